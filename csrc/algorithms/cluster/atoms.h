@@ -1,0 +1,82 @@
+// atoms.h: the centres while an algorithm runs, and scratch space that holds one of them as a dense vector.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "latom/kmeans.h"
+
+namespace latom {
+
+/// Centre j as sorted columns with their values. Dense centres are all columns; a centre is replaced as a whole.
+template <class T>
+struct Atom {
+    std::vector<int32_t> column;  // empty for dense atoms
+    std::vector<T> value;
+    double norm2 = 0;
+};
+
+/// Dense vector [d] of T that loads a sparse atom, and forgets it at the cost of its entries.
+template <class T>
+class AtomScratch {
+public:
+    const T* load(const Atom<T>& atom, int64_t d) {
+        if (atom.column.empty() && static_cast<int64_t>(atom.value.size()) == d) return atom.value.data();
+        clear();
+        if (static_cast<int64_t>(dense_.size()) != d) dense_.assign(static_cast<std::size_t>(d), T{0});
+        for (std::size_t p = 0; p < atom.column.size(); ++p) dense_[atom.column[p]] = atom.value[p];
+        loaded_ = &atom;
+        return dense_.data();
+    }
+    void clear() {
+        if (!loaded_) return;
+        for (const int32_t t : loaded_->column) dense_[t] = T{0};
+        loaded_ = nullptr;
+    }
+
+private:
+    std::vector<T> dense_;
+    const Atom<T>* loaded_ = nullptr;
+};
+
+/// Float64 accumulator [d] that remembers which columns were touched, as a bitmap.
+class SumScratch {
+public:
+    void resize(int64_t d) {
+        if (static_cast<int64_t>(sum_.size()) == d) return;
+        sum_.assign(static_cast<std::size_t>(d), 0.0);
+        touched_.assign(static_cast<std::size_t>((d + 63) / 64), 0);
+    }
+    void add(int64_t t, double v) {
+        sum_[t] += v;
+        touched_[t >> 6] |= std::uint64_t{1} << (t & 63);
+    }
+    /// f(column, sum) over touched columns in rising order; the sums are zero afterwards.
+    template <class F>
+    void drain(F f) {
+        each([&](int64_t t) {
+            f(t, sum_[t]);
+            sum_[t] = 0;
+        });
+        std::fill(touched_.begin(), touched_.end(), 0);
+    }
+    double norm2() const {
+        double total = 0;
+        each([&](int64_t t) { total += sum_[t] * sum_[t]; });
+        return total;
+    }
+
+private:
+    template <class F>
+    void each(F f) const {
+        for (std::size_t word = 0; word < touched_.size(); ++word)
+            for (std::uint64_t bits = touched_[word]; bits; bits &= bits - 1)
+                f(static_cast<int64_t>(word * 64) + std::countr_zero(bits));
+    }
+    mutable std::vector<double> sum_;
+    std::vector<std::uint64_t> touched_;
+};
+
+}  // namespace latom

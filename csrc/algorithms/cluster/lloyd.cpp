@@ -1,0 +1,341 @@
+// lloyd.cpp: the state of a k-means run and its two steps.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "algorithms/cluster/atoms.h"
+#include "algorithms/cluster/sparse_select.h"
+#include "algorithms/rows.h"
+#include "latom/kmeans.h"
+
+namespace latom {
+namespace {
+
+// Sums in blocks of fixed size, then over the blocks: the same bits for any number of threads.
+template <class F>
+double block_sum(const Context& ctx, int64_t n, F term) {
+    constexpr int64_t kRows = 4096;
+    std::vector<double> sums(static_cast<std::size_t>(chunk_count(n, kRows)), 0.0);
+    parallel_for(ctx, static_cast<int64_t>(sums.size()), [&](int64_t c, int) {
+        for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) sums[c] += term(i);
+    });
+    return std::accumulate(sums.begin(), sums.end(), 0.0);
+}
+
+struct NoSelect {
+    template <class... Any>
+    explicit NoSelect(const Any&...) {}
+};
+
+template <class View>
+class LloydRun final : public Lloyd<typename View::value_type> {
+public:
+    using T = typename View::value_type;
+
+    LloydRun(const Context& ctx, const View& X, const double* weights, Metric metric, const Bounds& bounds,
+             const std::string& function)
+        : rows_(ctx, X, function), weights_(weights), metric_(metric), bounds_(bounds), select_(rows_, metric, bounds) {
+        const auto count = static_cast<std::size_t>(n());
+        state_.label.assign(count, 0);
+        state_.own.assign(count, 0.0);
+        by_label_.resize(count);
+        std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
+        for (int64_t i = 0; i < n(); ++i) zero_rows_ += !(rows_.norm2(i) > 0);
+    }
+
+    int64_t n() const override { return rows_.n(); }
+    int64_t d() const override { return rows_.d(); }
+    int64_t m() const override { return static_cast<int64_t>(atoms_.size()); }
+    int64_t zero_rows() const override { return zero_rows_; }
+    const std::vector<int32_t>& labels() const override { return state_.label; }
+
+    void set_centers(const Context&, const DenseView<T>& centers, bool normalize) override {
+        take_centers(centers.n, normalize, [&](int64_t j, Atom<T>& atom) {
+            const T* row = centers.row(j);
+            for (int64_t t = 0; t < centers.d; ++t) push(atom, t, row[t]);
+        });
+    }
+    void set_centers(const Context&, const CsrView<T, int32_t>& centers, bool normalize) override {
+        take_centers(centers.n, normalize, [&](int64_t j, Atom<T>& atom) {
+            if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
+            for (int64_t p = centers.indptr[j]; p < centers.indptr[j + 1]; ++p) {
+                if constexpr (Rows<View>::sparse) push(atom, centers.indices[p], centers.data[p]);
+                else atom.value[static_cast<std::size_t>(centers.indices[p])] = centers.data[p];
+            }
+        });
+    }
+
+    AssignStats assign(const Context& ctx) override {
+        AssignStats stats;
+        const std::vector<int32_t> before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
+        if constexpr (Rows<View>::sparse) {
+            select_.prepare(ctx, atoms_, drift_);
+            stats.products = select_.run(ctx, by_label_, assigned_, state_);
+        } else {
+            stats.products = assign_dense(ctx);
+        }
+        changed_atom_.assign(atoms_.size(), assigned_ ? 0 : 1);
+        for (int64_t i = 0; i < n(); ++i)
+            if (state_.label[i] != before[i]) {
+                ++stats.changed;
+                if (before[i] >= 0) changed_atom_[before[i]] = 1;
+                changed_atom_[state_.label[i]] = 1;
+            }
+        assigned_ = true;
+        drift_.assign(atoms_.size(), 0.0);
+        stats.objective = block_sum(ctx, n(), [&](int64_t i) { return weight(i) * cost(i); });
+        return stats;
+    }
+
+    UpdateStats update(const Context& ctx) override {
+        UpdateStats stats;
+        std::vector<int64_t> begin = sort_by_label();
+        stats.relocated = relocate(begin);
+        if (stats.relocated) begin = sort_by_label();
+
+        struct Scratch {
+            SumScratch sum;
+            AtomScratch<T> atom;
+        };
+        const int64_t count = m();
+        std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, count)));
+        std::vector<double> shift(static_cast<std::size_t>(count), 0.0);
+        parallel_for(ctx, count, [&](int64_t j, int worker) {
+            if (!changed_atom_[j]) return;
+            Scratch& s = scratch[worker];
+            shift[j] = replace(j, begin[j], begin[j + 1], s.sum, s.atom);
+        });
+        for (const double s : shift) {
+            stats.moved += s > 0;
+            stats.shift += s;
+        }
+        return stats;
+    }
+
+    std::vector<double> scores(const Context& ctx) const override {
+        std::vector<double> out(static_cast<std::size_t>(n()));
+        block_sum(ctx, n(), [&](int64_t i) {
+            out[i] = metric_ == Metric::kCosine ? cosine(i) : -cost(i);
+            return 0.0;
+        });
+        return out;
+    }
+
+    Centers<T> centers() const override {
+        Centers<T> out;
+        out.indptr.push_back(0);
+        for (const auto& atom : atoms_) {
+            out.indices.insert(out.indices.end(), atom.column.begin(), atom.column.end());
+            out.values.insert(out.values.end(), atom.value.begin(), atom.value.end());
+            out.indptr.push_back(static_cast<int64_t>(out.values.size()));
+        }
+        return out;
+    }
+
+private:
+    double weight(int64_t i) const { return weights_ ? weights_[i] : 1.0; }
+    double cosine(int64_t i) const { return rows_.norm2(i) > 0 ? state_.own[i] / std::sqrt(rows_.norm2(i)) : 0.0; }
+    double cost(int64_t i) const {
+        if (metric_ == Metric::kCosine) return 1.0 - cosine(i);
+        return std::max(0.0, rows_.norm2(i) - 2 * state_.own[i]);
+    }
+    // A row at its centre up to rounding gains nothing from a cluster of its own.
+    bool misfits(int64_t i) const {
+        const double scale = metric_ == Metric::kCosine ? 1.0 : rows_.norm2(i);
+        return weight(i) > 0 && rows_.norm2(i) > 0 && cost(i) > 1e-6 * scale;
+    }
+
+    static void push(Atom<T>& atom, int64_t t, T v) {
+        if constexpr (Rows<View>::sparse) {
+            if (v == T{0}) return;
+            atom.column.push_back(static_cast<int32_t>(t));
+        }
+        atom.value.push_back(v);
+    }
+
+    static double self_dot(const KernelTable* kernels, const Atom<T>& atom) {
+        return detail::dense_dot(kernels, T{})(atom.value.data(), atom.value.data(),
+                                               static_cast<int64_t>(atom.value.size()));
+    }
+
+    template <class Fill>
+    void take_centers(int64_t count, bool normalize, Fill fill) {
+        atoms_.assign(static_cast<std::size_t>(count), {});
+        for (int64_t j = 0; j < count; ++j) {
+            Atom<T>& atom = atoms_[j];
+            fill(j, atom);
+            atom.norm2 = self_dot(rows_.kernels(), atom);
+            if (normalize && atom.norm2 > 0) {
+                const double inverse = 1 / std::sqrt(atom.norm2);
+                for (T& v : atom.value) v = static_cast<T>(v * inverse);
+                atom.norm2 = self_dot(rows_.kernels(), atom);
+            }
+        }
+        assigned_ = false;
+        drift_.clear();
+        state_.far.clear();
+        std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
+    }
+
+    double assign_dense(const Context& ctx) {
+        constexpr int64_t kRows = 256;
+        const DecisionScale decision(metric_, atoms_);
+        parallel_for(ctx, chunk_count(n(), kRows), [&](int64_t c, int) {
+            const int64_t from = c * kRows, to = std::min(n(), from + kRows);
+            for (int64_t i = from; i < to; ++i) state_.own[i] = -HUGE_VAL;
+            for (int64_t j = 0; j < m(); ++j)
+                for (int64_t i = from; i < to; ++i) {
+                    const double score = decision(rows_.dot(i, atoms_[j].value.data()), j);
+                    if (score > state_.own[i]) {
+                        state_.own[i] = score;
+                        state_.label[i] = static_cast<int32_t>(j);
+                    }
+                }
+        });
+        return static_cast<double>(n()) * static_cast<double>(d()) * static_cast<double>(m());
+    }
+
+    // Rows in order of their label, and within a label of their index; returns where each label begins [m + 1].
+    std::vector<int64_t> sort_by_label() {
+        std::vector<int64_t> begin(atoms_.size() + 1, 0);
+        for (int64_t i = 0; i < n(); ++i) ++begin[state_.label[i] + 1];
+        std::partial_sum(begin.begin(), begin.end(), begin.begin());
+        std::vector<int64_t> next(begin.begin(), begin.end() - 1);
+        for (int64_t i = 0; i < n(); ++i) by_label_[next[state_.label[i]]++] = i;
+        return begin;
+    }
+
+    // Each empty cluster, in order, takes the row with the highest cost among clusters with more than one row.
+    int64_t relocate(const std::vector<int64_t>& begin) {
+        std::vector<int32_t> empty;
+        std::vector<int64_t> size(atoms_.size());
+        for (int64_t j = 0; j < m(); ++j) {
+            size[j] = begin[j + 1] - begin[j];
+            if (size[j] == 0) empty.push_back(static_cast<int32_t>(j));
+        }
+        if (empty.empty()) return 0;
+        std::vector<int64_t> donors;
+        for (int64_t i = 0; i < n(); ++i)
+            if (misfits(i)) donors.push_back(i);
+        const auto fits_better = [&](int64_t a, int64_t b) {
+            const double ca = weight(a) * cost(a), cb = weight(b) * cost(b);
+            return ca != cb ? ca < cb : a > b;
+        };
+        std::make_heap(donors.begin(), donors.end(), fits_better);
+        int64_t moved = 0;
+        for (auto end = donors.end(); moved < static_cast<int64_t>(empty.size()) && end != donors.begin();) {
+            std::pop_heap(donors.begin(), end, fits_better);
+            const int64_t i = *--end;
+            int32_t& label = state_.label[i];
+            if (size[label] < 2) continue;
+            --size[label];
+            changed_atom_[label] = 1;
+            label = empty[moved++];
+            changed_atom_[label] = 1;
+            if (!state_.far.empty()) state_.far[i] = -1;  // the bound leaves out another atom now
+        }
+        return moved;
+    }
+
+    // New centre j from rows by_label_[from, to); returns the squared distance that it moved.
+    double replace(int64_t j, int64_t from, int64_t to, SumScratch& sum, AtomScratch<T>& scratch) {
+        Atom<T>& atom = atoms_[j];
+        sum.resize(d());
+        double total = 0;
+        for (int64_t r = from; r < to; ++r) {
+            const int64_t i = by_label_[r];
+            const double w = weight(i);
+            total += w;
+            if (w == 0 || !(rows_.norm2(i) > 0)) continue;
+            const double factor = metric_ == Metric::kCosine ? w / std::sqrt(rows_.norm2(i)) : w;
+            rows_.each(i, [&](int64_t t, T v) { sum.add(t, factor * static_cast<double>(v)); });
+        }
+        double shift = 0;
+        const double length = metric_ == Metric::kCosine ? std::sqrt(sum.norm2()) : total;
+        if (length > (metric_ == Metric::kCosine ? 1e-12 * total : 0.0)) {
+            Atom<T> next;
+            next.column.reserve(atom.column.size());
+            next.value.reserve(atom.value.size());
+            if constexpr (!Rows<View>::sparse) next.value.assign(static_cast<std::size_t>(d()), T{0});
+            sum.drain([&](int64_t t, double v) {
+                const T value = static_cast<T>(v / length);
+                if constexpr (Rows<View>::sparse) push(next, t, value);
+                else next.value[t] = value;
+            });
+            next.norm2 = self_dot(rows_.kernels(), next);
+            shift = measure_drift(j, atom, next, scratch);
+            atom = std::move(next);
+        } else {
+            sum.drain([](int64_t, double) {});
+        }
+        // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.)
+        const T* dense = scratch.load(atom, d());
+        const double inverse = atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0;
+        for (int64_t r = from; r < to; ++r) {
+            const int64_t i = by_label_[r];
+            const double dot = rows_.norm2(i) > 0 ? rows_.dot(i, dense) : 0.0;
+            state_.own[i] = metric_ == Metric::kCosine ? dot * inverse : dot + -0.5 * atom.norm2;
+        }
+        scratch.clear();
+        return shift;
+    }
+
+    // Angle (cosine) or distance between old and new centre into drift_, never too small; returns ||new - old||^2.
+    double measure_drift(int64_t j, const Atom<T>& old, const Atom<T>& next, AtomScratch<T>& scratch) {
+        if (old.column == next.column && old.value == next.value) return 0;
+        const T* dense = scratch.load(next, d());
+        double dot = 0;
+        for (std::size_t p = 0; p < old.value.size(); ++p)
+            dot += static_cast<double>(old.value[p]) * static_cast<double>(dense[old.column.empty() ? p : old.column[p]]);
+        scratch.clear();
+        const double gap2 = std::max(0.0, old.norm2 + next.norm2 - 2 * dot);
+        if (metric_ == Metric::kEuclidean) {
+            drift_[j] = std::sqrt(gap2 + 1e-12 * (old.norm2 + next.norm2));
+        } else if (old.norm2 > 0 && next.norm2 > 0) {
+            const double chord2 = std::max(0.0, 2 - 2 * dot / std::sqrt(old.norm2 * next.norm2));
+            drift_[j] = 2 * std::asin(std::min(1.0, 0.5 * std::sqrt(chord2 + 1e-12))) + 1e-9;
+        } else {
+            drift_[j] = 4;  // more than any angle
+        }
+        return std::max(gap2, 1e-300);
+    }
+
+    Rows<View> rows_;
+    const double* weights_;
+    Metric metric_;
+    Bounds bounds_;
+    std::conditional_t<Rows<View>::sparse, SparseSelect<View>, NoSelect> select_;
+    std::vector<Atom<T>> atoms_;
+    RowState state_;
+    std::vector<int64_t> by_label_;   // rows by label as of the last update: neighbours share terms
+    std::vector<char> changed_atom_;  // members or their order changed in the last assignment
+    std::vector<double> drift_;       // since the last assignment
+    bool assigned_ = false;
+    int64_t zero_rows_ = 0;
+};
+
+}  // namespace
+
+template <class View>
+std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx, const View& X, const double* weights,
+                                                             Metric metric, const Bounds& bounds,
+                                                             const std::string& function) {
+    return std::make_unique<LloydRun<View>>(ctx, X, weights, metric, bounds, function);
+}
+
+#define LATOM_INSTANTIATE(View)                                                                                \
+    template std::unique_ptr<Lloyd<View::value_type>> make_lloyd(const Context&, const View&, const double*,   \
+                                                                 Metric, const Bounds&, const std::string&);
+using SparseF32I32 = CsrView<float, int32_t>;
+using SparseF32I64 = CsrView<float, int64_t>;
+using SparseF64I32 = CsrView<double, int32_t>;
+using SparseF64I64 = CsrView<double, int64_t>;
+LATOM_INSTANTIATE(SparseF32I32)
+LATOM_INSTANTIATE(SparseF32I64)
+LATOM_INSTANTIATE(SparseF64I32)
+LATOM_INSTANTIATE(SparseF64I64)
+LATOM_INSTANTIATE(DenseView<float>)
+LATOM_INSTANTIATE(DenseView<double>)
+#undef LATOM_INSTANTIATE
+
+}  // namespace latom

@@ -1,0 +1,95 @@
+#include "algorithms/cluster/quantised_index.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/parallel.h"
+
+namespace latom {
+namespace {
+
+/// Byte of position j within its head term: the layout that the kernel's interleaving undoes.
+int64_t slab_byte(int64_t j) { return (j & ~int64_t{63}) | (((j >> 2) & 3) << 4) | (((j >> 4) & 3) << 2) | (j & 3); }
+
+/// f(position, column, unit value) over the entries of all atoms whose column lies in [from, to), by position.
+template <class T, class F>
+void each_entry(const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order, int64_t from, int64_t to, F f) {
+    for (std::size_t j = 0; j < order.size(); ++j) {
+        const Atom<T>& atom = atoms[order[j]];
+        if (!(atom.norm2 > 0)) continue;
+        const double scale = 1 / std::sqrt(atom.norm2);
+        const auto begin = std::lower_bound(atom.column.begin(), atom.column.end(), from);
+        for (std::size_t p = begin - atom.column.begin(); p < atom.column.size() && atom.column[p] < to; ++p)
+            f(static_cast<int64_t>(j), atom.column[p], static_cast<float>(atom.value[p] * scale));
+    }
+}
+
+}  // namespace
+
+template <class T>
+void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
+                           int64_t d) {
+    const auto m = static_cast<int64_t>(order.size()), width = (m + 63) / 64 * 64;
+    stride = width + (width % 128 == 0 ? 64 : 0);  // an odd number of lines spreads terms over cache sets
+    terms.assign(static_cast<std::size_t>(d), {0.0f, 0});  // `line` first counts the atoms that hold the term
+
+    const int64_t columns = std::max<int64_t>(64, chunk_count(d, 16)), blocks = chunk_count(d, columns);
+    std::vector<char> negative(static_cast<std::size_t>(blocks), 0);
+    parallel_for(ctx, blocks, [&](int64_t b, int) {
+        bool any = false;
+        each_entry(atoms, order, b * columns, (b + 1) * columns, [&](int64_t, int32_t t, float c) {
+            ++terms[t].line;
+            terms[t].sigma = std::max(terms[t].sigma, std::abs(c));
+            any |= c < 0;
+        });
+        negative[b] = any;
+    });
+    non_negative = std::find(negative.begin(), negative.end(), 1) == negative.end();
+
+    int64_t heads = 0, entries = 0;
+    tails.clear();
+    for (Term& term : terms) {
+        const int32_t count = term.line;
+        if (count > 0) term.sigma = std::max(term.sigma / 127, 1e-30f);  // the floor keeps 1 / sigma finite
+        if (count > 0 && count * kHeadShare >= m) {
+            term.line = static_cast<int32_t>(heads++);
+        } else {
+            term.line = ~static_cast<int32_t>(tails.size());
+            tails.push_back({entries, count});
+            entries += count;
+        }
+    }
+    slab.resize(static_cast<std::size_t>(heads * stride));
+    tail_position.resize(static_cast<std::size_t>(entries));
+    tail_value.resize(static_cast<std::size_t>(entries));
+
+    parallel_for(ctx, blocks, [&](int64_t b, int) {
+        const int64_t from = b * columns, to = std::min(d, from + columns);
+        std::vector<int64_t> next(static_cast<std::size_t>(to - from));
+        std::vector<float> inverse(static_cast<std::size_t>(to - from));
+        for (int64_t t = from; t < to; ++t) {
+            inverse[t - from] = terms[t].sigma > 0 ? 1 / terms[t].sigma : 0;
+            if (terms[t].line >= 0) std::fill_n(slab.data() + terms[t].line * stride, stride, int8_t{0});
+            else next[t - from] = tails[~terms[t].line].begin;
+        }
+        each_entry(atoms, order, from, to, [&](int64_t j, int32_t t, float c) {
+            const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
+            const float rounded = (c * inverse[t - from] + magic) - magic;
+            const auto q = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
+            if (terms[t].line >= 0) {
+                slab[terms[t].line * stride + slab_byte(j)] = q;
+            } else {
+                const int64_t at = next[t - from]++;
+                tail_position[at] = static_cast<int32_t>(j);
+                tail_value[at] = q;
+            }
+        });
+    });
+}
+
+template void QuantisedIndex::build(const Context&, const std::vector<Atom<float>>&, const std::vector<int32_t>&,
+                                    int64_t);
+template void QuantisedIndex::build(const Context&, const std::vector<Atom<double>>&, const std::vector<int32_t>&,
+                                    int64_t);
+
+}  // namespace latom

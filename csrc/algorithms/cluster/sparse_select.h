@@ -1,0 +1,146 @@
+// sparse_select.h: the best atom of each sparse row, and a bound on all others.
+//
+// For a row whose present atom scores `own`, an atom can win only if its upper bound reaches `own`. Three tests, each
+// with a proof, leave few atoms to score in float64:
+//
+//   drift     the row carries `far`, a lower bound on its distance to every atom but its own. An atom that moved by
+//             delta is still at least far - delta away, so only atoms with delta >= far - distance(own) can win. Atoms
+//             are held in order of falling delta: these are a prefix. An empty prefix skips the row.
+//   screen    8-bit integer upper bounds for that prefix (kernels/quantised_screen.inl.h).
+//   residual  what the screen drops from a row is bounded by its norm, since atoms have length 1.
+//
+// Distances are angles under cosine and Euclidean distances otherwise: both obey the triangle inequality. All bounds
+// hold for signed data. They discard only atoms that are worse by more than the rounding of every number involved, so
+// ties reach float64, where the lowest index wins.
+//
+// Survivors are collected over a block of rows and scored atom by atom: each atom is laid out as a dense vector once.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "algorithms/cluster/atoms.h"
+#include "algorithms/cluster/quantised_index.h"
+#include "algorithms/rows.h"
+#include "core/buffer.h"
+#include "latom/kmeans.h"
+
+namespace latom {
+
+/// A score in float64 decides: the dot product scaled by 1 / ||c_j|| (cosine), or less ||c_j||^2 / 2 (Euclidean).
+struct DecisionScale {
+    std::vector<double> factor, bias;  // [m]; bias is empty under cosine
+
+    template <class T>
+    DecisionScale(Metric metric, const std::vector<Atom<T>>& atoms) {
+        for (const auto& atom : atoms) {
+            if (metric == Metric::kCosine) {
+                factor.push_back(atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0);
+            } else {
+                factor.push_back(1.0);
+                bias.push_back(-0.5 * atom.norm2);
+            }
+        }
+    }
+    double operator()(double dot, int64_t j) const { return bias.empty() ? dot * factor[j] : dot + bias[j]; }
+};
+
+/// What a row knows between iterations.
+struct RowState {
+    std::vector<int32_t> label;  // [n]
+    std::vector<double> own;     // [n]: decision score with the atom of its label
+    std::vector<float> far;      // [n]: lower bound on the distance to every other atom; empty before the first pass
+};
+
+template <class View>
+class SparseSelect {
+public:
+    using T = typename View::value_type;
+
+    SparseSelect(const Rows<View>& rows, Metric metric, const Bounds& bounds)
+        : rows_(rows), metric_(metric), bounds_(bounds) {}
+
+    /// Takes the atoms; drift [m] is how far each moved since the last pass, empty if unknown.
+    void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
+
+    /// Labels, scores and bounds of the rows `visit` [n] (any order). Returns the multiply-adds spent.
+    double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) const;
+
+private:
+    static constexpr int64_t kBlockRows = 4096;
+    static constexpr int64_t kTile = 256;  // positions of a tile: 256 bytes a head term, so the frequent ones fit in L2
+    static constexpr std::size_t kMaxPairs = 1 << 17;
+    static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
+
+    struct Pair {
+        int32_t atom;
+        int32_t row;  // within the block's queue
+        float bound;  // upper bound in screen units
+        double score;
+    };
+    struct Tail {  // what is left of a tail term's list
+        int64_t at, end;
+        int32_t p;
+    };
+    struct Queued {  // a row of the block that looks at atoms
+        int64_t i;
+        int64_t width;      // positions to look at
+        double far_floor;   // lower bound on the distance to the atoms that are not looked at
+        bool screened;
+        int32_t mine;       // position of its atom, whose score is known; -1 before the first pass
+        int64_t heads[3];   // positive head terms in [0, 1), negative ones in [1, 2) of the block's lines and weights
+        int64_t tails[2];
+        float step, shift;  // upper bound of an atom: (acc * step + shift) * scale + bias_scale * bias
+        float bias_scale;
+        float spread;       // upper bound less lower bound
+        float bar;          // an atom whose upper bound is lower cannot win
+        float others;       // highest upper bound among the atoms that are not scored
+    };
+    struct Worker {
+        AlignedVector<float> a;
+        AlignedVector<int8_t> p;
+        std::vector<int32_t> lines, negative_lines;
+        std::vector<uint8_t> weights, negative_weights;
+        std::vector<Tail> tails;
+        AlignedVector<int32_t> acc;
+        float block[kTile / 64];
+        std::vector<Pair> pairs;
+        std::vector<Queued> queue;
+        AtomScratch<T> scratch;
+        std::size_t used = 0;  // of lines and weights
+        double products = 0;
+    };
+    struct Units {  // screen units of a row: score = decision * to_screen
+        double to_screen;
+        float step_scale, bias_scale;
+    };
+
+    Units units(int64_t i) const;
+    double distance(int64_t i, double screen) const;
+    void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
+    void quantise(Worker& w, Queued& row, const RowState& state) const;
+    void look(Worker& w, Queued& row, int32_t index, int64_t from) const;
+    void keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const;
+    void decide(Worker& w, RowState& state) const;
+    void settle(Worker& w, RowState& state) const;
+
+    const Rows<View>& rows_;
+    Metric metric_;
+    Bounds bounds_;
+    const KernelTable* kernels_ = nullptr;
+    const std::vector<Atom<T>>* atoms_ = nullptr;
+    DecisionScale decision_{Metric::kCosine, std::vector<Atom<T>>{}};
+    std::vector<int32_t> order_;     // position -> atom
+    std::vector<int32_t> position_;  // atom -> position
+    std::vector<double> drift_;      // by position, falling
+    QuantisedIndex index_;
+    AlignedVector<float> scale_, bias_;  // by position, in screen units; empty under cosine
+    double largest_norm_ = 1;
+    int32_t zero_label_ = 0;         // the answer for a row of norm 0
+};
+
+}  // namespace latom
+
+#include "algorithms/cluster/sparse_select.inl.h"

@@ -1,0 +1,339 @@
+// sparse_select.inl.h: the member functions of SparseSelect, in the order in which a pass calls them.
+#pragma once
+
+namespace latom {
+
+namespace detail {
+// Float32 rounding of a screened score (|score| <= 1 in screen units), and float64 rounding of a decision.
+inline constexpr double kScreenSlack = 2e-6, kDecisionSlack = 1e-9;
+
+// A float32 below v, by more than rounding, for lower bounds that are kept between iterations.
+inline float round_down(double v) { return static_cast<float>(v > 1e30 ? 1e30 : v - 1e-6 * std::abs(v)); }
+}  // namespace detail
+
+template <class View>
+void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& atoms,
+                                 const std::vector<double>& drift) {
+    const auto m = static_cast<int64_t>(atoms.size());
+    kernels_ = ctx.kernels;
+    atoms_ = &atoms;
+    decision_ = DecisionScale(metric_, atoms);
+    order_.resize(static_cast<std::size_t>(m));
+    std::iota(order_.begin(), order_.end(), 0);
+    drift_.assign(static_cast<std::size_t>(m), 0.0);
+    if (!drift.empty()) {
+        std::stable_sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) { return drift[a] > drift[b]; });
+        for (int64_t j = 0; j < m; ++j) drift_[j] = drift[order_[j]];
+    }
+    position_.resize(static_cast<std::size_t>(m));
+    for (int64_t j = 0; j < m; ++j) position_[order_[j]] = static_cast<int32_t>(j);
+    if (bounds_.screen) index_.build(ctx, atoms, order_, rows_.d());
+
+    zero_label_ = 0;
+    scale_.clear();
+    bias_.clear();
+    largest_norm_ = 1;
+    if (metric_ == Metric::kEuclidean) {
+        double largest = 0;
+        for (int64_t j = 0; j < m; ++j) {
+            largest = std::max(largest, atoms[j].norm2);
+            if (atoms[j].norm2 < atoms[zero_label_].norm2) zero_label_ = static_cast<int32_t>(j);
+        }
+        if (largest > 0) largest_norm_ = std::sqrt(largest);
+        scale_.resize(static_cast<std::size_t>(m));
+        bias_.resize(static_cast<std::size_t>(m));
+        for (int64_t j = 0; j < m; ++j) {
+            const double norm = std::sqrt(atoms[order_[j]].norm2) / largest_norm_;
+            scale_[j] = static_cast<float>(norm);
+            bias_[j] = static_cast<float>(-0.5 * norm * norm);
+        }
+    }
+}
+
+// Screen units keep every number within [-2, 2]: cosines, or scores over largest_norm * max(largest_norm, ||x||).
+template <class View>
+typename SparseSelect<View>::Units SparseSelect<View>::units(int64_t i) const {
+    const double norm = std::sqrt(rows_.norm2(i));
+    if (metric_ == Metric::kCosine) return {1 / norm, 1.0f, 0.0f};
+    const double larger = std::max(largest_norm_, norm);
+    return {1 / (largest_norm_ * larger), static_cast<float>(norm / larger), static_cast<float>(largest_norm_ / larger)};
+}
+
+// Distance to an atom whose score is at most `screen`, in screen units: a lower bound on the distance.
+template <class View>
+double SparseSelect<View>::distance(int64_t i, double screen) const {
+    if (metric_ == Metric::kCosine) return std::acos(std::clamp(screen, -1.0, 1.0));
+    const double norm2 = rows_.norm2(i), larger = std::max(largest_norm_, std::sqrt(norm2));
+    return std::sqrt(std::max(0.0, norm2 - 2 * screen * largest_norm_ * larger));
+}
+
+template <class View>
+double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known,
+                               RowState& state) const {
+    const auto n = static_cast<int64_t>(visit.size());
+    const int64_t chunks = chunk_count(n, kBlockRows);
+    if (state.far.empty()) state.far.assign(static_cast<std::size_t>(n), -1.0f);
+    std::vector<Worker> workers_(static_cast<std::size_t>(workers(ctx, chunks)));
+    std::vector<double> products(static_cast<std::size_t>(chunks));
+    parallel_for(ctx, chunks, [&](int64_t c, int id) {
+        Worker& w = workers_[id];
+        w.products = 0;
+        const int64_t end = std::min(n, (c + 1) * kBlockRows);
+        for (int64_t r = c * kBlockRows; r < end; ++r) {
+            if (r + 4 < end) rows_.prefetch(visit[r + 4]);
+            enqueue(w, visit[r], known, state);
+        }
+        settle(w, state);
+        products[c] = w.products;
+    });
+    return std::accumulate(products.begin(), products.end(), 0.0);
+}
+
+// Finds how many positions the row must look at, and queues it unless there are none.
+template <class View>
+void SparseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& state) const {
+    const auto m = static_cast<int64_t>(order_.size());
+    if (!(rows_.norm2(i) > 0)) {
+        state.label[i] = zero_label_;
+        state.own[i] = decision_(0.0, zero_label_);
+        return;
+    }
+    Queued row{};
+    row.i = i;
+    row.width = m;
+    row.far_floor = HUGE_VAL;
+    row.mine = known ? position_[state.label[i]] : -1;
+    row.others = -HUGE_VALF;
+    if (known && bounds_.drift) {
+        // Under cosine the score itself is compared; Euclidean distances cancel, relative to the larger norm.
+        const double slack = metric_ == Metric::kCosine ? detail::kDecisionSlack : detail::kScreenSlack;
+        const double room = state.far[i] - distance(i, state.own[i] * units(i).to_screen - slack);
+        if (room > 0) {
+            int64_t reach = std::partition_point(drift_.begin(), drift_.end(), [=](double v) { return v >= room; }) -
+                            drift_.begin();
+            if (reach == 1 && row.mine == 0) reach = 0;
+            row.width = std::min(m, (reach + 63) / 64 * 64);
+            if (row.width < m)
+                row.far_floor = state.far[i] - drift_[row.width == 0 && row.mine == 0 && m > 1 ? 1 : row.width];
+            if (row.width == 0) {
+                state.far[i] = detail::round_down(row.far_floor);
+                return;
+            }
+        }
+    }
+    row.screened = bounds_.screen && rows_.size(i) <= kMaxTerms;
+    if (row.screened) quantise(w, row, state);
+    w.queue.push_back(row);
+}
+
+// The row's terms in 8 bits, split into head lines by sign and tail lists, and the error of the bound.
+template <class View>
+void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state) const {
+    const int64_t i = row.i, count = rows_.size(i), padded = (count + 15) / 16 * 16;
+    const T* x = rows_.values(i);
+    const auto* column = rows_.columns(i);
+    if (static_cast<int64_t>(w.a.size()) < padded) {
+        w.a.resize(static_cast<std::size_t>(padded));
+        w.p.resize(static_cast<std::size_t>(padded));
+        w.negative_lines.resize(static_cast<std::size_t>(padded));
+        w.negative_weights.resize(static_cast<std::size_t>(padded));
+    }
+    const double inverse = 1 / std::sqrt(rows_.norm2(i));
+    for (int64_t t = 0; t < count; ++t) w.a[t] = static_cast<float>(x[t] * inverse) * index_.terms[column[t]].sigma;
+    for (int64_t t = count; t < padded; ++t) w.a[t] = 0;
+    const RowError error = kernels_->quantise_row(w.a.data(), padded, bounds_.drop, w.p.data());
+
+    const auto space = static_cast<std::size_t>(2 * padded + 8);
+    int64_t end = row.heads[0] = static_cast<int64_t>(w.used), negative = 0;
+    if (w.lines.size() < w.used + space) {
+        w.lines.resize(2 * (w.used + space));
+        w.weights.resize(2 * (w.used + space));
+    }
+    row.tails[0] = static_cast<int64_t>(w.tails.size());
+    double dropped1[2] = {0, 0}, dropped2[2] = {0, 0};  // by sign: 127 sum |a_t|, and the squared norm
+    for (int64_t t = 0; t < count; ++t) {
+        const int p = w.p[t];
+        const int32_t line = index_.terms[column[t]].line;
+        w.lines[end] = line;
+        w.weights[end] = static_cast<uint8_t>(p);
+        end += line >= 0 && p > 0;
+        if (p < 0 && line >= 0) {
+            w.negative_lines[negative] = line;
+            w.negative_weights[negative++] = static_cast<uint8_t>(-p);
+        }
+        if (line < 0 && p != 0) {
+            const auto& list = index_.tails[~line];
+            __builtin_prefetch(index_.tail_position.data() + list.begin);
+            __builtin_prefetch(index_.tail_value.data() + list.begin);
+            w.tails.push_back({list.begin, list.begin + list.count, p});
+        }
+        if (p == 0 && bounds_.drop > 0) {
+            const double u = x[t] * inverse;
+            dropped1[u < 0] += 127.0 * std::abs(w.a[t]);
+            dropped2[u < 0] += u * u;
+        }
+    }
+    const auto pad = [&] {  // the kernel takes terms by four
+        for (; (end - row.heads[0]) % 4; ++end) {
+            w.lines[end] = 0;
+            w.weights[end] = 0;
+        }
+    };
+    pad();
+    row.heads[1] = end;
+    std::copy_n(w.negative_lines.begin(), negative, w.lines.begin() + end);
+    std::copy_n(w.negative_weights.begin(), negative, w.weights.begin() + end);
+    end += negative;
+    pad();
+    row.heads[2] = end;
+    w.used = static_cast<std::size_t>(end);
+    row.tails[1] = static_cast<int64_t>(w.tails.size());
+
+    // Error of the screened score: the three sums of the kernel's proof, widened for float32 rounding.
+    const double widen = 1 + 1e-4 + 1e-7 * static_cast<double>(count);
+    const double rounding = detail::kScreenSlack + 4e-7 * 127 * error.abs_sum;
+    double up = 127.0 * error.above, low = 127.0 * error.below;
+    if (bounds_.residual && bounds_.drop > 0) {
+        // The dropped terms of one sign are 127 sum |a_t| of one of the two; their norm bounds them as well, as atoms
+        // have length 1 (and where atoms are not negative, terms of the other sign only lower the score).
+        up -= std::max(0.0, dropped1[0] - std::sqrt(dropped2[0]));
+        low -= std::max(0.0, dropped1[1] - std::sqrt(dropped2[1]));
+    }
+    if (!index_.non_negative) up = low = up + low;
+    const double above = (0.5 * error.abs_sum + up) * widen + rounding;
+    const double below = (0.5 * error.abs_sum + low) * widen + rounding;
+
+    const Units unit = units(i);
+    row.step = error.step * unit.step_scale;
+    row.shift = static_cast<float>(above) * unit.step_scale;
+    row.bias_scale = unit.bias_scale;
+    row.spread = static_cast<float>((above + below) * unit.step_scale + 2 * detail::kScreenSlack);
+    row.bar = row.mine < 0 ? -HUGE_VALF
+                           : static_cast<float>(state.own[i] * unit.to_screen - 2 * detail::kScreenSlack);
+}
+
+// Runs the queue: tile by tile over positions, so that a tile's part of the index stays in cache; then decides.
+template <class View>
+void SparseSelect<View>::settle(Worker& w, RowState& state) const {
+    int64_t widest = 0;
+    for (const Queued& row : w.queue) widest = std::max(widest, row.width);
+    w.acc.resize(kTile);
+    for (int64_t from = 0; from < widest; from += kTile)
+        for (std::size_t r = 0; r < w.queue.size(); ++r) {
+            Queued& row = w.queue[r];
+            if (row.width <= from) continue;
+            if (row.screened)
+                look(w, row, static_cast<int32_t>(r), from);
+            else
+                keep_all(w, row, static_cast<int32_t>(r), from, std::min(row.width, from + kTile));
+            if (w.pairs.size() >= kMaxPairs) decide(w, state);
+        }
+    decide(w, state);
+
+    for (Queued& row : w.queue) {
+        const double others = static_cast<double>(row.others) + detail::kScreenSlack;
+        const double far = std::min(distance(row.i, others), row.far_floor);
+        state.far[row.i] = detail::round_down(far);
+    }
+    w.queue.clear();
+    w.tails.clear();
+    w.used = 0;
+}
+
+// Bounds of the positions [from, from + kTile) for one row; survivors become pairs.
+template <class View>
+void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t from) const {
+    const int64_t count = std::min(kTile, row.width - from), width = (count + 63) / 64 * 64;
+    int32_t* acc = w.acc.data();
+    std::fill_n(acc, width, 0);
+    const int8_t* slab = index_.slab.data() + from;
+    for (int part : {1, 0}) {  // negative terms first: their sum is negated
+        const int64_t begin = row.heads[part], terms = row.heads[part + 1] - begin;
+        if (terms == 0) continue;
+        kernels_->accumulate(acc, slab, index_.stride, w.lines.data() + begin, w.weights.data() + begin, terms, width);
+        if (part == 1) kernels_->negate(acc, width);
+        w.products += static_cast<double>(terms * count);
+    }
+    for (int64_t t = row.tails[0]; t < row.tails[1]; ++t) {
+        Tail& tail = w.tails[t];
+        const int64_t begin = tail.at;
+        for (; tail.at < tail.end && index_.tail_position[tail.at] < from + count; ++tail.at)
+            acc[index_.tail_position[tail.at] - from] += tail.p * index_.tail_value[tail.at];
+        w.products += static_cast<double>(tail.at - begin);
+    }
+
+    const float* scale = scale_.empty() ? nullptr : scale_.data() + from;
+    const float* bias = bias_.empty() ? nullptr : bias_.data() + from;
+    const float best = kernels_->block_max(acc, count, row.step, row.shift, scale, bias, row.bias_scale, w.block);
+    row.bar = std::max(row.bar, best - row.spread);
+    if (best < row.bar) {
+        row.others = std::max(row.others, best);
+        return;
+    }
+    const std::size_t before = w.pairs.size();
+    for (int64_t j0 = 0; j0 < count; j0 += 64) {
+        if (w.block[j0 / 64] < row.bar) {
+            row.others = std::max(row.others, w.block[j0 / 64]);
+            continue;
+        }
+        for (int64_t j = j0; j < std::min(count, j0 + 64); ++j) {
+            float ub = static_cast<float>(acc[j]) * row.step + row.shift;
+            if (scale) ub = ub * scale[j] + row.bias_scale * bias[j];
+            if (from + j == row.mine) continue;
+            if (ub >= row.bar) w.pairs.push_back({order_[from + j], index, ub, 0});
+            else row.others = std::max(row.others, ub);
+        }
+    }
+    w.products += static_cast<double>((w.pairs.size() - before)) * static_cast<double>(rows_.size(row.i));
+}
+
+// The plain way: every atom is scored in float64.
+template <class View>
+void SparseSelect<View>::keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const {
+    for (int64_t j = from; j < to; ++j)
+        if (j != row.mine) w.pairs.push_back({order_[j], index, HUGE_VALF, 0});
+    w.products += static_cast<double>(to - from) * static_cast<double>(rows_.size(row.i));
+}
+
+// Scores the collected pairs atom by atom and lets the best win: the highest score, then the lowest atom.
+template <class View>
+void SparseSelect<View>::decide(Worker& w, RowState& state) const {
+    // The bar may have risen since a pair was collected.
+    std::erase_if(w.pairs, [&](const Pair& pair) {
+        Queued& row = w.queue[pair.row];
+        if (pair.bound >= row.bar) return false;
+        row.others = std::max(row.others, pair.bound);
+        return true;
+    });
+    std::sort(w.pairs.begin(), w.pairs.end(), [](const Pair& a, const Pair& b) { return a.atom < b.atom; });
+    const Atom<T>* loaded = nullptr;
+    const T* dense = nullptr;
+    for (Pair& pair : w.pairs) {
+        const Atom<T>& atom = (*atoms_)[pair.atom];
+        if (&atom != loaded) dense = w.scratch.load(atom, rows_.d());
+        loaded = &atom;
+        pair.score = decision_(rows_.dot(w.queue[pair.row].i, dense), pair.atom);
+    }
+    w.scratch.clear();
+    for (const Pair& pair : w.pairs) {
+        Queued& row = w.queue[pair.row];
+        double& own = state.own[row.i];
+        int32_t& label = state.label[row.i];
+        double loser = pair.score;
+        if (row.mine < 0) {  // the first score of a row that had none
+            row.mine = position_[pair.atom];
+            loser = -HUGE_VAL;
+            own = pair.score;
+            label = pair.atom;
+        } else if (pair.score > own || (pair.score == own && pair.atom < label)) {
+            row.mine = position_[pair.atom];
+            loser = own;
+            own = pair.score;
+            label = pair.atom;
+        }
+        row.others = std::max(row.others, static_cast<float>(loser * units(row.i).to_screen));
+    }
+    w.pairs.clear();
+}
+
+}  // namespace latom

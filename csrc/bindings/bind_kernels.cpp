@@ -1,0 +1,71 @@
+// bind_kernels.cpp: kernels one by one, for tests and benchmarks of the kernels themselves.
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "core/philox.h"
+
+namespace latom {
+namespace {
+
+using namespace pybind11::literals;
+
+template <class T, class I>
+double sparse_dot(const Array<T>& x, const Array<I>& column, const Array<T>& y) {
+    for (py::ssize_t p = 0; p < column.size(); ++p)
+        if (column.at(p) < 0 || column.at(p) >= y.size()) throw py::index_error("sparse_dot: column out of range");
+    return detail::sparse_dot(active_kernels(), T{}, I{})(x.data(), column.data(), std::min(x.size(), column.size()),
+                                                          y.data());
+}
+
+template <class T>
+double dense_dot(const Array<T>& x, const Array<T>& y) {
+    return detail::dense_dot(active_kernels(), T{})(x.data(), y.data(), std::min(x.size(), y.size()));
+}
+
+py::tuple quantise_row(const Array<float>& a, int drop) {
+    if (a.size() % 16) throw py::value_error("quantise_row: a must be padded to a multiple of 16");
+    py::array_t<float> copy(a.size(), a.data());
+    py::array_t<std::int8_t> p(a.size());
+    const RowError e = active_kernels()->quantise_row(copy.mutable_data(), a.size(), drop, p.mutable_data());
+    return py::make_tuple(p, e.step, e.abs_sum, e.above, e.below);
+}
+
+py::array accumulate(const Array<std::int32_t>& acc, const Array<std::int8_t>& slab, const Array<std::int32_t>& line,
+                     const Array<std::uint8_t>& p) {
+    if (slab.ndim() != 2 || acc.size() > slab.shape(1) || acc.size() % 64 || p.size() % 4 || line.size() != p.size())
+        throw py::value_error("accumulate: acc must be a multiple of 64 within a row of slab, p a multiple of 4");
+    for (py::ssize_t t = 0; t < line.size(); ++t)
+        if (line.at(t) < 0 || line.at(t) >= slab.shape(0)) throw py::index_error("accumulate: line out of range");
+    py::array_t<std::int32_t> out(acc.size(), acc.data());
+    active_kernels()->accumulate(out.mutable_data(), slab.data(), slab.shape(1), line.data(), p.data(), p.size(),
+                                 out.size());
+    return out;
+}
+
+py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, const std::optional<Array<float>>& scale,
+                    const std::optional<Array<float>>& bias, float bias_scale) {
+    py::array_t<float> block((acc.size() + 63) / 64);
+    const float best = active_kernels()->block_max(acc.data(), acc.size(), step, shift, scale ? scale->data() : nullptr,
+                                                   bias ? bias->data() : nullptr, bias_scale, block.mutable_data());
+    return py::make_tuple(best, block);
+}
+
+}  // namespace
+
+void register_kernels(py::module_& module) {
+    auto kernels = module.def_submodule("kernels", "Single kernels of the variant in use, for tests.");
+    kernels.def("dense_dot", &dense_dot<float>, "x"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("dense_dot", &dense_dot<double>, "x"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<float, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<float, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<double, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<double, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("quantise_row", &quantise_row, "a"_a.noconvert(), "drop"_a);
+    kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(), "p"_a.noconvert());
+    kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "scale"_a, "bias"_a, "bias_scale"_a);
+    kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
+        return Philox(seed, static_cast<Purpose>(purpose)).words(counter);
+    }, "seed"_a, "purpose"_a, "counter"_a);
+}
+
+}  // namespace latom

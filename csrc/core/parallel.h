@@ -1,0 +1,84 @@
+// parallel.h: the one way to use several threads.
+//
+//   parallel_for(ctx, chunks, [&](int64_t chunk, int worker) { ... });
+//
+// Every chunk runs once; which worker runs it is not fixed, so a chunk writes only what belongs to it, and whatever
+// is summed over chunks is summed afterwards in chunk order. Then no result depends on the number of threads.
+// worker is in [0, workers(ctx, chunks)): an index for scratch memory.
+//
+// Threads are started for each call and joined before it returns (some 20 us each): there is no pool, so fork() has
+// nothing to break. A call from inside a worker runs serially. The first exception stops the others and is rethrown
+// on the caller; check_interrupt runs on the caller's thread only, at most every 20 ms.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "latom/context.h"
+
+namespace latom {
+
+/// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota allow.
+int resolve_threads(int n_threads);
+
+inline bool& inside_worker() {
+    thread_local bool inside = false;
+    return inside;
+}
+
+inline int workers(const Context& ctx, std::int64_t chunks) {
+    if (inside_worker() || chunks <= 1) return 1;
+    return static_cast<int>(chunks < ctx.n_threads ? chunks : ctx.n_threads);
+}
+
+template <class F>
+void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
+    using clock = std::chrono::steady_clock;
+    const int count = workers(ctx, chunks);
+    std::atomic<std::int64_t> next{0};
+    std::atomic<bool> stop{false};
+    std::exception_ptr error;
+    std::mutex error_mutex;
+
+    auto work = [&](int worker) {
+        const bool outer = inside_worker();
+        const bool caller = worker == 0 && !outer;
+        inside_worker() = true;
+        auto last = clock::now();
+        try {
+            for (std::int64_t c; !stop.load(std::memory_order_relaxed) && (c = next.fetch_add(1)) < chunks;) {
+                run(c, worker);
+                if (caller && ctx.check_interrupt && clock::now() - last > std::chrono::milliseconds(20)) {
+                    ctx.check_interrupt();
+                    last = clock::now();
+                }
+            }
+        } catch (...) {
+            std::lock_guard<std::mutex> lock(error_mutex);
+            if (!error) error = std::current_exception();
+            stop = true;
+        }
+        inside_worker() = outer;
+    };
+
+    std::vector<std::thread> threads;
+    threads.reserve(static_cast<std::size_t>(count));
+    try {
+        for (int w = 1; w < count; ++w) threads.emplace_back(work, w);
+    } catch (const std::system_error&) {
+        // The system gives no more threads: those that run take all chunks.
+    }
+    work(0);
+    for (auto& t : threads) t.join();
+    if (error) std::rethrow_exception(error);
+}
+
+/// Chunks of `size` items that cover n.
+inline std::int64_t chunk_count(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
+
+}  // namespace latom

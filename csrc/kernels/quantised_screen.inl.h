@@ -1,0 +1,225 @@
+// quantised_screen.inl.h: upper bounds on the scores of one sparse row with many atoms, in 8-bit integers.
+//
+//   <u, c_j>  =  sum_t u_t c_jt  ~  Delta sum_t p_t q_jt,      c_jt ~ sigma_t q_jt,   a_t = u_t sigma_t ~ Delta p_t
+//
+// q in [-127, 127] is an atom's entry in units of its term's sigma_t = max_j |c_jt| / 127; p in [-127, 127] is the
+// row's entry in units of the row's Delta = max_t |a_t| / 127.
+//
+// Proof of the bound. c_jt = sigma_t (q_jt + e), |e| <= 1/2, and e = 0 where c_jt = 0; a_t = Delta p_t + r_t. So
+//   <u, c_j> - Delta sum p q  =  sum_t a_t e_jt + sum_t r_t q_jt
+//                            <=  1/2 sum |a_t|  +  sum_t max(r_t qmax, r_t qmin)
+// with q in [qmin, qmax] = [0, 127] for non-negative atoms and [-127, 127] otherwise. quantise_row returns the three
+// sums; a term whose p is set to zero ("dropped") keeps a_t as its residual, so dropping is covered by the same bound.
+// Rounding of these float32 sums is covered by the caller's slack.
+//
+// Layout    A head term's values for all atoms are one contiguous run of `stride` bytes, 64 atoms a cache line. Inside
+//           a line atom a = 16 k + 4 l + e stands at byte 16 l + 4 k + e: after four lines are interleaved by byte
+//           and by pair, 32-bit lanes come out in atom order for 128-, 256- and 512-bit registers alike.
+// Numerics  exact integers: |sum| <= nnz 127^2 < 2^31 for nnz <= 133 000 (the caller checks).
+// Cost      count * width multiply-adds; count * width bytes.
+
+typedef float f32x16 __attribute__((vector_size(64)));
+typedef std::int32_t i32x16 __attribute__((vector_size(64)));
+
+inline f32x16 load16(const float* p) {
+    f32x16 v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+inline i32x16 load16(const std::int32_t* p) {
+    i32x16 v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+
+inline f32x16 max16(f32x16 a, f32x16 b) { return a > b ? a : b; }
+
+inline float sum_lanes(f32x16 v) {
+    for (int half = 8; half > 0; half /= 2)
+        for (int lane = 0; lane < half; ++lane) v[lane] += v[lane + half];
+    return v[0];
+}
+
+inline float max_lanes(f32x16 v) {
+    float best = v[0];
+    for (int lane = 1; lane < 16; ++lane) best = v[lane] > best ? v[lane] : best;
+    return best;
+}
+
+// a [count rounded up to 16, zeros behind count] is read; p [same] is written. Terms with |p| <= drop become 0.
+RowError quantise_row(float* a, std::int64_t count, int drop, std::int8_t* p) {
+    const f32x16 zero = {};
+    f32x16 largest = zero;
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const f32x16 v = load16(a + i);
+        largest = max16(largest, max16(v, -v));
+    }
+    const float top = max_lanes(largest);
+    RowError error{0, 0, 0, 0};
+    if (!(top > 0)) {
+        for (std::int64_t i = 0; i < count; ++i) p[i] = 0;
+        return error;
+    }
+    error.step = top / 127;
+    const float inverse = 127 / top, limit = static_cast<float>(drop) + 0.5f;
+    f32x16 abs_sum = zero, above = zero, below = zero;
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const f32x16 v = load16(a + i);
+        const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
+        f32x16 rounded = (v * inverse + magic) - magic;
+        const f32x16 magnitude = max16(rounded, -rounded);
+        rounded = magnitude < limit ? zero : rounded;
+        const f32x16 residual = v - rounded * error.step;
+        abs_sum += max16(v, -v);
+        above += max16(residual, zero);
+        below += max16(-residual, zero);
+        const i32x16 integer = __builtin_convertvector(rounded, i32x16);
+        for (int lane = 0; lane < 16; ++lane) p[i + lane] = static_cast<std::int8_t>(integer[lane]);
+    }
+    error.abs_sum = sum_lanes(abs_sum);
+    error.above = sum_lanes(above);
+    error.below = sum_lanes(below);
+    return error;
+}
+
+// acc [width] += sum_t p[t] * slab[line[t] * stride + j] in the line layout above. count is a multiple of 4 (pad with
+// p = 0), width of 64, p <= 127.
+#if defined(__AVX512BW__)
+
+inline __m512i multiply_add(__m512i acc, __m512i p, __m512i q) {
+#if defined(__AVX512VNNI__)
+    return _mm512_dpbusd_epi32(acc, p, q);
+#else
+    return _mm512_add_epi32(acc, _mm512_madd_epi16(_mm512_maddubs_epi16(p, q), _mm512_set1_epi16(1)));
+#endif
+}
+
+template <int kTiles>
+inline void accumulate_tiles(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
+                             const std::uint8_t* p, std::int64_t count) {
+    __m512i sum[kTiles][4];
+    for (int tile = 0; tile < kTiles; ++tile)
+        for (int k = 0; k < 4; ++k) sum[tile][k] = _mm512_loadu_si512(acc + 64 * tile + 16 * k);
+    for (std::int64_t t = 0; t < count; t += 4) {
+        std::int32_t four;
+        __builtin_memcpy(&four, p + t, 4);
+        const __m512i weight = _mm512_set1_epi32(four);
+        const std::int8_t* row[4];
+        for (int i = 0; i < 4; ++i) row[i] = slab + line[t + i] * stride;
+        for (int tile = 0; tile < kTiles; ++tile) {
+            const __m512i a = _mm512_loadu_si512(row[0] + 64 * tile), b = _mm512_loadu_si512(row[1] + 64 * tile);
+            const __m512i c = _mm512_loadu_si512(row[2] + 64 * tile), d = _mm512_loadu_si512(row[3] + 64 * tile);
+            const __m512i ab_lo = _mm512_unpacklo_epi8(a, b), ab_hi = _mm512_unpackhi_epi8(a, b);
+            const __m512i cd_lo = _mm512_unpacklo_epi8(c, d), cd_hi = _mm512_unpackhi_epi8(c, d);
+            sum[tile][0] = multiply_add(sum[tile][0], weight, _mm512_unpacklo_epi16(ab_lo, cd_lo));
+            sum[tile][1] = multiply_add(sum[tile][1], weight, _mm512_unpackhi_epi16(ab_lo, cd_lo));
+            sum[tile][2] = multiply_add(sum[tile][2], weight, _mm512_unpacklo_epi16(ab_hi, cd_hi));
+            sum[tile][3] = multiply_add(sum[tile][3], weight, _mm512_unpackhi_epi16(ab_hi, cd_hi));
+        }
+    }
+    for (int tile = 0; tile < kTiles; ++tile)
+        for (int k = 0; k < 4; ++k) _mm512_storeu_si512(acc + 64 * tile + 16 * k, sum[tile][k]);
+}
+
+void accumulate(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
+                const std::uint8_t* p, std::int64_t count, std::int64_t width) {
+    std::int64_t j = 0;
+    for (; j + 256 <= width; j += 256) accumulate_tiles<4>(acc + j, slab + j, stride, line, p, count);
+    if (width - j >= 128) {
+        accumulate_tiles<2>(acc + j, slab + j, stride, line, p, count);
+        j += 128;
+    }
+    if (j < width) accumulate_tiles<1>(acc + j, slab + j, stride, line, p, count);
+}
+
+#elif defined(__AVX2__)
+
+void accumulate(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
+                const std::uint8_t* p, std::int64_t count, std::int64_t width) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    auto load = [](const void* at) { return _mm256_loadu_si256(static_cast<const __m256i*>(at)); };
+    for (std::int64_t j = 0; j < width; j += 64)
+        for (int half = 0; half < 2; ++half) {
+            std::int32_t* out = acc + j + 8 * half;  // lanes of half h are atoms 16 k + 8 h + (0..7)
+            const std::int8_t* base = slab + j + 32 * half;
+            __m256i sum[4];
+            for (int k = 0; k < 4; ++k) sum[k] = load(out + 16 * k);
+            for (std::int64_t t = 0; t < count; t += 4) {
+                std::int32_t four;
+                __builtin_memcpy(&four, p + t, 4);
+                const __m256i weight = _mm256_set1_epi32(four);
+                const __m256i a = load(base + line[t] * stride), b = load(base + line[t + 1] * stride);
+                const __m256i c = load(base + line[t + 2] * stride), d = load(base + line[t + 3] * stride);
+                const __m256i ab_lo = _mm256_unpacklo_epi8(a, b), ab_hi = _mm256_unpackhi_epi8(a, b);
+                const __m256i cd_lo = _mm256_unpacklo_epi8(c, d), cd_hi = _mm256_unpackhi_epi8(c, d);
+                const __m256i q[4] = {_mm256_unpacklo_epi16(ab_lo, cd_lo), _mm256_unpackhi_epi16(ab_lo, cd_lo),
+                                      _mm256_unpacklo_epi16(ab_hi, cd_hi), _mm256_unpackhi_epi16(ab_hi, cd_hi)};
+                for (int k = 0; k < 4; ++k)
+                    sum[k] = _mm256_add_epi32(sum[k], _mm256_madd_epi16(_mm256_maddubs_epi16(weight, q[k]), ones));
+            }
+            for (int k = 0; k < 4; ++k) _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * k), sum[k]);
+        }
+}
+
+#else
+
+void accumulate(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
+                const std::uint8_t* p, std::int64_t count, std::int64_t width) {
+    for (std::int64_t t = 0; t < count; ++t) {
+        const std::int16_t weight = p[t];
+        if (weight == 0) continue;
+        const std::int8_t* row = slab + line[t] * stride;
+        for (std::int64_t j = 0; j < width; j += 64)
+            for (int l = 0; l < 4; ++l)
+                for (int k = 0; k < 4; ++k)
+                    for (int e = 0; e < 4; ++e)
+                        acc[j + 16 * k + 4 * l + e] +=
+                            static_cast<std::int16_t>(weight * row[j + 16 * l + 4 * k + e]);
+    }
+}
+
+#endif
+
+void negate(std::int32_t* acc, std::int64_t width) {
+    for (std::int64_t j = 0; j < width; ++j) acc[j] = -acc[j];
+}
+
+// Upper bounds ub_j = (acc_j * step + shift) * scale_j + bias_scale * bias_j for j < count, their maximum over each 64
+// atoms in `block`, and the maximum of all as result. Without scale and bias (both null): ub_j = acc_j * step + shift.
+float block_max(const std::int32_t* acc, std::int64_t count, float step, float shift, const float* scale,
+                const float* bias, float bias_scale, float* block) {
+    float best = -__builtin_inff();
+    std::int64_t j = 0;
+    for (; j + 64 <= count; j += 64) {
+        f32x16 top;
+        if (scale) {
+            for (int k = 0; k < 4; ++k) {
+                const f32x16 value = __builtin_convertvector(load16(acc + j + 16 * k), f32x16);
+                const f32x16 ub = (value * step + shift) * load16(scale + j + 16 * k) +
+                                  bias_scale * load16(bias + j + 16 * k);
+                top = k ? max16(top, ub) : ub;
+            }
+        } else {
+            i32x16 largest = load16(acc + j);  // the bound rises with acc: compare integers, convert once
+            for (int k = 1; k < 4; ++k) {
+                const i32x16 v = load16(acc + j + 16 * k);
+                largest = largest > v ? largest : v;
+            }
+            top = __builtin_convertvector(largest, f32x16) * step + shift;
+        }
+        block[j / 64] = max_lanes(top);
+        best = block[j / 64] > best ? block[j / 64] : best;
+    }
+    if (j < count) {
+        float top = -__builtin_inff();
+        for (std::int64_t i = j; i < count; ++i) {
+            float ub = static_cast<float>(acc[i]) * step + shift;
+            if (scale) ub = ub * scale[i] + bias_scale * bias[i];
+            top = ub > top ? ub : top;
+        }
+        block[j / 64] = top;
+        best = top > best ? top : best;
+    }
+    return best;
+}
