@@ -11,6 +11,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -89,10 +90,15 @@ public:
         check_columns(ctx, function);
         norm2_.resize(static_cast<std::size_t>(view.n));
         const auto dot = detail::dense_dot(kernels_, T{});
+        std::atomic<bool> negative{false};
         const int64_t bad = detail::first_row(ctx, view.n, [&](int64_t i) {
+            T lowest{0};
+            for (const T *x = values(i), *end = x + size(i); x < end; ++x) lowest = *x < lowest ? *x : lowest;
+            if (lowest < 0) negative.store(true, std::memory_order_relaxed);
             norm2_[i] = dot(values(i), values(i), size(i));
             return !std::isfinite(norm2_[i]);
         });
+        non_negative_ = !negative;
         if (bad < view.n) {
             const bool finite = std::all_of(values(bad), values(bad) + size(bad), [](T v) { return std::isfinite(v); });
             const std::string row = std::to_string(bad);
@@ -107,6 +113,7 @@ public:
     int64_t n() const { return view_.n; }
     int64_t d() const { return view_.d; }
     double norm2(int64_t i) const { return norm2_[i]; }
+    bool non_negative() const { return non_negative_; }
     const KernelTable* kernels() const { return kernels_; }
 
     const T* values(int64_t i) const {
@@ -174,6 +181,7 @@ private:
     View view_;
     const KernelTable* kernels_;
     std::vector<double> norm2_;
+    bool non_negative_ = true;
 };
 
 }  // namespace latom

@@ -22,12 +22,11 @@ double dense_dot(const Array<T>& x, const Array<T>& y) {
     return detail::dense_dot(active_kernels(), T{})(x.data(), y.data(), std::min(x.size(), y.size()));
 }
 
-py::tuple quantise_row(const Array<float>& a, int drop) {
+py::tuple quantise_row(const Array<float>& a, bool round_up, int drop) {
     if (a.size() % 16) throw py::value_error("quantise_row: a must be padded to a multiple of 16");
-    py::array_t<float> copy(a.size(), a.data());
     py::array_t<std::int8_t> p(a.size());
-    const RowError e = active_kernels()->quantise_row(copy.mutable_data(), a.size(), drop, p.mutable_data());
-    return py::make_tuple(p, e.step, e.abs_sum, e.above, e.below);
+    const RowError e = active_kernels()->quantise_row(a.data(), a.size(), round_up, drop, p.mutable_data());
+    return py::make_tuple(p, e.step, e.abs_sum, e.rest, e.dropped);
 }
 
 py::array accumulate(const Array<std::int32_t>& acc, const Array<std::int8_t>& slab, const Array<std::int32_t>& line,
@@ -60,7 +59,7 @@ void register_kernels(py::module_& module) {
     kernels.def("sparse_dot", &sparse_dot<float, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
     kernels.def("sparse_dot", &sparse_dot<double, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
     kernels.def("sparse_dot", &sparse_dot<double, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
-    kernels.def("quantise_row", &quantise_row, "a"_a.noconvert(), "drop"_a);
+    kernels.def("quantise_row", &quantise_row, "a"_a.noconvert(), "round_up"_a, "drop"_a);
     kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(), "p"_a.noconvert());
     kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "scale"_a, "bias"_a, "bias_scale"_a);
     kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {

@@ -5,12 +5,14 @@
 // q in [-127, 127] is an atom's entry in units of its term's sigma_t = max_j |c_jt| / 127; p in [-127, 127] is the
 // row's entry in units of the row's Delta = max_t |a_t| / 127.
 //
-// Proof of the bound. c_jt = sigma_t (q_jt + e), |e| <= 1/2, and e = 0 where c_jt = 0; a_t = Delta p_t + r_t. So
-//   <u, c_j> - Delta sum p q  =  sum_t a_t e_jt + sum_t r_t q_jt
-//                            <=  1/2 sum |a_t|  +  sum_t max(r_t qmax, r_t qmin)
-// with q in [qmin, qmax] = [0, 127] for non-negative atoms and [-127, 127] otherwise. quantise_row returns the three
-// sums; a term whose p is set to zero ("dropped") keeps a_t as its residual, so dropping is covered by the same bound.
-// Rounding of these float32 sums is covered by the caller's slack.
+// Signed data, p and q rounded to nearest: c_jt = sigma_t (q_jt + e), |e| <= 1/2, e = 0 where c_jt = 0, and
+// a_t = Delta p_t + r_t, so
+//   <u, c_j> - Delta sum p q  =  sum_t a_t e_jt + sum_t r_t q_jt  <=  1/2 sum |a_t| + 127 sum |r_t|
+// Rows and atoms without negative entries, p and q rounded up: Delta p_t >= a_t >= 0 and sigma_t q_jt >= c_jt >= 0, so
+//   <u, c_j> <= Delta sum p q  <=  <u, c_j> + sum |a_t| + 127 sum |r_t|
+// Then what an atom does not hold adds no error to its bound, and most atoms hold little of a row.
+// A term whose p is set to zero ("dropped") keeps a_t as its residual r_t and is covered by the sums. Rounding of these
+// float32 sums is covered by the caller's slack.
 //
 // Layout    A head term's values for all atoms are one contiguous run of `stride` bytes, 64 atoms a cache line. Inside
 //           a line atom a = 16 k + 4 l + e stands at byte 16 l + 4 k + e: after four lines are interleaved by byte
@@ -47,8 +49,8 @@ inline float max_lanes(f32x16 v) {
     return best;
 }
 
-// a [count rounded up to 16, zeros behind count] is read; p [same] is written. Terms with |p| <= drop become 0.
-RowError quantise_row(float* a, std::int64_t count, int drop, std::int8_t* p) {
+// a [count, a multiple of 16] is read; p [count] is written, rounded up or to nearest. Terms with |p| <= drop become 0.
+RowError quantise_row(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p) {
     const f32x16 zero = {};
     f32x16 largest = zero;
     for (std::int64_t i = 0; i < count; i += 16) {
@@ -57,29 +59,32 @@ RowError quantise_row(float* a, std::int64_t count, int drop, std::int8_t* p) {
     }
     const float top = max_lanes(largest);
     RowError error{0, 0, 0, 0};
-    if (!(top > 0)) {
+    if (!(top > 1e-30f)) {  // nothing that a float32 could scale
         for (std::int64_t i = 0; i < count; ++i) p[i] = 0;
+        error.dropped = error.abs_sum = static_cast<float>(count) * 1e-30f;
         return error;
     }
     error.step = top / 127;
-    const float inverse = 127 / top, limit = static_cast<float>(drop) + 0.5f;
-    f32x16 abs_sum = zero, above = zero, below = zero;
+    const float inverse = 127 / top, limit = static_cast<float>(drop) + 0.5f, bump = round_up ? 1.0f : 0.0f;
+    f32x16 abs_sum = zero, rest = zero, dropped = zero;
     for (std::int64_t i = 0; i < count; i += 16) {
-        const f32x16 v = load16(a + i);
+        const f32x16 v = load16(a + i), scaled = v * inverse;
         const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-        f32x16 rounded = (v * inverse + magic) - magic;
-        const f32x16 magnitude = max16(rounded, -rounded);
+        f32x16 rounded = (scaled + magic) - magic;
+        rounded = rounded < scaled ? rounded + bump : rounded;
+        rounded = rounded > 127.0f ? rounded - 1.0f : rounded;  // 127.00001 is 127
+        const f32x16 magnitude = max16(rounded, -rounded), size = max16(v, -v);
+        abs_sum += size;
+        dropped += magnitude < limit ? size : zero;
         rounded = magnitude < limit ? zero : rounded;
         const f32x16 residual = v - rounded * error.step;
-        abs_sum += max16(v, -v);
-        above += max16(residual, zero);
-        below += max16(-residual, zero);
+        rest += magnitude < limit ? zero : max16(residual, -residual);
         const i32x16 integer = __builtin_convertvector(rounded, i32x16);
         for (int lane = 0; lane < 16; ++lane) p[i + lane] = static_cast<std::int8_t>(integer[lane]);
     }
     error.abs_sum = sum_lanes(abs_sum);
-    error.above = sum_lanes(above);
-    error.below = sum_lanes(below);
+    error.rest = sum_lanes(rest);
+    error.dropped = sum_lanes(dropped);
     return error;
 }
 

@@ -13,10 +13,10 @@ namespace latom {
 
 // One row's terms after quantisation (see quantised_screen.inl.h).
 struct RowError {
-    float step;      // Delta: value of one unit of p * q
-    float abs_sum;   // sum |a_t|, over all terms
-    float above;     // sum of the residuals a_t - Delta p_t that are positive
-    float below;     // minus the sum of the negative ones
+    float step;     // Delta: value of one unit of p * q
+    float abs_sum;  // sum |a_t|, over all terms
+    float rest;     // sum |a_t - Delta p_t| over the terms kept
+    float dropped;  // sum |a_t| over the terms dropped
 };
 
 struct KernelTable {
@@ -31,7 +31,7 @@ struct KernelTable {
     double (*sparse_dot_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* y);
 
     // quantised_screen.inl.h: integer upper bounds for all atoms of a row at once.
-    RowError (*quantise_row)(float* a, std::int64_t count, int drop, std::int8_t* p);
+    RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);
     void (*accumulate)(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
                        const std::uint8_t* p, std::int64_t count, std::int64_t width);
     void (*negate)(std::int32_t* acc, std::int64_t width);

@@ -38,6 +38,7 @@ public:
         const auto count = static_cast<std::size_t>(n());
         state_.label.assign(count, 0);
         state_.own.assign(count, 0.0);
+        state_.far.assign(count, -1.0f);
         by_label_.resize(count);
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
         for (int64_t i = 0; i < n(); ++i) zero_rows_ += !(rows_.norm2(i) > 0);
@@ -173,7 +174,7 @@ private:
         }
         assigned_ = false;
         drift_.clear();
-        state_.far.clear();
+        std::fill(state_.far.begin(), state_.far.end(), -1.0f);
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
     }
 
@@ -232,7 +233,7 @@ private:
             changed_atom_[label] = 1;
             label = empty[moved++];
             changed_atom_[label] = 1;
-            if (!state_.far.empty()) state_.far[i] = -1;  // the bound leaves out another atom now
+            state_.far[i] = -1;  // the bound left out another atom
         }
         return moved;
     }
@@ -244,6 +245,7 @@ private:
         double total = 0;
         for (int64_t r = from; r < to; ++r) {
             const int64_t i = by_label_[r];
+            if (r + 4 < to) rows_.prefetch(by_label_[r + 4]);
             const double w = weight(i);
             total += w;
             if (w == 0 || !(rows_.norm2(i) > 0)) continue;

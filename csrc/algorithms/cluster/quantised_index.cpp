@@ -29,8 +29,8 @@ void each_entry(const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& o
 template <class T>
 void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
                            int64_t d) {
-    const auto m = static_cast<int64_t>(order.size()), width = (m + 63) / 64 * 64;
-    stride = width + (width % 128 == 0 ? 64 : 0);  // an odd number of lines spreads terms over cache sets
+    const auto m = static_cast<int64_t>(order.size());
+    width_ = (m + 63) / 64 * 64;
     terms.assign(static_cast<std::size_t>(d), {0.0f, 0});  // `line` first counts the atoms that hold the term
 
     const int64_t columns = std::max<int64_t>(64, chunk_count(d, 16)), blocks = chunk_count(d, columns);
@@ -46,7 +46,8 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
     });
     non_negative = std::find(negative.begin(), negative.end(), 1) == negative.end();
 
-    int64_t heads = 0, entries = 0;
+    int64_t entries = 0;
+    heads = 0;
     tails.clear();
     for (Term& term : terms) {
         const int32_t count = term.line;
@@ -59,7 +60,8 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
             entries += count;
         }
     }
-    slab.resize(static_cast<std::size_t>(heads * stride));
+    tile = std::clamp(kTileBytes / std::max<int64_t>(heads, 1) / kMinTile * kMinTile, kMinTile, kMaxTile);
+    slab.resize(static_cast<std::size_t>(heads * width_));
     tail_position.resize(static_cast<std::size_t>(entries));
     tail_value.resize(static_cast<std::size_t>(entries));
 
@@ -69,15 +71,20 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
         std::vector<float> inverse(static_cast<std::size_t>(to - from));
         for (int64_t t = from; t < to; ++t) {
             inverse[t - from] = terms[t].sigma > 0 ? 1 / terms[t].sigma : 0;
-            if (terms[t].line >= 0) std::fill_n(slab.data() + terms[t].line * stride, stride, int8_t{0});
-            else next[t - from] = tails[~terms[t].line].begin;
+            if (terms[t].line < 0) next[t - from] = tails[~terms[t].line].begin;
+            else
+                for (int64_t j = 0; j < width_; j += tile)
+                    std::fill_n(slab.data() + j * heads + terms[t].line * stride(j), stride(j), int8_t{0});
         }
         each_entry(atoms, order, from, to, [&](int64_t j, int32_t t, float c) {
             const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-            const float rounded = (c * inverse[t - from] + magic) - magic;
+            const float scaled = c * inverse[t - from];
+            float rounded = (scaled + magic) - magic;
+            if (non_negative && rounded < scaled) rounded += 1;
             const auto q = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
             if (terms[t].line >= 0) {
-                slab[terms[t].line * stride + slab_byte(j)] = q;
+                const int64_t start = j / tile * tile;
+                slab[start * heads + terms[t].line * stride(start) + slab_byte(j - start)] = q;
             } else {
                 const int64_t at = next[t - from]++;
                 tail_position[at] = static_cast<int32_t>(j);

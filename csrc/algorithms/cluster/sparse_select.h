@@ -5,7 +5,7 @@
 //
 //   drift     the row carries `far`, a lower bound on its distance to every atom but its own. An atom that moved by
 //             delta is still at least far - delta away, so only atoms with delta >= far - distance(own) can win. Atoms
-//             are held in order of falling delta: these are a prefix. An empty prefix skips the row.
+//             stand in order of falling delta: these are a prefix. An empty prefix skips the row.
 //   screen    8-bit integer upper bounds for that prefix (kernels/quantised_screen.inl.h).
 //   residual  what the screen drops from a row is bounded by its norm, since atoms have length 1.
 //
@@ -47,11 +47,11 @@ struct DecisionScale {
     double operator()(double dot, int64_t j) const { return bias.empty() ? dot * factor[j] : dot + bias[j]; }
 };
 
-/// What a row knows between iterations.
+/// What a row knows between passes.
 struct RowState {
-    std::vector<int32_t> label;  // [n]
-    std::vector<double> own;     // [n]: decision score with the atom of its label
-    std::vector<float> far;      // [n]: lower bound on the distance to every other atom; empty before the first pass
+    std::vector<int32_t> label;   // [n]
+    std::vector<double> own;      // [n]: decision score with the atom of its label
+    std::vector<float> far;       // [n]: lower bound on the distance to every other atom; negative if nothing is known
 };
 
 template <class View>
@@ -62,15 +62,16 @@ public:
     SparseSelect(const Rows<View>& rows, Metric metric, const Bounds& bounds)
         : rows_(rows), metric_(metric), bounds_(bounds) {}
 
-    /// Takes the atoms; drift [m] is how far each moved since the last pass, empty if unknown.
+    /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
 
-    /// Labels, scores and bounds of the rows `visit` [n] (any order). Returns the multiply-adds spent.
+    /// Labels, scores and bounds of the rows `visit` (in any order). `known` if the state's labels and scores hold for
+    /// these atoms. Returns the multiply-adds spent.
     double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) const;
 
 private:
     static constexpr int64_t kBlockRows = 4096;
-    static constexpr int64_t kTile = 256;  // positions of a tile: 256 bytes a head term, so the frequent ones fit in L2
+    static constexpr double kReserve = 0.7;  // share of a row's room that it keeps when it looks
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
 
@@ -87,7 +88,7 @@ private:
     struct Queued {  // a row of the block that looks at atoms
         int64_t i;
         int64_t width;      // positions to look at
-        double far_floor;   // lower bound on the distance to the atoms that are not looked at
+        double unseen;      // lower bound on the distance to the others
         bool screened;
         int32_t mine;       // position of its atom, whose score is known; -1 before the first pass
         int64_t heads[3];   // positive head terms in [0, 1), negative ones in [1, 2) of the block's lines and weights
@@ -105,12 +106,12 @@ private:
         std::vector<uint8_t> weights, negative_weights;
         std::vector<Tail> tails;
         AlignedVector<int32_t> acc;
-        float block[kTile / 64];
+        float block[QuantisedIndex::kMaxTile / 64];
         std::vector<Pair> pairs;
         std::vector<Queued> queue;
         AtomScratch<T> scratch;
         std::size_t used = 0;  // of lines and weights
-        double products = 0;
+        int64_t products = 0;
     };
     struct Units {  // screen units of a row: score = decision * to_screen
         double to_screen;
@@ -134,7 +135,7 @@ private:
     DecisionScale decision_{Metric::kCosine, std::vector<Atom<T>>{}};
     std::vector<int32_t> order_;     // position -> atom
     std::vector<int32_t> position_;  // atom -> position
-    std::vector<double> drift_;      // by position, falling
+    std::vector<double> drift_;      // [m + 1] by position, falling to 0
     QuantisedIndex index_;
     AlignedVector<float> scale_, bias_;  // by position, in screen units; empty under cosine
     double largest_norm_ = 1;

@@ -20,7 +20,7 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     decision_ = DecisionScale(metric_, atoms);
     order_.resize(static_cast<std::size_t>(m));
     std::iota(order_.begin(), order_.end(), 0);
-    drift_.assign(static_cast<std::size_t>(m), 0.0);
+    drift_.assign(static_cast<std::size_t>(m) + 1, 0.0);
     if (!drift.empty()) {
         std::stable_sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) { return drift[a] > drift[b]; });
         for (int64_t j = 0; j < m; ++j) drift_[j] = drift[order_[j]];
@@ -72,15 +72,20 @@ double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& v
                                RowState& state) const {
     const auto n = static_cast<int64_t>(visit.size());
     const int64_t chunks = chunk_count(n, kBlockRows);
-    if (state.far.empty()) state.far.assign(static_cast<std::size_t>(n), -1.0f);
     std::vector<Worker> workers_(static_cast<std::size_t>(workers(ctx, chunks)));
-    std::vector<double> products(static_cast<std::size_t>(chunks));
+    std::vector<int64_t> products(static_cast<std::size_t>(chunks));
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = workers_[id];
         w.products = 0;
         const int64_t end = std::min(n, (c + 1) * kBlockRows);
         for (int64_t r = c * kBlockRows; r < end; ++r) {
-            if (r + 4 < end) rows_.prefetch(visit[r + 4]);
+            if (r + 8 < end) {
+                const int64_t ahead = visit[r + 8];
+                rows_.prefetch(ahead);
+                __builtin_prefetch(&state.label[ahead]);
+                __builtin_prefetch(&state.own[ahead]);
+                __builtin_prefetch(&state.far[ahead]);
+            }
             enqueue(w, visit[r], known, state);
         }
         settle(w, state);
@@ -92,7 +97,7 @@ double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& v
 // Finds how many positions the row must look at, and queues it unless there are none.
 template <class View>
 void SparseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& state) const {
-    const auto m = static_cast<int64_t>(order_.size());
+    const auto m = static_cast<int64_t>(atoms_->size());
     if (!(rows_.norm2(i) > 0)) {
         state.label[i] = zero_label_;
         state.own[i] = decision_(0.0, zero_label_);
@@ -101,24 +106,25 @@ void SparseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& sta
     Queued row{};
     row.i = i;
     row.width = m;
-    row.far_floor = HUGE_VAL;
     row.mine = known ? position_[state.label[i]] : -1;
     row.others = -HUGE_VALF;
-    if (known && bounds_.drift) {
+    row.unseen = HUGE_VAL;
+    if (known && bounds_.drift && state.far[i] >= 0) {
         // Under cosine the score itself is compared; Euclidean distances cancel, relative to the larger norm.
         const double slack = metric_ == Metric::kCosine ? detail::kDecisionSlack : detail::kScreenSlack;
         const double room = state.far[i] - distance(i, state.own[i] * units(i).to_screen - slack);
         if (room > 0) {
-            int64_t reach = std::partition_point(drift_.begin(), drift_.end(), [=](double v) { return v >= room; }) -
-                            drift_.begin();
-            if (reach == 1 && row.mine == 0) reach = 0;
-            row.width = std::min(m, (reach + 63) / 64 * 64);
-            if (row.width < m)
-                row.far_floor = state.far[i] - drift_[row.width == 0 && row.mine == 0 && m > 1 ? 1 : row.width];
-            if (row.width == 0) {
-                state.far[i] = detail::round_down(row.far_floor);
+            const auto reach = [&](double least) {
+                return std::partition_point(drift_.begin(), drift_.end() - 1, [=](double v) { return v >= least; }) -
+                       drift_.begin();
+            };
+            const int64_t own_first = row.mine == 0;  // its own atom does not count
+            if (reach(room) <= own_first) {
+                state.far[i] = detail::round_down(state.far[i] - drift_[own_first]);
                 return;
             }
+            row.width = std::min(m, (reach(kReserve * room) + 63) / 64 * 64);
+            if (row.width < m) row.unseen = state.far[i] - drift_[row.width];
         }
     }
     row.screened = bounds_.screen && rows_.size(i) <= kMaxTerms;
@@ -141,7 +147,8 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
     const double inverse = 1 / std::sqrt(rows_.norm2(i));
     for (int64_t t = 0; t < count; ++t) w.a[t] = static_cast<float>(x[t] * inverse) * index_.terms[column[t]].sigma;
     for (int64_t t = count; t < padded; ++t) w.a[t] = 0;
-    const RowError error = kernels_->quantise_row(w.a.data(), padded, bounds_.drop, w.p.data());
+    const bool round_up = index_.non_negative && rows_.non_negative();
+    const RowError error = kernels_->quantise_row(w.a.data(), padded, round_up, bounds_.drop, w.p.data());
 
     const auto space = static_cast<std::size_t>(2 * padded + 8);
     int64_t end = row.heads[0] = static_cast<int64_t>(w.used), negative = 0;
@@ -150,7 +157,7 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
         w.weights.resize(2 * (w.used + space));
     }
     row.tails[0] = static_cast<int64_t>(w.tails.size());
-    double dropped1[2] = {0, 0}, dropped2[2] = {0, 0};  // by sign: 127 sum |a_t|, and the squared norm
+    double dropped2 = 0;
     for (int64_t t = 0; t < count; ++t) {
         const int p = w.p[t];
         const int32_t line = index_.terms[column[t]].line;
@@ -169,8 +176,7 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
         }
         if (p == 0 && bounds_.drop > 0) {
             const double u = x[t] * inverse;
-            dropped1[u < 0] += 127.0 * std::abs(w.a[t]);
-            dropped2[u < 0] += u * u;
+            dropped2 += u * u;
         }
     }
     const auto pad = [&] {  // the kernel takes terms by four
@@ -189,19 +195,21 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
     w.used = static_cast<std::size_t>(end);
     row.tails[1] = static_cast<int64_t>(w.tails.size());
 
-    // Error of the screened score: the three sums of the kernel's proof, widened for float32 rounding.
+    // Error of the screened score, as proved in the kernel, widened for float32 rounding. What is dropped is bounded by
+    // its norm as well, since atoms have length 1.
     const double widen = 1 + 1e-4 + 1e-7 * static_cast<double>(count);
     const double rounding = detail::kScreenSlack + 4e-7 * 127 * error.abs_sum;
-    double up = 127.0 * error.above, low = 127.0 * error.below;
-    if (bounds_.residual && bounds_.drop > 0) {
-        // The dropped terms of one sign are 127 sum |a_t| of one of the two; their norm bounds them as well, as atoms
-        // have length 1 (and where atoms are not negative, terms of the other sign only lower the score).
-        up -= std::max(0.0, dropped1[0] - std::sqrt(dropped2[0]));
-        low -= std::max(0.0, dropped1[1] - std::sqrt(dropped2[1]));
+    double dropped = 127.0 * error.dropped;
+    if (bounds_.residual && bounds_.drop > 0) dropped = std::min(dropped, std::sqrt(dropped2));
+    double above = dropped, below = dropped;
+    if (round_up) {
+        below += error.abs_sum + 127.0 * error.rest;
+    } else {
+        above += 0.5 * error.abs_sum + 127.0 * error.rest;
+        below = above;
     }
-    if (!index_.non_negative) up = low = up + low;
-    const double above = (0.5 * error.abs_sum + up) * widen + rounding;
-    const double below = (0.5 * error.abs_sum + low) * widen + rounding;
+    above = above * widen + rounding;
+    below = below * widen + rounding;
 
     const Units unit = units(i);
     row.step = error.step * unit.step_scale;
@@ -217,49 +225,48 @@ template <class View>
 void SparseSelect<View>::settle(Worker& w, RowState& state) const {
     int64_t widest = 0;
     for (const Queued& row : w.queue) widest = std::max(widest, row.width);
-    w.acc.resize(kTile);
-    for (int64_t from = 0; from < widest; from += kTile)
+    w.acc.resize(static_cast<std::size_t>(index_.tile));
+    for (int64_t from = 0; from < widest; from += index_.tile)
         for (std::size_t r = 0; r < w.queue.size(); ++r) {
             Queued& row = w.queue[r];
             if (row.width <= from) continue;
             if (row.screened)
                 look(w, row, static_cast<int32_t>(r), from);
             else
-                keep_all(w, row, static_cast<int32_t>(r), from, std::min(row.width, from + kTile));
+                keep_all(w, row, static_cast<int32_t>(r), from, std::min(row.width, from + index_.tile));
             if (w.pairs.size() >= kMaxPairs) decide(w, state);
         }
     decide(w, state);
 
-    for (Queued& row : w.queue) {
+    for (const Queued& row : w.queue) {
         const double others = static_cast<double>(row.others) + detail::kScreenSlack;
-        const double far = std::min(distance(row.i, others), row.far_floor);
-        state.far[row.i] = detail::round_down(far);
+        state.far[row.i] = detail::round_down(std::min(distance(row.i, others), row.unseen));
     }
     w.queue.clear();
     w.tails.clear();
     w.used = 0;
 }
 
-// Bounds of the positions [from, from + kTile) for one row; survivors become pairs.
+// Bounds of the positions [from, from + index_.tile) for one row; survivors become pairs.
 template <class View>
 void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t from) const {
-    const int64_t count = std::min(kTile, row.width - from), width = (count + 63) / 64 * 64;
+    const int64_t count = std::min(index_.tile, row.width - from), width = (count + 63) / 64 * 64;
     int32_t* acc = w.acc.data();
     std::fill_n(acc, width, 0);
-    const int8_t* slab = index_.slab.data() + from;
+    const int8_t* slab = index_.tile_data(from);
     for (int part : {1, 0}) {  // negative terms first: their sum is negated
         const int64_t begin = row.heads[part], terms = row.heads[part + 1] - begin;
         if (terms == 0) continue;
-        kernels_->accumulate(acc, slab, index_.stride, w.lines.data() + begin, w.weights.data() + begin, terms, width);
+        kernels_->accumulate(acc, slab, index_.stride(from), w.lines.data() + begin, w.weights.data() + begin, terms, width);
         if (part == 1) kernels_->negate(acc, width);
-        w.products += static_cast<double>(terms * count);
+        w.products += terms * count;
     }
     for (int64_t t = row.tails[0]; t < row.tails[1]; ++t) {
         Tail& tail = w.tails[t];
         const int64_t begin = tail.at;
         for (; tail.at < tail.end && index_.tail_position[tail.at] < from + count; ++tail.at)
             acc[index_.tail_position[tail.at] - from] += tail.p * index_.tail_value[tail.at];
-        w.products += static_cast<double>(tail.at - begin);
+        w.products += tail.at - begin;
     }
 
     const float* scale = scale_.empty() ? nullptr : scale_.data() + from;
@@ -284,7 +291,7 @@ void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t fro
             else row.others = std::max(row.others, ub);
         }
     }
-    w.products += static_cast<double>((w.pairs.size() - before)) * static_cast<double>(rows_.size(row.i));
+    w.products += static_cast<int64_t>(w.pairs.size() - before) * rows_.size(row.i);
 }
 
 // The plain way: every atom is scored in float64.
@@ -292,7 +299,7 @@ template <class View>
 void SparseSelect<View>::keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const {
     for (int64_t j = from; j < to; ++j)
         if (j != row.mine) w.pairs.push_back({order_[j], index, HUGE_VALF, 0});
-    w.products += static_cast<double>(to - from) * static_cast<double>(rows_.size(row.i));
+    w.products += (to - from) * rows_.size(row.i);
 }
 
 // Scores the collected pairs atom by atom and lets the best win: the highest score, then the lowest atom.

@@ -1,0 +1,61 @@
+"""What is running: version, kernel variant, threads, GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latom import _core
+
+__version__: str = _core.__version__
+
+
+def config() -> dict[str, Any]:
+    """Version, kernel variant in use, variants that this processor can run, threads, CUDA.
+
+    Returns
+    -------
+    dict
+        Keys ``version``, ``isa``, ``available_isas``, ``n_threads`` (what ``n_threads=None`` means
+        now) and ``cuda`` (False: this build has no GPU code).
+    """
+    return {
+        "version": __version__,
+        "isa": _core.isa(),
+        "available_isas": _core.available_isas(),
+        "n_threads": _core.resolve_threads(0),
+        "cuda": False,
+    }
+
+
+def show_config() -> None:
+    """Print what :func:`config` returns, a line each."""
+    for key, value in config().items():
+        print(f"{key}: {', '.join(value) if isinstance(value, list) else value}")
+
+
+def check_device(function: str, device: str | None) -> None:
+    """Refuse a device that this build does not have."""
+    if device in (None, "cpu"):
+        return
+    if str(device).startswith("cuda"):
+        raise ValueError(
+            f"{function}: device must be None or 'cpu' in this build; got {device!r}. This latom was "
+            "built without CUDA: build from source with -C cmake.define.LATOM_CUDA=ON once a release "
+            "has GPU code."
+        )
+    raise ValueError(
+        f"{function}: device must be None, 'cpu' or 'cuda'; got {device!r}. Leave it out to compute "
+        "where the input lives."
+    )
+
+
+def check_threads(function: str, n_threads: int | None) -> int:
+    """n_threads for the core: 0 means the environment's and the machine's choice."""
+    if n_threads is None:
+        return 0
+    if isinstance(n_threads, bool) or int(n_threads) != n_threads or n_threads < 1:
+        raise ValueError(
+            f"{function}: n_threads must be a positive integer or None; got {n_threads!r}. None takes "
+            "LATOM_NUM_THREADS, OMP_NUM_THREADS or the CPUs of this process."
+        )
+    return int(n_threads)

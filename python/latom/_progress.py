@@ -1,0 +1,38 @@
+"""Progress of an iterative fit: a bar on a terminal, lines elsewhere, nothing when verbose is 0."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """Context manager that reports iteration states of one run."""
+
+    def __init__(self, name: str, total: int, verbose: int) -> None:
+        self._name, self._verbose, self._bar = name, verbose, None
+        if verbose and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar: Any = tqdm(total=total, desc=name, unit="it", leave=True)
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def show(self, state: Any) -> None:
+        """Report one iteration."""
+        if self._bar is not None:
+            self._bar.set_postfix(objective=f"{state.objective:.6g}", changed=state.changed)
+            self._bar.update()
+        elif self._verbose:
+            print(
+                f"{self._name}: iteration {state.iteration}, objective {state.objective:.9g}, "
+                f"{state.changed} labels changed, {state.moved} atoms moved, {state.seconds:.3f} s"
+            )
