@@ -83,10 +83,8 @@ def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64]
     """Weights [n] as float64, None for all ones."""
     if sample_weight is None:
         return None
-    if np.ndim(sample_weight) == 0:
-        weights = np.full(n, float(sample_weight))
-    else:
-        weights = np.ascontiguousarray(sample_weight, dtype=np.float64)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = np.full(n, weights) if weights.ndim == 0 else np.ascontiguousarray(weights)
     if weights.shape != (n,):
         raise ValueError(
             f"{function}: sample_weight must have shape ({n},); got {weights.shape}. Give one weight a row."
@@ -99,7 +97,8 @@ def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64]
         )
     if not weights.any():
         raise ValueError(
-            f"{function}: sample_weight must have a positive entry; got zeros only. Leave it out for equal weights."
+            f"{function}: sample_weight must have a positive entry; got zeros only. "
+            "Leave it out for equal weights."
         )
     return None if (weights == 1).all() else weights
 

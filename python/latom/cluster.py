@@ -61,9 +61,7 @@ class IterationState:
     avoided: float
 
 
-_HISTORY = np.dtype(
-    [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(IterationState)]
-)
+_HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(IterationState)])
 
 
 class _LloydEstimator(  # type: ignore[misc]
@@ -196,39 +194,30 @@ class _LloydEstimator(  # type: ignore[misc]
         self._check_parameters(name)
         first = not hasattr(self, "cluster_centers_")
         X = self._validate(X, reset=first)
-        weights = as_weights(name, sample_weight, X.shape[0])
+        n, m = X.shape[0], self.n_clusters
+        weights = as_weights(name, sample_weight, n)
+        unit = normalize if self._metric == "cosine" else (lambda rows: rows)
         if first:
-            if X.shape[0] < self.n_clusters:
+            if n < m:
                 raise ValueError(
-                    f"{name}: the first batch must have at least n_clusters={self.n_clusters} rows; got "
-                    f"n_samples={X.shape[0]}. Pass a larger first batch."
+                    f"{name}: the first batch must have at least n_clusters={m} rows; got n_samples={n}. "
+                    "Pass a larger first batch."
                 )
-            self._partial_rng = _as_generator(self.random_state)
-            centers = self._initial_centers(name, X, weights, self._partial_rng)
-            self.cluster_centers_ = normalize(centers) if self._metric == "cosine" else centers
-            self.n_steps_ = 0
+            rng = _as_generator(self.random_state)
+            self.cluster_centers_ = unit(self._initial_centers(name, X, weights, rng))
         if getattr(self, "_weight_seen", None) is None:
-            self._weight_seen = np.zeros(self.n_clusters)
-        labels, scores = assign(
-            X, self.cluster_centers_, metric=self._metric, n_threads=self.n_threads
-        )
-        w = np.ones(X.shape[0]) if weights is None else weights
-        rows = normalize(X) if self._metric == "cosine" else X
-        members = sp.csr_array(
-            (w, (labels, np.arange(X.shape[0]))), shape=(self.n_clusters, X.shape[0])
-        )
-        added = np.bincount(labels, w, minlength=self.n_clusters)
+            self._weight_seen = np.zeros(m)
+            self.n_steps_ = 0
+        labels, scores = assign(X, self.cluster_centers_, metric=self._metric, n_threads=self.n_threads)
+        w = np.ones(n) if weights is None else weights
+        members = sp.csr_array((w, (labels, np.arange(n))), shape=(m, n))
+        added = np.bincount(labels, w, minlength=m)
         total = self._weight_seen + added
-        old = sp.diags_array(self._weight_seen) @ self.cluster_centers_
-        with np.errstate(divide="ignore", invalid="ignore"):
-            merged = sp.diags_array(np.where(total > 0, 1 / total, 0)) @ (old + members @ rows)
-        untouched = sp.diags_array((added == 0).astype(float)) @ self.cluster_centers_
-        merged = sp.diags_array((added > 0).astype(float)) @ merged + untouched
-        dtype = X.dtype
-        merged = type(X)(merged) if sp.issparse(X) else np.asarray(merged)
-        self.cluster_centers_ = (
-            normalize(merged) if self._metric == "cosine" else merged
-        ).astype(dtype)
+        gain = np.divide(1, total, out=np.zeros(m), where=added > 0)
+        keep = np.where(added > 0, self._weight_seen * gain, 1)
+        merged = sp.diags_array(keep) @ self.cluster_centers_ + sp.diags_array(gain) @ (members @ unit(X))
+        merged = type(X)(merged) if sp.issparse(X) else merged
+        self.cluster_centers_ = unit(merged).astype(X.dtype)
         self._weight_seen = total
         self.labels_ = labels
         self.inertia_ = float((w * self._costs(scores)).sum())
@@ -333,9 +322,7 @@ class _LloydEstimator(  # type: ignore[misc]
         threads = check_threads(name, self.n_threads)
         return _core.Lloyd(to_core(X), weights, self._metric, threads, name)
 
-    def _initial_centers(
-        self, name: str, X: Matrix, weights: NDArray[np.float64] | None, rng: Any
-    ) -> Matrix:
+    def _initial_centers(self, name: str, X: Matrix, weights: NDArray[np.float64] | None, rng: Any) -> Matrix:
         m, n = self.n_clusters, X.shape[0]
         if isinstance(self.init, str) and self.init == "k-means++":
             with warnings.catch_warnings():  # fit itself tells when there are too few distinct rows
