@@ -243,7 +243,9 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 km = latom.SphericalKMeans(m, init="random", max_iter=3, tol=0, random_state=0).fit(X)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, len(km.labels_))
 """
-    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    out = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
     megabytes, rows = out.stdout.split()
     assert int(rows) == 1_000_000
     assert float(megabytes) < 150  # 40 bytes a row, copies of labels and scores, 8 MB of indptr, scratch

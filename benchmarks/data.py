@@ -1,0 +1,167 @@
+"""The data that benchmarks run on: real when `LATOM_DATA` names a folder, else generated.
+
+`sparse_corpus` is what most cases ask for. `save` and `load` carry a problem (named dense and CSR
+arrays) to the process that measures it, see `runner.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+Problem = dict[str, Any]  # name -> numpy.ndarray or scipy.sparse.csr_array
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A document-term matrix with unit rows and the name that reports give it."""
+
+    name: str
+    X: sp.csr_array
+
+
+def data_folder() -> Path | None:
+    """Folder named by the environment variable `LATOM_DATA`, or None where it is not set."""
+    name = os.environ.get("LATOM_DATA", "")
+    if not name:
+        return None
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"LATOM_DATA must name a folder; got {name!r}.")
+    return folder
+
+
+def sparse_corpus(dtype: Any = np.float32) -> Corpus:
+    """arXiv abstracts from `LATOM_DATA` where that is set, else a Zipf corpus of 40 000 rows."""
+    folder = data_folder()
+    if folder is None:
+        X, _ = zipf_corpus(40_000, 20_000, 500, seed=0, dtype=dtype)
+        return Corpus("zipf", X)
+    return Corpus("arXiv abstracts, TF-IDF", arxiv_tfidf(folder, dtype))
+
+
+def arxiv_tfidf(folder: Path, dtype: Any = np.float32) -> sp.csr_array:
+    """TF-IDF of arXiv titles and abstracts, from the term counts in `arxiv-counts.npz`.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds `arxiv-counts.npz`: CSR term counts as `data`, `indices`, `indptr` and `shape`.
+    dtype : dtype
+        Of the result; the weights are computed in float64.
+
+    Returns
+    -------
+    csr_array [140256, 41504]
+        Unit rows, int32 indices.
+    """
+    with np.load(folder / "arxiv-counts.npz") as file:
+        parts = (file["data"], file["indices"], file["indptr"])
+        counts = sp.csr_array(parts, shape=tuple(file["shape"]))
+    return tfidf(counts, dtype)
+
+
+def tfidf(counts: sp.csr_array, dtype: Any = np.float32) -> sp.csr_array:
+    """Unit rows of (1 + ln tf) · (1 + ln((1 + n) / (1 + df))), int32 indices."""
+    n, d = counts.shape
+    df = np.bincount(counts.indices, minlength=d)
+    idf = 1.0 + np.log((1.0 + n) / (1.0 + df))
+    weights = (1.0 + np.log(counts.data.astype(np.float64))) * idf[counts.indices]
+    lengths = np.diff(counts.indptr)
+    row = np.repeat(np.arange(n), lengths)
+    norms = np.sqrt(np.bincount(row, weights * weights, minlength=n))
+    weights /= norms[row]
+    indices, indptr = counts.indices.astype(np.int32), counts.indptr.astype(np.int32)
+    return sp.csr_array((weights.astype(dtype), indices, indptr), shape=(n, d))
+
+
+def zipf_corpus(
+    n: int, d: int, n_topics: int, seed: int = 0, dtype: Any = np.float32
+) -> tuple[sp.csr_array, np.ndarray]:
+    """Generate a TF-IDF matrix with planted clusters and the term frequencies of real text.
+
+    Every document has one topic, drawn with probability proportional to 1 / (10 + topic), and a
+    length of about 90 words (log-normal). Half of its words come from a background that all share,
+    term t with probability proportional to 1 / (3 + t); the other half from its topic's 150 own
+    terms, which are spread over the vocabulary and follow 1 / (3 + rank) too. So a few terms are in
+    most rows, most terms are in a few, and the clusters are there to be found but overlap.
+
+    Parameters
+    ----------
+    n, d, n_topics : int
+        Documents, terms, and planted clusters.
+    seed : int
+        Same seed, same corpus.
+    dtype : dtype
+        Of the stored weights.
+
+    Returns
+    -------
+    X : csr_array [n, d]
+        Unit rows, see `tfidf`; about 60 entries a row.
+    topics : ndarray of int64 [n]
+        The planted topic of each row.
+    """
+    rng = np.random.default_rng(seed)
+    own_terms = rng.integers(0, d, size=(n_topics, 150))
+    topics = _zipf_draws(rng, n_topics, 10.0, n)
+    lengths = np.clip(rng.lognormal(np.log(90.0), 0.4, n), 5, 1000).astype(np.int64)
+    row = np.repeat(np.arange(n), lengths)
+    terms = _zipf_draws(rng, d, 3.0, len(row))
+    of_topic = rng.random(len(row)) < 0.5
+    ranks = _zipf_draws(rng, own_terms.shape[1], 3.0, int(of_topic.sum()))
+    terms[of_topic] = own_terms[topics[row[of_topic]], ranks]
+    counts = sp.coo_array((np.ones(len(row), np.int32), (row, terms)), shape=(n, d)).tocsr()
+    return tfidf(counts, dtype), topics
+
+
+def _zipf_draws(rng: np.random.Generator, size: int, shift: float, count: int) -> np.ndarray:
+    """Draw `count` integers below `size`, i with probability proportional to 1 / (shift + i)."""
+    cumulative = np.cumsum(1.0 / (shift + np.arange(size)))
+    draws: np.ndarray = np.searchsorted(
+        cumulative, rng.random(count) * cumulative[-1], side="right"
+    )
+    return draws
+
+
+def sample_rows(X: sp.csr_array, count: int, seed: int = 0) -> sp.csr_array:
+    """`count` random rows of X in their order, or X itself where it has no more."""
+    if count >= X.shape[0]:
+        return X
+    rows = np.random.default_rng(seed).choice(X.shape[0], count, replace=False)
+    return X[np.sort(rows)]
+
+
+def initial_rows(X: sp.csr_array, m: int, seed: int = 0) -> sp.csr_array:
+    """Initial centres: m random rows of X that are not empty."""
+    rows = np.flatnonzero(np.diff(X.indptr))
+    return X[np.random.default_rng(seed).choice(rows, m, replace=False)]
+
+
+def save(problem: Problem, folder: Path) -> None:
+    """Write each array of a problem to `folder` as plain `.npy` files."""
+    for name, array in problem.items():
+        if isinstance(array, sp.csr_array):
+            for part in ("data", "indices", "indptr", "shape"):
+                np.save(folder / f"{name}.{part}.npy", np.asarray(getattr(array, part)))
+        else:
+            np.save(folder / f"{name}.npy", array)
+
+
+def load(folder: Path) -> Problem:
+    """Read what `save` wrote. Leaves nothing but the arrays in memory."""
+    arrays = {path.name[: -len(".npy")]: np.load(path) for path in sorted(folder.glob("*.npy"))}
+    problem: Problem = {}
+    for name in arrays:
+        stem, _, part = name.rpartition(".")
+        if not stem:
+            problem[name] = arrays[name]
+        elif part == "data":
+            parts = tuple(arrays[f"{stem}.{p}"] for p in ("data", "indices", "indptr"))
+            problem[stem] = sp.csr_array(parts, shape=tuple(arrays[f"{stem}.shape"].tolist()))
+    return problem

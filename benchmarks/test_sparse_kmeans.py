@@ -1,0 +1,56 @@
+"""Sparse spherical k-means beside its peers: clusters, rows and threads, one case a library.
+
+Every case starts from the same random rows and runs the same number of iterations with early
+stopping off; see README.md for the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from data import Corpus, Problem
+from measure import Case
+from peers import SPARSE_KMEANS
+from runner import available_cpus
+
+Build = Callable[[float, int], tuple[Path, Problem]]
+RunCase = Callable[[Case, str], None]
+
+CLUSTERS = (20, 100, 1000, 10_000)
+SCALING_CLUSTERS = 1000
+SCALING_LIBRARIES = ("latom", "scikit-learn-intelex")  # latom and its fastest peer
+FRACTIONS = (0.125, 0.25, 0.5)  # the whole is among CLUSTERS
+THREADS = tuple(t for t in (1, 2, 4, 8, 16, 32, 64) if t < available_cpus())  # all: likewise
+
+
+def _case(series: str, corpus: Corpus, built: tuple[Path, Problem], threads: int = 0) -> Case:
+    folder, problem = built
+    threads = threads or available_cpus()
+    return Case("sparse_kmeans", series, folder, problem, corpus.name, threads)
+
+
+@pytest.mark.parametrize("library", SPARSE_KMEANS)
+@pytest.mark.parametrize("m", CLUSTERS)
+def test_clusters(
+    m: int, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase
+) -> None:
+    run_case(_case("m", corpus, sparse_problem(1.0, m)), library)
+
+
+@pytest.mark.parametrize("library", SCALING_LIBRARIES)
+@pytest.mark.parametrize("fraction", FRACTIONS)
+def test_rows(
+    fraction: float, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase
+) -> None:
+    run_case(_case("rows", corpus, sparse_problem(fraction, SCALING_CLUSTERS)), library)
+
+
+@pytest.mark.parametrize("library", SCALING_LIBRARIES)
+@pytest.mark.parametrize("threads", THREADS)
+def test_threads(
+    threads: int, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase
+) -> None:
+    built = sparse_problem(1.0, SCALING_CLUSTERS)
+    run_case(_case("threads", corpus, built, threads), library)

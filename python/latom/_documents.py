@@ -1,0 +1,288 @@
+"""What ``python -m latom cluster`` reads: folders, line files, matrices, docstrings.
+
+Every reader returns its documents in an order that depends on the input alone, and reports a file
+that it cannot use as one `InputError` whose text says what is wrong, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import platform
+import re
+import sysconfig
+import warnings
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+Track = Callable[..., Iterable[Any]]
+"""Wraps an iterable to show progress: ``track(items, desc=..., unit=...)``, as `tqdm.tqdm`."""
+
+_WIDE = ("utf-16", "utf-32")  # in these a NUL byte is ordinary
+_SHORTEST_DOCSTRING = 15  # words; below it a docstring says too little to be placed
+_NOT_LIBRARY = {"test", "tests", "idle_test", "site-packages", "dist-packages", "pydoc_data"}
+# What "surrogateescape" makes of an undecodable byte. Decoding that way and searching each line
+# for it gives the exact line of the first bad byte, which a strict decoder cannot tell.
+_BAD_BYTE = re.compile("[\udc80-\udcff]")
+
+
+class InputError(ValueError):
+    """A file or an option that cannot be used; the text is the whole message for the user."""
+
+    def __init__(self, subject: object, constraint: str, got: object, remedy: str) -> None:
+        super().__init__(f"{subject} must {constraint}; got {got}. {remedy}")
+
+
+@dataclass
+class Documents:
+    """Texts with a name each.
+
+    Attributes
+    ----------
+    source : str
+        Where they come from, for people.
+    texts, names : list of str
+        One entry a document, in the order of the input; a document may be empty.
+    titled : bool
+        Whether the names tell a reader something (a title, a path) or merely count.
+    """
+
+    source: str
+    texts: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    titled: bool = False
+
+    def add(self, name: str, text: str) -> None:
+        self.names.append(name)
+        self.texts.append(text)
+
+    def require_text(self, path: Path | None) -> None:
+        """Raise `InputError` unless at least one document has text."""
+        if any(text.strip() for text in self.texts):
+            return
+        n = len(self.texts)
+        got = f"{n} document{'s' * (n != 1)}, all empty" if n else "an empty file"
+        raise InputError(path, "hold at least one document with text", got, "Check the file.")
+
+
+def read_folder(path: Path, encoding: str, track: Track) -> Documents:
+    """Read every text file below `path`, hidden ones apart, in the order of their paths.
+
+    Files with a NUL byte are binary: they are skipped, and ``source`` counts them.
+    """
+    with readable(path):
+        files = sorted(
+            file
+            for file in path.rglob("*")
+            if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)
+        )
+    documents = Documents(str(path), titled=True)
+    skipped = 0
+    for file in track(files, desc="reading", unit=" files"):
+        with readable(file):
+            content = file.read_bytes()
+        if b"\0" in content and not encoding.startswith(_WIDE):
+            skipped += 1
+            continue
+        try:
+            text = content.decode(_codec(encoding), errors="surrogateescape")
+        except UnicodeError as error:
+            raise _not_text(file, encoding, one_line(error)) from None
+        documents.add(file.relative_to(path).as_posix(), _decodable(file, text, encoding))
+    if not documents.texts:
+        got = f"{skipped} binary files only" if skipped else "no file"
+        remedy = "Pass a folder with a text file for each document."
+        raise InputError(path, "hold text files", got, remedy)
+    if skipped:
+        documents.source += f" ({skipped} binary file{'s' * (skipped > 1)} skipped)"
+    return documents
+
+
+def read_lines(path: Path, encoding: str, track: Track) -> Documents:
+    """Read a file with a document a line; an empty line is an empty document."""
+    documents = Documents(str(path))
+    for number, line in track(lines(path, encoding), desc="reading", unit=" lines"):
+        documents.add(f"line {number}", line.strip())
+    return documents
+
+
+def standard_library(track: Track) -> Documents:
+    """Collect the docstrings of Python's standard library without importing any of it.
+
+    Module, class and function docstrings of at least 15 words, duplicates left out, in the
+    order of the sorted source files. About two seconds.
+    """
+    source = f"docstrings of Python {platform.python_version()}'s standard library"
+    documents = Documents(source, titled=True)
+    root = Path(sysconfig.get_path("stdlib"))
+    relative = (path.relative_to(root) for path in root.rglob("*.py"))
+    files = sorted(path for path in relative if not _NOT_LIBRARY.intersection(path.parts))
+    seen = set()
+    for file in track(files, desc="reading", unit=" files"):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # invalid escapes in other people's strings
+                tree = ast.parse((root / file).read_bytes())
+        except (OSError, SyntaxError, ValueError):
+            continue
+        module = ".".join(file.with_suffix("").parts).removesuffix(".__init__")
+        for name, text in _docstrings(module, tree):
+            if text not in seen and len(text.split()) >= _SHORTEST_DOCSTRING:
+                seen.add(text)
+                documents.add(name, text)
+    if not documents.texts:
+        got = "no docstring there"
+        raise InputError(root, "hold the standard library's .py files", got, "Pass a PATH.")
+    return documents
+
+
+def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix, list[str]]:
+    """Read a sparse matrix saved by `scipy.sparse.save_npz`, and the terms of its columns.
+
+    Parameters
+    ----------
+    path : Path
+        Any sparse format and any real dtype; the values are used as they are.
+    vocabulary : Path or None
+        A term a line in column order, or a ``.json`` list, or a ``.json`` object that maps
+        each term to its column. None names the terms by their columns.
+
+    Returns
+    -------
+    X : csr_matrix of shape (n, d)
+        float32 or float64, canonical.
+    terms : list of d str
+
+    Raises
+    ------
+    InputError
+        The matrix cannot be read or is not real and finite, or the terms do not fit it.
+    """
+    saved = "be a sparse matrix saved by scipy.sparse.save_npz"
+    remedy = "Save it with scipy.sparse.save_npz(path, X)."
+    try:
+        with readable(path), path.open("rb") as file:  # by name, NumPy forgets to close a bad one
+            X = sparse.csr_matrix(sparse.load_npz(file))
+            X.check_format(full_check=True)
+            X.sum_duplicates()
+            X.eliminate_zeros()
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, EOFError):
+        raise InputError(path, saved, "no readable zip archive", remedy) from None
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+        raise InputError(path, saved, one_line(error), remedy) from None
+    if 0 in X.shape:
+        raise InputError(path, "have rows and columns", f"shape {X.shape}", "Check the matrix.")
+    if X.dtype.kind not in "fiub":
+        raise InputError(path, "hold real numbers", f"dtype {X.dtype}", "Convert it to float32.")
+    if X.dtype not in (np.float32, np.float64):
+        X = X.astype(np.float64 if X.dtype.itemsize > 4 else np.float32)
+    bad = np.flatnonzero(~np.isfinite(X.data))
+    if bad.size:
+        row = np.searchsorted(X.indptr, bad[0], side="right") - 1
+        raise InputError(
+            path, "hold finite numbers", f"{X.data[bad[0]]} in row {row}", "Remove or replace it."
+        )
+    if vocabulary is None:
+        return X, [f"#{j}" for j in range(X.shape[1])]
+    terms = _read_vocabulary(vocabulary)
+    if len(terms) != X.shape[1]:
+        raise InputError(
+            vocabulary,
+            f"hold a term for each of the {X.shape[1]} columns of {path}",
+            f"{len(terms)} terms",
+            "Write one term a line, in column order.",
+        )
+    return X, terms
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into messages."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(path, "exist", "no such file or folder", "Check the spelling.") from None
+    except OSError as error:
+        got = error.strerror or one_line(error)
+        raise InputError(path, "be readable", got, "Check the file.") from None
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _decodable(path: Path, text: str, encoding: str, line: int | None = None) -> str:
+    """Return `text`, decoded with surrogateescape, or raise at its first undecodable byte."""
+    bad = None if text.isascii() else _BAD_BYTE.search(text)
+    if bad is None:
+        return text
+    if line is None:
+        line = text.count("\n", 0, bad.start()) + 1
+    raise _not_text(path, encoding, f"byte 0x{ord(bad.group()) - 0xDC00:02x} in line {line}")
+
+
+def _not_text(path: Path, encoding: str, got: str) -> InputError:
+    remedy = "Pass the file's encoding, for example --encoding latin-1."
+    return InputError(path, f"be {encoding.upper()} text", got, remedy)
+
+
+def _codec(encoding: str) -> str:
+    return "utf-8-sig" if encoding == "utf-8" else encoding  # a byte order mark is no text
+
+
+def lines(path: Path, encoding: str, newline: str | None = None) -> Iterator[tuple[int, str]]:
+    """Yield (number from 1, line), and stop with a message at bytes that are no text."""
+    with readable(path), path.open("rb") as file:
+        head = file.peek(8192)  # not a second open: a pipe can be read only once
+        if b"\0" in head and not encoding.startswith(_WIDE):
+            remedy = "Save it as text, with a document a line."
+            if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+                remedy = "It looks like UTF-16: pass --encoding utf-16."
+            raise InputError(path, "be a text file", "binary data", remedy)
+        text = io.TextIOWrapper(file, _codec(encoding), "surrogateescape", newline)
+        try:
+            for number, line in enumerate(text, 1):
+                yield number, _decodable(path, line, encoding, number)
+        except UnicodeError as error:  # surrogateescape cannot help every encoding
+            raise _not_text(path, encoding, one_line(error)) from None
+
+
+def _read_vocabulary(path: Path) -> list[str]:
+    with readable(path):
+        if path.suffix.lower() != ".json":
+            return [line.rstrip("\r\n") for _, line in lines(path, "utf-8")]
+        try:
+            terms = json.loads("".join(line for _, line in lines(path, "utf-8")))
+            if isinstance(terms, dict):
+                by_column = {int(index): str(term) for term, index in terms.items()}
+                return [by_column[j] for j in range(len(terms))]
+            if isinstance(terms, list):
+                return [str(term) for term in terms]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            pass
+    got = "something else"
+    remedy = "Write one term a line, in column order, to a .txt file."
+    raise InputError(path, "be a JSON list of terms or object of columns", got, remedy)
+
+
+def _docstrings(name: str, node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the docstrings at and below `node`, in source order."""
+    definitions = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    if isinstance(node, (ast.Module, *definitions)):
+        text = ast.get_docstring(node)
+        if text:
+            yield name, text
+    for child in ast.iter_child_nodes(node):
+        inner = f"{name}.{child.name}" if isinstance(child, definitions) else name
+        if isinstance(child, (*definitions, ast.If, ast.Try)):
+            yield from _docstrings(inner, child)
