@@ -11,11 +11,12 @@ class Progress:
     """Context manager that reports iteration states of one run."""
 
     def __init__(self, name: str, total: int, verbose: int) -> None:
-        self._name, self._verbose, self._bar = name, verbose, None
+        self._name, self._verbose = name, verbose
+        self._bar: Any = None
         if verbose and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar: Any = tqdm(total=total, desc=name, unit="it", leave=True)
+            self._bar = tqdm(total=total, desc=name, unit="it", leave=True)
 
     def __enter__(self) -> Progress:
         return self

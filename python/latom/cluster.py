@@ -64,9 +64,7 @@ class IterationState:
 _HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(IterationState)])
 
 
-class _LloydEstimator(  # type: ignore[misc]
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
-):
+class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """Everything that the two metrics share."""
 
     _metric: ClassVar[str]
@@ -76,6 +74,7 @@ class _LloydEstimator(  # type: ignore[misc]
     inertia_: float
     n_iter_: int
     history_: NDArray[Any]
+    _weight_seen: NDArray[np.float64] | None
 
     def __init__(
         self,
@@ -205,16 +204,16 @@ class _LloydEstimator(  # type: ignore[misc]
                 )
             rng = _as_generator(self.random_state)
             self.cluster_centers_ = unit(self._initial_centers(name, X, weights, rng))
-        if getattr(self, "_weight_seen", None) is None:
-            self._weight_seen = np.zeros(m)
-            self.n_steps_ = 0
+        seen = getattr(self, "_weight_seen", None)
+        if seen is None:
+            seen, self.n_steps_ = np.zeros(m), 0
         labels, scores = assign(X, self.cluster_centers_, metric=self._metric, n_threads=self.n_threads)
         w = np.ones(n) if weights is None else weights
         members = sp.csr_array((w, (labels, np.arange(n))), shape=(m, n))
         added = np.bincount(labels, w, minlength=m)
-        total = self._weight_seen + added
+        total = seen + added
         gain = np.divide(1, total, out=np.zeros(m), where=added > 0)
-        keep = np.where(added > 0, self._weight_seen * gain, 1)
+        keep = np.where(added > 0, seen * gain, 1)
         merged = sp.diags_array(keep) @ self.cluster_centers_ + sp.diags_array(gain) @ (members @ unit(X))
         merged = type(X)(merged) if sp.issparse(X) else merged
         self.cluster_centers_ = unit(merged).astype(X.dtype)

@@ -47,19 +47,22 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
     non_negative = std::find(negative.begin(), negative.end(), 1) == negative.end();
 
     int64_t entries = 0;
-    heads = 0;
     tails.clear();
+    std::vector<std::pair<int32_t, Term*>> head;
     for (Term& term : terms) {
         const int32_t count = term.line;
         if (count > 0) term.sigma = std::max(term.sigma / 127, 1e-30f);  // the floor keeps 1 / sigma finite
         if (count > 0 && count * kHeadShare >= m) {
-            term.line = static_cast<int32_t>(heads++);
+            head.emplace_back(count, &term);
         } else {
             term.line = ~static_cast<int32_t>(tails.size());
             tails.push_back({entries, count});
             entries += count;
         }
     }
+    std::stable_sort(head.begin(), head.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    heads = static_cast<int64_t>(head.size());
+    for (int64_t k = 0; k < heads; ++k) head[k].second->line = static_cast<int32_t>(k);  // frequent ones share pages
     tile = std::clamp(kTileBytes / std::max<int64_t>(heads, 1) / kMinTile * kMinTile, kMinTile, kMaxTile);
     slab.resize(static_cast<std::size_t>(heads * width_));
     tail_position.resize(static_cast<std::size_t>(entries));

@@ -70,7 +70,8 @@ public:
     double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) const;
 
 private:
-    static constexpr int64_t kBlockRows = 4096;
+    static constexpr int64_t kBlockRows = 4096;   // rows whose survivors are scored together
+    static constexpr int64_t kScreenRows = 256;  // rows screened together: their quantised terms stay in L2
     static constexpr double kReserve = 0.7;  // share of a row's room that it keeps when it looks
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
@@ -120,11 +121,13 @@ private:
 
     Units units(int64_t i) const;
     double distance(int64_t i, double screen) const;
+    void prefetch(int64_t i, const RowState& state) const;
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
     void quantise(Worker& w, Queued& row, const RowState& state) const;
     void look(Worker& w, Queued& row, int32_t index, int64_t from) const;
     void keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const;
     void decide(Worker& w, RowState& state) const;
+    void screen(Worker& w, std::size_t first, RowState& state) const;
     void settle(Worker& w, RowState& state) const;
 
     const Rows<View>& rows_;

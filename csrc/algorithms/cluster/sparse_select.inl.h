@@ -78,20 +78,26 @@ double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& v
         Worker& w = workers_[id];
         w.products = 0;
         const int64_t end = std::min(n, (c + 1) * kBlockRows);
-        for (int64_t r = c * kBlockRows; r < end; ++r) {
-            if (r + 8 < end) {
-                const int64_t ahead = visit[r + 8];
-                rows_.prefetch(ahead);
-                __builtin_prefetch(&state.label[ahead]);
-                __builtin_prefetch(&state.own[ahead]);
-                __builtin_prefetch(&state.far[ahead]);
+        for (int64_t from = c * kBlockRows; from < end; from += kScreenRows) {
+            const std::size_t first = w.queue.size();
+            for (int64_t r = from; r < std::min(end, from + kScreenRows); ++r) {
+                if (r + 8 < end) prefetch(visit[r + 8], state);
+                enqueue(w, visit[r], known, state);
             }
-            enqueue(w, visit[r], known, state);
+            screen(w, first, state);
         }
         settle(w, state);
         products[c] = w.products;
     });
     return std::accumulate(products.begin(), products.end(), 0.0);
+}
+
+template <class View>
+void SparseSelect<View>::prefetch(int64_t i, const RowState& state) const {
+    rows_.prefetch(i);
+    __builtin_prefetch(&state.label[i]);
+    __builtin_prefetch(&state.own[i]);
+    __builtin_prefetch(&state.far[i]);
 }
 
 // Finds how many positions the row must look at, and queues it unless there are none.
@@ -220,14 +226,14 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
                            : static_cast<float>(state.own[i] * unit.to_screen - 2 * detail::kScreenSlack);
 }
 
-// Runs the queue: tile by tile over positions, so that a tile's part of the index stays in cache; then decides.
+// Looks for the rows queued since `first`, tile by tile over positions, so that a tile's part of the index stays in cache.
 template <class View>
-void SparseSelect<View>::settle(Worker& w, RowState& state) const {
+void SparseSelect<View>::screen(Worker& w, std::size_t first, RowState& state) const {
     int64_t widest = 0;
-    for (const Queued& row : w.queue) widest = std::max(widest, row.width);
+    for (std::size_t r = first; r < w.queue.size(); ++r) widest = std::max(widest, w.queue[r].width);
     w.acc.resize(static_cast<std::size_t>(index_.tile));
     for (int64_t from = 0; from < widest; from += index_.tile)
-        for (std::size_t r = 0; r < w.queue.size(); ++r) {
+        for (std::size_t r = first; r < w.queue.size(); ++r) {
             Queued& row = w.queue[r];
             if (row.width <= from) continue;
             if (row.screened)
@@ -236,15 +242,19 @@ void SparseSelect<View>::settle(Worker& w, RowState& state) const {
                 keep_all(w, row, static_cast<int32_t>(r), from, std::min(row.width, from + index_.tile));
             if (w.pairs.size() >= kMaxPairs) decide(w, state);
         }
-    decide(w, state);
+    w.tails.clear();
+    w.used = 0;
+}
 
+// Scores what is left and takes down what each row of the queue has learnt.
+template <class View>
+void SparseSelect<View>::settle(Worker& w, RowState& state) const {
+    decide(w, state);
     for (const Queued& row : w.queue) {
         const double others = static_cast<double>(row.others) + detail::kScreenSlack;
         state.far[row.i] = detail::round_down(std::min(distance(row.i, others), row.unseen));
     }
     w.queue.clear();
-    w.tails.clear();
-    w.used = 0;
 }
 
 // Bounds of the positions [from, from + index_.tile) for one row; survivors become pairs.
