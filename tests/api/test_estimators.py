@@ -108,10 +108,10 @@ def test_n_init_keeps_the_best(cls, X):
 def test_random_states(X):
     reference = latom.SphericalKMeans(5, random_state=0).fit(X).labels_
     assert (latom.SphericalKMeans(5, random_state=0).fit(X).labels_ == reference).all()
-    state = np.random.get_state()[1].copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
     for random_state in (None, np.random.default_rng(0), np.random.RandomState(0)):
         latom.SphericalKMeans(5, random_state=random_state).fit(X)
-    assert (np.random.get_state()[1] == state).all()  # the global generator is not touched
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002 (the global one is not touched)
     with pytest.raises(ValueError, match="random_state"):
         latom.kmeans_plusplus(X, 3, random_state="seed")
 

@@ -44,7 +44,7 @@ def test_not_finite_names_the_first_row(bad, dtype, dense, X):
 
 
 def test_squares_that_overflow_are_refused_with_a_remedy():
-    with pytest.raises(ValueError, match="overflow in row 1. Scale X down"):
+    with pytest.raises(ValueError, match=r"overflow in row 1\. Scale X down"):
         latom.KMeans(1).fit(np.array([[1.0, 2], [1e200, 0]]))
 
 
@@ -85,7 +85,7 @@ def test_explicit_zeros_and_empty_rows(X):
     a, b = (latom.SphericalKMeans(4, init=X[:4]).fit(Z) for Z in (Y, clean))
     assert (a.labels_ == b.labels_).all()
     empty = sp.csr_array((5, 7), dtype=np.float32)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="5 rows of X are zero"):
         km = latom.SphericalKMeans(2, random_state=0).fit(empty)
     assert (km.labels_ == 0).all()
     assert km.inertia_ == 5
@@ -145,7 +145,7 @@ def test_other_layouts_and_types_are_converted(convert, X):
 
 @pytest.mark.parametrize("rows", [np.zeros((3, 4), complex), np.array([["a", "b"]])])
 def test_what_is_not_a_real_number_is_a_type_error(rows):
-    with pytest.raises((TypeError, ValueError), match="assign: X must|could not convert|real numbers"):
+    with pytest.raises((TypeError, ValueError), match=r"assign: X must|could not convert|real numbers"):
         latom.assign(rows, np.zeros((1, 4)))
 
 
@@ -191,7 +191,7 @@ def test_huge_k_and_wide_rows():
     """20 000 centres; and one row with more entries than the integer screen may add up."""
     rng = np.random.default_rng(0)
     X = sp.random_array((20_500, 3000), density=0.002, format="csr", dtype=np.float32, rng=rng)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="5 rows of X are zero"):
         km = latom.SphericalKMeans(20_000, init="random", max_iter=2, random_state=0).fit(X)
     assert (km.predict(X) == km.labels_).all()
     wide = sp.random_array((30, 300_000), density=0.02, format="csr", dtype=np.float32, rng=rng).tolil()
@@ -225,7 +225,8 @@ start = time.perf_counter()
 try:
     km.fit(X)
 except KeyboardInterrupt:
-    print("stopped", hasattr(km, "labels_"), km.set_params(n_clusters=3, max_iter=2, tol=0).fit(X[:100]).n_iter_)
+    again = km.set_params(n_clusters=3, max_iter=2, tol=0)
+    print("stopped", hasattr(km, "labels_"), again.fit(X[:100]).n_iter_)
 """
 
 
