@@ -67,15 +67,18 @@ int64_t first_uncanonical_row(const Context& ctx, const int64_t* indptr, const I
     });
 }
 
-/// Throws unless indptr rises from 0 to nnz.
-inline void check_indptr(const std::string& function, const int64_t* indptr, int64_t n, int64_t nnz) {
+/// Throws unless indptr [size] rises from 0 to at most nnz.
+inline void check_indptr(const std::string& function, const std::string& name, const int64_t* indptr, int64_t size,
+                         int64_t nnz) {
     const std::string remedy = "Rebuild the matrix, for example with scipy.sparse.csr_array(X.tocoo()).";
-    if (indptr[0] != 0) fail(function, "X.indptr must start at 0", indptr[0], remedy);
-    for (int64_t i = 0; i < n; ++i)
+    if (size < 1) fail(function, name + ".indptr must hold one number more than rows", size, remedy);
+    if (indptr[0] != 0) fail(function, name + ".indptr must start at 0", indptr[0], remedy);
+    for (int64_t i = 0; i + 1 < size; ++i)
         if (indptr[i + 1] < indptr[i])
-            fail(function, "X.indptr must not decrease", "a decrease at row " + std::to_string(i), remedy);
-    if (indptr[n] > nnz)
-        fail(function, "X.indptr must end within X.indices and X.data (" + std::to_string(nnz) + ")", indptr[n], remedy);
+            fail(function, name + ".indptr must not decrease", "a decrease at row " + std::to_string(i), remedy);
+    if (indptr[size - 1] > nnz)
+        fail(function, name + ".indptr must end within indices and data (" + std::to_string(nnz) + ")",
+             indptr[size - 1], remedy);
 }
 
 template <class View>
@@ -84,10 +87,12 @@ public:
     using T = typename View::value_type;
     static constexpr bool sparse = kIsSparse<View>;
 
-    Rows(const Context& ctx, const View& view, const std::string& function) : view_(view), kernels_(ctx.kernels) {
+    /// `name` is what messages call the matrix.
+    Rows(const Context& ctx, const View& view, const std::string& function, const std::string& name = "X")
+        : view_(view), kernels_(ctx.kernels) {
         if (view.d > std::numeric_limits<int32_t>::max())
-            fail(function, "X must have fewer than 2^31 columns", view.d, "Hash or drop features.");
-        check_columns(ctx, function);
+            fail(function, name + " must have fewer than 2^31 columns", view.d, "Hash or drop features.");
+        check_columns(ctx, function, name);
         norm2_.resize(static_cast<std::size_t>(view.n));
         const auto dot = detail::dense_dot(kernels_, T{});
         std::atomic<bool> negative{false};
@@ -96,18 +101,20 @@ public:
             for (const T *x = values(i), *end = x + size(i); x < end; ++x) lowest = *x < lowest ? *x : lowest;
             if (lowest < 0) negative.store(true, std::memory_order_relaxed);
             norm2_[i] = dot(values(i), values(i), size(i));
-            return !std::isfinite(norm2_[i]);
+            // Squares that lose bits to underflow would make bounds wrong.
+            return !std::isfinite(norm2_[i]) || (norm2_[i] < 1e-290 && !all_of(i, [](T v) { return v == T{0}; }));
         });
         non_negative_ = !negative;
-        if (bad < view.n) {
-            const bool finite = std::all_of(values(bad), values(bad) + size(bad), [](T v) { return std::isfinite(v); });
-            const std::string row = std::to_string(bad);
-            if (finite)
-                fail(function, "X must have rows whose squared norm is finite", "an overflow in row " + row,
-                     "Scale X down.");
-            fail(function, "X must be finite, without NaN or infinity", "NaN or infinity in row " + row,
+        if (bad == view.n) return;
+        const std::string row = "row " + std::to_string(bad);
+        if (!all_of(bad, [](T v) { return std::isfinite(v); }))
+            fail(function, name + " must be finite, without NaN or infinity", "NaN or infinity in " + row,
                  "Drop or impute such rows.");
-        }
+        if (std::isfinite(norm2_[bad]))
+            fail(function, name + " must have rows of length 0 or at least 1e-145", "an underflow in " + row,
+                 "Scale " + name + " up.");
+        fail(function, name + " must have rows whose squared norm is finite", "an overflow in " + row,
+             "Scale " + name + " down.");
     }
 
     int64_t n() const { return view_.n; }
@@ -162,19 +169,26 @@ public:
     }
 
 private:
-    void check_columns([[maybe_unused]] const Context& ctx, [[maybe_unused]] const std::string& function) {
+    template <class Test>
+    bool all_of(int64_t i, Test test) const {
+        return std::all_of(values(i), values(i) + size(i), test);
+    }
+
+    void check_columns([[maybe_unused]] const Context& ctx, [[maybe_unused]] const std::string& function,
+                       [[maybe_unused]] const std::string& name) {
         if constexpr (sparse) {
             const int64_t n = view_.n, d = view_.d;
+            // With rising columns the ends tell whether all are in range.
+            const int64_t unsorted = first_uncanonical_row(ctx, view_.indptr, view_.indices, n);
+            if (unsorted < n)
+                fail(function, name + " must have sorted columns without duplicates in each row",
+                     "row " + std::to_string(unsorted), "Call " + name + ".sum_duplicates().");
             const int64_t bad = detail::first_row(ctx, n, [&](int64_t i) {
                 return size(i) > 0 && (columns(i)[0] < 0 || columns(i)[size(i) - 1] >= d);
             });
             if (bad < n)
-                fail(function, "X.indices must lie in [0, " + std::to_string(d) + ")",
+                fail(function, name + ".indices must lie in [0, " + std::to_string(d) + ")",
                      "a column out of range in row " + std::to_string(bad), "Rebuild the matrix with a larger shape.");
-            const int64_t unsorted = first_uncanonical_row(ctx, view_.indptr, view_.indices, n);
-            if (unsorted < n)
-                fail(function, "X must have sorted columns without duplicates in each row",
-                     "row " + std::to_string(unsorted), "Call X.sum_duplicates().");
         }
     }
 

@@ -47,29 +47,29 @@ inline Context make_context(int n_threads) {
 /// X of Python: a C-contiguous 2-d array, or (indptr int64, indices, data, n_columns). Keeps the arrays alive.
 class Matrix {
 public:
-    Matrix(const py::object& X, const std::string& function) : keep_(X) {
+    Matrix(const py::object& X, const std::string& function, const std::string& name = "X") : keep_(X), name_(name) {
         if (py::isinstance<py::tuple>(X)) {
             const auto parts = X.cast<py::tuple>();
             const auto indptr = parts[0].cast<Array<std::int64_t>>();
             const auto d = parts[3].cast<std::int64_t>();
             std::visit([&](auto indices, auto data) { take(function, indptr, indices, data, d); },
-                       cast_any<AnyIndices>(parts[1], function, "X.indices", "int32 or int64"),
-                       cast_any<AnyArray>(parts[2], function, "X.data", "float32 or float64"));
+                       cast_any<AnyIndices>(parts[1], function, name + ".indices", "int32 or int64"),
+                       cast_any<AnyArray>(parts[2], function, name + ".data", "float32 or float64"));
         } else {
             std::visit(
                 [&](auto array) {
-                    if (array.ndim() != 2) fail(function, "X must have two dimensions", array.ndim(), "Reshape it.");
+                    if (array.ndim() != 2) fail(function, name_ + " must have two dimensions", array.ndim(), "Reshape it.");
                     view_ = DenseView<typename decltype(array)::value_type>{array.data(), array.shape(0),
                                                                             array.shape(1), array.shape(1)};
                 },
-                cast_any<AnyArray>(X, function, "X", "C-contiguous float32 or float64"));
+                cast_any<AnyArray>(X, function, name, "C-contiguous float32 or float64"));
         }
     }
     const AnyView& view() const { return view_; }
 
 private:
     template <class Variant, std::size_t k = 0>
-    static Variant cast_any(const py::handle& object, const std::string& function, const char* name, const char* want) {
+    static Variant cast_any(const py::handle& object, const std::string& function, const std::string& name, const char* want) {
         if constexpr (k < std::variant_size_v<Variant>) {
             using A = std::variant_alternative_t<k, Variant>;
             if (py::isinstance<A>(object)) return py::reinterpret_borrow<A>(object);
@@ -85,12 +85,12 @@ private:
     template <class I, class T>
     void take(const std::string& function, const Array<std::int64_t>& indptr, const Array<I>& indices,
               const Array<T>& data, std::int64_t d) {
-        if (indptr.ndim() != 1 || indptr.size() < 1) fail(function, "X.indptr must hold n + 1 numbers", indptr.size(), "");
-        check_indptr(function, indptr.data(), indptr.size() - 1, std::min<int64_t>(indices.size(), data.size()));
+        check_indptr(function, name_, indptr.data(), indptr.size(), std::min<int64_t>(indices.size(), data.size()));
         view_ = CsrView<T, I>{indptr.data(), indices.data(), data.data(), indptr.size() - 1, d};
     }
 
     py::object keep_;
+    std::string name_;
     AnyView view_;
 };
 

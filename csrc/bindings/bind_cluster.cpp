@@ -15,7 +15,7 @@ class PyLloyd {
 public:
     PyLloyd(const py::object& X, const std::optional<Array<double>>& weights, const std::string& metric, int n_threads,
             const std::string& function, bool screen, bool drift, bool residual, int drop)
-        : matrix_(X, function), weights_{weights}, threads_(n_threads) {
+        : matrix_(X, function), weights_{weights}, threads_(n_threads), function_(function) {
         const Context ctx = make_context(threads_);
         const Bounds bounds{screen, drift, residual, drop};
         const Metric parsed = parse_metric(function, metric);
@@ -25,30 +25,27 @@ public:
     }
 
     void set_centers(const py::object& centers, bool normalize) {
-        const std::string function = "set_centers";
-        const Matrix matrix(centers, function);
+        const Matrix matrix(centers, function_, "centers");
         const Context ctx = make_context(threads_);
         std::visit(
             [&](auto& run, const auto& view) {
-                using Run = std::decay_t<decltype(*run)>;
-                if constexpr (std::is_invocable_v<decltype(&Run::zero_rows), Run&> &&
-                              requires { run->set_centers(ctx, view, normalize); })
+                if constexpr (requires { run->set_centers(ctx, view, normalize); })
                     run->set_centers(ctx, view, normalize);
                 else
-                    throw py::type_error("set_centers: centers must have the dtype of X and int32 indices");
+                    throw py::type_error(function_ + ": centers must have the dtype of X and int32 indices");
             },
             run_, matrix.view());
     }
 
     py::tuple assign() {
         AssignStats stats;
-        each([&](auto& run) { stats = run.assign(make_context_released()); });
+        each([&](auto& run) { stats = run.assign(make_context(threads_)); });
         return py::make_tuple(stats.changed, stats.objective, stats.products);
     }
 
     py::tuple update() {
         UpdateStats stats;
-        each([&](auto& run) { stats = run.update(make_context_released()); });
+        each([&](auto& run) { stats = run.update(make_context(threads_)); });
         return py::make_tuple(stats.moved, stats.relocated, stats.shift);
     }
 
@@ -58,7 +55,7 @@ public:
 
     py::array scores() {
         std::vector<double> out;
-        each([&](auto& run) { out = run.scores(make_context_released()); });
+        each([&](auto& run) { out = run.scores(make_context(threads_)); });
         return to_array(out);
     }
 
@@ -79,8 +76,6 @@ public:
     }
 
 private:
-    Context make_context_released() const { return make_context(threads_); }
-
     template <class F>
     void each(F f) {
         py::gil_scoped_release release;
@@ -90,6 +85,7 @@ private:
     Matrix matrix_;
     Weights weights_;
     int threads_;
+    std::string function_;
     std::variant<std::unique_ptr<Lloyd<float>>, std::unique_ptr<Lloyd<double>>> run_;
 };
 
@@ -111,10 +107,11 @@ py::tuple py_kmeans_plusplus(const py::object& X, std::int64_t m, const std::opt
 }
 
 template <class I>
-bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, int n_threads, const std::string& function) {
+bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, int n_threads, const std::string& function,
+                  const std::string& name) {
     const Context ctx = make_context(n_threads);
     const int64_t n = indptr.size() - 1;
-    check_indptr(function, indptr.data(), n, indices.size());
+    check_indptr(function, name, indptr.data(), n + 1, indices.size());
     py::gil_scoped_release release;
     return first_uncanonical_row(ctx, indptr.data(), indices.data(), n) == n;
 }
@@ -137,9 +134,9 @@ void register_cluster(py::module_& module) {
     module.def("kmeans_plusplus", &py_kmeans_plusplus, "X"_a, "n_clusters"_a, "weights"_a.noconvert(), "metric"_a,
                "seed"_a, "n_threads"_a = 0, "function"_a = "kmeans_plusplus");
     module.def("is_canonical", &is_canonical<std::int32_t>, "indptr"_a.noconvert(), "indices"_a.noconvert(),
-               "n_threads"_a = 0, "function"_a = "is_canonical");
+               "n_threads"_a = 0, "function"_a = "is_canonical", "name"_a = "X");
     module.def("is_canonical", &is_canonical<std::int64_t>, "indptr"_a.noconvert(), "indices"_a.noconvert(),
-               "n_threads"_a = 0, "function"_a = "is_canonical");
+               "n_threads"_a = 0, "function"_a = "is_canonical", "name"_a = "X");
 }
 
 }  // namespace latom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from latom import _core
@@ -51,11 +52,12 @@ def check_device(function: str, device: str | None) -> None:
 
 def check_threads(function: str, n_threads: int | None) -> int:
     """n_threads for the core: 0 means the environment's and the machine's choice."""
-    if n_threads is None:
-        return 0
-    if isinstance(n_threads, bool) or int(n_threads) != n_threads or n_threads < 1:
-        raise ValueError(
-            f"{function}: n_threads must be a positive integer or None; got {n_threads!r}. None takes "
-            "LATOM_NUM_THREADS, OMP_NUM_THREADS or the CPUs of this process."
-        )
-    return int(n_threads)
+    return 0 if n_threads is None else check_integer(function, "n_threads", n_threads, 4096)
+
+
+def check_integer(function: str, argument: str, value: Any, high: int | None = None) -> int:
+    """Value as an int of at least 1 and at most high."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= (high or 2**31 - 1):
+        what = f"an integer in [1, {high}]" if high else "a positive integer"
+        raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. Pass such a number.")
+    return int(value)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,31 +47,28 @@ def assign(
     those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centres);
     at worst n * m dot products.
     """
-    rows, weights = as_rows("assign", X), None
-    centers = as_rows("assign", centers, "centers")
-    if centers.shape[1] != rows.shape[1]:
-        raise ValueError(
-            f"assign: centers must have as many columns as X ({rows.shape[1]}); got {centers.shape[1]}. "
-            "Use the same features for both."
-        )
+    return assign_rows("assign", as_rows("assign", X), centers, metric, n_threads)
+
+
+def assign_rows(
+    function: str, rows: Matrix, centers: Matrix, metric: str, n_threads: int | None
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """:func:`assign` for rows that have been checked, with the name that messages give."""
+    check_metric(function, metric)
+    centers = as_rows(function, centers, "centers")
     dtype = common_float(rows, centers)
-    lloyd: Any = _core.Lloyd(
-        to_core(as_rows("assign", rows, dtype=dtype)),
-        weights,
-        metric,
-        check_threads("assign", n_threads),
-        "assign",
-    )
-    check_finite("assign", "centers", centers)
-    lloyd.set_centers(to_core(as_rows("assign", centers, dtype=dtype), int32_columns=True), False)
+    if rows.dtype != dtype:
+        rows = rows.astype(dtype)
+    threads = check_threads(function, n_threads)
+    lloyd = _core.Lloyd(to_core(rows), None, metric, threads, function)
+    lloyd.set_centers(to_core(centers.astype(dtype, copy=False), int32_columns=True), False)
     lloyd.assign()
     return lloyd.labels(), lloyd.scores()
 
 
-def check_finite(function: str, name: str, rows: Matrix) -> None:
-    """Refuse NaN and infinity in a small matrix such as centres."""
-    values = rows.data if hasattr(rows, "indptr") else rows
-    if not np.isfinite(values).all():
+def check_metric(function: str, metric: str) -> None:
+    """Refuse what is not the name of a metric."""
+    if not isinstance(metric, str) or metric not in ("cosine", "euclidean"):
         raise ValueError(
-            f"{function}: {name} must be finite; got NaN or infinity. Check how they were computed."
+            f"{function}: metric must be 'cosine' or 'euclidean'; got {metric!r}. Pass one of them."
         )

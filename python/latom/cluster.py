@@ -6,12 +6,13 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.sparse.linalg import norm as sparse_norm
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -21,15 +22,14 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.preprocessing import normalize
-from sklearn.utils import check_random_state
 from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latom import _core
-from latom._arrays import Matrix, as_rows, as_weights, to_core
-from latom._config import check_device, check_threads
+from latom._arrays import Matrix, as_rows, as_seed, as_weights, to_core
+from latom._config import check_device, check_integer, check_threads
 from latom._progress import Progress
-from latom.assignment import assign, check_finite
+from latom.assignment import assign_rows
 from latom.seeding import kmeans_plusplus
 
 
@@ -50,7 +50,8 @@ class IterationState:
     seconds : float
         Time of the iteration.
     avoided : float
-        Share of the plain algorithm's multiply-adds (nnz * n_clusters) that were not spent.
+        Share of the plain algorithm's multiply-adds (nnz * n_clusters) that were not spent; negative
+        where bounds cost more than they saved.
     """
 
     iteration: int
@@ -74,7 +75,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     inertia_: float
     n_iter_: int
     history_: NDArray[Any]
-    _weight_seen: NDArray[np.float64] | None
+    _weight_seen: NDArray[np.float64]
 
     def __init__(
         self,
@@ -126,7 +127,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        X = self._validate(X, reset=True)
+        X = self._validate(name, X, reset=True)
         n = X.shape[0]
         if n < self.n_clusters:
             raise ValueError(
@@ -134,7 +135,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                 f"{self.n_clusters}. Ask for fewer clusters."
             )
         weights = as_weights(name, sample_weight, n)
-        rng = _as_generator(self.random_state)
+        rng = _as_generator(name, self.random_state)
         n_init = self.n_init
         if not isinstance(self.init, str) and not callable(self.init) and n_init > 1:
             warnings.warn(
@@ -160,7 +161,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         assert best is not None
         for attribute, value in best.items():
             setattr(self, attribute, value)
-        self._weight_seen = None
+        self._weight_seen = np.bincount(self.labels_, weights, minlength=self.n_clusters).astype(float)
         found = len(np.unique(self.labels_))
         if found < self.n_clusters:
             warnings.warn(
@@ -192,7 +193,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         name = f"{type(self).__name__}.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "cluster_centers_")
-        X = self._validate(X, reset=first)
+        X = self._validate(name, X, reset=first)
         n, m = X.shape[0], self.n_clusters
         weights = as_weights(name, sample_weight, n)
         unit = normalize if self._metric == "cosine" else (lambda rows: rows)
@@ -202,25 +203,32 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                     f"{name}: the first batch must have at least n_clusters={m} rows; got n_samples={n}. "
                     "Pass a larger first batch."
                 )
-            rng = _as_generator(self.random_state)
-            self.cluster_centers_ = unit(self._initial_centers(name, X, weights, rng))
-        seen = getattr(self, "_weight_seen", None)
-        if seen is None:
-            seen, self.n_steps_ = np.zeros(m), 0
-        labels, scores = assign(X, self.cluster_centers_, metric=self._metric, n_threads=self.n_threads)
+            centers = unit(self._initial_centers(name, X, weights, _as_generator(name, self.random_state)))
+            seen, steps = np.zeros(m), 0
+        else:
+            centers, seen, steps = self.cluster_centers_, self._weight_seen, getattr(self, "n_steps_", 0)
+        if len(seen) != m:
+            raise ValueError(
+                f"{name}: n_clusters must stay {len(seen)} between batches; got {m}. Use a new estimator."
+            )
+        labels, scores = assign_rows(name, X, centers, self._metric, self.n_threads)
         w = np.ones(n) if weights is None else weights
         members = sp.csr_array((w, (labels, np.arange(n))), shape=(m, n))
         added = np.bincount(labels, w, minlength=m)
-        total = seen + added
-        gain = np.divide(1, total, out=np.zeros(m), where=added > 0)
+        gain = np.divide(1, seen + added, out=np.zeros(m), where=added > 0)
         keep = np.where(added > 0, seen * gain, 1)
-        merged = sp.diags_array(keep) @ self.cluster_centers_ + sp.diags_array(gain) @ (members @ unit(X))
-        merged = type(X)(merged) if sp.issparse(X) else merged
-        self.cluster_centers_ = unit(merged).astype(X.dtype)
-        self._weight_seen = total
+        merged = sp.diags_array(keep) @ centers + sp.diags_array(gain) @ (members @ unit(X))
+        if self._metric == "cosine":  # what cancels keeps its centre
+            length = sparse_norm(merged, axis=1) if sp.issparse(merged) else np.linalg.norm(merged, axis=1)
+            cancelled = length <= 1e-12
+            if cancelled.any():
+                merged = merged + sp.diags_array(cancelled.astype(float)) @ centers
+        merged = type(centers)(merged) if sp.issparse(centers) else np.asarray(merged)
+        self.cluster_centers_ = unit(merged).astype(centers.dtype)
+        self._weight_seen = seen + added
         self.labels_ = labels
         self.inertia_ = float((w * self._costs(scores)).sum())
-        self.n_steps_ += 1
+        self.n_steps_ = steps + 1
         return self
 
     def predict(self, X: Matrix) -> NDArray[np.int32]:
@@ -234,7 +242,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         -------
         labels : int32 array of shape (n,)
         """
-        return self._assign(X)[0]
+        return self._assign("predict", X)[0]
 
     def transform(self, X: Matrix) -> NDArray[Any]:
         """Distance of each row to each centre.
@@ -246,10 +254,11 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         Returns
         -------
         distances : array of shape (n, n_clusters)
-            1 - cosine for :class:`SphericalKMeans`, Euclidean distance for :class:`KMeans`.
+            1 - cosine for :class:`SphericalKMeans`, Euclidean distance for :class:`KMeans`, as
+            scikit-learn computes them in the dtype of X. :meth:`predict` is the exact one.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
+        X = self._validate(f"{type(self).__name__}.transform", X, reset=False)
         distances = cosine_distances if self._metric == "cosine" else euclidean_distances
         result: NDArray[Any] = distances(X, self.cluster_centers_)
         return result
@@ -267,7 +276,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         -------
         score : float
         """
-        scores = self._assign(X)[1]
+        scores = self._assign("score", X)[1]
         weights = as_weights(f"{type(self).__name__}.score", sample_weight, len(scores))
         costs = self._costs(scores)
         return -float((costs if weights is None else weights * costs).sum())
@@ -279,6 +288,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     # ---- one run
@@ -346,13 +356,13 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                 f"{name}: init must have shape {(m, X.shape[1])}, n_clusters by features; got "
                 f"{centers.shape}. Pass as many centres as clusters."
             )
-        check_finite(name, "init", centers)
         return centers
 
-    def _assign(self, X: Matrix) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    def _assign(self, method: str, X: Matrix) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        return assign(X, self.cluster_centers_, metric=self._metric, n_threads=self.n_threads)
+        name = f"{type(self).__name__}.{method}"
+        X = self._validate(name, X, reset=False)
+        return assign_rows(name, X, self.cluster_centers_, self._metric, self.n_threads)
 
     def _costs(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1 - scores if self._metric == "cosine" else -scores
@@ -368,7 +378,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
 
     # ---- checks
 
-    def _validate(self, X: Matrix, reset: bool) -> Matrix:
+    def _validate(self, name: str, X: Matrix, reset: bool) -> Matrix:
         X = validate_data(
             self,
             X,
@@ -379,18 +389,16 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
             accept_large_sparse=True,
             ensure_all_finite=False,
         )
-        return as_rows(type(self).__name__, X)
+        return as_rows(name, X)
 
     def _check_parameters(self, name: str) -> None:
-        def check(argument: str, kind: type, low: float, what: str) -> None:
-            value = getattr(self, argument)
-            if isinstance(value, bool) or not isinstance(value, kind) or not value >= low:  # type: ignore[operator]
-                raise ValueError(f"{name}: {argument} must be {what}; got {value!r}. Change it.")
-
-        check("n_clusters", Integral, 1, "a positive integer")
-        check("n_init", Integral, 1, "a positive integer")
-        check("max_iter", Integral, 1, "a positive integer")
-        check("tol", Real, 0, "a number of at least 0")
+        for argument in ("n_clusters", "n_init", "max_iter"):
+            check_integer(name, argument, getattr(self, argument))
+        if isinstance(self.tol, bool) or not isinstance(self.tol, Real) or not self.tol >= 0:
+            raise ValueError(
+                f"{name}: tol must be a number of at least 0; got {self.tol!r}. "
+                "Use 0 to stop only when no label changes."
+            )
         check_device(name, self.device)
         check_threads(name, self.n_threads)
         if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
@@ -496,6 +504,11 @@ class KMeans(_LloydEstimator):
     cluster_centers_, labels_, n_iter_, history_, n_features_in_, feature_names_in_
         As in :class:`SphericalKMeans`.
 
+    Notes
+    -----
+    Scores are ``<x, c> - |c|^2 / 2`` in float64. On data far from the origin (offsets of 1e7 times the
+    spread and more, such as time stamps) such differences lose digits: subtract the mean first.
+
     References
     ----------
     Lloyd, "Least squares quantization in PCM", 1982.
@@ -515,11 +528,11 @@ def _from_core(centers: Any, X: Matrix) -> Matrix:
     return container((values, indices.astype(index, copy=False), indptr.astype(index)), shape=shape)
 
 
-def _as_generator(random_state: Any) -> Any:
+def _as_generator(name: str, random_state: Any) -> Any:
     """Something with permutation() that seeds can be drawn from; a given generator advances."""
-    if isinstance(random_state, np.random.Generator):
+    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         return random_state
-    return np.random.default_rng() if random_state is None else check_random_state(random_state)
+    return np.random.RandomState(as_seed(name, random_state) % 2**32)
 
 
 def _as_random_state(rng: Any) -> np.random.RandomState:

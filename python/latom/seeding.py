@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from latom import _core
 from latom._arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._config import check_threads
+from latom._config import check_integer, check_threads
+from latom.assignment import check_metric
 
 
 def kmeans_plusplus(
@@ -64,17 +65,13 @@ def kmeans_plusplus(
     function = "kmeans_plusplus"
     rows = as_rows(function, X)
     n = rows.shape[0]
-    if isinstance(n_clusters, bool) or int(n_clusters) != n_clusters or not 1 <= n_clusters <= n:
-        raise ValueError(
-            f"{function}: n_clusters must be an integer in [1, {n}], the number of rows; got {n_clusters}. "
-            "Ask for fewer centres."
-        )
+    check_metric(function, metric)
     indices, distinct, _ = _core.kmeans_plusplus(
         to_core(rows),
-        int(n_clusters),
+        check_integer(function, "n_clusters", n_clusters, n),
         as_weights(function, sample_weight, n),
         metric,
-        as_seed(random_state),
+        as_seed(function, random_state),
         check_threads(function, n_threads),
         function,
     )

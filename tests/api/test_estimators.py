@@ -202,6 +202,14 @@ def test_partial_fit_approaches_fit(cls, make, X):
         cls(20).partial_fit(make(rows[:5]))
 
 
+def test_partial_fit_goes_on_from_fit():
+    km = latom.KMeans(2, init=np.array([[0.0], [10]])).fit(np.array([[0.0], [2], [10], [12]]))
+    km.partial_fit(np.array([[4.0]]))
+    assert np.allclose(km.cluster_centers_, [[2], [11]])
+    cancelling = latom.SphericalKMeans(1, init=[[0.6, 0.8]]).partial_fit([[1.0, 0.5], [-1.0, -0.5]])
+    assert np.allclose(cancelling.cluster_centers_, [[0.6, 0.8]])
+
+
 def test_partial_fit_is_the_running_mean():
     """Two batches with fixed labels: each centre is the weighted mean of what it was given."""
     A = np.array([[0.0, 0], [0, 2], [10, 0], [10, 4]])
@@ -229,11 +237,11 @@ def test_agrees_with_scikit_learn_on_euclidean_data(X):
         ({"n_clusters": 301}, "n_clusters must be at most the number of rows, n_samples=300; got 301"),
         ({"init": "kmeans"}, "init must be 'k-means"),
         ({"init": np.zeros((3, 80))}, "init must have shape"),
-        ({"init": np.full((4, 80), np.nan)}, "init must be finite"),
+        ({"init": np.full((4, 80), np.nan)}, "centers must be finite"),
         ({"n_init": 0}, "n_init must be"),
         ({"max_iter": 0}, "max_iter must be"),
         ({"tol": -1.0}, "tol must be"),
-        ({"n_threads": 0}, "n_threads must be a positive integer"),
+        ({"n_threads": 0}, "n_threads must be an integer in"),
         ({"device": "cuda"}, "built without CUDA"),
         ({"device": "tpu"}, "device must be None"),
     ],

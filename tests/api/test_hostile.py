@@ -43,12 +43,30 @@ def test_not_finite_names_the_first_row(bad, dtype, dense, X):
         latom.assign(X, rows[40:43])
 
 
+def test_squares_that_underflow_are_refused_with_a_remedy():
+    with pytest.raises(ValueError, match=r"underflow in row 1\. Scale X up"):
+        latom.KMeans(1).fit(np.array([[1.0, 2], [1e-200, 0]]))
+    with pytest.raises(ValueError, match=r"underflow in row 0\. Scale centers up"):
+        latom.assign(np.eye(2), np.eye(2) * 1e-170)
+    with pytest.raises(ValueError, match=r"overflow in row 0\. Scale centers down"):
+        latom.assign(np.eye(2), np.eye(2) * 1e200)
+
+
+def test_tiny_data_keep_their_labels():
+    """Float32 denormals, where lower bounds kept as float32 could round up."""
+    rng = np.random.default_rng(0)
+    for scale in (1e-45, 1e-43, 1e-38):
+        X = sp.csr_array((rng.random((300, 3)) * 100 * scale).astype(np.float32))
+        km = latom.KMeans(5, random_state=0, tol=0).fit(X)
+        assert (km.labels_ == km.predict(X)).all()
+
+
 def test_squares_that_overflow_are_refused_with_a_remedy():
     with pytest.raises(ValueError, match=r"overflow in row 1\. Scale X down"):
         latom.KMeans(1).fit(np.array([[1.0, 2], [1e200, 0]]))
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-18, 1e15, 1e18])
+@pytest.mark.parametrize("scale", [1e-140, 1e-30, 1e-18, 1e15, 1e140])
 def test_extreme_scales_keep_their_labels(scale, X):
     reference = latom.SphericalKMeans(5, random_state=0).fit(X.astype(np.float64))
     scaled = latom.SphericalKMeans(5, random_state=0).fit(X.astype(np.float64) * scale)
@@ -85,7 +103,7 @@ def test_explicit_zeros_and_empty_rows(X):
     a, b = (latom.SphericalKMeans(4, init=X[:4]).fit(Z) for Z in (Y, clean))
     assert (a.labels_ == b.labels_).all()
     empty = sp.csr_array((5, 7), dtype=np.float32)
-    with pytest.warns(UserWarning, match="5 rows of X are zero"):
+    with pytest.warns(Warning, match="5 rows of X are zero|1 distinct clusters"):
         km = latom.SphericalKMeans(2, random_state=0).fit(empty)
     assert (km.labels_ == 0).all()
     assert km.inertia_ == 5
@@ -104,8 +122,12 @@ def test_broken_csr_is_refused():
         (csr([0, 2, 1], [0, 1], [1.0, 1.0]), "indptr must not decrease"),
         (csr([0, 1, 9], [0, 1], [1.0, 1.0]), "indptr must end within"),
     ]:
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match="X." + words):
             latom.assign(X, np.eye(3))
+        with pytest.raises(ValueError, match="centers." + words):
+            latom.assign(np.eye(3), X)
+        with pytest.raises(ValueError, match=words):
+            latom.KMeans(2, init=X).fit(np.eye(3))
 
 
 def test_read_only_memory_mapped_and_int64_are_taken_as_they_are(tmp_path, X):
@@ -156,7 +178,7 @@ def test_wrong_shapes(shape):
 
 
 def test_shapes_that_disagree(X):
-    with pytest.raises(ValueError, match="as many columns as X"):
+    with pytest.raises(ValueError, match="centers must be one or more rows of 50 columns; got 2 x 49"):
         latom.assign(X, np.zeros((2, 49)))
     with pytest.raises(ValueError, match="metric must be"):
         latom.assign(X, X[:2], metric="manhattan")
@@ -168,6 +190,84 @@ def test_shapes_that_disagree(X):
     ]:
         with pytest.raises(ValueError, match=words):
             latom.SphericalKMeans(3).fit(X, sample_weight=weights)
+
+
+@pytest.mark.parametrize("indices", [np.int32, np.int64, np.uint16, np.uint32, ">i4"])
+@pytest.mark.parametrize("indptr", [np.int32, np.int64, np.uint32])
+def test_every_index_type_is_taken_and_left_alone(indices, indptr, X):
+    Y = X.copy()
+    Y.indices, Y.indptr = X.indices.astype(indices), X.indptr.astype(indptr)
+    for cls in (latom.SphericalKMeans, latom.KMeans):
+        km = cls(4, random_state=0).fit(Y)
+        assert (km.labels_ == cls(4, random_state=0).fit(X).labels_).all()
+    assert (latom.assign(Y, Y[:4])[0] == latom.assign(X, X[:4])[0]).all()
+    assert Y.indices.dtype == indices
+    assert Y.indptr.dtype == indptr
+
+
+def test_unaligned_arrays(X):
+    A = X.toarray().astype(np.float64)
+    odd = np.frombuffer(b"x" + A.tobytes(), dtype=np.float64, offset=1).reshape(A.shape)
+    assert not odd.flags.aligned
+    assert (latom.assign(odd, A[:5])[0] == latom.assign(A, A[:5])[0]).all()
+
+
+def test_empty_clusters_are_filled_far_from_the_origin():
+    y = 2000 + np.random.default_rng(0).integers(-3, 4, (500, 1)).astype(float)
+    start = np.array([[2000.0], [2100], [2200], [2300]])
+    for X in (y, sp.csr_array(y)):
+        assert (np.bincount(latom.KMeans(4, init=start, tol=0).fit(X).labels_) > 0).all()
+    X = np.array([[0.0], [10], [10.5]])  # the zero row is the worst-fitting one
+    assert latom.KMeans(2, init=[[10.0], [99]], max_iter=1).fit(X).labels_.tolist() == [1, 0, 0]
+
+
+def test_cosines_stay_within_one():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        x = rng.random((1, 5))
+        assert abs(latom.assign(x, x)[1][0]) <= 1
+        assert latom.SphericalKMeans(1).fit(np.tile(x, (3, 1))).inertia_ >= 0
+
+
+def test_the_core_wants_its_calls_in_order():
+    core = _core.Lloyd(np.eye(3), None, "cosine", 1, "test")
+    with pytest.raises(RuntimeError, match="set_centers must come first"):
+        core.assign()
+    with pytest.raises(ValueError, match="centers must be one or more rows of 3 columns; got 2 x 2"):
+        core.set_centers(np.eye(2), True)
+    core.set_centers(np.eye(3), True)
+    with pytest.raises(RuntimeError, match="assign must come first"):
+        core.update()
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "words"),
+    [
+        (lambda X: latom.assign(X, X, metric=None), ValueError, "metric must be"),
+        (lambda X: latom.assign(X, X, n_threads="a"), ValueError, "n_threads must be"),
+        (lambda X: latom.assign(X, X, n_threads=2**40), ValueError, "n_threads must be"),
+        (lambda X: latom.kmeans_plusplus(X, None), ValueError, "n_clusters must be"),
+        (lambda X: latom.kmeans_plusplus(X, 2, random_state=-3), ValueError, "random_state must be"),
+        (lambda X: latom.SphericalKMeans(2, random_state="x").fit(X), ValueError, "fit: random_state must"),
+        (
+            lambda X: latom.SphericalKMeans(2).fit(X, sample_weight="a"),
+            (TypeError, ValueError),
+            "sample_weight",
+        ),
+        (lambda X: latom.SphericalKMeans(2).fit(X, sample_weight=np.full(200, 1e300)), ValueError, "1e100"),
+        (lambda X: latom.SphericalKMeans(2).fit(X, sample_weight=np.full(200, 1j)), TypeError, "real"),
+        (lambda X: latom.SphericalKMeans(2, init=5).fit(X), ValueError, "init must have two dim"),
+        (lambda X: latom.KMeans(2).fit(X).predict(X[:, :9]), ValueError, "features"),
+        (
+            lambda X: latom.KMeans(2).partial_fit(X).set_params(n_clusters=3).partial_fit(X),
+            ValueError,
+            "stay 2",
+        ),
+    ],
+)
+def test_messages(call, kind, words, X):
+    with pytest.raises(kind, match=words):
+        call(X)
 
 
 @pytest.mark.parametrize("cls", [latom.SphericalKMeans, latom.KMeans])
@@ -191,7 +291,7 @@ def test_huge_k_and_wide_rows():
     """20 000 centres; and one row with more entries than the integer screen may add up."""
     rng = np.random.default_rng(0)
     X = sp.random_array((20_500, 3000), density=0.002, format="csr", dtype=np.float32, rng=rng)
-    with pytest.warns(UserWarning, match="5 rows of X are zero"):
+    with pytest.warns(Warning, match="5 rows of X are zero|1 distinct clusters"):
         km = latom.SphericalKMeans(20_000, init="random", max_iter=2, random_state=0).fit(X)
     assert (km.predict(X) == km.labels_).all()
     wide = sp.random_array((30, 300_000), density=0.02, format="csr", dtype=np.float32, rng=rng).tolil()

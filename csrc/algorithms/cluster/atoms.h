@@ -75,7 +75,7 @@ private:
             for (std::uint64_t bits = touched_[word]; bits; bits &= bits - 1)
                 f(static_cast<int64_t>(word * 64) + std::countr_zero(bits));
     }
-    mutable std::vector<double> sum_;
+    std::vector<double> sum_;
     std::vector<std::uint64_t> touched_;
 };
 

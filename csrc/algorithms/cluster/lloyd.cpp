@@ -42,6 +42,11 @@ public:
         by_label_.resize(count);
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
         for (int64_t i = 0; i < n(); ++i) zero_rows_ += !(rows_.norm2(i) > 0);
+        for (int64_t i = 0; weights && i < n(); ++i)
+            if (!(weights[i] >= 0 && weights[i] <= 1e100) || (weights[i] > 0 && weights[i] < 1e-100))
+                fail(function, "sample_weight must be 0 or between 1e-100 and 1e100",
+                     std::to_string(weights[i]) + " in row " + std::to_string(i), "Scale the weights.");
+        function_ = function;
     }
 
     int64_t n() const override { return rows_.n(); }
@@ -50,14 +55,14 @@ public:
     int64_t zero_rows() const override { return zero_rows_; }
     const std::vector<int32_t>& labels() const override { return state_.label; }
 
-    void set_centers(const Context&, const DenseView<T>& centers, bool normalize) override {
-        take_centers(centers.n, normalize, [&](int64_t j, Atom<T>& atom) {
+    void set_centers(const Context& ctx, const DenseView<T>& centers, bool normalize) override {
+        take_centers(ctx, centers, normalize, [&](int64_t j, Atom<T>& atom) {
             const T* row = centers.row(j);
             for (int64_t t = 0; t < centers.d; ++t) push(atom, t, row[t]);
         });
     }
-    void set_centers(const Context&, const CsrView<T, int32_t>& centers, bool normalize) override {
-        take_centers(centers.n, normalize, [&](int64_t j, Atom<T>& atom) {
+    void set_centers(const Context& ctx, const CsrView<T, int32_t>& centers, bool normalize) override {
+        take_centers(ctx, centers, normalize, [&](int64_t j, Atom<T>& atom) {
             if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
             for (int64_t p = centers.indptr[j]; p < centers.indptr[j + 1]; ++p) {
                 if constexpr (Rows<View>::sparse) push(atom, centers.indices[p], centers.data[p]);
@@ -67,6 +72,7 @@ public:
     }
 
     AssignStats assign(const Context& ctx) override {
+        if (atoms_.empty()) throw std::logic_error("Lloyd::assign: set_centers must come first");
         AssignStats stats;
         const std::vector<int32_t> before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
         if constexpr (Rows<View>::sparse) {
@@ -89,6 +95,7 @@ public:
     }
 
     UpdateStats update(const Context& ctx) override {
+        if (!assigned_) throw std::logic_error("Lloyd::update: assign must come first");
         UpdateStats stats;
         std::vector<int64_t> begin = sort_by_label();
         stats.relocated = relocate(begin);
@@ -135,15 +142,17 @@ public:
 
 private:
     double weight(int64_t i) const { return weights_ ? weights_[i] : 1.0; }
-    double cosine(int64_t i) const { return rows_.norm2(i) > 0 ? state_.own[i] / std::sqrt(rows_.norm2(i)) : 0.0; }
+    double cosine(int64_t i) const {
+        return rows_.norm2(i) > 0 ? std::clamp(state_.own[i] / std::sqrt(rows_.norm2(i)), -1.0, 1.0) : 0.0;
+    }
     double cost(int64_t i) const {
         if (metric_ == Metric::kCosine) return 1.0 - cosine(i);
         return std::max(0.0, rows_.norm2(i) - 2 * state_.own[i]);
     }
     // A row at its centre up to rounding gains nothing from a cluster of its own.
     bool misfits(int64_t i) const {
-        const double scale = metric_ == Metric::kCosine ? 1.0 : rows_.norm2(i);
-        return weight(i) > 0 && rows_.norm2(i) > 0 && cost(i) > 1e-6 * scale;
+        if (metric_ == Metric::kCosine) return weight(i) > 0 && rows_.norm2(i) > 0 && cost(i) > 1e-12;
+        return weight(i) > 0 && cost(i) > 1e-12 * rows_.norm2(i);
     }
 
     static void push(Atom<T>& atom, int64_t t, T v) {
@@ -159,10 +168,14 @@ private:
                                                static_cast<int64_t>(atom.value.size()));
     }
 
-    template <class Fill>
-    void take_centers(int64_t count, bool normalize, Fill fill) {
-        atoms_.assign(static_cast<std::size_t>(count), {});
-        for (int64_t j = 0; j < count; ++j) {
+    template <class CentersView, class Fill>
+    void take_centers(const Context& ctx, const CentersView& centers, bool normalize, Fill fill) {
+        if (centers.d != d() || centers.n < 1)
+            fail(function_, "centers must be one or more rows of " + std::to_string(d()) + " columns",
+                 std::to_string(centers.n) + " x " + std::to_string(centers.d), "Use the features of X.");
+        const Rows<CentersView> checked(ctx, centers, function_, "centers");
+        atoms_.assign(static_cast<std::size_t>(centers.n), {});
+        for (int64_t j = 0; j < m(); ++j) {
             Atom<T>& atom = atoms_[j];
             fill(j, atom);
             atom.norm2 = self_dot(rows_.kernels(), atom);
@@ -179,10 +192,10 @@ private:
     }
 
     double assign_dense(const Context& ctx) {
-        constexpr int64_t kRows = 256;
+        const int64_t rows = std::clamp<int64_t>((1 << 28) / (d() * m()), 1, 256);  // a chunk ends within 0.2 s
         const DecisionScale decision(metric_, atoms_);
-        parallel_for(ctx, chunk_count(n(), kRows), [&](int64_t c, int) {
-            const int64_t from = c * kRows, to = std::min(n(), from + kRows);
+        parallel_for(ctx, chunk_count(n(), rows), [&](int64_t c, int) {
+            const int64_t from = c * rows, to = std::min(n(), from + rows);
             for (int64_t i = from; i < to; ++i) state_.own[i] = -HUGE_VAL;
             for (int64_t j = 0; j < m(); ++j)
                 for (int64_t i = from; i < to; ++i) {
@@ -291,11 +304,12 @@ private:
             dot += static_cast<double>(old.value[p]) * static_cast<double>(dense[old.column.empty() ? p : old.column[p]]);
         scratch.clear();
         const double gap2 = std::max(0.0, old.norm2 + next.norm2 - 2 * dot);
+        const double rounding = 1e-12 + 2.3e-16 * static_cast<double>(old.value.size());
         if (metric_ == Metric::kEuclidean) {
-            drift_[j] = std::sqrt(gap2 + 1e-12 * (old.norm2 + next.norm2));
+            drift_[j] = std::sqrt(gap2 + rounding * (old.norm2 + next.norm2));
         } else if (old.norm2 > 0 && next.norm2 > 0) {
             const double chord2 = std::max(0.0, 2 - 2 * dot / std::sqrt(old.norm2 * next.norm2));
-            drift_[j] = 2 * std::asin(std::min(1.0, 0.5 * std::sqrt(chord2 + 1e-12))) + 1e-9;
+            drift_[j] = 2 * std::asin(std::min(1.0, 0.5 * std::sqrt(chord2 + 2 * rounding))) + 1e-9;
         } else {
             drift_[j] = 4;  // more than any angle
         }
@@ -314,6 +328,7 @@ private:
     std::vector<double> drift_;       // since the last assignment
     bool assigned_ = false;
     int64_t zero_rows_ = 0;
+    std::string function_;            // whom messages name
 };
 
 }  // namespace

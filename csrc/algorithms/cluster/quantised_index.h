@@ -1,7 +1,8 @@
 // quantised_index.h: an inverted index of the atoms in 8-bit integers, for kernels/quantised_screen.inl.h.
 //
-// Atoms are scaled to length 1 and stand in the order of `order` (drift.h), so that those a row looks at are a prefix. A term that at least one atom in kHeadShare holds ("head") is one
-// contiguous run of bytes over all positions; any other ("tail") is a list of (position, value) in rising position.
+// Atoms are scaled to length 1 and stand in the order of `order` (big movers first), so that those a row looks at are a
+// prefix. A term that at least one atom in kHeadShare holds ("head") is contiguous bytes over the positions of a tile;
+// any other ("tail") is a list of (position, value) in rising position.
 //
 //   c_jt ~ sigma_t q_jt, q in [-127, 127], 0 where c_jt = 0; rounded up if no atom has a negative entry, else to nearest
 //

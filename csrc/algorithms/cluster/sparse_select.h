@@ -70,8 +70,8 @@ public:
     double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) const;
 
 private:
-    static constexpr int64_t kBlockRows = 4096;   // rows whose survivors are scored together
-    static constexpr int64_t kScreenRows = 512;  // rows screened together: their quantised terms stay in L2
+    static constexpr int64_t kBlockRows = 4096;   // at most so many rows have their survivors scored together
+    static constexpr int64_t kScreenRows = 1024;  // rows screened together: their quantised terms stay in L2
     static constexpr double kReserve = 0.7;  // share of a row's room that it keeps when it looks
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums

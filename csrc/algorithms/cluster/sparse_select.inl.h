@@ -8,7 +8,10 @@ namespace detail {
 inline constexpr double kScreenSlack = 2e-6, kDecisionSlack = 1e-9;
 
 // A float32 below v, by more than rounding, for lower bounds that are kept between iterations.
-inline float round_down(double v) { return static_cast<float>(v > 1e30 ? 1e30 : v - 1e-6 * std::abs(v)); }
+inline float round_down(double v) {
+    if (std::abs(v) < 1e-30) return v < 0 ? -1.0f : 0.0f;  // below what float32 can round down
+    return static_cast<float>(v > 1e30 ? 1e30 : v - 1e-6 * std::abs(v));
+}
 }  // namespace detail
 
 template <class View>
@@ -71,14 +74,17 @@ template <class View>
 double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known,
                                RowState& state) const {
     const auto n = static_cast<int64_t>(visit.size());
-    const int64_t chunks = chunk_count(n, kBlockRows);
-    std::vector<Worker> workers_(static_cast<std::size_t>(workers(ctx, chunks)));
+    // Blocks share the work of scoring; they are small enough for a few a thread and an answer to Ctrl-C.
+    const double products_a_row = static_cast<double>(rows_.stored()) / static_cast<double>(n) * atoms_->size() + 1;
+    const int64_t rows = std::clamp<int64_t>(std::min<double>(n / 32.0, (1 << 30) / products_a_row), 16, kBlockRows);
+    const int64_t chunks = chunk_count(n, rows);
+    std::vector<Worker> scratch(static_cast<std::size_t>(workers(ctx, chunks)));
     std::vector<int64_t> products(static_cast<std::size_t>(chunks));
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
-        Worker& w = workers_[id];
+        Worker& w = scratch[id];
         w.products = 0;
-        const int64_t end = std::min(n, (c + 1) * kBlockRows);
-        for (int64_t from = c * kBlockRows; from < end; from += kScreenRows) {
+        const int64_t end = std::min(n, (c + 1) * rows);
+        for (int64_t from = c * rows; from < end; from += kScreenRows) {
             const std::size_t first = w.queue.size();
             for (int64_t r = from; r < std::min(end, from + kScreenRows); ++r) {
                 if (r + 8 < end) prefetch(visit[r + 8], state);
