@@ -112,6 +112,9 @@ inline void accumulate_tiles(std::int32_t* acc, const std::int8_t* slab, std::in
         const __m512i weight = _mm512_set1_epi32(four);
         const std::int8_t* row[4];
         for (int i = 0; i < 4; ++i) row[i] = slab + line[t + i] * stride;
+        if (t + 16 <= count)  // the first lines of later terms: the rest of each run follows in sequence
+            for (int i = 12; i < 16; ++i)
+                for (int tile = 0; tile < kTiles; tile += 2) __builtin_prefetch(slab + line[t + i] * stride + 64 * tile);
         for (int tile = 0; tile < kTiles; ++tile) {
             const __m512i a = _mm512_loadu_si512(row[0] + 64 * tile), b = _mm512_loadu_si512(row[1] + 64 * tile);
             const __m512i c = _mm512_loadu_si512(row[2] + 64 * tile), d = _mm512_loadu_si512(row[3] + 64 * tile);
