@@ -1,0 +1,63 @@
+"""The compiled core. Private: import latom instead."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels as kernels
+
+_F32: TypeAlias = NDArray[np.float32]
+_F64: TypeAlias = NDArray[np.float64]
+_I32: TypeAlias = NDArray[np.int32]
+_I64: TypeAlias = NDArray[np.int64]
+
+# C-contiguous rows [n, d], or (indptr [n + 1], indices [nnz], data [nnz], d).
+_Matrix: TypeAlias = _F32 | _F64 | tuple[_I64, _I32 | _I64, _F32 | _F64, int]
+
+__version__: str
+
+def available_isas() -> list[str]: ...
+def isa() -> str: ...
+def set_isa(name: str) -> None: ...
+def resolve_threads(n_threads: int) -> int: ...
+
+class Lloyd:
+    def __init__(
+        self,
+        X: _Matrix,
+        weights: _F64 | None,
+        metric: str,
+        n_threads: int = 0,
+        function: str = "Lloyd",
+        *,
+        screen: bool = True,
+        drift: bool = True,
+        residual: bool = True,
+        drop: int = 0,
+    ) -> None: ...
+    def set_centers(self, centers: _Matrix, normalize: bool) -> None: ...
+    # (rows whose label changed, objective, multiply-adds)
+    def assign(self) -> tuple[int, float, float]: ...
+    # (atoms that moved, rows relocated, squared distance moved)
+    def update(self) -> tuple[int, int, float]: ...
+    def labels(self) -> _I32: ...
+    def scores(self) -> _F64: ...
+    # Values [m, d] for dense X, else (indptr, indices, values).
+    def centers(self) -> _F32 | _F64 | tuple[_I64, _I32, _F32 | _F64]: ...
+    @property
+    def zero_rows(self) -> int: ...
+
+# (rows drawn [m], how many were drawn by the law, potential)
+def kmeans_plusplus(
+    X: _Matrix,
+    n_clusters: int,
+    weights: _F64 | None,
+    metric: str,
+    seed: int,
+    n_threads: int = 0,
+    function: str = "kmeans_plusplus",
+) -> tuple[_I64, int, float]: ...
+def is_canonical(
+    indptr: _I64, indices: _I32 | _I64, n_threads: int = 0, function: str = "is_canonical", name: str = "X"
+) -> bool: ...

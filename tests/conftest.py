@@ -1,0 +1,36 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hypothesis
+import numpy as np
+import pytest
+
+from latom import _core
+
+# Times vary with the machine and what else it does, so no example has a deadline.
+hypothesis.settings.register_profile("latom", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("latom")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: compiles C++ or takes many seconds; -m 'not slow' skips")
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each kernel variant that this processor can run, in force during the test."""
+    before = _core.isa()
+    _core.set_isa(request.param)
+    assert _core.isa() == request.param
+    yield request.param
+    assert _core.isa() == request.param, "the test changed the variant"
+    _core.set_isa(before)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same in every run."""
+    return np.random.default_rng(20)

@@ -1,0 +1,239 @@
+// test_core.cpp: threads, random numbers, aligned memory, error messages.
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <limits>
+#include <set>
+#include <stdexcept>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "core/buffer.h"
+#include "core/message.h"
+#include "core/parallel.h"
+#include "core/philox.h"
+#include "data.h"
+
+#ifdef __unix__
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+using namespace latom;
+
+namespace {
+
+Context with_threads(int threads) {
+    Context ctx;
+    ctx.n_threads = threads;
+    return ctx;
+}
+
+/// Whether `chunks` chunks run exactly once each, on workers in range.
+bool covers(const Context& ctx, int64_t chunks) {
+    std::vector<std::atomic<int>> ran(static_cast<std::size_t>(chunks));
+    std::atomic<bool> in_range{true};
+    const int count = workers(ctx, chunks);
+    parallel_for(ctx, chunks, [&](int64_t c, int worker) {
+        ++ran[static_cast<std::size_t>(c)];
+        if (worker < 0 || worker >= count) in_range = false;
+    });
+    for (const auto& times : ran)
+        if (times != 1) return false;
+    return in_range;
+}
+
+struct Stop : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+}  // namespace
+
+TEST(parallel_for_runs_every_chunk_once) {
+    for (const int threads : {1, 2, 5, 16})
+        for (const int64_t chunks : {0, 1, 2, 7, 1000}) NOTE(threads << " threads, " << chunks << " chunks") {
+            CHECK(covers(with_threads(threads), chunks));
+            CHECK(workers(with_threads(threads), chunks) <= std::max<int64_t>(1, chunks));
+        }
+}
+
+TEST(parallel_for_gives_each_worker_its_own_number) {
+    std::vector<int> inside(5, 0);  // scratch by worker: a data race here is a thread sanitizer's report
+    std::atomic<int> sum{0};
+    parallel_for(with_threads(5), 500, [&](int64_t, int worker) { ++inside[static_cast<std::size_t>(worker)]; ++sum; });
+    int total = 0;
+    for (const int count : inside) total += count;
+    CHECK_EQUAL(total, 500);
+    CHECK_EQUAL(sum.load(), 500);
+}
+
+TEST(parallel_for_rethrows_on_the_caller) {
+    for (const int threads : {1, 2, 5}) NOTE(threads << " threads") {
+        const Context ctx = with_threads(threads);
+        std::vector<std::atomic<int>> ran(1000);
+        CHECK_THROWS(parallel_for(ctx, 1000,
+                                  [&](int64_t c, int) {
+                                      ++ran[static_cast<std::size_t>(c)];
+                                      if (c == 37) throw Stop("chunk 37");
+                                  }),
+                     Stop, "chunk 37");
+        CHECK_EQUAL(ran[37].load(), 1);
+        for (const auto& times : ran) CHECK(times <= 1);
+        if (threads == 1) CHECK_EQUAL(ran[38].load(), 0);
+        CHECK_THROWS(parallel_for(ctx, 64, [](int64_t, int) { throw Stop("every chunk"); }), Stop, "every chunk");
+        CHECK(!inside_worker());
+        CHECK(covers(ctx, 100));
+    }
+}
+
+TEST(parallel_for_runs_nested_calls_serially) {
+    const Context ctx = with_threads(4);
+    std::atomic<int> wrong{0}, inner{0};
+    parallel_for(ctx, 8, [&](int64_t, int) {
+        if (workers(ctx, 100) != 1) ++wrong;
+        const auto here = std::this_thread::get_id();
+        int64_t expected = 0;
+        parallel_for(ctx, 100, [&](int64_t c, int worker) {
+            if (worker != 0 || c != expected++ || std::this_thread::get_id() != here) ++wrong;
+            ++inner;
+        });
+        if (!inside_worker()) ++wrong;
+    });
+    CHECK_EQUAL(wrong.load(), 0);
+    CHECK_EQUAL(inner.load(), 800);
+    CHECK(!inside_worker());
+    CHECK_THROWS(parallel_for(ctx, 8, [&](int64_t, int) {
+        parallel_for(ctx, 3, [](int64_t, int) { throw Stop("from within"); });
+    }), Stop, "from within");
+}
+
+TEST(parallel_for_stops_at_an_interrupt) {
+    for (const int threads : {1, 3}) NOTE(threads << " threads") {
+        Context ctx = with_threads(threads);
+        const auto caller = std::this_thread::get_id();
+        std::atomic<int> elsewhere{0};
+        ctx.check_interrupt = [&] {
+            if (std::this_thread::get_id() != caller) ++elsewhere;
+            throw Stop("Ctrl-C");
+        };
+        std::atomic<int64_t> ran{0};
+        const auto start = std::chrono::steady_clock::now();
+        CHECK_THROWS(parallel_for(ctx, 1'000'000,
+                                  [&](int64_t, int) {
+                                      ++ran;
+                                      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                  }),
+                     Stop, "Ctrl-C");
+        CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+        CHECK(ran < 1'000'000);
+        CHECK_EQUAL(elsewhere.load(), 0);
+    }
+}
+
+TEST(parallel_for_asks_for_interrupts_in_the_outermost_call_only) {
+    Context ctx = with_threads(2);
+    std::atomic<int> asked{0};
+    ctx.check_interrupt = [&] { ++asked; };
+    inside_worker() = true;  // as in a worker of an outer call
+    parallel_for(ctx, 30, [](int64_t, int) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    inside_worker() = false;
+    CHECK_EQUAL(asked.load(), 0);
+    parallel_for(ctx, 100, [](int64_t, int) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
+    CHECK(asked > 0);
+}
+
+#ifdef __unix__
+TEST(parallel_for_works_in_a_forked_child) {
+    CHECK(covers(with_threads(3), 100));
+    const pid_t child = fork();
+    if (child == 0) _exit(covers(with_threads(3), 100) ? 0 : 1);
+    int status = -1;
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK(covers(with_threads(3), 100));
+}
+#endif
+
+TEST(resolve_threads_asks_argument_environment_and_machine) {
+    const auto under = [](const char* latom, const char* omp, int argument = 0) {
+        latom ? setenv("LATOM_NUM_THREADS", latom, 1) : unsetenv("LATOM_NUM_THREADS");
+        omp ? setenv("OMP_NUM_THREADS", omp, 1) : unsetenv("OMP_NUM_THREADS");
+        return resolve_threads(argument);
+    };
+    const std::string latom_was = std::getenv("LATOM_NUM_THREADS") ? std::getenv("LATOM_NUM_THREADS") : "";
+    const std::string omp_was = std::getenv("OMP_NUM_THREADS") ? std::getenv("OMP_NUM_THREADS") : "";
+    const int machine = under(nullptr, nullptr);
+    CHECK(machine >= 1);
+    CHECK_EQUAL(under("3", "5", 7), 7);
+    CHECK_EQUAL(under("3", "5"), 3);
+    CHECK_EQUAL(under(nullptr, "5"), 5);
+    CHECK_EQUAL(under(nullptr, "4,2"), 4);
+    CHECK_EQUAL(under(" 6", nullptr), 6);
+    for (const char* useless : {"", "0", "-2", "many", "99999999999999999999", "70000"}) NOTE("'" << useless << "'") {
+        CHECK_EQUAL(under(useless, "5"), 5);
+        CHECK_EQUAL(under(useless, useless), machine);
+        CHECK_EQUAL(under(nullptr, nullptr, -1), machine);
+    }
+#ifdef __linux__
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof all, &all) == 0) {
+        CHECK(machine <= CPU_COUNT(&all));
+        int cpu = 0;
+        while (!CPU_ISSET(cpu, &all)) ++cpu;
+        CPU_SET(cpu, &one);
+        if (sched_setaffinity(0, sizeof one, &one) == 0) {
+            CHECK_EQUAL(under(nullptr, nullptr), 1);
+            CHECK_EQUAL(sched_setaffinity(0, sizeof all, &all), 0);
+        }
+    }
+#endif
+    under(latom_was.empty() ? nullptr : latom_was.c_str(), omp_was.empty() ? nullptr : omp_was.c_str());
+}
+
+TEST(philox_gives_the_published_numbers) {
+    // Random123's kat_vectors: counter 0, key 0.
+    const std::array<std::uint32_t, 4> published{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    CHECK(Philox(0, static_cast<Purpose>(0)).words(0) == published);
+}
+
+TEST(philox_streams_differ_and_are_uniform) {
+    const Philox a(1, Purpose::kFirstCenter), b(1, Purpose::kNextCenter), c(std::uint64_t{1} << 32, Purpose::kFirstCenter);
+    std::set<std::array<std::uint32_t, 4>> seen;
+    double mean = 0;
+    for (std::uint64_t k = 0; k < 1000; ++k) {
+        for (const std::uint64_t counter : {k, k << 32 | 5000})
+            for (const Philox& stream : {a, b, c}) seen.insert(stream.words(counter));
+        const double u = a.uniform(k);
+        CHECK(u >= 0 && u < 1 && u * 0x1p53 == std::floor(u * 0x1p53));
+        CHECK_EQUAL(u, a.uniform(k));
+        mean += u / 1000;
+    }
+    CHECK_EQUAL(seen.size(), 6000u);
+    CHECK(std::abs(mean - 0.5) < 0.05);
+}
+
+TEST(aligned_vectors_start_a_cache_line) {
+    const auto aligned = [](const auto& v) { return reinterpret_cast<std::uintptr_t>(v.data()) % kCacheLine == 0; };
+    for (std::size_t size = 1; size < 200; size += 7) {
+        AlignedVector<std::int8_t> bytes(size, 3);
+        AlignedVector<double> numbers(size, 1.5);
+        AlignedVector<std::int8_t> copy = bytes;
+        CHECK(aligned(bytes) && aligned(numbers) && aligned(copy));
+        bytes.resize(10 * size);
+        CHECK(aligned(bytes));
+        CHECK_EQUAL(bytes[size - 1], 3);
+        CHECK_EQUAL(copy.size(), size);
+    }
+    AlignedAllocator<double> allocator;
+    CHECK_THROWS(allocator.allocate(std::numeric_limits<std::size_t>::max() / 4), std::bad_alloc, "");
+}
+
+TEST(messages_have_one_form) {
+    CHECK_THROWS(fail("assign", "m must be positive", -1, "Ask for more."), std::invalid_argument,
+                 "assign: m must be positive; got -1. Ask for more.");
+}

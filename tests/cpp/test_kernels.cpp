@@ -1,0 +1,118 @@
+// test_kernels.cpp: every kernel of every variant on memory of exactly the promised size (the address sanitizer
+// watches its ends), against the baseline. tests/kernels/ checks the values against numpy.
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "check.h"
+#include "data.h"
+#include "kernels/table.h"
+
+using namespace latom;
+
+namespace {
+
+/// An array without spare room, unaligned for vector loads.
+template <class T>
+struct Exact {
+    explicit Exact(int64_t size) : memory(new T[static_cast<std::size_t>(size)]), size_(size) {}
+    T& operator[](int64_t i) { return memory[static_cast<std::size_t>(i)]; }
+    T* data() { return memory.get(); }
+    std::vector<T> copy() const { return {memory.get(), memory.get() + size_}; }
+
+    std::unique_ptr<T[]> memory;
+    int64_t size_;
+};
+
+template <class T>
+Exact<T> random_exact(test::Random& random, int64_t size, double low, double high) {
+    Exact<T> out(size);
+    for (int64_t i = 0; i < size; ++i) out[i] = static_cast<T>(low + random.uniform() * (high - low));
+    return out;
+}
+
+}  // namespace
+
+TEST(dispatch_knows_every_variant_by_name) {
+    const auto names = available_isas();
+    CHECK_EQUAL(names.front(), "baseline");
+    for (const auto& name : names) CHECK_EQUAL(kernel_table(name)->isa, name);
+    CHECK_EQUAL(kernel_table("")->isa, names.back());
+    CHECK_THROWS(kernel_table("sse9"), std::invalid_argument, "baseline");
+    CHECK_THROWS(kernel_table("sse9"), std::invalid_argument, "got 'sse9'");
+}
+
+TEST(dot_kernels_stay_within_their_arrays_and_agree) {
+    const KernelTable* plain = kernel_table("baseline");
+    for (const auto& isa : available_isas())
+        for (int64_t d = 0; d < 70; ++d) NOTE(isa << ", length " << d) {
+            const KernelTable* k = kernel_table(isa);
+            test::Random random(static_cast<std::uint64_t>(d));
+            auto x = random_exact<float>(random, d, -1, 1), y = random_exact<float>(random, d, -1, 1);
+            auto u = random_exact<double>(random, d, -1, 1), v = random_exact<double>(random, d, -1, 1);
+            auto c32 = random_exact<std::int32_t>(random, d, 0, static_cast<double>(d));
+            auto c64 = random_exact<std::int64_t>(random, d, 0, static_cast<double>(d));
+            CHECK_EQUAL(k->dense_dot_f32(x.data(), y.data(), d), plain->dense_dot_f32(x.data(), y.data(), d));
+            CHECK_EQUAL(k->dense_dot_f64(u.data(), v.data(), d), plain->dense_dot_f64(u.data(), v.data(), d));
+            CHECK_EQUAL(k->sparse_dot_f32_i32(x.data(), c32.data(), d, y.data()),
+                        plain->sparse_dot_f32_i32(x.data(), c32.data(), d, y.data()));
+            CHECK_EQUAL(k->sparse_dot_f32_i64(x.data(), c64.data(), d, y.data()),
+                        plain->sparse_dot_f32_i64(x.data(), c64.data(), d, y.data()));
+            CHECK_EQUAL(k->sparse_dot_f64_i32(u.data(), c32.data(), d, v.data()),
+                        plain->sparse_dot_f64_i32(u.data(), c32.data(), d, v.data()));
+            CHECK_EQUAL(k->sparse_dot_f64_i64(u.data(), c64.data(), d, v.data()),
+                        plain->sparse_dot_f64_i64(u.data(), c64.data(), d, v.data()));
+        }
+}
+
+TEST(screen_kernels_stay_within_their_arrays_and_agree) {
+    const KernelTable* plain = kernel_table("baseline");
+    for (const auto& isa : available_isas())
+        for (const int64_t width : {64, 128, 192, 256, 320, 448, 512, 1024})
+            for (const int64_t count : {0, 4, 20}) NOTE(isa << ", width " << width << ", count " << count) {
+                const KernelTable* k = kernel_table(isa);
+                test::Random random(static_cast<std::uint64_t>(width + count));
+                const int64_t lines = 9, stride = width + 64;  // the last line ends where its width does
+                auto slab = random_exact<std::int8_t>(random, (lines - 1) * stride + width, -127, 128);
+                auto line = random_exact<std::int32_t>(random, count, 0, lines);
+                auto p = random_exact<std::uint8_t>(random, count, 0, 128);
+                if (count > 0) line[count - 1] = lines - 1;
+                auto acc = random_exact<std::int32_t>(random, width, -1000, 1000);
+                auto other = random_exact<std::int32_t>(random, width, 0, 1);
+                for (int64_t j = 0; j < width; ++j) other[j] = acc[j];
+                k->accumulate(acc.data(), slab.data(), stride, line.data(), p.data(), count, width);
+                plain->accumulate(other.data(), slab.data(), stride, line.data(), p.data(), count, width);
+                CHECK(acc.copy() == other.copy());
+                k->negate(acc.data(), width);
+                for (int64_t j = 0; j < width; ++j) CHECK_EQUAL(acc[j], -other[j]);
+
+                for (const int64_t used : {width, width - 1, width - 63}) {
+                    Exact<std::int32_t> head(used);
+                    for (int64_t j = 0; j < used; ++j) head[j] = other[j];
+                    auto scale = random_exact<float>(random, used, 0, 1), bias = random_exact<float>(random, used, -1, 0);
+                    for (const bool scaled : {false, true}) {
+                        Exact<float> block((used + 63) / 64), expected((used + 63) / 64);
+                        const float *s = scaled ? scale.data() : nullptr, *b = scaled ? bias.data() : nullptr;
+                        const float best = k->block_max(head.data(), used, 1e-5f, 0.1f, s, b, 0.5f, block.data());
+                        CHECK_EQUAL(best, plain->block_max(head.data(), used, 1e-5f, 0.1f, s, b, 0.5f, expected.data()));
+                        CHECK(block.copy() == expected.copy());
+                    }
+                }
+            }
+}
+
+TEST(quantise_row_stays_within_its_arrays_and_agrees) {
+    const KernelTable* plain = kernel_table("baseline");
+    for (const auto& isa : available_isas())
+        for (const int64_t count : {0, 16, 32, 48, 160})
+            for (const bool round_up : {false, true})
+                for (const int drop : {0, 3, 127}) NOTE(isa << ", count " << count << ", drop " << drop) {
+                    test::Random random(static_cast<std::uint64_t>(count));
+                    auto a = random_exact<float>(random, count, round_up ? 0 : -1, 1);
+                    Exact<std::int8_t> p(count), expected(count);
+                    const RowError e = kernel_table(isa)->quantise_row(a.data(), count, round_up, drop, p.data());
+                    const RowError f = plain->quantise_row(a.data(), count, round_up, drop, expected.data());
+                    CHECK(p.copy() == expected.copy());
+                    CHECK(e.step == f.step && e.abs_sum == f.abs_sum && e.rest == f.rest && e.dropped == f.dropped);
+                }
+}
