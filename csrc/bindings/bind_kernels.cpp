@@ -41,6 +41,18 @@ py::array accumulate(const Array<std::int32_t>& acc, const Array<std::int8_t>& s
     return out;
 }
 
+py::array accumulate_group(const Array<std::int32_t>& acc, const Array<std::int8_t>& values,
+                           const Array<std::int32_t>& line, int line_shift, const Array<std::uint8_t>& p) {
+    if (values.ndim() != 2 || values.shape(1) != 8 || acc.size() != 8 || p.size() % 4 || line.size() != p.size())
+        throw py::value_error("accumulate_group: acc must have 8 numbers, values 8 columns, p a multiple of 4");
+    for (py::ssize_t t = 0; t < line.size(); ++t)
+        if (line.at(t) < 0 || line.at(t) >> line_shift >= values.shape(0))
+            throw py::index_error("accumulate_group: line out of range");
+    py::array_t<std::int32_t> out(8, acc.data());
+    active_kernels()->accumulate_group(out.mutable_data(), values.data(), line.data(), line_shift, p.data(), p.size());
+    return out;
+}
+
 py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, const std::optional<Array<float>>& scale,
                     const std::optional<Array<float>>& bias, float bias_scale) {
     py::array_t<float> block((acc.size() + 63) / 64);
@@ -61,6 +73,8 @@ void register_kernels(py::module_& module) {
     kernels.def("sparse_dot", &sparse_dot<double, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
     kernels.def("quantise_row", &quantise_row, "a"_a.noconvert(), "round_up"_a, "drop"_a);
     kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(), "p"_a.noconvert());
+    kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(), "line"_a.noconvert(),
+                "line_shift"_a, "p"_a.noconvert());
     kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "scale"_a, "bias"_a, "bias_scale"_a);
     kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
         return Philox(seed, static_cast<Purpose>(purpose)).words(counter);

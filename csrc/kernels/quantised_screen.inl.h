@@ -189,12 +189,37 @@ void accumulate(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride,
 
 #endif
 
-void negate(std::int32_t* acc, std::int64_t width) {
-    for (std::int64_t j = 0; j < width; ++j) acc[j] = -acc[j];
+// acc [8] += sum_t p[t] * values[8 * (line[t] >> line_shift) + j]: one group's eight atoms. count is a multiple of 4.
+void accumulate_group(std::int32_t* acc, const std::int8_t* values, const std::int32_t* line, int line_shift,
+                      const std::uint8_t* p, std::int64_t count) {
+#if defined(__AVX2__)
+    __m256i sum = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(acc));
+    for (std::int64_t t = 0; t < count; t += 4) {
+        std::int32_t four;
+        __builtin_memcpy(&four, p + t, 4);
+        const __m256i weight = _mm256_set1_epi32(four);
+        __m128i row[4];
+        for (int i = 0; i < 4; ++i)
+            row[i] = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(values + 8 * (line[t + i] >> line_shift)));
+        const __m128i ab = _mm_unpacklo_epi8(row[0], row[1]), cd = _mm_unpacklo_epi8(row[2], row[3]);
+        const __m256i q = _mm256_set_m128i(_mm_unpackhi_epi16(ab, cd), _mm_unpacklo_epi16(ab, cd));
+#if defined(__AVX512VNNI__) && defined(__AVX512VL__)
+        sum = _mm256_dpbusd_epi32(sum, weight, q);
+#else
+        const __m256i pairs = _mm256_maddubs_epi16(weight, q);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#endif
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(acc), sum);
+#else
+    for (std::int64_t t = 0; t < count; ++t)
+        for (int j = 0; j < 8; ++j) acc[j] += p[t] * values[8 * (line[t] >> line_shift) + j];
+#endif
 }
 
-// Upper bounds ub_j = (acc_j * step + shift) * scale_j + bias_scale * bias_j for j < count, their maximum over each 64
-// atoms in `block`, and the maximum of all as result. Without scale and bias (both null): ub_j = acc_j * step + shift.
+// Upper bounds ub_j = max(acc_j * step + shift, 0) * scale_j + bias_scale * bias_j for j < count, where scale and bias are
+// the largest of group j; their maximum over each 64 groups in `block`, and the maximum of all as result. Without scale
+// and bias (both null): ub_j = acc_j * step + shift.
 float block_max(const std::int32_t* acc, std::int64_t count, float step, float shift, const float* scale,
                 const float* bias, float bias_scale, float* block) {
     float best = -__builtin_inff();
@@ -204,7 +229,7 @@ float block_max(const std::int32_t* acc, std::int64_t count, float step, float s
         if (scale) {
             for (int k = 0; k < 4; ++k) {
                 const f32x16 value = __builtin_convertvector(load16(acc + j + 16 * k), f32x16);
-                const f32x16 ub = (value * step + shift) * load16(scale + j + 16 * k) +
+                const f32x16 ub = max16(value * step + shift, f32x16{}) * load16(scale + j + 16 * k) +
                                   bias_scale * load16(bias + j + 16 * k);
                 top = k ? max16(top, ub) : ub;
             }
@@ -223,7 +248,7 @@ float block_max(const std::int32_t* acc, std::int64_t count, float step, float s
         float top = -__builtin_inff();
         for (std::int64_t i = j; i < count; ++i) {
             float ub = static_cast<float>(acc[i]) * step + shift;
-            if (scale) ub = ub * scale[i] + bias_scale * bias[i];
+            if (scale) ub = (ub > 0 ? ub : 0) * scale[i] + bias_scale * bias[i];
             top = ub > top ? ub : top;
         }
         block[j / 64] = top;

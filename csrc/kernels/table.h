@@ -34,7 +34,8 @@ struct KernelTable {
     RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);
     void (*accumulate)(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
                        const std::uint8_t* p, std::int64_t count, std::int64_t width);
-    void (*negate)(std::int32_t* acc, std::int64_t width);
+    void (*accumulate_group)(std::int32_t* acc, const std::int8_t* values, const std::int32_t* line, int line_shift,
+                             const std::uint8_t* p, std::int64_t count);
     float (*block_max)(const std::int32_t* acc, std::int64_t count, float step, float shift, const float* scale,
                        const float* bias, float bias_scale, float* block);
 };

@@ -36,7 +36,7 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     sparse_dot<double, std::int64_t>,
     quantise_row,
     accumulate,
-    negate,
+    accumulate_group,
     block_max,
 };
 

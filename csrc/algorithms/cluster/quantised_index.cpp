@@ -8,8 +8,8 @@
 namespace latom {
 namespace {
 
-/// Byte of position j within its head term: the layout that the kernel's interleaving undoes.
-int64_t slab_byte(int64_t j) { return (j & ~int64_t{63}) | (((j >> 2) & 3) << 4) | (((j >> 4) & 3) << 2) | (j & 3); }
+/// Byte of group j within its line: the layout that the kernel's interleaving undoes.
+int64_t line_byte(int64_t j) { return (j & ~int64_t{63}) | (((j >> 2) & 3) << 4) | (((j >> 4) & 3) << 2) | (j & 3); }
 
 /// f(position, column, unit value) over the entries of all atoms whose column lies in [from, to), by position.
 template <class T, class F>
@@ -28,9 +28,10 @@ void each_entry(const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& o
 
 template <class T>
 void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
-                           int64_t d) {
+                           int64_t d, bool non_negative_rows) {
     const auto m = static_cast<int64_t>(order.size());
-    width_ = (m + 63) / 64 * 64;
+    groups = chunk_count(m, kGroup);
+    width_ = (groups + 63) / 64 * 64;
     terms.assign(static_cast<std::size_t>(d), {0.0f, 0});  // `line` first counts the atoms that hold the term
 
     const int64_t columns = std::max<int64_t>(64, chunk_count(d, 16)), blocks = chunk_count(d, columns);
@@ -44,7 +45,8 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
         });
         negative[b] = any;
     });
-    non_negative = std::find(negative.begin(), negative.end(), 1) == negative.end();
+    round_up = non_negative_rows && std::find(negative.begin(), negative.end(), 1) == negative.end();
+    signs = round_up ? 1 : 2;
 
     int64_t entries = 0;
     tails.clear();
@@ -63,10 +65,18 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
     std::stable_sort(head.begin(), head.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
     heads = static_cast<int64_t>(head.size());
     for (int64_t k = 0; k < heads; ++k) head[k].second->line = static_cast<int32_t>(k);  // frequent ones share pages
-    tile = std::clamp(kTileBytes / std::max<int64_t>(heads, 1) / kMinTile * kMinTile, kMinTile, kMaxTile);
-    slab.resize(static_cast<std::size_t>(heads * width_));
+    tile = std::clamp(kTileBytes / std::max<int64_t>(heads * signs, 1) / kMinTile * kMinTile, kMinTile, kMaxTile);
+    maxima.resize(static_cast<std::size_t>(heads * signs * width_));
+    values.resize(static_cast<std::size_t>(heads * groups * kGroup));
     tail_position.resize(static_cast<std::size_t>(entries));
     tail_value.resize(static_cast<std::size_t>(entries));
+    for (AlignedVector<int8_t>* bytes : {&maxima, &values}) {
+        constexpr int64_t kChunk = 1 << 21;
+        const auto size = static_cast<int64_t>(bytes->size());
+        parallel_for(ctx, chunk_count(size, kChunk), [&](int64_t c, int) {
+            std::fill_n(bytes->data() + c * kChunk, std::min(kChunk, size - c * kChunk), int8_t{0});
+        });
+    }
 
     parallel_for(ctx, blocks, [&](int64_t b, int) {
         const int64_t from = b * columns, to = std::min(d, from + columns);
@@ -75,31 +85,32 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
         for (int64_t t = from; t < to; ++t) {
             inverse[t - from] = terms[t].sigma > 0 ? 1 / terms[t].sigma : 0;
             if (terms[t].line < 0) next[t - from] = tails[~terms[t].line].begin;
-            else
-                for (int64_t j = 0; j < width_; j += tile)
-                    std::fill_n(slab.data() + j * heads + terms[t].line * stride(j), stride(j), int8_t{0});
         }
         each_entry(atoms, order, from, to, [&](int64_t j, int32_t t, float c) {
             const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
             const float scaled = c * inverse[t - from];
             float rounded = (scaled + magic) - magic;
-            if (non_negative && rounded < scaled) rounded += 1;
+            if (round_up && rounded < scaled) rounded += 1;
             const auto q = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
-            if (terms[t].line >= 0) {
-                const int64_t start = j / tile * tile;
-                slab[start * heads + terms[t].line * stride(start) + slab_byte(j - start)] = q;
-            } else {
+            const int64_t line = terms[t].line, group = j / kGroup;
+            if (line < 0) {
                 const int64_t at = next[t - from]++;
                 tail_position[at] = static_cast<int32_t>(j);
                 tail_value[at] = q;
+                return;
             }
+            values[(group * heads + line) * kGroup + j % kGroup] = q;
+            const int64_t start = group / tile * tile;
+            int8_t* largest = maxima.data() + start * heads * signs + line * signs * stride(start) + line_byte(group - start);
+            if (q > *largest) *largest = q;
+            if (signs == 2 && -q > largest[stride(start)]) largest[stride(start)] = static_cast<int8_t>(-q);
         });
     });
 }
 
 template void QuantisedIndex::build(const Context&, const std::vector<Atom<float>>&, const std::vector<int32_t>&,
-                                    int64_t);
+                                    int64_t, bool);
 template void QuantisedIndex::build(const Context&, const std::vector<Atom<double>>&, const std::vector<int32_t>&,
-                                    int64_t);
+                                    int64_t, bool);
 
 }  // namespace latom

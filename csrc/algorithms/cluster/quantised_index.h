@@ -1,13 +1,19 @@
 // quantised_index.h: an inverted index of the atoms in 8-bit integers, for kernels/quantised_screen.inl.h.
 //
 // Atoms are scaled to length 1 and stand in the order of `order` (big movers first), so that those a row looks at are a
-// prefix. A term that at least one atom in kHeadShare holds ("head") is contiguous bytes over the positions of a tile;
-// any other ("tail") is a list of (position, value) in rising position.
+// prefix. Eight neighbours are a group:
 //
-//   c_jt ~ sigma_t q_jt, q in [-127, 127], 0 where c_jt = 0; rounded up if no atom has a negative entry, else to nearest
+//   values   every atom's entries, group by group: [groups, heads, 8]
+//   maxima   for each group the largest of its eight entries (and, for signed data, of their negatives): contiguous bytes
+//            over the groups of a tile, [tiles, lines, tile]. Their sums bound all eight atoms at an eighth of the work.
 //
-// Memory    head: at most kHeadShare bytes an entry of the atoms; tail: 5 bytes an entry; 8 bytes a column.
-// Cost      three passes over the atoms' entries.
+//   c_jt ~ sigma_t q_jt, q in [-127, 127], 0 where c_jt = 0; rounded up if neither atoms nor rows have a negative entry,
+//   else to nearest
+//
+// A term that fewer than one atom in kHeadShare holds ("tail") is a list of (position, value) in rising position instead.
+//
+// Memory    heads: at most 9/8 kHeadShare bytes an entry of the atoms (5/4 if signed); tails: 5 bytes; 8 bytes a column.
+// Cost      two passes over the atoms' entries.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +27,10 @@
 namespace latom {
 
 struct QuantisedIndex {
-    static constexpr int64_t kHeadShare = 64;
+    static constexpr int64_t kHeadShare = 128;
+    static constexpr int64_t kGroup = 8;
+    /// Groups of a tile: at least kMinTile, more if few terms are heads, so that the frequent ones fit in L2.
+    static constexpr int64_t kMinTile = 256, kMaxTile = 4096, kTileBytes = 1 << 20;
 
     struct Term {
         float sigma;   // 0 for a term that no atom holds
@@ -32,26 +41,26 @@ struct QuantisedIndex {
         int32_t count;
     };
 
-    /// Positions of a tile: at least kMinTile, more if few terms are heads, so that the frequent ones fit in L2.
-    static constexpr int64_t kMinTile = 256, kMaxTile = 4096, kTileBytes = 1 << 20;
-
-    int64_t tile = kMinTile, heads = 0;
-    bool non_negative = true;
-    std::vector<Term> terms;                // [d]
-    AlignedVector<int8_t> slab;             // [tiles, heads, tile] in the kernel's line layout; the last tile is narrower
+    bool round_up = true;
+    int64_t groups = 0, heads = 0, tile = kMinTile;
+    int signs = 1;  // lines a head term has among the maxima: 2 for signed data, the second of negated entries
+    std::vector<Term> terms;  // [d]
+    AlignedVector<int8_t> values, maxima;
     std::vector<List> tails;
     std::vector<int32_t> tail_position;
     std::vector<int8_t> tail_value;
 
-    /// Bytes from one head term to the next in the tile that starts at position `from`.
+    /// Bytes from one line to the next in the tile of maxima that starts at group `from`.
     int64_t stride(int64_t from) const { return std::min(tile, width_ - from); }
-    const int8_t* tile_data(int64_t from) const { return slab.data() + from * heads; }
+    const int8_t* tile_data(int64_t from) const { return maxima.data() + from * heads * signs; }
+    const int8_t* group_data(int64_t group) const { return values.data() + group * heads * kGroup; }
 
     template <class T>
-    void build(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order, int64_t d);
+    void build(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order, int64_t d,
+               bool non_negative_rows);
 
 private:
-    int64_t width_ = 0;  // positions, rounded up to 64
+    int64_t width_ = 0;  // groups, rounded up to 64
 };
 
 }  // namespace latom

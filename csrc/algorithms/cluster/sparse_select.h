@@ -6,8 +6,9 @@
 //   drift     the row carries `far`, a lower bound on its distance to every atom but its own. An atom that moved by
 //             delta is still at least far - delta away, so only atoms with delta >= far - distance(own) can win. Atoms
 //             stand in order of falling delta: these are a prefix. An empty prefix skips the row.
-//   screen    8-bit integer upper bounds for that prefix (kernels/quantised_screen.inl.h).
-//   residual  what the screen drops from a row is bounded by its norm, since atoms have length 1.
+//   screen    8-bit integer upper bounds for that prefix (kernels/quantised_screen.inl.h), first on groups of eight
+//             atoms by their largest entries, then on the atoms of the few groups whose bound is high.
+//   residual  what the screen drops from a row (Bounds::drop) is bounded by its norm, since atoms have length 1.
 //
 // Distances are angles under cosine and Euclidean distances otherwise: both obey the triangle inequality. All bounds
 // hold for signed data. They discard only atoms that are worse by more than the rounding of every number involved, so
@@ -72,6 +73,7 @@ public:
 private:
     static constexpr int64_t kBlockRows = 4096;   // at most so many rows have their survivors scored together
     static constexpr int64_t kScreenRows = 1024;  // rows screened together: their quantised terms stay in L2
+    static constexpr float kMargin = 0.05f;  // groups whose bound is so much below the bar are refined, for `far`
     static constexpr double kReserve = 0.7;  // share of a row's room that it keeps when it looks
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
@@ -82,8 +84,8 @@ private:
         float bound;  // upper bound in screen units
         double score;
     };
-    struct Tail {  // what is left of a tail term's list
-        int64_t at, end;
+    struct Tail {  // a tail term's list, and how far the tiles have come in it
+        int64_t begin, at, end;
         int32_t p;
     };
     struct Queued {  // a row of the block that looks at atoms
@@ -107,7 +109,7 @@ private:
         std::vector<uint8_t> weights, negative_weights;
         std::vector<Tail> tails;
         AlignedVector<int32_t> acc;
-        float block[QuantisedIndex::kMaxTile / 64];
+        float block[QuantisedIndex::kMaxTile / 64];  // largest bound of each 64 groups
         std::vector<Pair> pairs;
         std::vector<Queued> queue;
         AtomScratch<T> scratch;
@@ -125,6 +127,8 @@ private:
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
     void quantise(Worker& w, Queued& row, const RowState& state) const;
     void look(Worker& w, Queued& row, int32_t index, int64_t from) const;
+    void refine(Worker& w, Queued& row, int32_t index, int64_t group) const;
+    float group_bound(const Worker& w, const Queued& row, int64_t from, int64_t j) const;
     void keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const;
     void decide(Worker& w, RowState& state) const;
     void screen(Worker& w, std::size_t first, RowState& state) const;
@@ -140,7 +144,8 @@ private:
     std::vector<int32_t> position_;  // atom -> position
     std::vector<double> drift_;      // [m + 1] by position, falling to 0
     QuantisedIndex index_;
-    AlignedVector<float> scale_, bias_;  // by position, in screen units; empty under cosine
+    std::vector<float> scale_, bias_;              // by position, in screen units; empty under cosine
+    std::vector<float> group_scale_, group_bias_;  // the largest of each group
     double largest_norm_ = 1;
     int32_t zero_label_ = 0;         // the answer for a row of norm 0
 };

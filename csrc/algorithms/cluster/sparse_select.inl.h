@@ -30,11 +30,13 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     }
     position_.resize(static_cast<std::size_t>(m));
     for (int64_t j = 0; j < m; ++j) position_[order_[j]] = static_cast<int32_t>(j);
-    if (bounds_.screen) index_.build(ctx, atoms, order_, rows_.d());
+    if (bounds_.screen) index_.build(ctx, atoms, order_, rows_.d(), rows_.non_negative());
 
     zero_label_ = 0;
     scale_.clear();
     bias_.clear();
+    group_scale_.clear();
+    group_bias_.clear();
     largest_norm_ = 1;
     if (metric_ == Metric::kEuclidean) {
         double largest = 0;
@@ -49,6 +51,12 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
             const double norm = std::sqrt(atoms[order_[j]].norm2) / largest_norm_;
             scale_[j] = static_cast<float>(norm);
             bias_[j] = static_cast<float>(-0.5 * norm * norm);
+            if (j % QuantisedIndex::kGroup == 0) {
+                group_scale_.push_back(scale_[j]);
+                group_bias_.push_back(bias_[j]);
+            }
+            group_scale_.back() = std::max(group_scale_.back(), scale_[j]);
+            group_bias_.back() = std::max(group_bias_.back(), bias_[j]);
         }
     }
 }
@@ -159,7 +167,7 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
     const double inverse = 1 / std::sqrt(rows_.norm2(i));
     for (int64_t t = 0; t < count; ++t) w.a[t] = static_cast<float>(x[t] * inverse) * index_.terms[column[t]].sigma;
     for (int64_t t = count; t < padded; ++t) w.a[t] = 0;
-    const bool round_up = index_.non_negative && rows_.non_negative();
+    const bool round_up = index_.round_up;
     const RowError error = kernels_->quantise_row(w.a.data(), padded, round_up, bounds_.drop, w.p.data());
 
     const auto space = static_cast<std::size_t>(2 * padded + 8);
@@ -173,18 +181,18 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
     for (int64_t t = 0; t < count; ++t) {
         const int p = w.p[t];
         const int32_t line = index_.terms[column[t]].line;
-        w.lines[end] = line;
+        w.lines[end] = line * index_.signs;
         w.weights[end] = static_cast<uint8_t>(p);
         end += line >= 0 && p > 0;
         if (p < 0 && line >= 0) {
-            w.negative_lines[negative] = line;
+            w.negative_lines[negative] = line * 2 + 1;
             w.negative_weights[negative++] = static_cast<uint8_t>(-p);
         }
         if (line < 0 && p != 0) {
             const auto& list = index_.tails[~line];
             __builtin_prefetch(index_.tail_position.data() + list.begin);
             __builtin_prefetch(index_.tail_value.data() + list.begin);
-            w.tails.push_back({list.begin, list.begin + list.count, p});
+            w.tails.push_back({list.begin, list.begin, list.begin + list.count, p});
         }
         if (p == 0 && bounds_.drop > 0) {
             const double u = x[t] * inverse;
@@ -238,14 +246,13 @@ void SparseSelect<View>::screen(Worker& w, std::size_t first, RowState& state) c
     int64_t widest = 0;
     for (std::size_t r = first; r < w.queue.size(); ++r) widest = std::max(widest, w.queue[r].width);
     w.acc.resize(static_cast<std::size_t>(index_.tile));
-    for (int64_t from = 0; from < widest; from += index_.tile)
+    for (int64_t from = 0; from * QuantisedIndex::kGroup < widest; from += index_.tile)
         for (std::size_t r = first; r < w.queue.size(); ++r) {
             Queued& row = w.queue[r];
-            if (row.width <= from) continue;
-            if (row.screened)
-                look(w, row, static_cast<int32_t>(r), from);
-            else
-                keep_all(w, row, static_cast<int32_t>(r), from, std::min(row.width, from + index_.tile));
+            const int64_t position = from * QuantisedIndex::kGroup, end = position + index_.tile * QuantisedIndex::kGroup;
+            if (row.width <= position) continue;
+            if (row.screened) look(w, row, static_cast<int32_t>(r), from);
+            else keep_all(w, row, static_cast<int32_t>(r), position, std::min(row.width, end));
             if (w.pairs.size() >= kMaxPairs) decide(w, state);
         }
     w.tails.clear();
@@ -263,51 +270,99 @@ void SparseSelect<View>::settle(Worker& w, RowState& state) const {
     w.queue.clear();
 }
 
-// Bounds of the positions [from, from + index_.tile) for one row; survivors become pairs.
+// Bounds of the groups [from, from + index_.tile) for one row; those that may matter are refined.
 template <class View>
 void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t from) const {
-    const int64_t count = std::min(index_.tile, row.width - from), width = (count + 63) / 64 * 64;
+    const int64_t end = chunk_count(row.width, QuantisedIndex::kGroup);
+    const int64_t count = std::min(index_.tile, end - from), width = (count + 63) / 64 * 64;
     int32_t* acc = w.acc.data();
     std::fill_n(acc, width, 0);
-    const int8_t* slab = index_.tile_data(from);
-    for (int part : {1, 0}) {  // negative terms first: their sum is negated
-        const int64_t begin = row.heads[part], terms = row.heads[part + 1] - begin;
-        if (terms == 0) continue;
-        kernels_->accumulate(acc, slab, index_.stride(from), w.lines.data() + begin, w.weights.data() + begin, terms, width);
-        if (part == 1) kernels_->negate(acc, width);
-        w.products += terms * count;
-    }
+    const int64_t begin = row.heads[0], terms = row.heads[2] - begin;
+    kernels_->accumulate(acc, index_.tile_data(from), index_.stride(from), w.lines.data() + begin,
+                         w.weights.data() + begin, terms, width);
+    w.products += terms * count;
     for (int64_t t = row.tails[0]; t < row.tails[1]; ++t) {
         Tail& tail = w.tails[t];
-        const int64_t begin = tail.at;
-        for (; tail.at < tail.end && index_.tail_position[tail.at] < from + count; ++tail.at)
-            acc[index_.tail_position[tail.at] - from] += tail.p * index_.tail_value[tail.at];
-        w.products += tail.at - begin;
+        const int64_t before = tail.at, stop = (from + count) * QuantisedIndex::kGroup;
+        for (; tail.at < tail.end && index_.tail_position[tail.at] < stop; ++tail.at)
+            acc[index_.tail_position[tail.at] / QuantisedIndex::kGroup - from] +=
+                std::max(0, tail.p * index_.tail_value[tail.at]);
+        w.products += tail.at - before;
     }
 
-    const float* scale = scale_.empty() ? nullptr : scale_.data() + from;
-    const float* bias = bias_.empty() ? nullptr : bias_.data() + from;
+    const float* scale = group_scale_.empty() ? nullptr : group_scale_.data() + from;
+    const float* bias = group_bias_.empty() ? nullptr : group_bias_.data() + from;
     const float best = kernels_->block_max(acc, count, row.step, row.shift, scale, bias, row.bias_scale, w.block);
-    row.bar = std::max(row.bar, best - row.spread);
-    if (best < row.bar) {
+    const float margin = bounds_.drift ? kMargin : 0.0f;
+    if (best < row.bar - margin) {
         row.others = std::max(row.others, best);
         return;
     }
-    const std::size_t before = w.pairs.size();
+    int64_t refined = -1;
+    if (row.mine < 0) {  // nothing is known yet: the best group sets the bar
+        for (int64_t j = 0; refined < 0; ++j)
+            if (w.block[j / 64] == best && group_bound(w, row, from, j) == best) refined = j;
+        refine(w, row, index, from + refined);
+    }
     for (int64_t j0 = 0; j0 < count; j0 += 64) {
-        if (w.block[j0 / 64] < row.bar) {
+        if (w.block[j0 / 64] < row.bar - margin) {
             row.others = std::max(row.others, w.block[j0 / 64]);
             continue;
         }
         for (int64_t j = j0; j < std::min(count, j0 + 64); ++j) {
-            float ub = static_cast<float>(acc[j]) * row.step + row.shift;
-            if (scale) ub = ub * scale[j] + row.bias_scale * bias[j];
-            if (from + j == row.mine) continue;
-            if (ub >= row.bar) w.pairs.push_back({order_[from + j], index, ub, 0});
-            else row.others = std::max(row.others, ub);
+            const float bound = group_bound(w, row, from, j);
+            if (j == refined) continue;
+            if (bound >= row.bar - margin) refine(w, row, index, from + j);
+            else row.others = std::max(row.others, bound);
         }
     }
-    w.products += static_cast<int64_t>(w.pairs.size() - before) * rows_.size(row.i);
+}
+
+// The bound of group from + j, as block_max computes it.
+template <class View>
+float SparseSelect<View>::group_bound(const Worker& w, const Queued& row, int64_t from, int64_t j) const {
+    const float bound = static_cast<float>(w.acc[j]) * row.step + row.shift;
+    if (group_scale_.empty()) return bound;
+    return std::max(bound, 0.0f) * group_scale_[from + j] + row.bias_scale * group_bias_[from + j];
+}
+
+// Bounds of a group's atoms; survivors become pairs.
+template <class View>
+void SparseSelect<View>::refine(Worker& w, Queued& row, int32_t index, int64_t group) const {
+    const int64_t first = group * QuantisedIndex::kGroup;
+    const int64_t count = std::min(QuantisedIndex::kGroup, static_cast<int64_t>(atoms_->size()) - first);
+    int32_t acc[QuantisedIndex::kGroup] = {};
+    const int8_t* values = index_.group_data(group);
+    for (int part : {1, 0}) {  // negative terms first: their sum is negated
+        const int64_t begin = row.heads[part], terms = row.heads[part + 1] - begin;
+        if (terms == 0) continue;
+        kernels_->accumulate_group(acc, values, w.lines.data() + begin, index_.signs - 1, w.weights.data() + begin, terms);
+        if (part == 1)
+            for (int32_t& v : acc) v = -v;
+        w.products += terms * count;
+    }
+    for (int64_t t = row.tails[0]; t < row.tails[1]; ++t) {
+        const Tail& tail = w.tails[t];
+        const auto positions = index_.tail_position.begin();
+        for (auto at = std::lower_bound(positions + tail.begin, positions + tail.end, first);
+             at != positions + tail.end && *at < first + count; ++at)
+            acc[*at - first] += tail.p * index_.tail_value[at - positions];
+    }
+    float bound[QuantisedIndex::kGroup];
+    for (int64_t j = 0; j < count; ++j) {
+        bound[j] = static_cast<float>(acc[j]) * row.step + row.shift;
+        if (!scale_.empty()) bound[j] = bound[j] * scale_[first + j] + row.bias_scale * bias_[first + j];
+        row.bar = std::max(row.bar, bound[j] - row.spread);
+    }
+    for (int64_t j = 0; j < count; ++j) {
+        if (first + j == row.mine) continue;
+        if (bound[j] >= row.bar) {
+            w.pairs.push_back({order_[first + j], index, bound[j], 0});
+            w.products += rows_.size(row.i);
+        } else {
+            row.others = std::max(row.others, bound[j]);
+        }
+    }
 }
 
 // The plain way: every atom is scored in float64.
