@@ -53,10 +53,13 @@ py::array accumulate_group(const Array<std::int32_t>& acc, const Array<std::int8
     return out;
 }
 
-py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, const std::optional<Array<float>>& scale,
-                    const std::optional<Array<float>>& bias, float bias_scale) {
+py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, float least,
+                    const std::optional<Array<float>>& scale, const std::optional<Array<float>>& bias,
+                    float bias_scale) {
+    if (scale.has_value() != bias.has_value() || (scale && (scale->size() < acc.size() || bias->size() < acc.size())))
+        throw py::value_error("block_max: scale and bias must both be None or as long as acc");
     py::array_t<float> block((acc.size() + 63) / 64);
-    const float best = active_kernels()->block_max(acc.data(), acc.size(), step, shift, scale ? scale->data() : nullptr,
+    const float best = active_kernels()->block_max(acc.data(), acc.size(), step, shift, least, scale ? scale->data() : nullptr,
                                                    bias ? bias->data() : nullptr, bias_scale, block.mutable_data());
     return py::make_tuple(best, block);
 }
@@ -75,7 +78,7 @@ void register_kernels(py::module_& module) {
     kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(), "p"_a.noconvert());
     kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(), "line"_a.noconvert(),
                 "line_shift"_a, "p"_a.noconvert());
-    kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "scale"_a, "bias"_a, "bias_scale"_a);
+    kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "least"_a, "scale"_a, "bias"_a, "bias_scale"_a);
     kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
         return Philox(seed, static_cast<Purpose>(purpose)).words(counter);
     }, "seed"_a, "purpose"_a, "counter"_a);

@@ -217,10 +217,11 @@ void accumulate_group(std::int32_t* acc, const std::int8_t* values, const std::i
 #endif
 }
 
-// Upper bounds ub_j = max(acc_j * step + shift, 0) * scale_j + bias_scale * bias_j for j < count, where scale and bias are
-// the largest of group j; their maximum over each 64 groups in `block`, and the maximum of all as result. Without scale
-// and bias (both null): ub_j = acc_j * step + shift.
-float block_max(const std::int32_t* acc, std::int64_t count, float step, float shift, const float* scale,
+// Upper bounds ub_j = max(acc_j * step + shift, least) * scale_j + bias_scale * bias_j for j < count; their maximum over
+// each 64 in `block`, and the maximum of all as result. Where j is a group of atoms, scale and bias are the largest of the
+// group and least is 0, as a negative score may meet any scale; where j is one atom least is minus infinity. Without
+// scale and bias (both null): ub_j = acc_j * step + shift.
+float block_max(const std::int32_t* acc, std::int64_t count, float step, float shift, float least, const float* scale,
                 const float* bias, float bias_scale, float* block) {
     float best = -__builtin_inff();
     std::int64_t j = 0;
@@ -229,7 +230,7 @@ float block_max(const std::int32_t* acc, std::int64_t count, float step, float s
         if (scale) {
             for (int k = 0; k < 4; ++k) {
                 const f32x16 value = __builtin_convertvector(load16(acc + j + 16 * k), f32x16);
-                const f32x16 ub = max16(value * step + shift, f32x16{}) * load16(scale + j + 16 * k) +
+                const f32x16 ub = max16(value * step + shift, f32x16{} + least) * load16(scale + j + 16 * k) +
                                   bias_scale * load16(bias + j + 16 * k);
                 top = k ? max16(top, ub) : ub;
             }
@@ -248,7 +249,7 @@ float block_max(const std::int32_t* acc, std::int64_t count, float step, float s
         float top = -__builtin_inff();
         for (std::int64_t i = j; i < count; ++i) {
             float ub = static_cast<float>(acc[i]) * step + shift;
-            if (scale) ub = (ub > 0 ? ub : 0) * scale[i] + bias_scale * bias[i];
+            if (scale) ub = (ub > least ? ub : least) * scale[i] + bias_scale * bias[i];
             top = ub > top ? ub : top;
         }
         block[j / 64] = top;

@@ -36,8 +36,8 @@ struct KernelTable {
                        const std::uint8_t* p, std::int64_t count, std::int64_t width);
     void (*accumulate_group)(std::int32_t* acc, const std::int8_t* values, const std::int32_t* line, int line_shift,
                              const std::uint8_t* p, std::int64_t count);
-    float (*block_max)(const std::int32_t* acc, std::int64_t count, float step, float shift, const float* scale,
-                       const float* bias, float bias_scale, float* block);
+    float (*block_max)(const std::int32_t* acc, std::int64_t count, float step, float shift, float least,
+                       const float* scale, const float* bias, float bias_scale, float* block);
 };
 
 }  // namespace latom

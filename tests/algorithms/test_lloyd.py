@@ -67,11 +67,11 @@ def test_every_bound_gives_the_same_bits(metric, signed, dtype):
         plain = run(X, start, metric, 6, screen=False, drift=False, residual=False, drop=0)
         spent = sum(s[0][2] for s in plain[3])
         assert spent == 6 * X.nnz * 70
-        for screen, drift, residual, drop in itertools.product(
-            [False, True], [False, True], [False, True], [0, 3, 40]
+        for drift, residual, group, drop in itertools.product(
+            [False, True], [False, True], [0, 1, 8], [0, 3, 40]
         ):
-            fast = run(X, start, metric, 6, screen=screen, drift=drift, residual=residual, drop=drop)
-            same(plain, fast)
+            same(plain, run(X, start, metric, 6, drift=drift, residual=residual, group=group, drop=drop))
+        same(plain, run(X, start, metric, 6, screen=False, drift=True))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -93,13 +93,14 @@ def test_same_bits_for_every_isa_thread_count_and_index_width(metric):
         X = corpus(rng, 5000, 200, 30, signed, dtype)
         start = X[rng.permutation(5000)[:90]]
         wide = sp.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
-        reference = run(X, start, metric, 4)
+        group = 8 if signed else 0
+        reference = run(X, start, metric, 4, group=group)
         before = _core.isa()
         try:
             for isa in _core.available_isas():
                 _core.set_isa(isa)
                 for threads, rows in itertools.product([1, 2, 5], [X, wide]):
-                    fast = run(rows, start, metric, 4, n_threads=threads)
+                    fast = run(rows, start, metric, 4, n_threads=threads, group=group)
                     same(reference, fast)
                     assert fast[3] == reference[3]  # statistics too: the screen is integer arithmetic
         finally:
@@ -220,9 +221,31 @@ def test_screened_labels_are_those_of_the_plain_sum(seed, n, d, m, scale, metric
         return sp.csr_array((A * scale).astype(dtype))
 
     X, C = matrix(n), matrix(m)
-    fast = run(X, C, metric, 3)
     plain = run(X, C, metric, 3, screen=False, drift=False)
-    same(plain, fast)
+    for group in (1, 8):
+        same(plain, run(X, C, metric, 3, group=group))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_rows_and_centres_of_opposite_signs(metric):
+    """Centres without negative entries for rows that have some: both must be rounded alike."""
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        rows = rng.random((40, 3)) + 0.05
+        rows[20:] *= -1
+        X = sp.csr_array(rows)
+        w = np.where(rows[:, 0] < 0, 0.0, 1.0)
+        plain = run(X, X[:8], metric, 4, weights=w, screen=False, drift=False)
+        for group in (1, 8):
+            same(plain, run(X, X[:8], metric, 4, weights=w, group=group))
+
+
+def test_many_atoms():
+    """Enough of them that groups are bounded first, on several tiles."""
+    rng = np.random.default_rng(1)
+    X = corpus(rng, 6000, 400, 300)
+    start = X[rng.permutation(6000)[:4200]]
+    same(run(X, start, "cosine", 2, screen=False, drift=False), run(X, start, "cosine", 2))
 
 
 def test_million_rows_stay_within_memory():

@@ -62,6 +62,7 @@ def upper_bounds(
     acc: NDArray[np.int32],
     step: float,
     shift: float,
+    least: float = -np.inf,
     scale: NDArray[np.float32] | None = None,
     bias: NDArray[np.float32] | None = None,
     bias_scale: float = 0.0,
@@ -69,7 +70,7 @@ def upper_bounds(
     """The bound of each atom, every operation rounded to float32."""
     ub = acc.astype(np.float32) * np.float32(step) + np.float32(shift)
     if scale is not None and bias is not None:
-        ub = ub * scale + np.float32(bias_scale) * bias
+        ub = np.maximum(ub, np.float32(least)) * scale + np.float32(bias_scale) * bias
     assert ub.dtype == np.float32
     return ub
 

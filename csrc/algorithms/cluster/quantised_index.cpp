@@ -28,9 +28,10 @@ void each_entry(const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& o
 
 template <class T>
 void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
-                           int64_t d, bool non_negative_rows) {
+                           int64_t d, bool non_negative_rows, int64_t atoms_a_group) {
     const auto m = static_cast<int64_t>(order.size());
-    groups = chunk_count(m, kGroup);
+    group = atoms_a_group;
+    groups = chunk_count(m, group);
     width_ = (groups + 63) / 64 * 64;
     terms.assign(static_cast<std::size_t>(d), {0.0f, 0});  // `line` first counts the atoms that hold the term
 
@@ -54,7 +55,7 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
     for (Term& term : terms) {
         const int32_t count = term.line;
         if (count > 0) term.sigma = std::max(term.sigma / 127, 1e-30f);  // the floor keeps 1 / sigma finite
-        if (count > 0 && count * kHeadShare >= m) {
+        if (count > 0 && count * head_share(group) >= m) {
             head.emplace_back(count, &term);
         } else {
             term.line = ~static_cast<int32_t>(tails.size());
@@ -67,7 +68,7 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
     for (int64_t k = 0; k < heads; ++k) head[k].second->line = static_cast<int32_t>(k);  // frequent ones share pages
     tile = std::clamp(kTileBytes / std::max<int64_t>(heads * signs, 1) / kMinTile * kMinTile, kMinTile, kMaxTile);
     maxima.resize(static_cast<std::size_t>(heads * signs * width_));
-    values.resize(static_cast<std::size_t>(heads * groups * kGroup));
+    values.resize(static_cast<std::size_t>(group > 1 ? heads * groups * group : 0));
     tail_position.resize(static_cast<std::size_t>(entries));
     tail_value.resize(static_cast<std::size_t>(entries));
     for (AlignedVector<int8_t>* bytes : {&maxima, &values}) {
@@ -92,25 +93,31 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
             float rounded = (scaled + magic) - magic;
             if (round_up && rounded < scaled) rounded += 1;
             const auto q = static_cast<int8_t>(std::clamp(rounded, -127.0f, 127.0f));
-            const int64_t line = terms[t].line, group = j / kGroup;
+            const int64_t line = terms[t].line, g = j / group;
             if (line < 0) {
                 const int64_t at = next[t - from]++;
                 tail_position[at] = static_cast<int32_t>(j);
                 tail_value[at] = q;
                 return;
             }
-            values[(group * heads + line) * kGroup + j % kGroup] = q;
-            const int64_t start = group / tile * tile;
-            int8_t* largest = maxima.data() + start * heads * signs + line * signs * stride(start) + line_byte(group - start);
-            if (q > *largest) *largest = q;
-            if (signs == 2 && -q > largest[stride(start)]) largest[stride(start)] = static_cast<int8_t>(-q);
+            const int64_t start = g / tile * tile;
+            int8_t* largest = maxima.data() + start * heads * signs + line * signs * stride(start) + line_byte(g - start);
+            int8_t* opposite = largest + stride(start);
+            if (group == 1) {
+                *largest = q;
+                if (signs == 2) *opposite = static_cast<int8_t>(-q);
+            } else {
+                values[(g * heads + line) * group + j % group] = q;
+                if (q > *largest) *largest = q;
+                if (signs == 2 && -q > *opposite) *opposite = static_cast<int8_t>(-q);
+            }
         });
     });
 }
 
 template void QuantisedIndex::build(const Context&, const std::vector<Atom<float>>&, const std::vector<int32_t>&,
-                                    int64_t, bool);
+                                    int64_t, bool, int64_t);
 template void QuantisedIndex::build(const Context&, const std::vector<Atom<double>>&, const std::vector<int32_t>&,
-                                    int64_t, bool);
+                                    int64_t, bool, int64_t);
 
 }  // namespace latom

@@ -6,8 +6,8 @@
 //   drift     the row carries `far`, a lower bound on its distance to every atom but its own. An atom that moved by
 //             delta is still at least far - delta away, so only atoms with delta >= far - distance(own) can win. Atoms
 //             stand in order of falling delta: these are a prefix. An empty prefix skips the row.
-//   screen    8-bit integer upper bounds for that prefix (kernels/quantised_screen.inl.h), first on groups of eight
-//             atoms by their largest entries, then on the atoms of the few groups whose bound is high.
+//   screen    8-bit integer upper bounds for that prefix (kernels/quantised_screen.inl.h); with many atoms first on
+//             groups of eight by their largest entries, then on the atoms of the few groups whose bound is high.
 //   residual  what the screen drops from a row (Bounds::drop) is bounded by its norm, since atoms have length 1.
 //
 // Distances are angles under cosine and Euclidean distances otherwise: both obey the triangle inequality. All bounds
@@ -73,7 +73,8 @@ public:
 private:
     static constexpr int64_t kBlockRows = 4096;   // at most so many rows have their survivors scored together
     static constexpr int64_t kScreenRows = 1024;  // rows screened together: their quantised terms stay in L2
-    static constexpr float kMargin = 0.05f;  // groups whose bound is so much below the bar are refined, for `far`
+    static constexpr int64_t kGroup = 8;           // atoms of a group, as kernels take them
+    static constexpr int64_t kManyAtoms = 4096;    // from here on groups rule out more than they cost
     static constexpr double kReserve = 0.7;  // share of a row's room that it keeps when it looks
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
@@ -110,6 +111,7 @@ private:
         std::vector<Tail> tails;
         AlignedVector<int32_t> acc;
         float block[QuantisedIndex::kMaxTile / 64];  // largest bound of each 64 groups
+        std::vector<std::uint64_t> refined;  // group << 32 | row of the queue
         std::vector<Pair> pairs;
         std::vector<Queued> queue;
         AtomScratch<T> scratch;
@@ -127,7 +129,10 @@ private:
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
     void quantise(Worker& w, Queued& row, const RowState& state) const;
     void look(Worker& w, Queued& row, int32_t index, int64_t from) const;
-    void refine(Worker& w, Queued& row, int32_t index, int64_t group) const;
+    void refine(Worker& w, RowState& state) const;
+    void prefetch_group(const Worker& w, std::uint64_t key) const;
+    void keep(Worker& w, const Queued& row, int32_t index, int64_t position, float bound) const;
+    void group_sums(Worker& w, const Queued& row, int64_t group, int32_t* acc) const;
     float group_bound(const Worker& w, const Queued& row, int64_t from, int64_t j) const;
     void keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const;
     void decide(Worker& w, RowState& state) const;

@@ -30,7 +30,9 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     }
     position_.resize(static_cast<std::size_t>(m));
     for (int64_t j = 0; j < m; ++j) position_[order_[j]] = static_cast<int32_t>(j);
-    if (bounds_.screen) index_.build(ctx, atoms, order_, rows_.d(), rows_.non_negative());
+    // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.
+    const int64_t group = drift.empty() ? 1 : bounds_.group ? bounds_.group : m < kManyAtoms ? 1 : kGroup;
+    if (bounds_.screen) index_.build(ctx, atoms, order_, rows_.d(), rows_.non_negative(), group);
 
     zero_label_ = 0;
     scale_.clear();
@@ -51,7 +53,7 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
             const double norm = std::sqrt(atoms[order_[j]].norm2) / largest_norm_;
             scale_[j] = static_cast<float>(norm);
             bias_[j] = static_cast<float>(-0.5 * norm * norm);
-            if (j % QuantisedIndex::kGroup == 0) {
+            if (j % group == 0) {
                 group_scale_.push_back(scale_[j]);
                 group_bias_.push_back(bias_[j]);
             }
@@ -246,15 +248,16 @@ void SparseSelect<View>::screen(Worker& w, std::size_t first, RowState& state) c
     int64_t widest = 0;
     for (std::size_t r = first; r < w.queue.size(); ++r) widest = std::max(widest, w.queue[r].width);
     w.acc.resize(static_cast<std::size_t>(index_.tile));
-    for (int64_t from = 0; from * QuantisedIndex::kGroup < widest; from += index_.tile)
+    for (int64_t from = 0; from * index_.group < widest; from += index_.tile)
         for (std::size_t r = first; r < w.queue.size(); ++r) {
             Queued& row = w.queue[r];
-            const int64_t position = from * QuantisedIndex::kGroup, end = position + index_.tile * QuantisedIndex::kGroup;
+            const int64_t position = from * index_.group, end = position + index_.tile * index_.group;
             if (row.width <= position) continue;
             if (row.screened) look(w, row, static_cast<int32_t>(r), from);
             else keep_all(w, row, static_cast<int32_t>(r), position, std::min(row.width, end));
             if (w.pairs.size() >= kMaxPairs) decide(w, state);
         }
+    refine(w, state);
     w.tails.clear();
     w.used = 0;
 }
@@ -273,7 +276,7 @@ void SparseSelect<View>::settle(Worker& w, RowState& state) const {
 // Bounds of the groups [from, from + index_.tile) for one row; those that may matter are refined.
 template <class View>
 void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t from) const {
-    const int64_t end = chunk_count(row.width, QuantisedIndex::kGroup);
+    const int64_t end = chunk_count(row.width, index_.group);
     const int64_t count = std::min(index_.tile, end - from), width = (count + 63) / 64 * 64;
     int32_t* acc = w.acc.data();
     std::fill_n(acc, width, 0);
@@ -283,37 +286,30 @@ void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t fro
     w.products += terms * count;
     for (int64_t t = row.tails[0]; t < row.tails[1]; ++t) {
         Tail& tail = w.tails[t];
-        const int64_t before = tail.at, stop = (from + count) * QuantisedIndex::kGroup;
-        for (; tail.at < tail.end && index_.tail_position[tail.at] < stop; ++tail.at)
-            acc[index_.tail_position[tail.at] / QuantisedIndex::kGroup - from] +=
-                std::max(0, tail.p * index_.tail_value[tail.at]);
+        const int64_t before = tail.at, stop = (from + count) * index_.group;
+        for (; tail.at < tail.end && index_.tail_position[tail.at] < stop; ++tail.at) {
+            const int32_t product = tail.p * index_.tail_value[tail.at];
+            acc[index_.tail_position[tail.at] / index_.group - from] += index_.group == 1 ? product : std::max(0, product);
+        }
         w.products += tail.at - before;
     }
 
     const float* scale = group_scale_.empty() ? nullptr : group_scale_.data() + from;
     const float* bias = group_bias_.empty() ? nullptr : group_bias_.data() + from;
-    const float best = kernels_->block_max(acc, count, row.step, row.shift, scale, bias, row.bias_scale, w.block);
-    const float margin = bounds_.drift ? kMargin : 0.0f;
-    if (best < row.bar - margin) {
-        row.others = std::max(row.others, best);
-        return;
-    }
-    int64_t refined = -1;
-    if (row.mine < 0) {  // nothing is known yet: the best group sets the bar
-        for (int64_t j = 0; refined < 0; ++j)
-            if (w.block[j / 64] == best && group_bound(w, row, from, j) == best) refined = j;
-        refine(w, row, index, from + refined);
-    }
+    const bool single = index_.group == 1;
+    const float best = kernels_->block_max(acc, count, row.step, row.shift, single ? -HUGE_VALF : 0.0f, scale, bias,
+                                           row.bias_scale, w.block);
+    if (single) row.bar = std::max(row.bar, best - row.spread);
     for (int64_t j0 = 0; j0 < count; j0 += 64) {
-        if (w.block[j0 / 64] < row.bar - margin) {
+        if (w.block[j0 / 64] < row.bar) {
             row.others = std::max(row.others, w.block[j0 / 64]);
             continue;
         }
         for (int64_t j = j0; j < std::min(count, j0 + 64); ++j) {
             const float bound = group_bound(w, row, from, j);
-            if (j == refined) continue;
-            if (bound >= row.bar - margin) refine(w, row, index, from + j);
-            else row.others = std::max(row.others, bound);
+            if (bound < row.bar) row.others = std::max(row.others, bound);
+            else if (single) keep(w, row, index, from + j, bound);
+            else w.refined.push_back(static_cast<std::uint64_t>(from + j) << 32 | static_cast<std::uint32_t>(index));
         }
     }
 }
@@ -323,46 +319,68 @@ template <class View>
 float SparseSelect<View>::group_bound(const Worker& w, const Queued& row, int64_t from, int64_t j) const {
     const float bound = static_cast<float>(w.acc[j]) * row.step + row.shift;
     if (group_scale_.empty()) return bound;
-    return std::max(bound, 0.0f) * group_scale_[from + j] + row.bias_scale * group_bias_[from + j];
+    return std::max(bound, index_.group == 1 ? -HUGE_VALF : 0.0f) * group_scale_[from + j] + row.bias_scale * group_bias_[from + j];
 }
 
-// Bounds of a group's atoms; survivors become pairs.
+// The screen's sums of a group's eight atoms.
 template <class View>
-void SparseSelect<View>::refine(Worker& w, Queued& row, int32_t index, int64_t group) const {
-    const int64_t first = group * QuantisedIndex::kGroup;
-    const int64_t count = std::min(QuantisedIndex::kGroup, static_cast<int64_t>(atoms_->size()) - first);
-    int32_t acc[QuantisedIndex::kGroup] = {};
-    const int8_t* values = index_.group_data(group);
+void SparseSelect<View>::group_sums(Worker& w, const Queued& row, int64_t group, int32_t* acc) const {
     for (int part : {1, 0}) {  // negative terms first: their sum is negated
         const int64_t begin = row.heads[part], terms = row.heads[part + 1] - begin;
         if (terms == 0) continue;
-        kernels_->accumulate_group(acc, values, w.lines.data() + begin, index_.signs - 1, w.weights.data() + begin, terms);
+        kernels_->accumulate_group(acc, index_.group_data(group), w.lines.data() + begin, index_.signs - 1,
+                                   w.weights.data() + begin, terms);
         if (part == 1)
-            for (int32_t& v : acc) v = -v;
-        w.products += terms * count;
+            for (int64_t j = 0; j < kGroup; ++j) acc[j] = -acc[j];
+        w.products += terms * kGroup;
     }
+    const auto positions = index_.tail_position.begin();
+    const int64_t first = group * kGroup;
     for (int64_t t = row.tails[0]; t < row.tails[1]; ++t) {
         const Tail& tail = w.tails[t];
-        const auto positions = index_.tail_position.begin();
-        for (auto at = std::lower_bound(positions + tail.begin, positions + tail.end, first);
-             at != positions + tail.end && *at < first + count; ++at)
+        const auto end = positions + tail.end;
+        for (auto at = std::lower_bound(positions + tail.begin, end, first); at != end && *at < first + kGroup; ++at)
             acc[*at - first] += tail.p * index_.tail_value[at - positions];
     }
-    float bound[QuantisedIndex::kGroup];
-    for (int64_t j = 0; j < count; ++j) {
-        bound[j] = static_cast<float>(acc[j]) * row.step + row.shift;
-        if (!scale_.empty()) bound[j] = bound[j] * scale_[first + j] + row.bias_scale * bias_[first + j];
-        row.bar = std::max(row.bar, bound[j] - row.spread);
-    }
-    for (int64_t j = 0; j < count; ++j) {
-        if (first + j == row.mine) continue;
-        if (bound[j] >= row.bar) {
-            w.pairs.push_back({order_[first + j], index, bound[j], 0});
-            w.products += rows_.size(row.i);
-        } else {
-            row.others = std::max(row.others, bound[j]);
+}
+
+template <class View>
+void SparseSelect<View>::prefetch_group(const Worker& w, std::uint64_t key) const {
+    const Queued& row = w.queue[static_cast<std::uint32_t>(key)];
+    const int8_t* values = index_.group_data(static_cast<int64_t>(key >> 32));
+    for (int64_t t = row.heads[0]; t < row.heads[2]; ++t)
+        __builtin_prefetch(values + (w.lines[t] >> (index_.signs - 1)) * kGroup);
+}
+
+// Bounds of the atoms of every group that a row asked for, group by group, so that its entries stay in cache.
+template <class View>
+void SparseSelect<View>::refine(Worker& w, RowState& state) const {
+    std::sort(w.refined.begin(), w.refined.end());
+    for (std::size_t k = 0; k < w.refined.size(); ++k) {
+        const std::uint64_t key = w.refined[k];
+        if (k + 2 < w.refined.size()) prefetch_group(w, w.refined[k + 2]);
+        const auto group = static_cast<int64_t>(key >> 32), first = group * kGroup;
+        const auto index = static_cast<int32_t>(key);
+        Queued& row = w.queue[index];
+        int32_t acc[kGroup] = {};
+        group_sums(w, row, group, acc);
+        for (int64_t j = first; j < std::min<int64_t>(first + kGroup, atoms_->size()); ++j) {
+            float bound = static_cast<float>(acc[j - first]) * row.step + row.shift;
+            if (!scale_.empty()) bound = bound * scale_[j] + row.bias_scale * bias_[j];
+            if (bound >= row.bar) keep(w, row, index, j, bound);
+            else row.others = std::max(row.others, bound);
         }
+        if (w.pairs.size() >= kMaxPairs) decide(w, state);
     }
+    w.refined.clear();
+}
+
+// An atom that may win waits for its float64 score.
+template <class View>
+void SparseSelect<View>::keep(Worker& w, const Queued& row, int32_t index, int64_t position, float bound) const {
+    if (position == row.mine) return;
+    w.pairs.push_back({order_[position], index, bound, 0});
+    w.products += rows_.size(row.i);
 }
 
 // The plain way: every atom is scored in float64.

@@ -34,6 +34,7 @@ class Lloyd:
         screen: bool = True,
         drift: bool = True,
         residual: bool = True,
+        group: int = 0,
         drop: int = 0,
     ) -> None: ...
     def set_centers(self, centers: _Matrix, normalize: bool) -> None: ...

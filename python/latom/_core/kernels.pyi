@@ -26,11 +26,20 @@ def accumulate(
     acc: NDArray[np.int32], slab: NDArray[np.int8], line: NDArray[np.int32], p: NDArray[np.uint8]
 ) -> NDArray[np.int32]: ...
 
+def accumulate_group(
+    acc: NDArray[np.int32],
+    values: NDArray[np.int8],
+    line: NDArray[np.int32],
+    line_shift: int,
+    p: NDArray[np.uint8],
+) -> NDArray[np.int32]: ...
+
 # (best, maximum of each 64)
 def block_max(
     acc: NDArray[np.int32],
     step: float,
     shift: float,
+    least: float,
     scale: NDArray[np.float32] | None,
     bias: NDArray[np.float32] | None,
     bias_scale: float,
