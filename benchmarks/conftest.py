@@ -24,9 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--rows", type=int, default=0, help="use so many random rows; default: all")
     group.addoption("--iterations", type=int, default=10, help="iterations of a fit (10)")
     group.addoption("--budget", type=float, default=20.0, help="seconds of a planned fit (20)")
-    group.addoption(
-        "--limit", type=float, default=300.0, help="seconds before a fit is ended (300)"
-    )
+    group.addoption("--limit", type=float, default=300.0, help="seconds before a fit is ended (300)")
     group.addoption("--rounds", type=int, default=3, help="timed fits of latom (3)")
     group.addoption("--peer-rounds", type=int, default=1, help="timed fits of a peer (1)")
 

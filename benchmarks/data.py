@@ -123,9 +123,7 @@ def zipf_corpus(
 def _zipf_draws(rng: np.random.Generator, size: int, shift: float, count: int) -> np.ndarray:
     """Draw `count` integers below `size`, i with probability proportional to 1 / (shift + i)."""
     cumulative = np.cumsum(1.0 / (shift + np.arange(size)))
-    draws: np.ndarray = np.searchsorted(
-        cumulative, rng.random(count) * cumulative[-1], side="right"
-    )
+    draws: np.ndarray = np.searchsorted(cumulative, rng.random(count) * cumulative[-1], side="right")
     return draws
 
 

@@ -90,9 +90,7 @@ def measure(
     predicted = ledger.predict(case, library)
     shortest = predicted * (peer.passes(1) if peer.typical_first else peer.passes(2))
     if shortest > settings.limit:
-        raise NotMeasured(
-            f"over {settings.limit:.0f} s (about {predicted:.0f} s an iteration expected)"
-        )
+        raise NotMeasured(f"over {settings.limit:.0f} s (about {predicted:.0f} s an iteration expected)")
     needed, free = peer.least_memory(shape["n"], shape["d"], shape["m"]), available_memory()
     if 0 < free < needed:
         raise NotMeasured(f"needs over {needed / 2**30:.0f} GiB of memory")
@@ -143,9 +141,7 @@ def measure(
     }
 
 
-def _plan(
-    one: float, predicted: float, passes: Callable[[int], int], settings: Settings
-) -> tuple[str, int]:
+def _plan(one: float, predicted: float, passes: Callable[[int], int], settings: Settings) -> tuple[str, int]:
     """Kind and iterations of the fit to time, from the seconds of a fit of one iteration."""
     a_pass = max(one / passes(1), predicted)  # the first iteration of some libraries is cheap
     if a_pass * passes(settings.n_iter) <= settings.budget:

@@ -165,9 +165,7 @@ class SparseKMeansLloyd(Peer):
         init = sp.csr_matrix(problem["init"], dtype=np.float64)
 
         def fit(n_iter: int) -> Answer:
-            model = self.estimator(
-                n_clusters=init.shape[0], n_threads=threads, max_iter=n_iter, tol=0.0
-            )
+            model = self.estimator(n_clusters=init.shape[0], n_threads=threads, max_iter=n_iter, tol=0.0)
             # It offers no way to hand in centres; this is the method that seeds them.
             model._initialize_centroids = lambda _: self.from_scipy(init)
             model.fit(X)

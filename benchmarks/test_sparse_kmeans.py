@@ -33,9 +33,7 @@ def _case(series: str, corpus: Corpus, built: tuple[Path, Problem], threads: int
 
 @pytest.mark.parametrize("library", SPARSE_KMEANS)
 @pytest.mark.parametrize("m", CLUSTERS)
-def test_clusters(
-    m: int, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase
-) -> None:
+def test_clusters(m: int, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase) -> None:
     run_case(_case("m", corpus, sparse_problem(1.0, m)), library)
 
 

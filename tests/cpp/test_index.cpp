@@ -47,42 +47,66 @@ std::vector<std::vector<double>> unit_columns(const std::vector<Atom<T>>& atoms,
     return columns;
 }
 
-/// q of head term t at every position, read from the slab by the layout in kernels/quantised_screen.inl.h.
-std::vector<int> head_values(const QuantisedIndex& index, int32_t line, int64_t m) {
-    std::vector<int> q(static_cast<std::size_t>(m));
-    for (int64_t j = 0; j < m; ++j) {
-        const int64_t tile = j / index.tile * index.tile, within = j - tile, atom = within % 64;
+/// Head term `line` of each group, read from the maxima by the layout in kernels/quantised_screen.inl.h.
+std::vector<int> maxima(const QuantisedIndex& index, int64_t line) {
+    std::vector<int> q(static_cast<std::size_t>(index.groups));
+    for (int64_t g = 0; g < index.groups; ++g) {
+        const int64_t tile = g / index.tile * index.tile, within = g - tile, atom = within % 64;
         const int64_t k = atom / 16, l = atom % 16 / 4, e = atom % 4;
-        q[j] = index.tile_data(tile)[line * index.stride(tile) + within / 64 * 64 + 16 * l + 4 * k + e];
+        q[g] = index.tile_data(tile)[line * index.stride(tile) + within / 64 * 64 + 16 * l + 4 * k + e];
     }
     return q;
 }
 
 /// The same, read by the kernel: one line with weight 1.
-std::vector<int> kernel_values(const KernelTable* kernels, const QuantisedIndex& index, int32_t line, int64_t m) {
+std::vector<int> kernel_maxima(const KernelTable* kernels, const QuantisedIndex& index, int64_t line) {
     std::vector<int> q;
-    for (int64_t from = 0; from < m; from += index.tile) {
+    for (int64_t from = 0; from < index.groups; from += index.tile) {
         const int64_t width = index.stride(from);
-        const std::int32_t lines[4] = {0, 0, line, 0};
+        const std::int32_t lines[4] = {0, 0, static_cast<std::int32_t>(line), 0};
         const std::uint8_t weights[4] = {0, 0, 1, 0};
         std::vector<std::int32_t> acc(static_cast<std::size_t>(width), 0);
         kernels->accumulate(acc.data(), index.tile_data(from), width, lines, weights, 4, width);
-        for (int64_t j = 0; j < width; ++j) {
-            if (from + j < m) q.push_back(acc[j]);
-            else CHECK_EQUAL(acc[j], 0);  // positions after the last atom
+        for (int64_t g = 0; g < width; ++g) {
+            if (from + g < index.groups) q.push_back(acc[g]);
+            else CHECK_EQUAL(acc[g], 0);  // after the last group
         }
+    }
+    return q;
+}
+
+/// q of head term `line` at every position; the maxima are held to it.
+std::vector<int> head_values(const QuantisedIndex& index, int32_t line, int64_t m) {
+    const std::vector<int> largest = maxima(index, line * index.signs);
+    const std::vector<int> opposite = index.signs == 2 ? maxima(index, line * 2 + 1) : std::vector<int>{};
+    for (const auto& isa : available_isas())
+        CHECK(kernel_maxima(kernel_table(isa), index, line * index.signs) == largest);
+    if (index.group == 1) {
+        for (std::size_t j = 0; j < opposite.size(); ++j) CHECK_EQUAL(opposite[j], -largest[j]);
+        return largest;
+    }
+    std::vector<int> q(static_cast<std::size_t>(m));
+    for (int64_t j = 0; j < m; ++j) q[j] = index.group_data(j / 8)[line * 8 + j % 8];
+    for (int64_t g = 0; g < index.groups; ++g) {
+        int top = 0, bottom = 0;
+        for (int64_t j = 8 * g; j < std::min(m, 8 * g + 8); ++j) {
+            top = std::max(top, q[j]);
+            bottom = std::max(bottom, -q[j]);
+        }
+        CHECK_EQUAL(largest[g], top);
+        if (index.signs == 2) CHECK_EQUAL(opposite[g], bottom);
     }
     return q;
 }
 
 template <class T>
 void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
-                 int64_t d) {
+                 int64_t d, bool non_negative_rows) {
     const auto m = static_cast<int64_t>(order.size());
     const auto columns = unit_columns(atoms, order, d);
     bool negative = false;
     for (const auto& atom : atoms) negative |= std::any_of(atom.value.begin(), atom.value.end(), [](T v) { return v < 0; });
-    CHECK_EQUAL(index.non_negative, !negative);
+    CHECK_EQUAL(index.round_up, !negative && non_negative_rows);
     CHECK_EQUAL(static_cast<int64_t>(index.terms.size()), d);
     CHECK(index.tile >= QuantisedIndex::kMinTile && index.tile <= QuantisedIndex::kMaxTile && index.tile % 64 == 0);
 
@@ -95,7 +119,7 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
             holders += c != 0;
             largest = std::max(largest, std::abs(c));
         }
-        CHECK_EQUAL(line >= 0, holders > 0 && holders * QuantisedIndex::kHeadShare >= m);
+        CHECK_EQUAL(line >= 0, holders > 0 && holders * QuantisedIndex::head_share(index.group) >= m);
         if (holders == 0) {
             CHECK_EQUAL(sigma, 0.0f);
         } else {
@@ -106,7 +130,6 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
         if (line >= 0) {
             ++lines[line];
             q = head_values(index, line, m);
-            for (const auto& isa : available_isas()) CHECK(kernel_values(kernel_table(isa), index, line, m) == q);
         } else {
             const auto list = index.tails[~line];
             CHECK_EQUAL(list.count, holders);
@@ -120,7 +143,7 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
             const double c = columns[t][j], off = static_cast<double>(sigma) * q[j] - c, unit = sigma * (1 + 1e-5);
             CHECK(q[j] >= -127 && q[j] <= 127);
             if (c == 0) CHECK_EQUAL(q[j], 0);
-            else if (index.non_negative) CHECK(off >= -1e-6 * unit * 127 && off <= unit);
+            else if (index.round_up) CHECK(off >= -1e-6 * unit * 127 && off <= unit);
             else CHECK(std::abs(off) <= 0.5 * unit + 1e-6 * unit * 127);
         }
     }
@@ -134,8 +157,8 @@ bool same(const QuantisedIndex& a, const QuantisedIndex& b) {
     const auto lists = [](const QuantisedIndex::List& x, const QuantisedIndex::List& y) {
         return x.begin == y.begin && x.count == y.count;
     };
-    return a.tile == b.tile && a.heads == b.heads && a.non_negative == b.non_negative &&
-           std::equal(a.terms.begin(), a.terms.end(), b.terms.begin(), b.terms.end(), terms) && a.slab == b.slab &&
+    return a.tile == b.tile && a.heads == b.heads && a.round_up == b.round_up && a.group == b.group &&
+           std::equal(a.terms.begin(), a.terms.end(), b.terms.begin(), b.terms.end(), terms) && a.maxima == b.maxima && a.values == b.values &&
            std::equal(a.tails.begin(), a.tails.end(), b.tails.begin(), b.tails.end(), lists) &&
            a.tail_position == b.tail_position && a.tail_value == b.tail_value;
 }
@@ -145,15 +168,17 @@ void check_indexes() {
     QuantisedIndex reused;  // built again and again: nothing of the last build may remain
     for (const auto& [m, d, length] : {std::array<int64_t, 3>{1, 5, 2}, {63, 40, 5}, {64, 40, 5}, {65, 300, 8},
                                        {300, 500, 12}, {600, 90, 4}, {40, 700, 20}})
-        for (const bool is_signed : {false, true}) NOTE("m " << m << ", d " << d << (is_signed ? ", signed" : "")) {
+        for (const bool is_signed : {false, true})
+            for (const bool non_negative_rows : {false, true})
+                for (const int64_t group : {1, 8}) NOTE("m " << m << ", d " << d << (is_signed ? ", signed" : "")) {
             const auto atoms = random_atoms<T>(static_cast<std::uint64_t>(m), m, d, length, is_signed);
             const auto order = shuffled(m, 3);
             QuantisedIndex first;
-            first.build(test::context("", 1), atoms, order, d);
-            check_index(first, atoms, order, d);
+            first.build(test::context("", 1), atoms, order, d, non_negative_rows, group);
+            check_index(first, atoms, order, d, non_negative_rows);
             for (const auto& isa : available_isas())
                 for (const int threads : {1, 2, 5}) {
-                    reused.build(test::context(isa, threads), atoms, order, d);
+                    reused.build(test::context(isa, threads), atoms, order, d, non_negative_rows, group);
                     CHECK(same(first, reused));
                 }
         }
@@ -170,14 +195,14 @@ TEST(index_is_cut_into_tiles) {
     const auto atoms = random_atoms<float>(5, m, d, 200, true);
     const auto order = shuffled(m, 4);
     QuantisedIndex index;
-    index.build(test::context("", 2), atoms, order, d);
+    index.build(test::context("", 2), atoms, order, d, true, 1);
     CHECK(index.heads > 2048);
     CHECK_EQUAL(index.tile, QuantisedIndex::kMinTile);  // 256 + 256 + 188 positions
     CHECK_EQUAL(index.stride(512), 192);
     for (int64_t t = 0; t < d; t += 97)
         if (const int32_t line = index.terms[t].line; line >= 0)
             for (const auto& isa : available_isas())
-                CHECK(kernel_values(kernel_table(isa), index, line, m) == head_values(index, line, m));
+                CHECK(kernel_maxima(kernel_table(isa), index, 2 * line + 1) == maxima(index, 2 * line + 1));
 }
 
 TEST(index_survives_values_that_float32_cannot_scale) {
@@ -186,8 +211,8 @@ TEST(index_survives_values_that_float32_cannot_scale) {
     atoms[1] = {{1, 2}, {1e-40, 1.0}, 1.0};
     atoms[2] = {{0, 2}, {1e-320, -1.0}, 1.0};
     QuantisedIndex index;
-    index.build(test::context("", 1), atoms, {0, 1, 2}, 4);
-    CHECK(!index.non_negative);
+    index.build(test::context("", 1), atoms, {0, 1, 2}, 4, true, 1);
+    CHECK(!index.round_up);
     for (const auto& term : index.terms) CHECK(std::isfinite(term.sigma) && (term.sigma == 0 || term.sigma >= 1e-30f));
     CHECK_EQUAL(index.terms[3].sigma, 0.0f);
 }

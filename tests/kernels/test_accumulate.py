@@ -96,3 +96,16 @@ def test_wrong_shapes_are_refused() -> None:
             _core.kernels.accumulate(*bad)
     with pytest.raises(IndexError, match="out of range"):
         _core.kernels.accumulate(acc, slab, line + 2, p)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+@pytest.mark.parametrize("count", [0, 4, 8, 60, 200])
+def test_a_group_of_eight(isa: str, count: int, shift: int, rng: np.random.Generator) -> None:
+    """accumulate_group: eight atoms at once; line >> shift numbers the values."""
+    for low, high in ((-127, 128), (127, 128), (-127, -126)):
+        values = rng.integers(low, high, (37, 8)).astype(np.int8)
+        line = rng.integers(0, 37 << shift, count).astype(np.int32)
+        p = (rng.integers(0, 128, count) if low == -127 else np.full(count, 127)).astype(np.uint8)
+        acc = rng.integers(-1000, 1000, 8).astype(np.int32)
+        expected = acc + p.astype(np.int64) @ values[line >> shift].astype(np.int64)
+        assert (_core.kernels.accumulate_group(acc, values, line, shift, p) == expected).all()

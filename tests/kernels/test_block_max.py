@@ -11,16 +11,19 @@ from latom import _core
 COUNTS = [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 256, 1000]
 
 
+@pytest.mark.parametrize("least", [-np.inf, 0.0])
 @pytest.mark.parametrize("scaled", [False, True])
 @pytest.mark.parametrize("count", COUNTS)
-def test_maxima_of_every_64(isa: str, count: int, scaled: bool, rng: np.random.Generator) -> None:
+def test_maxima_of_every_64(
+    isa: str, count: int, scaled: bool, least: float, rng: np.random.Generator
+) -> None:
     for size in (100, 10**6, 2**31 - 1):
         acc = rng.integers(-size, size, count).astype(np.int32)
         step, shift, bias_scale = np.float32(0.7 / size), np.float32(0.013), np.float32(0.3)
         scale = rng.random(count, np.float32) if scaled else None
         bias = -rng.random(count, np.float32) if scaled else None
-        best, block = _core.kernels.block_max(acc, step, shift, scale, bias, bias_scale)
-        ub = plain.upper_bounds(acc, step, shift, scale, bias, bias_scale)
+        best, block = _core.kernels.block_max(acc, step, shift, least, scale, bias, bias_scale)
+        ub = plain.upper_bounds(acc, step, shift, least, scale, bias, bias_scale)
         assert plain.bits(block) == plain.bits(plain.block_maxima(ub))
         assert best == ub.max()
 
@@ -31,13 +34,13 @@ def test_the_best_is_found_at_every_position(isa: str) -> None:
         acc[at] = 3
         for scale in (None, np.ones(130, np.float32)):
             bias = None if scale is None else np.zeros(130, np.float32)
-            best, block = _core.kernels.block_max(acc, 1.0, 0.5, scale, bias, 1.0)
+            best, block = _core.kernels.block_max(acc, 1.0, 0.5, -np.inf, scale, bias, 1.0)
             assert best == 3.5
             assert [b == 3.5 for b in block] == [at // 64 == i for i in range(3)]
 
 
 def test_no_atoms_give_minus_infinity(isa: str) -> None:
-    best, block = _core.kernels.block_max(np.zeros(0, np.int32), 1.0, 0.0, None, None, 0.0)
+    best, block = _core.kernels.block_max(np.zeros(0, np.int32), 1.0, 0.0, 0.0, None, None, 0.0)
     assert best == -np.inf
     assert len(block) == 0
 
@@ -49,7 +52,7 @@ def test_variants_agree_to_the_bit(rng: np.random.Generator) -> None:
         for s, b in ((None, None), (scale, bias)):
             found = plain.on_every_isa(
                 lambda acc=acc, s=s, b=b: [
-                    plain.bits(part) for part in _core.kernels.block_max(acc, 1.7e-6, 1e-3, s, b, 0.9)
+                    plain.bits(part) for part in _core.kernels.block_max(acc, 1.7e-6, 1e-3, 0.0, s, b, 0.9)
                 ]
             )
             assert all(other == found[0] for other in found)

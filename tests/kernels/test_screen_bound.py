@@ -113,8 +113,8 @@ def screen(index: Index, x: NDArray[Any], metric: Metric, drop: int, residual: b
     if metric == "euclidean":
         relative = index.norm / (index.norm.max() or 1.0)
         scale, bias = relative.astype(np.float32), (-0.5 * relative**2).astype(np.float32)
-    best, maxima = _core.kernels.block_max(acc, step32, shift32, scale, bias, bias_scale)
-    upper = plain.upper_bounds(acc, step32, shift32, scale, bias, bias_scale)
+    best, maxima = _core.kernels.block_max(acc, step32, shift32, -np.inf, scale, bias, bias_scale)
+    upper = plain.upper_bounds(acc, step32, shift32, -np.inf, scale, bias, bias_scale)
     return Screened(upper, (above + below) * step_scale + 2 * SCREEN_SLACK, maxima, best)
 
 

@@ -25,7 +25,6 @@ def quantise_row(
 def accumulate(
     acc: NDArray[np.int32], slab: NDArray[np.int8], line: NDArray[np.int32], p: NDArray[np.uint8]
 ) -> NDArray[np.int32]: ...
-
 def accumulate_group(
     acc: NDArray[np.int32],
     values: NDArray[np.int8],
