@@ -197,7 +197,7 @@ TEST(index_is_cut_into_tiles) {
     QuantisedIndex index;
     index.build(test::context("", 2), atoms, order, d, true, 1);
     CHECK(index.heads > 2048);
-    CHECK_EQUAL(index.tile, QuantisedIndex::kMinTile);  // 256 + 256 + 188 positions
+    CHECK_EQUAL(index.tile, QuantisedIndex::kMinTile);  // 512 + 188 positions
     CHECK_EQUAL(index.stride(512), 192);
     for (int64_t t = 0; t < d; t += 97)
         if (const int32_t line = index.terms[t].line; line >= 0)

@@ -30,7 +30,7 @@ struct QuantisedIndex {
     /// Rarer terms are lists; by measurement.
     static constexpr int64_t head_share(int64_t group) { return group == 1 ? 64 : 128; }
     /// Groups of a tile: at least kMinTile, more if few terms are heads, so that the frequent ones fit in L2.
-    static constexpr int64_t kMinTile = 256, kMaxTile = 4096, kTileBytes = 1 << 20;
+    static constexpr int64_t kMinTile = 512, kMaxTile = 4096, kTileBytes = 1 << 20;
 
     struct Term {
         float sigma;   // 0 for a term that no atom holds
