@@ -207,7 +207,7 @@ def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
             ax.set_title(f"m = {_spaced(own[0]['m'])}", fontsize=10)
     axes[0][0].set_ylabel("seconds per iteration")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(f"{timed[0]['corpus']}; {setup['machine']}, {most} threads", fontsize=11)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
