@@ -31,6 +31,8 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "drop = 4": {"drop": 4},
     "drop = 8": {"drop": 8},
     "drop = 8, without residual": {"drop": 8, "residual": False},
+    "groups of eight": {"group": 8},
+    "groups of one": {"group": 1},
     "without drift and screen: plain float64": {"drift": False, "screen": False},
 }
 
