@@ -8,7 +8,8 @@
 //
 // Threads are started for each call and joined before it returns (some 20 us each): there is no pool, so fork() has
 // nothing to break. A call from inside a worker runs serially. The first exception stops the others and is rethrown
-// on the caller; check_interrupt runs on the caller's thread only, at most every 20 ms.
+// on the caller; check_interrupt runs on the caller's thread only, at most every 20 ms over all its calls, so that a long
+// row of short calls is stopped as well.
 #pragma once
 
 #include <atomic>
@@ -31,6 +32,12 @@ inline bool& inside_worker() {
     return inside;
 }
 
+/// When this thread last asked for an interrupt.
+inline std::chrono::steady_clock::time_point& last_check() {
+    thread_local std::chrono::steady_clock::time_point last = std::chrono::steady_clock::now();
+    return last;
+}
+
 inline int workers(const Context& ctx, std::int64_t chunks) {
     if (inside_worker() || chunks <= 1) return 1;
     return static_cast<int>(chunks < ctx.n_threads ? chunks : ctx.n_threads);
@@ -49,13 +56,12 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
         const bool outer = inside_worker();
         const bool caller = worker == 0 && !outer;
         inside_worker() = true;
-        auto last = clock::now();
         try {
             for (std::int64_t c; !stop.load(std::memory_order_relaxed) && (c = next.fetch_add(1)) < chunks;) {
                 run(c, worker);
-                if (caller && ctx.check_interrupt && clock::now() - last > std::chrono::milliseconds(20)) {
+                if (caller && ctx.check_interrupt && clock::now() - last_check() > std::chrono::milliseconds(20)) {
+                    last_check() = clock::now();
                     ctx.check_interrupt();
-                    last = clock::now();
                 }
             }
         } catch (...) {

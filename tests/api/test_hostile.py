@@ -346,6 +346,26 @@ def test_ctrl_c_stops_within_a_second(sparse, threads):
     assert time.perf_counter() - start < 2.5  # the second, and a new fit and the interpreter's end
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers")
+def test_a_signal_stops_a_long_row_of_short_passes():
+    """Seeding makes one pass a centre, each far shorter than the time between two looks for a signal."""
+
+    def ring(*_):
+        raise TimeoutError
+
+    X = np.random.default_rng(0).random((10_000, 64))
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        start = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(TimeoutError):
+            _core.kmeans_plusplus(X, 10_000, None, "cosine", 0, 1, "test")
+        assert time.perf_counter() - start < 0.6
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _fit_labels(X):
     return latom.SphericalKMeans(4, random_state=0, n_threads=2).fit(X).labels_
 

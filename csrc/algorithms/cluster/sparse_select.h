@@ -75,7 +75,7 @@ private:
     static constexpr int64_t kScreenRows = 1024;  // rows screened together: their quantised terms stay in L2
     static constexpr int64_t kGroup = 8;           // atoms of a group, as kernels take them
     static constexpr int64_t kManyAtoms = 4096;    // from here on groups rule out more than they cost
-    static constexpr double kReserve = 0.7;  // share of a row's room that it keeps when it looks
+    static constexpr double kLook = 0.7;           // a row looks at atoms that moved this share of its room: the rest is kept
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
 
@@ -157,4 +157,5 @@ private:
 
 }  // namespace latom
 
+#include "algorithms/cluster/sparse_screen.inl.h"
 #include "algorithms/cluster/sparse_select.inl.h"

@@ -56,7 +56,8 @@ struct Centers {
     std::vector<T> values;
 };
 
-/// Extra memory: O(n) for labels, scores and bounds, O(m d) bytes at worst for the index, O(threads d) scratch.
+/// Extra memory: O(n) for labels, scores and bounds, O(m d) bytes at worst for the index, scratch of d and of the
+/// terms of 1024 rows a thread.
 template <class T>
 class Lloyd {
 public:
