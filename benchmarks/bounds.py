@@ -69,7 +69,7 @@ def main() -> None:
         f"# What each bound is worth: {corpus.name}, {X.shape[0]} x {X.shape[1]}, {X.nnz} entries",
         "",
         f"{arguments.iterations} iterations from random rows, {_core.resolve_threads(0)} threads, "
-        f"{_core.isa()}, latom {_core.__version__}.",
+        f"{_core.isa()}, latom {_core.__version__}; median of {arguments.rounds} runs.",
         "",
         "| m | switches | s / iteration | share of plain products | result |",
         "| --- | --- | --- | --- | --- |",
