@@ -34,6 +34,8 @@ namespace detail {
 
 inline auto dense_dot(const KernelTable* k, float) { return k->dense_dot_f32; }
 inline auto dense_dot(const KernelTable* k, double) { return k->dense_dot_f64; }
+inline auto dense_dots(const KernelTable* k, float) { return k->dense_dots_f32; }
+inline auto dense_dots(const KernelTable* k, double) { return k->dense_dots_f64; }
 inline auto sparse_dot(const KernelTable* k, float, int32_t) { return k->sparse_dot_f32_i32; }
 inline auto sparse_dot(const KernelTable* k, float, int64_t) { return k->sparse_dot_f32_i64; }
 inline auto sparse_dot(const KernelTable* k, double, int32_t) { return k->sparse_dot_f64_i32; }

@@ -12,6 +12,7 @@
 namespace latom {
 
 void register_cluster(py::module_& module);
+void register_encode(py::module_& module);
 void register_kernels(py::module_& module);
 
 const KernelTable*& active_kernels() {
@@ -35,5 +36,6 @@ PYBIND11_MODULE(_core, module) {
     module.def("set_isa", [](const std::string& name) { active_kernels() = kernel_table(name); }, py::arg("name"));
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
     register_cluster(module);
+    register_encode(module);
     register_kernels(module);
 }

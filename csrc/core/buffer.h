@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <limits>
 #include <new>
+#include <utility>
 #include <vector>
 
 #ifdef __linux__
@@ -32,6 +33,15 @@ struct AlignedAllocator {
         return static_cast<T*>(p);
     }
     void deallocate(T* p, std::size_t count) { ::operator delete(p, alignment(count * sizeof(T))); }
+    /// resize() leaves numbers as they are: large buffers are written once, by the threads that fill them.
+    template <class U>
+    void construct(U* p) {
+        ::new (static_cast<void*>(p)) U;
+    }
+    template <class U, class... Args>
+    void construct(U* p, Args&&... args) {
+        ::new (static_cast<void*>(p)) U(std::forward<Args>(args)...);
+    }
     bool operator==(const AlignedAllocator&) const { return true; }
 
 private:
@@ -41,7 +51,7 @@ private:
     }
 };
 
-/// A std::vector whose first element starts a cache line.
+/// A std::vector whose first element starts a cache line; resize(n) does not zero.
 template <class T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
 

@@ -1,6 +1,7 @@
 // dot.inl.h: float64 dot products that decide.
 //
 //   dense_dot   sum_p x[p] * y[p]              sparse_dot   sum_p x[p] * y[column[p]]
+//   dense_dots  dense_dot of several pairs (x[i], y[i]), four at a time
 //
 // Shapes    x [d] or [nnz], y [d] (the atom as a dense vector), column [nnz] within [0, d).
 // Numerics  term p goes to partial sum p mod 8; ((0+4)+(2+6)) + ((1+5)+(3+7)) at the end. Products of float32 are
@@ -31,4 +32,52 @@ double dense_dot(const T* x, const T* y, std::int64_t d) {
 template <class T, class I>
 double sparse_dot(const T* x, const I* column, std::int64_t nnz, const T* y) {
     return dot8(x, nnz, [y, column](std::int64_t p) { return y[column[p]]; });
+}
+
+typedef double f64x8 __attribute__((vector_size(64)));
+
+template <class T>
+inline f64x8 wide8(const T* p) {
+    typedef T Narrow __attribute__((vector_size(8 * sizeof(T))));
+    Narrow v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, f64x8);
+}
+
+inline f64x8 add_product(f64x8 sum, f64x8 x, f64x8 y, double) {
+    const f64x8 product = x * y;
+    return sum + product;
+}
+
+#if defined(__AVX512F__)
+inline f64x8 wide8(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+// Products of float32 are exact in float64, so a fused multiply-add gives the same bits.
+inline f64x8 add_product(f64x8 sum, f64x8 x, f64x8 y, float) { return _mm512_fmadd_pd(x, y, sum); }
+#else
+inline f64x8 add_product(f64x8 sum, f64x8 x, f64x8 y, float) { return add_product(sum, x, y, 0.0); }
+#endif
+
+// N products side by side: a single one waits for each addition.
+template <int N, class T>
+inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* out) {
+    f64x8 sum[N] = {};
+    std::int64_t p = 0;
+    for (; p + 8 <= d; p += 8)
+        for (int i = 0; i < N; ++i) sum[i] = add_product(sum[i], wide8(x[i] + p), wide8(y[i] + p), T{});
+    for (int lane = 0; p < d; ++p, ++lane)
+        for (int i = 0; i < N; ++i) {
+            const double product = static_cast<double>(x[i][p]) * static_cast<double>(y[i][p]);
+            sum[i][lane] += product;
+        }
+    for (int i = 0; i < N; ++i) {
+        const f64x8 s = sum[i];
+        out[i] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+    }
+}
+
+template <class T>
+void dense_dots(const T* const* x, const T* const* y, std::int64_t count, std::int64_t d, double* out) {
+    std::int64_t i = 0;
+    for (; i + 4 <= count; i += 4) dots8<4>(x + i, y + i, d, out + i);
+    for (; i < count; ++i) dots8<1>(x + i, y + i, d, out + i);
 }

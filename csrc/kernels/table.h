@@ -19,6 +19,15 @@ struct RowError {
     float dropped;  // sum |a_t| over the terms dropped
 };
 
+// Of the atoms of a panel, and of the rows of a tile (see product_screen.inl.h).
+struct PanelScale {
+    const float *factor, *bias;
+};
+struct TileLimit {
+    const float *limit, *row_bias;
+    bool magnitude;  // compare and return |score|
+};
+
 struct KernelTable {
     const char* isa;
 
@@ -29,6 +38,35 @@ struct KernelTable {
     double (*sparse_dot_f32_i64)(const float* x, const std::int64_t* column, std::int64_t nnz, const float* y);
     double (*sparse_dot_f64_i32)(const double* x, const std::int32_t* column, std::int64_t nnz, const double* y);
     double (*sparse_dot_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* y);
+
+    // The same sums for `count` pairs of rows x[i], y[i]; out [count].
+    void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d, double* out);
+    void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d, double* out);
+
+    // round_row.inl.h: scale * x in float32 or bfloat16 (the upper half of a float32), out [d]; sum of squared residuals.
+    double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out);
+    double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out);
+    double (*round_f32_bf16)(const float* x, std::int64_t d, double scale, std::uint16_t* out);
+    double (*round_f64_bf16)(const double* x, std::int64_t d, double scale, std::uint16_t* out);
+    // Rows [width, stride] of 4-byte cells as one stream [cells, width].
+    void (*interleave)(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
+                       std::uint32_t* out);
+    // float16 or bfloat16 as float32; exact.
+    void (*widen_f16)(const std::uint16_t* x, std::int64_t count, float* out);
+    void (*widen_bf16)(const std::uint16_t* x, std::int64_t count, float* out);
+
+    // product_screen.inl.h: scores of a tile of rows with a panel of atoms. hit [tile_rows], bit c for atom c; returns
+    // their union; score [tile_rows, panel_atoms] is written where it is not 0.
+    int tile_rows, panel_atoms;
+    std::uint32_t (*screen_f32)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                                const TileLimit& limits, float* score, std::uint32_t* hit);
+    std::uint32_t (*screen_bf16)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                                 const TileLimit& limits, float* score, std::uint32_t* hit);  // null: no such products
+
+    // threshold.inl.h: a number that at least k of v [count] reach, or low.
+    float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
+    // Removes candidates whose upper bound is below bar, in place; returns how many stay.
+    std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
 
     // quantised_screen.inl.h: integer upper bounds for all atoms of a row at once.
     RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);

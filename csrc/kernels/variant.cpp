@@ -16,7 +16,16 @@ namespace latom {
 namespace {
 
 #include "kernels/dot.inl.h"
+#include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
+#include "kernels/round_row.inl.h"
+#include "kernels/threshold.inl.h"
+
+#if defined(__AVX512BF16__)
+constexpr auto screen_bf16 = screen_tile<BFloat16Step>;
+#else
+constexpr decltype(KernelTable::screen_bf16) screen_bf16 = nullptr;
+#endif
 
 }  // namespace
 
@@ -34,6 +43,21 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     sparse_dot<float, std::int64_t>,
     sparse_dot<double, std::int32_t>,
     sparse_dot<double, std::int64_t>,
+    dense_dots<float>,
+    dense_dots<double>,
+    round_row<float, float>,
+    round_row<double, float>,
+    round_row<float, std::uint16_t>,
+    round_row<double, std::uint16_t>,
+    interleave,
+    widen_f16,
+    widen_bf16,
+    kTileRows,
+    kPanelAtoms,
+    screen_tile<Float32Step>,
+    screen_bf16,
+    raise_bar,
+    drop_below,
     quantise_row,
     accumulate,
     accumulate_group,

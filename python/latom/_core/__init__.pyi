@@ -62,3 +62,26 @@ def kmeans_plusplus(
 def is_canonical(
     indptr: _I64, indices: _I32 | _I64, n_threads: int = 0, function: str = "is_canonical", name: str = "X"
 ) -> bool: ...
+
+# Atoms [m, d] for dense products: X is compared with all of them.
+class AtomIndex:
+    def __init__(
+        self,
+        atoms: _F32 | _F64,
+        bias: _F64 | None = None,
+        metric: str = "dot",
+        screen: str = "auto",
+        n_threads: int = 0,
+        function: str = "AtomIndex",
+    ) -> None: ...
+    def pack(self, n_threads: int = 0, function: str = "pack") -> None: ...
+    # (scores [n, k], atoms [n, k], products decided in float64, crowded rows); storage "", "float16" or "bfloat16".
+    def topk(
+        self,
+        X: _F32 | _F64 | NDArray[np.uint16],
+        storage: str,
+        k: int,
+        activation: str = "identity",
+        n_threads: int = 0,
+        function: str = "topk",
+    ) -> tuple[_F32 | _F64, _I32, int, int]: ...

@@ -1,0 +1,359 @@
+// topk.cpp: blocks of rows through the screen, then float64 decisions atom by atom.
+#include "latom/topk.h"
+
+#include <mutex>
+#include <numeric>
+
+#include "algorithms/product_select.h"
+#include "algorithms/stored_rows.h"
+
+namespace latom {
+namespace {
+
+/// An atom that a row has to score.
+struct Entry {
+    double score;
+    int32_t row, atom;
+};
+
+std::vector<int32_t> scattered(int64_t m) {
+    // A fixed order in which neighbours lie far apart: atoms sorted by their score would raise each threshold m times.
+    int64_t step = static_cast<int64_t>(0.6180339887 * static_cast<double>(m)) | 1;
+    while (std::gcd(step, m) > 1) step += 2;
+    std::vector<int32_t> order(static_cast<std::size_t>(m));
+    for (int64_t i = 0, j = 0; i < m; ++i, j = (j + step) % m) order[i] = static_cast<int32_t>(j);
+    return order;
+}
+
+template <class T>
+class Index final : public AtomIndex<T> {
+public:
+    Index(const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen, const std::string& function)
+        : atoms_(atoms), similarity_(similarity), screen_(screen) {
+        if (m() < 1 || m() > std::numeric_limits<int32_t>::max() - 64)
+            fail(function, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
+        if (bias) bias_.assign(bias, bias + m());
+        for (int64_t j = 0; j < static_cast<int64_t>(bias_.size()); ++j)
+            if (!std::isfinite(bias_[j]))
+                fail(function, "bias must be finite", "NaN or infinity at " + std::to_string(j), "Drop that atom.");
+    }
+
+    int64_t m() const override { return atoms_.n; }
+    int64_t d() const override { return atoms_.d; }
+    void pack(const Context& ctx, const std::string& function) override {
+        measure(ctx, function);
+        std::lock_guard<std::mutex> lock(mutex_);
+        panels_->keep(ctx);
+    }
+
+    TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, T* score, int32_t* index,
+                   const std::string& function) override {
+        if (X.d != d()) fail(function, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
+        if (k < 1 || k > m()) fail(function, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
+        const RowReader<T> reader(ctx.kernels, X);
+        const Job job{ctx, X, reader, k, rank, score, index};
+        TopKStats stats;
+        // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
+        if ((X.n <= kFewRows && !packed()) || X.n <= 2 || 4 * k > m() || d() > kMostColumns) {
+            if (similarity_ != Similarity::kDot) measure(ctx, function);
+            if (!all(job, stats) && reader.sound()) measure(ctx, function);  // names the atom that is not finite
+        } else {
+            measure(ctx, function);
+            stats = screened(job);
+        }
+        reader.check(function);
+        return stats;
+    }
+
+private:
+    static constexpr int64_t kFewRows = 6, kMostColumns = 1 << 20;
+    static constexpr int64_t kMostRows = 1024, kLeastRows = 64;  // of a block
+    static constexpr int64_t kCandidateBytes = 16 << 20;         // of a block
+
+    struct Job {
+        const Context& ctx;
+        const StoredRows& X;
+        const RowReader<T>& reader;
+        int64_t k;
+        Rank rank;
+        T* score;
+        int32_t* index;
+    };
+    struct Worker {
+        typename RowReader<T>::Block rows;
+        RowBlock<T> block;
+        std::vector<float> lower;
+        std::vector<Entry> entries;
+        std::vector<int64_t> begin;           // of each row's entries
+        std::vector<std::uint32_t> order;     // entries atom by atom
+        std::vector<std::uint32_t> at;        // [m + 1]
+        std::vector<double> scores;           // [m], of a crowded row
+        TopKStats stats;
+    };
+
+    // Lengths of the atoms, what follows from them, and whether they can be used; once.
+    void measure(const Context& ctx, const std::string& function) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (panels_) return;
+        std::vector<double> norm2(static_cast<std::size_t>(m()));
+        RowReader<T>::measure(ctx, atoms_, norm2.data());
+        for (int64_t j = 0; j < m(); ++j)
+            if (!(norm2[j] < 1e290))
+                fail(function, "atoms must be finite, without NaN or infinity, and of lengths below 1e145",
+                     "another value in row " + std::to_string(j), "Drop such atoms, or scale them down.");
+        norm2_ = std::move(norm2);
+        for (int64_t j = 0; j < m(); ++j) {
+            if (similarity_ == Similarity::kCosine) factor_.push_back(norm2_[j] > 0 ? 1 / std::sqrt(norm2_[j]) : 0.0);
+            if (similarity_ == Similarity::kEuclidean) bias_.push_back(-0.5 * norm2_[j]);
+        }
+        panels_ = std::make_unique<AtomPanels<T>>(ctx, atoms_, norm2_, factor_, bias_, scattered(m()), screen_);
+    }
+    bool packed() {
+        std::lock_guard<std::mutex> lock(mutex_);
+        return panels_ && panels_->kept();
+    }
+
+    double decide(double dot, int64_t j) const {
+        if (!factor_.empty()) dot *= factor_[j];
+        return bias_.empty() ? dot : dot + bias_[j];
+    }
+
+    TopKStats screened(const Job& job) {
+        const int64_t n = job.X.n, threads = job.ctx.n_threads;
+        const int64_t fit = kCandidateBytes / (12 * RowBlock<T>::capacity(job.k));
+        const int64_t rows = std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
+        const int64_t blocks = chunk_count(n, rows);
+        if (blocks > 1) {
+            std::lock_guard<std::mutex> lock(mutex_);
+            panels_->keep(job.ctx);
+        }
+        TopKStats stats;
+        if (blocks >= threads) {
+            std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, blocks)));
+            parallel_for(job.ctx, blocks, [&](int64_t b, int id) {
+                Worker& w = scratch[id];
+                const int64_t first = b * rows, count = std::min(rows, n - first);
+                screen(job, w, first, count, 0, panels_->panels());
+                settle(job, w, first, 0, count, {&w.block});
+            });
+            for (const Worker& w : scratch) add(stats, w.stats);
+            return stats;
+        }
+        // Few rows: the threads share out the atoms, then the rows.
+        const int64_t slices = std::min(threads, panels_->panels());
+        for (int64_t first = 0; first < n; first += rows) {
+            const int64_t count = std::min(rows, n - first), group = chunk_count(count, 4 * threads);
+            std::vector<Worker> scratch(static_cast<std::size_t>(slices));
+            parallel_for(job.ctx, slices, [&](int64_t s, int) {
+                screen(job, scratch[s], first, count, panels_->panels() * s / slices, panels_->panels() * (s + 1) / slices);
+            });
+            std::vector<const RowBlock<T>*> parts;
+            for (const Worker& w : scratch) parts.push_back(&w.block);
+            const int64_t groups = chunk_count(count, group);
+            std::vector<Worker> deciding(static_cast<std::size_t>(workers(job.ctx, groups)));
+            parallel_for(job.ctx, groups, [&](int64_t g, int id) {
+                deciding[id].rows = scratch[0].rows;
+                settle(job, deciding[id], first, g * group, std::min(count, (g + 1) * group), parts);
+            });
+            for (const Worker& w : deciding) add(stats, w.stats);
+        }
+        return stats;
+    }
+
+    static void add(TopKStats& total, const TopKStats& part) {
+        total.scored += part.scored;
+        total.crowded += part.crowded;
+    }
+
+    void screen(const Job& job, Worker& w, int64_t first, int64_t count, int64_t from, int64_t to) const {
+        job.reader.read(first, count, w.rows);
+        typename RowBlock<T>::Query query;
+        query.k = job.k;
+        query.magnitude = job.rank == Rank::kMagnitude;
+        if (job.rank == Rank::kPositive) query.least = 0;
+        w.block.load(*panels_, w.rows.row.data(), w.rows.norm2.data(), count, query);
+        w.block.scan(*panels_, from, to);
+        w.block.finish();
+    }
+
+    // Scores the candidates of rows [from, to) of a block and writes the best.
+    void settle(const Job& job, Worker& w, int64_t first, int64_t from, int64_t to,
+                const std::vector<const RowBlock<T>*>& parts) const {
+        w.entries.clear();
+        w.begin.assign(1, 0);
+        std::vector<int64_t> crowded;
+        for (int64_t r = from; r < to; ++r) {
+            bool whole = true;
+            float tau = -HUGE_VALF;
+            for (const auto* part : parts) whole &= !part->crowded(r);
+            if (parts.size() > 1) {
+                w.lower.clear();
+                for (const auto* part : parts)
+                    w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
+                if (static_cast<int64_t>(w.lower.size()) > job.k) {
+                    std::nth_element(w.lower.begin(), w.lower.begin() + (job.k - 1), w.lower.end(), std::greater<>());
+                    tau = w.lower[job.k - 1];
+                }
+            }
+            if (!whole) crowded.push_back(r);
+            for (const auto* part : parts)
+                for (int64_t c = 0; whole && c < part->candidates(r); ++c)
+                    if (part->upper(r)[c] >= tau)
+                        w.entries.push_back({0, static_cast<int32_t>(r), panels_->atom(part->position(r)[c])});
+            w.begin.push_back(static_cast<int64_t>(w.entries.size()));
+        }
+        score_entries(job.ctx.kernels, w);
+        for (int64_t r = from; r < to; ++r) {
+            write(job, first + r, w.rows.norm2[r], w.entries.data() + w.begin[r - from], w.begin[r - from + 1] - w.begin[r - from]);
+        }
+        for (const int64_t r : crowded) {
+            w.scores.resize(static_cast<std::size_t>(m()));
+            score_all(job.ctx.kernels, w.rows.row[r], 0, m(), w.scores.data());
+            w.stats.scored += m();
+            ++w.stats.crowded;
+            write_all(job, w, first + r, w.rows.norm2[r], w.scores.data());
+        }
+    }
+
+    // Atom by atom, so that each is read once and in order.
+    void score_entries(const KernelTable* kernels, Worker& w) const {
+        const std::size_t count = w.entries.size();
+        w.stats.scored += static_cast<int64_t>(count);
+        w.order.resize(count);
+        if (count > static_cast<std::size_t>(m()) / 8) {
+            w.at.assign(static_cast<std::size_t>(m()) + 1, 0);
+            for (const Entry& e : w.entries) ++w.at[e.atom + 1];
+            std::partial_sum(w.at.begin(), w.at.end(), w.at.begin());
+            for (std::size_t e = 0; e < count; ++e) w.order[w.at[w.entries[e].atom]++] = static_cast<std::uint32_t>(e);
+        } else {
+            std::iota(w.order.begin(), w.order.end(), 0u);
+            std::sort(w.order.begin(), w.order.end(),
+                      [&](std::uint32_t a, std::uint32_t b) { return w.entries[a].atom < w.entries[b].atom; });
+        }
+        const auto dots = detail::dense_dots(kernels, T{});
+        constexpr std::size_t kBatch = 4;
+        const T *x[kBatch], *y[kBatch];
+        double out[kBatch];
+        for (std::size_t from = 0; from < count; from += kBatch) {
+            const std::size_t batch = std::min(kBatch, count - from);
+            for (std::size_t b = 0; b < batch; ++b) {
+                const Entry& e = w.entries[w.order[from + b]];
+                x[b] = w.rows.row[e.row];
+                y[b] = atoms_.row(e.atom);
+            }
+            dots(x, y, static_cast<int64_t>(batch), d(), out);
+            for (std::size_t b = 0; b < batch; ++b) {
+                Entry& e = w.entries[w.order[from + b]];
+                e.score = decide(out[b], e.atom);
+            }
+        }
+    }
+
+    // Float64 scores of all atoms for a few rows: bound by reading the atoms once. False if one is not finite.
+    bool all(const Job& job, TopKStats& stats) {
+        std::atomic<bool> sound{true};
+        constexpr int64_t kRows = 8, kAtoms = 256;
+        typename RowReader<T>::Block rows;
+        std::vector<double> scores(static_cast<std::size_t>(std::min(kRows, job.X.n) * m()));
+        for (int64_t first = 0; first < job.X.n; first += kRows) {
+            const int64_t count = std::min(kRows, job.X.n - first);
+            job.reader.read(first, count, rows);
+            parallel_for(job.ctx, chunk_count(m(), kAtoms), [&](int64_t c, int) {
+                const int64_t from = c * kAtoms, to = std::min(m(), from + kAtoms);
+                for (int64_t r = 0; r < count; ++r) score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
+            });
+            std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, count)));
+            parallel_for(job.ctx, count, [&](int64_t r, int id) {
+                const double* own = scores.data() + r * m();
+                if (std::all_of(own, own + m(), [](double s) { return std::isfinite(s); }))
+                    write_all(job, scratch[id], first + r, rows.norm2[r], own);
+                else
+                    sound = false;
+            });
+            stats.scored += count * m();
+        }
+        return sound;
+    }
+
+    // Scores of x with atoms [from, to) into out [m].
+    void score_all(const KernelTable* kernels, const T* x, int64_t from, int64_t to, double* out) const {
+        const auto dots = detail::dense_dots(kernels, T{});
+        const T *atoms[4], *rows[4] = {x, x, x, x};
+        for (int64_t j = from; j < to; j += 4) {
+            const int64_t count = std::min<int64_t>(4, to - j);
+            for (int64_t i = 0; i < count; ++i) atoms[i] = atoms_.row(j + i);
+            dots(rows, atoms, count, d(), out + j);
+            for (int64_t i = j; i < j + count; ++i) out[i] = decide(out[i], i);
+        }
+    }
+
+    static double key(Rank rank, double score) { return rank == Rank::kMagnitude ? std::abs(score) : score; }
+    static auto before(Rank rank) {
+        return [rank](const Entry& a, const Entry& b) {
+            const double x = key(rank, a.score), y = key(rank, b.score);
+            return x != y ? x > y : a.atom < b.atom;
+        };
+    }
+
+    void write_all(const Job& job, Worker& w, int64_t i, double norm2, const double* scores) const {
+        w.entries.clear();
+        double bar = -HUGE_VAL;  // k earlier atoms reach it
+        for (int64_t j = 0; j < m(); ++j) {
+            if (!(key(job.rank, scores[j]) > bar)) continue;
+            w.entries.push_back({scores[j], 0, static_cast<int32_t>(j)});
+            if (static_cast<int64_t>(w.entries.size()) < 4 * job.k + 64) continue;
+            std::nth_element(w.entries.begin(), w.entries.begin() + (job.k - 1), w.entries.end(), before(job.rank));
+            w.entries.resize(static_cast<std::size_t>(job.k));
+            bar = key(job.rank, w.entries.back().score);
+        }
+        write(job, i, norm2, w.entries.data(), static_cast<int64_t>(w.entries.size()));
+    }
+
+    // Ranks the entries of row i and writes the k best.
+    void write(const Job& job, int64_t i, double norm2, Entry* entries, int64_t count) const {
+        const int64_t k = job.k, kept = std::min(k, count);
+        if (kept < count) std::nth_element(entries, entries + kept, entries + count, before(job.rank));
+        std::sort(entries, entries + kept, before(job.rank));
+        const double inverse = norm2 > 0 ? 1 / std::sqrt(norm2) : 0.0;
+        for (int64_t r = 0; r < k; ++r) {
+            double score = r < kept ? entries[r].score : 0;
+            const bool none = r >= kept || (job.rank == Rank::kPositive && !(score > 0));
+            if (similarity_ == Similarity::kCosine) score = std::clamp(score * inverse, -1.0, 1.0);
+            if (similarity_ == Similarity::kEuclidean) score = std::min(0.0, 2 * score - norm2);
+            job.score[i * k + r] = none ? T{0} : static_cast<T>(score);
+            job.index[i * k + r] = none ? 0 : entries[r].atom;
+        }
+    }
+
+    DenseView<T> atoms_;
+    Similarity similarity_;
+    Screen screen_;
+    std::mutex mutex_;  // of what measure() and keep() make once
+    std::vector<double> norm2_, factor_, bias_;
+    std::unique_ptr<AtomPanels<T>> panels_;
+};
+
+Screen parse_screen(const Context& ctx, const std::string& name, const std::string& function) {
+    if (name == "auto") return Screen::kAuto;
+    if (name == "float32") return Screen::kFloat32;
+    if (name != "bfloat16") fail(function, "screen must be 'auto', 'float32' or 'bfloat16'", "'" + name + "'", "Pass one.");
+    if (!ctx.kernels->screen_bf16)
+        fail(function, "screen must be 'auto' or 'float32' with this kernel variant", "'" + name + "'", "Pass 'auto'.");
+    return Screen::kBFloat16;
+}
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
+                                              Similarity similarity, const std::string& screen,
+                                              const std::string& function) {
+    return std::make_unique<Index<T>>(atoms, bias, similarity, parse_screen(ctx, screen, function), function);
+}
+
+template std::unique_ptr<AtomIndex<float>> make_atom_index(const Context&, const DenseView<float>&, const double*,
+                                                           Similarity, const std::string&, const std::string&);
+template std::unique_ptr<AtomIndex<double>> make_atom_index(const Context&, const DenseView<double>&, const double*,
+                                                            Similarity, const std::string&, const std::string&);
+
+}  // namespace latom

@@ -1,0 +1,278 @@
+#include "algorithms/product_select.h"
+
+#include <cstring>
+
+namespace latom {
+namespace {
+
+constexpr double kUlp = 0x1p-22;  // two float32 roundings and some
+constexpr float kWiden = 1 + 1e-5f;
+
+auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
+auto round_f32(const KernelTable* k, double) { return k->round_f64_f32; }
+auto round_bf16(const KernelTable* k, float) { return k->round_f32_bf16; }
+auto round_bf16(const KernelTable* k, double) { return k->round_f64_bf16; }
+
+/// Power of two that brings a vector of this squared norm to a length in [1/2, 1); 1 for zero.
+double scale_to_unit(double norm2) { return norm2 > 0 ? std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1) : 1.0; }
+
+/// A float at least v, v >= 0.
+float round_up(double v) { return static_cast<float>(v * (1 + 1e-6)); }
+
+/// Rounds a row into its cells [cells].
+template <class T>
+double round_cells(const KernelTable* kernels, bool bfloat16, const T* row, int64_t d, double scale,
+                       std::uint32_t* cells) {
+    if (!bfloat16) return round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
+    auto* out = reinterpret_cast<std::uint16_t*>(cells);
+    if (d % 2) out[d] = 0;
+    return round_bf16(kernels, T{})(row, d, scale, out);
+}
+
+}  // namespace
+
+template <class T>
+AtomPanels<T>::AtomPanels(const Context& ctx, const DenseView<T>& atoms, const std::vector<double>& norm2,
+                          const std::vector<double>& factor, const std::vector<double>& bias,
+                          std::vector<int32_t> order, Screen screen)
+    : atoms_(atoms), kernels_(ctx.kernels), norm2_(norm2), factor_(factor), bias_(bias), order_(std::move(order)) {
+    bfloat16_ = screen != Screen::kFloat32 && kernels_->screen_bf16;
+    cells_ = bfloat16_ ? (d() + 1) / 2 : d();
+    panels_ = chunk_count(m(), kernels_->panel_atoms);
+    double largest = 0;
+    for (int64_t j = 0; j < m(); ++j) {
+        largest = std::max(largest, (factor_.empty() ? 1.0 : std::abs(factor_[j])) / scale_to_unit(norm2_[j]));
+        if (biased()) largest = std::max(largest, std::abs(bias_[j]));
+    }
+    if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
+}
+
+template <class T>
+void AtomPanels<T>::resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms) {
+    if (store.panels == panels) return;
+    store.cells.resize(static_cast<std::size_t>(panels * panel_bytes));
+    store.by_position.resize(static_cast<std::size_t>(5 * panels * panel_atoms));
+    store.by_panel.resize(static_cast<std::size_t>(3 * panels));
+    store.panels = panels;
+}
+
+template <class T>
+typename AtomPanels<T>::Run AtomPanels<T>::view(const Store& s, int64_t at, int64_t panel_bytes, int64_t panel_atoms) {
+    const int64_t row = s.panels * panel_atoms;
+    const float* p = s.by_position.data() + at * panel_atoms;
+    const float* q = s.by_panel.data() + at;
+    return {s.cells.data() + at * panel_bytes, p, p + row, p + 2 * row, p + 3 * row, p + 4 * row, q, q + s.panels,
+            q + 2 * s.panels};
+}
+
+template <class T>
+void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
+                         std::vector<std::uint32_t>& rounded) const {
+    const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
+    rounded.resize(static_cast<std::size_t>(width * stride));
+    for (int64_t panel = first; panel < first + count; ++panel, ++at) {
+        const Run run = view(store, at, panel_bytes(), width);
+        const auto entry = [](const float* p) -> float& { return *const_cast<float*>(p); };
+        auto* out = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(run.cells));
+        entry(run.most_length) = entry(run.most_residual) = entry(run.most_magnitude) = 0;
+        for (int64_t c = 0; c < width; ++c) {
+            std::uint32_t* cells = rounded.data() + c * stride;
+            float phi = 0, beta = 0, length = 0, residual = 0;
+            if (const int64_t position = panel * width + c; position < m()) {
+                const int64_t j = atom(position);
+                const double scale = scale_to_unit(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
+                const double error = std::sqrt(round_cells(kernels_, bfloat16_, atoms_.row(j), d(), scale, cells));
+                const double factor = (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_;
+                phi = static_cast<float>(factor);
+                beta = biased() ? static_cast<float>(bias_[j] * unit_) : 0.0f;
+                length = round_up(std::abs(factor) * (size + error));
+                residual = round_up(std::abs(factor) * error);
+            } else {
+                std::fill_n(cells, cells_, 0u);
+            }
+            entry(run.factor + c) = phi;
+            entry(run.bias + c) = beta;
+            entry(run.length + c) = length;
+            entry(run.residual + c) = residual;
+            entry(run.magnitude + c) = std::abs(beta) * kWiden;
+            entry(run.most_length) = std::max(*run.most_length, length);
+            entry(run.most_residual) = std::max(*run.most_residual, residual);
+            entry(run.most_magnitude) = std::max(*run.most_magnitude, run.magnitude[c]);
+        }
+        kernels_->interleave(rounded.data(), width, stride, cells_, out);
+    }
+}
+
+template <class T>
+void AtomPanels<T>::keep(const Context& ctx) {
+    if (kept()) return;
+    constexpr int64_t kPanels = 8;
+    resize(store_, panels_, panel_bytes(), panel_atoms());
+    const int64_t chunks = chunk_count(panels_, kPanels);
+    std::vector<std::vector<std::uint32_t>> rounded(static_cast<std::size_t>(workers(ctx, chunks)));
+    parallel_for(ctx, chunks, [&](int64_t c, int worker) {
+        pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), store_, c * kPanels, rounded[worker]);
+    });
+}
+
+template <class T>
+typename AtomPanels<T>::Run AtomPanels<T>::run(int64_t first, int64_t count, Store& scratch) const {
+    if (kept()) return view(store_, first, panel_bytes(), panel_atoms());
+    resize(scratch, count, panel_bytes(), panel_atoms());
+    std::vector<std::uint32_t> rounded;
+    pack(first, count, scratch, 0, rounded);
+    return view(scratch, 0, panel_bytes(), panel_atoms());
+}
+
+template <class T>
+void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count,
+                       const Query& query) {
+    count_ = count;
+    k_ = std::min(query.k, atoms.m());
+    magnitude_ = query.magnitude;
+    capacity_ = capacity(k_);
+    kernels_ = atoms.kernels();
+    tile_rows_ = kernels_->tile_rows;
+    const int64_t padded = tiles() * tile_rows_, cells = atoms.cells(), stride = cells + 16;
+    const auto size = static_cast<std::size_t>(padded);
+    for (auto* v : {&rounding_, &length_, &row_bias_, &bias_error_}) v->assign(size, 0.0f);
+    tau_.assign(size, HUGE_VALF);
+    bar_.assign(size, HUGE_VALF);
+    to_screen_.resize(size);
+    full_.assign(size, static_cast<int32_t>(k_) + batch());
+    filled_.assign(size, 0);
+    crowded_.assign(size, 0);
+    const auto places = static_cast<std::size_t>(count * capacity_);
+    if (position_.size() < places) {
+        lower_.resize(places);
+        upper_.resize(places);
+        position_.resize(places);
+    }
+    cells_.resize(static_cast<std::size_t>(padded * cells));
+    rounded_.resize(static_cast<std::size_t>(tile_rows_ * stride));
+
+    const double gamma = 1.01 * static_cast<double>(atoms.d() + 8) * 0x1p-24 + kUlp;
+    for (int64_t tile = 0; tile < tiles(); ++tile) {
+        for (int64_t t = 0; t < tile_rows_; ++t) {
+            const int64_t r = tile * tile_rows_ + t;
+            std::uint32_t* rounded = rounded_.data() + t * stride;
+            if (r >= count) {
+                std::fill_n(rounded, cells, 0u);
+                continue;
+            }
+            // With biases a row is not blown up beyond what they can follow in float32.
+            const double scale = atoms.biased() ? std::min(scale_to_unit(norm2[r]), 0x1p60) : scale_to_unit(norm2[r]);
+            const double error = std::sqrt(round_cells(kernels_, atoms.bfloat16(), rows[r], atoms.d(), scale, rounded));
+            const double length = std::sqrt(norm2[r]) * scale + error;
+            rounding_[r] = round_up(error + gamma * length) * kWiden;
+            length_[r] = round_up(length) * kWiden;
+            row_bias_[r] = atoms.biased() && scale > 0x1p-100 ? static_cast<float>(scale) : 0.0f;
+            bias_error_[r] = static_cast<float>(kUlp) * row_bias_[r];
+            to_screen_[r] = scale * atoms.unit();
+            const double least = query.least * to_screen_[r];
+            set_tau(r, std::isfinite(query.least) ? static_cast<float>(least - 1e-6 * std::abs(least) - 1e-30) : -HUGE_VALF);
+            if (!std::isfinite(query.least)) bar_[r] = -HUGE_VALF;
+        }
+        std::uint32_t* out = cells_.data() + tile * tile_rows_ * cells;
+        kernels_->interleave(rounded_.data(), tile_rows_, stride, cells, out);
+    }
+}
+
+template <class T>
+void RowBlock<T>::raise(int64_t r, double score) {
+    const double v = score * to_screen_[r];
+    const auto tau = static_cast<float>(v - 1e-6 * std::abs(v) - 1e-30);
+    if (tau > tau_[r]) set_tau(r, tau);
+}
+
+template <class T>
+void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end) {
+    const auto screen = atoms.bfloat16() ? kernels_->screen_bf16 : kernels_->screen_f32;
+    const int64_t width = atoms.panel_atoms(), bytes = atoms.panel_bytes();
+    const int64_t step = std::max<int64_t>(1, kRunBytes / bytes);
+    float limit[16], score[16 * 32];
+    std::uint32_t hit[16];
+    for (int64_t from = first; from < last; from += step) {
+        const int64_t count = std::min(step, last - from);
+        const auto run = atoms.run(from, count, scratch_);
+        for (int64_t tile = 0; tile < tiles(); ++tile) {
+            const int64_t row = tile * tile_rows_, stop = end ? std::min(count, end[tile] - from) : count;
+            const std::uint32_t* cells = cells_.data() + row * atoms.cells();
+            for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
+                const int64_t next = r * capacity_ + filled_[r];
+                __builtin_prefetch(&lower_[next]);
+                __builtin_prefetch(&upper_[next]);
+                __builtin_prefetch(&position_[next]);
+            }
+            for (int64_t p = 0; p < stop; ++p) {
+                for (int64_t t = 0; t < tile_rows_; ++t)
+                    limit[t] = bar_[row + t] - kWiden * (rounding_[row + t] * run.most_length[p] +
+                                                         length_[row + t] * run.most_residual[p] +
+                                                         bias_error_[row + t] * run.most_magnitude[p] + 1e-30f);
+                const PanelScale scale{run.factor + p * width, run.bias + p * width};
+                if (!screen(cells, run.cells + p * bytes, atoms.cells(), scale,
+                            {limit, row_bias_.data() + row, magnitude_}, score, hit))
+                    continue;
+                const int64_t position = (from + p) * width, left = atoms.m() - position;
+                const std::uint32_t valid = left < width ? (1u << left) - 1 : ~0u;
+                for (int64_t t = 0; t < std::min(tile_rows_, count_ - row); ++t)
+                    if (hit[t] & valid) collect(run, row + t, score + t * width, hit[t] & valid, p * width, position);
+            }
+        }
+    }
+}
+
+template <class T>
+void RowBlock<T>::collect(const typename AtomPanels<T>::Run& run, int64_t r, const float* score, std::uint32_t hits,
+                          int64_t at, int64_t position) {
+    for (; hits; hits &= hits - 1) {
+        const int c = __builtin_ctz(hits);
+        const float s = score[c], e = error(run, r, at + c) * kWiden + std::abs(s) * 2.5e-7f + 1e-30f;
+        const int64_t place = r * capacity_ + filled_[r];
+        lower_[place] = s - e;
+        upper_[place] = s + e;
+        position_[place] = static_cast<int32_t>(position + c);
+        filled_[r] += s + e >= tau_[r];
+        if (filled_[r] == full_[r]) {
+            tighten(r);
+            if (crowded_[r]) return;
+        }
+    }
+}
+
+template <class T>
+void RowBlock<T>::tighten(int64_t r) {
+    constexpr int kHalvings = 6;  // any bar that k candidates reach will do
+    const float bar = kernels_->raise_bar(lower(r), filled_[r], k_, tau_[r], kHalvings);
+    if (bar > tau_[r]) set_tau(r, bar);
+    drop(r);
+    full_[r] = std::min(filled_[r] + batch(), static_cast<int32_t>(capacity_));
+    if (filled_[r] + batch() / 2 <= capacity_) return;
+    crowded_[r] = 1;
+    bar_[r] = HUGE_VALF;  // no more hits
+}
+
+template <class T>
+void RowBlock<T>::drop(int64_t r) {
+    const int64_t from = r * capacity_;
+    filled_[r] = static_cast<int32_t>(
+        kernels_->drop_below(tau_[r], filled_[r], &lower_[from], &upper_[from], &position_[from]));
+}
+
+template <class T>
+void RowBlock<T>::finish() {
+    constexpr int kHalvings = 20;  // close to the k-th best: what is left is scored in float64
+    for (int64_t r = 0; r < count_; ++r) {
+        if (crowded_[r]) continue;
+        const float bar = kernels_->raise_bar(lower(r), filled_[r], k_, tau_[r], kHalvings);
+        if (bar > tau_[r]) set_tau(r, bar);
+        drop(r);
+    }
+}
+
+template class AtomPanels<float>;
+template class AtomPanels<double>;
+template class RowBlock<float>;
+template class RowBlock<double>;
+
+}  // namespace latom

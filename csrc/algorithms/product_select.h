@@ -1,0 +1,161 @@
+// product_select.h: the atoms that may be among the k best of dense rows, found in low precision by a proven bound.
+//
+//   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
+//
+// Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), and rounded
+// to x~ and w~ (bfloat16, or float32), |x~| <= |x^| + |x^ - x~|. One power of two g brings all factors and biases to at most 1:
+//
+//   screen units   2^p g S = phi <x^, w^> + rho beta,        phi = factor 2^-q g,   beta = bias g,   rho = 2^p
+//
+// Error of the screened score s = phi <x~, w~> + rho beta as the kernel computes it:
+//   rounding of the data    |<x^, w^> - <x~, w~>| = |<x^ - x~, w^> + <x~, w^ - w~>|
+//                                                <= |x^ - x~| |w^| + |x~| |w^ - w~|           (Cauchy-Schwarz)
+//   float32 sums            d + 1 roundings of sums of products: <= gamma |x~| |w~|, gamma = (d + 8) 2^-24 (1 + 1%)
+//   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
+// so with D = |w^ - w~|, W = |w^| + D and the lengths of the actual residuals
+//   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
+// The last term covers underflow. Rounding of the float64 decision itself is below gamma's margin.
+//
+// A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not among the
+// k best, whatever its rank in ties. Panels are compared with tau less their largest eps; what passes is compared with its
+// own and waits as a candidate. Each time that some k more have come, bisection over their lower bounds raises tau and those
+// below it go. A row that cannot get rid of its candidates (ties within the bound) is `crowded`: the caller scores all atoms
+// in float64.
+//
+// Cost      2 d flops a score. Memory: atoms once more, in 2 or 4 bytes a number; `capacity` candidates a row of a block.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <vector>
+
+#include "algorithms/rows.h"
+#include "core/buffer.h"
+
+namespace latom {
+
+enum class Screen { kAuto, kFloat32, kBFloat16 };
+
+/// Atoms as panels for the screen's kernel, with what their bounds need. Positions [m] are in the given order.
+template <class T>
+class AtomPanels {
+public:
+    /// norm2 [m]: squared lengths, finite. factor and bias [m] may be empty: 1 and 0. order [m]: position -> atom, or
+    /// empty for the order of the atoms.
+    AtomPanels(const Context& ctx, const DenseView<T>& atoms, const std::vector<double>& norm2,
+               const std::vector<double>& factor, const std::vector<double>& bias, std::vector<int32_t> order,
+               Screen screen);
+
+    /// A run of panels, packed.
+    struct Run {
+        const std::byte* cells;
+        const float *factor, *bias, *length, *residual, *magnitude;  // phi, beta, phi W, phi D, |beta| by position
+        const float *most_length, *most_residual, *most_magnitude;   // the largest of each panel
+    };
+    struct Store {  // of as many panels as were packed
+        AlignedVector<std::byte> cells;
+        AlignedVector<float> by_position, by_panel;  // five and three rows
+        int64_t panels = 0;
+    };
+
+    int64_t m() const { return atoms_.n; }
+    int64_t d() const { return atoms_.d; }
+    int64_t panels() const { return panels_; }
+    int64_t panel_atoms() const { return kernels_->panel_atoms; }
+    int64_t cells() const { return cells_; }                  // cells of 4 bytes in a row
+    int64_t panel_bytes() const { return cells_ * 4 * panel_atoms(); }
+    int32_t atom(int64_t position) const { return order_.empty() ? static_cast<int32_t>(position) : order_[position]; }
+    bool bfloat16() const { return bfloat16_; }
+    bool biased() const { return !bias_.empty(); }
+    double unit() const { return unit_; }  // g
+    const KernelTable* kernels() const { return kernels_; }
+
+    /// Packs all atoms at once; otherwise each run() packs into the caller's scratch.
+    void keep(const Context& ctx);
+    bool kept() const { return store_.panels > 0; }
+    Run run(int64_t first, int64_t count, Store& scratch) const;
+
+private:
+    void pack(int64_t first, int64_t count, Store& store, int64_t at, std::vector<std::uint32_t>& rounded) const;
+    static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
+    static Run view(const Store& store, int64_t at, int64_t panel_bytes, int64_t panel_atoms);
+
+    DenseView<T> atoms_;
+    const KernelTable* kernels_;
+    const std::vector<double>&norm2_, &factor_, &bias_;
+    std::vector<int32_t> order_;
+    bool bfloat16_;
+    int64_t cells_, panels_;
+    double unit_ = 1;
+    Store store_;
+};
+
+/// Rows that are screened together: rounded, with their thresholds and candidates. Reused from block to block.
+template <class T>
+class RowBlock {
+public:
+    /// What is asked: the k best by score, or by |score|; only those that may reach `least` (in units of S).
+    struct Query {
+        int64_t k = 1;
+        bool magnitude = false;
+        double least = -HUGE_VAL;
+    };
+    static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16; }  // whole vectors
+
+    /// rows [count] with their squared norms.
+    void load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count, const Query& query);
+    /// Raises row r's threshold to a score that is known to be reached by k atoms.
+    void raise(int64_t r, double score);
+    /// Looks at panels [first, last), or for the rows of a tile at those before `end[tile]`.
+    void scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end = nullptr);
+    /// Drops the candidates that the final threshold rules out.
+    void finish();
+
+    int64_t count() const { return count_; }
+    int64_t tiles() const { return chunk_count(count_, tile_rows_); }
+    bool crowded(int64_t r) const { return crowded_[r] != 0; }
+    /// Candidates of row r: bounds on their scores in screen units, and their positions.
+    int64_t candidates(int64_t r) const { return filled_[r]; }
+    const float* lower(int64_t r) const { return lower_.data() + r * capacity_; }
+    const float* upper(int64_t r) const { return upper_.data() + r * capacity_; }
+    const int32_t* position(int64_t r) const { return position_.data() + r * capacity_; }
+    /// No atom that is not among the candidates scores more than this, in units of S.
+    double ceiling(int64_t r) const { return static_cast<double>(tau_[r]) / to_screen_[r]; }
+    double to_screen(int64_t r) const { return to_screen_[r]; }
+
+private:
+    /// Candidates that come between two looks at the threshold.
+    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>(k_, 4)); }
+
+    static constexpr int64_t kRunBytes = 384 << 10;  // of panels that stay in L2 while the block's tiles pass over them
+
+    void set_tau(int64_t r, float tau) {
+        tau_[r] = tau;
+        bar_[r] = tau - 1e-6f * std::abs(tau);
+    }
+    float error(const typename AtomPanels<T>::Run& run, int64_t r, int64_t at) const {
+        return rounding_[r] * run.length[at] + length_[r] * run.residual[at] + bias_error_[r] * run.magnitude[at];
+    }
+    void collect(const typename AtomPanels<T>::Run& run, int64_t row, const float* score, std::uint32_t hits, int64_t at,
+                 int64_t position);
+    void tighten(int64_t r);
+    void drop(int64_t r);
+
+    const KernelTable* kernels_ = nullptr;
+    int64_t count_ = 0, k_ = 1, capacity_ = 0, tile_rows_ = 1;
+    bool magnitude_ = false;
+    AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
+    // by row, padded to whole tiles: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with
+    std::vector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;
+    std::vector<double> to_screen_;
+    std::vector<int32_t> filled_, full_;  // candidates of a row, and how many make it tighten its threshold
+    std::vector<char> crowded_;
+    AlignedVector<float> lower_, upper_;  // [count, capacity]
+    AlignedVector<int32_t> position_;
+    std::vector<std::uint32_t> rounded_;
+    typename AtomPanels<T>::Store scratch_;
+};
+
+}  // namespace latom

@@ -1,0 +1,77 @@
+// stored_rows.h: blocks of dense rows as T, widened from half precision where they are stored so, with their norms.
+#pragma once
+
+#include <atomic>
+#include <type_traits>
+
+#include "algorithms/rows.h"
+#include "latom/topk.h"
+
+namespace latom {
+
+template <class T>
+class RowReader {
+public:
+    RowReader(const KernelTable* kernels, const StoredRows& X) : kernels_(kernels), X_(X), bad_(X.n) {}
+
+    struct Block {
+        std::vector<const T*> row;   // [count]
+        std::vector<double> norm2;   // [count]
+        AlignedVector<T> wide;
+    };
+
+    /// Squared lengths of all rows of a matrix; not finite where a row is not.
+    static void measure(const Context& ctx, const DenseView<T>& X, double* norm2) {
+        const auto dots = detail::dense_dots(ctx.kernels, T{});
+        const int64_t rows = std::clamp<int64_t>((1 << 18) / X.d, 4, 1024);
+        parallel_for(ctx, chunk_count(X.n, rows), [&](int64_t c, int) {
+            for (int64_t i = c * rows, end = std::min(X.n, i + rows); i < end; i += 4) {
+                const T* row[4];
+                const int64_t count = std::min<int64_t>(4, end - i);
+                for (int64_t r = 0; r < count; ++r) row[r] = X.row(i + r);
+                dots(row, row, count, X.d, norm2 + i);
+            }
+        });
+    }
+
+    /// Rows [first, first + count). A row that no algorithm can use reads as zeros and is remembered for check().
+    void read(int64_t first, int64_t count, Block& block) const {
+        block.row.resize(static_cast<std::size_t>(count));
+        block.norm2.resize(static_cast<std::size_t>(count));
+        const int64_t d = X_.d;
+        if (X_.storage != Storage::kNative) block.wide.resize(static_cast<std::size_t>(count * d));
+        const auto dot = detail::dense_dot(kernels_, T{});
+        for (int64_t r = 0; r < count; ++r) {
+            block.row[r] = static_cast<const T*>(X_.data) + (first + r) * d;
+            if constexpr (std::is_same_v<T, float>)
+                if (X_.storage != Storage::kNative) {
+                    const auto* half = static_cast<const std::uint16_t*>(X_.data) + (first + r) * d;
+                    (X_.storage == Storage::kFloat16 ? kernels_->widen_f16 : kernels_->widen_bf16)(
+                        half, d, block.wide.data() + r * d);
+                    block.row[r] = block.wide.data() + r * d;
+                }
+            block.norm2[r] = dot(block.row[r], block.row[r], d);
+            if (!(block.norm2[r] < 1e290)) {
+                block.norm2[r] = 0;
+                int64_t seen = bad_.load(std::memory_order_relaxed);
+                while (first + r < seen && !bad_.compare_exchange_weak(seen, first + r)) {}
+            }
+        }
+    }
+
+    bool sound() const { return bad_.load(std::memory_order_relaxed) == X_.n; }
+    /// Throws if a row that was read was not finite.
+    void check(const std::string& function) const {
+        if (sound()) return;
+        const std::string row = "row " + std::to_string(bad_.load());
+        fail(function, "X must be finite, without NaN or infinity, and of lengths below 1e145", "another value in " + row,
+             "Drop or impute such rows, or scale X down.");
+    }
+
+private:
+    const KernelTable* kernels_;
+    StoredRows X_;
+    mutable std::atomic<int64_t> bad_;  // the lowest such row
+};
+
+}  // namespace latom

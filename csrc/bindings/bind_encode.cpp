@@ -1,0 +1,103 @@
+// bind_encode.cpp: atoms and top-k for Python.
+#include <pybind11/stl.h>
+
+#include "bindings/arrays.h"
+#include "latom/topk.h"
+
+namespace latom {
+namespace {
+
+using namespace pybind11::literals;
+
+Similarity parse_similarity(const std::string& function, const std::string& name) {
+    if (name == "dot") return Similarity::kDot;
+    if (name == "cosine") return Similarity::kCosine;
+    if (name == "euclidean") return Similarity::kEuclidean;
+    fail(function, "metric must be 'dot', 'cosine' or 'euclidean'", "'" + name + "'", "Pass one of them.");
+}
+
+Rank parse_rank(const std::string& function, const std::string& name) {
+    if (name == "identity") return Rank::kScore;
+    if (name == "relu") return Rank::kPositive;
+    if (name == "abs") return Rank::kMagnitude;
+    fail(function, "activation must be 'identity', 'relu' or 'abs'", "'" + name + "'", "Pass one of them.");
+}
+
+/// An AtomIndex<float> or AtomIndex<double> with the array it reads.
+class PyAtomIndex {
+public:
+    PyAtomIndex(const std::variant<Array<float>, Array<double>>& atoms, const std::optional<Array<double>>& bias,
+                const std::string& metric, const std::string& screen, int n_threads, const std::string& function)
+        : atoms_(atoms) {
+        const Context ctx = make_context(n_threads);
+        const Similarity similarity = parse_similarity(function, metric);
+        std::visit(
+            [&](const auto& array) {
+                using T = typename std::decay_t<decltype(array)>::value_type;
+                if (array.ndim() != 2) fail(function, "atoms must have two dimensions", array.ndim(), "Reshape them.");
+                if (bias && bias->size() != array.shape(0))
+                    fail(function, "bias must have one number an atom, " + std::to_string(array.shape(0)), bias->size(),
+                         "Check both.");
+                const DenseView<T> view{array.data(), array.shape(0), array.shape(1), array.shape(1)};
+                const double* b = bias ? bias->data() : nullptr;
+                py::gil_scoped_release release;
+                index_ = make_atom_index(ctx, view, b, similarity, screen, function);
+            },
+            atoms);
+    }
+
+    void pack(int n_threads, const std::string& function) {
+        const Context ctx = make_context(n_threads);
+        py::gil_scoped_release release;
+        std::visit([&](auto& index) { index->pack(ctx, function); }, index_);
+    }
+
+    /// X of the dtype of the atoms, or uint16 with storage "float16" or "bfloat16" where the atoms are float32.
+    py::tuple topk(const py::array& X, const std::string& storage, int64_t k, const std::string& activation,
+                   int n_threads, const std::string& function) {
+        const Context ctx = make_context(n_threads);
+        const Rank rank = parse_rank(function, activation);
+        if (X.ndim() != 2 || !(X.flags() & py::array::c_style))
+            throw py::type_error(function + ": X must be a C-contiguous array of two dimensions");
+        return std::visit(
+            [&](auto& index) -> py::tuple {
+                using T = typename std::decay_t<decltype(*index)>::value_type;
+                StoredRows rows{X.data(), X.shape(0), X.shape(1), Storage::kNative};
+                if (storage == "float16") rows.storage = Storage::kFloat16;
+                if (storage == "bfloat16") rows.storage = Storage::kBFloat16;
+                const bool half = rows.storage != Storage::kNative;
+                if (half ? !(py::isinstance<py::array_t<std::uint16_t>>(X) && sizeof(T) == 4) : !py::isinstance<py::array_t<T>>(X))
+                    throw py::type_error(function + ": X must have the dtype of the atoms");
+                py::array_t<T> score({X.shape(0), static_cast<py::ssize_t>(k)});
+                py::array_t<std::int32_t> best({X.shape(0), static_cast<py::ssize_t>(k)});
+                T* values = score.mutable_data();
+                std::int32_t* indices = best.mutable_data();
+                TopKStats stats;
+                {
+                    py::gil_scoped_release release;
+                    stats = index->topk(ctx, rows, k, rank, values, indices, function);
+                }
+                return py::make_tuple(score, best, stats.scored, stats.crowded);
+            },
+            index_);
+    }
+
+private:
+    std::variant<Array<float>, Array<double>> atoms_;
+    std::variant<std::unique_ptr<AtomIndex<float>>, std::unique_ptr<AtomIndex<double>>> index_;
+};
+
+}  // namespace
+
+void register_encode(py::module_& module) {
+    py::class_<PyAtomIndex>(module, "AtomIndex")
+        .def(py::init<const std::variant<Array<float>, Array<double>>&, const std::optional<Array<double>>&,
+                      const std::string&, const std::string&, int, const std::string&>(),
+             "atoms"_a.noconvert(), "bias"_a.noconvert() = py::none(), "metric"_a = "dot", "screen"_a = "auto",
+             "n_threads"_a = 0, "function"_a = "AtomIndex")
+        .def("pack", &PyAtomIndex::pack, "n_threads"_a = 0, "function"_a = "pack")
+        .def("topk", &PyAtomIndex::topk, "X"_a.noconvert(), "storage"_a, "k"_a, "activation"_a = "identity",
+             "n_threads"_a = 0, "function"_a = "topk");
+}
+
+}  // namespace latom

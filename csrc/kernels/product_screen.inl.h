@@ -1,0 +1,111 @@
+// product_screen.inl.h: scores of a tile of dense rows with a panel of atoms, in low precision, and which may matter.
+//
+//   score[r][c] = factor[c] sum_t x[r][t] w[t][c] + row_bias[r] bias[c],        hit[r] = { c : score[r][c] >= limit[r] }
+//
+// Shapes    a tile has kTileRows rows, a panel kPanelAtoms atoms. Columns are packed `depth` together: x [d / depth]
+//           [kTileRows][depth], w [d / depth][kPanelAtoms][depth], so that both are read as one stream. float32: depth 1;
+//           bfloat16: depth 2.
+// Numerics  float32 accumulation, a column (bfloat16: a pair of columns) at a time. Variants may round differently: the
+//           caller's bound covers d roundings of sums of |x_t w_t|, and two more for factor and bias.
+// Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product.
+//
+// A tile holds as many sums as the registers do; the panel is two registers wide.
+
+#if defined(__AVX512F__)
+#define LATOM_TILE_ROWS 14
+typedef __m512 Lanes;
+inline Lanes lanes_of(float v) { return _mm512_set1_ps(v); }
+inline Lanes lanes_at(const float* p) { return _mm512_loadu_ps(p); }
+inline void lanes_to(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
+inline Lanes lanes_abs(Lanes v) { return _mm512_abs_ps(v); }
+inline std::uint32_t lanes_reach(Lanes v, Lanes limit) { return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ); }
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LATOM_TILE_ROWS 6
+typedef __m256 Lanes;
+inline Lanes lanes_of(float v) { return _mm256_set1_ps(v); }
+inline Lanes lanes_at(const float* p) { return _mm256_loadu_ps(p); }
+inline void lanes_to(float* p, Lanes v) { _mm256_storeu_ps(p, v); }
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
+inline Lanes lanes_abs(Lanes v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, limit, _CMP_NLT_UQ)));
+}
+#else
+#define LATOM_TILE_ROWS 6
+typedef float Lanes __attribute__((vector_size(16)));
+inline Lanes lanes_of(float v) { return Lanes{} + v; }
+inline Lanes lanes_at(const float* p) {
+    Lanes v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+inline void lanes_to(float* p, Lanes v) { __builtin_memcpy(p, &v, sizeof v); }
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return a * b + c; }
+inline Lanes lanes_abs(Lanes v) { return v < 0.0f ? -v : v; }
+inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
+    std::uint32_t mask = 0;
+    for (int lane = 0; lane < 4; ++lane) mask |= static_cast<std::uint32_t>(!(v[lane] < limit[lane])) << lane;
+    return mask;
+}
+#endif
+
+constexpr int kTileRows = LATOM_TILE_ROWS;
+constexpr int kLanes = sizeof(Lanes) / sizeof(float);
+constexpr int kPanelAtoms = 2 * kLanes;
+constexpr int kAhead = 4;  // steps; by measurement
+
+struct Float32Step {
+    using Cell = float;
+    Lanes atoms(const Cell* w) const { return lanes_at(w); }
+    Lanes row(const Cell* x) const { return lanes_of(*x); }
+    Lanes add(Lanes sum, Lanes x, Lanes w) const { return lanes_fma(x, w, sum); }
+};
+
+#if defined(__AVX512BF16__)
+struct BFloat16Step {  // a cell is a pair of neighbouring columns
+    using Cell = std::uint32_t;
+    Lanes atoms(const Cell* w) const { return _mm512_loadu_ps(w); }
+    Lanes row(const Cell* x) const { return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(*x))); }
+    Lanes add(Lanes sum, Lanes x, Lanes w) const {
+        return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
+    }
+};
+#endif
+
+template <class Step>
+std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                          const TileLimit& limits, float* score, std::uint32_t* hit) {
+    const auto* x = static_cast<const typename Step::Cell*>(tile);
+    const auto* w = static_cast<const typename Step::Cell*>(panel);
+    const Step step{};
+    Lanes sum[kTileRows][2];
+    for (auto& row : sum) row[0] = row[1] = Lanes{};
+    for (std::int64_t t = 0; t < cells; ++t, x += kTileRows, w += kPanelAtoms) {
+        __builtin_prefetch(w + kAhead * kPanelAtoms);  // each step reads two new cache lines of atoms
+        __builtin_prefetch(w + kAhead * kPanelAtoms + kLanes);
+        const Lanes left = step.atoms(w), right = step.atoms(w + kLanes);
+#pragma GCC unroll 16
+        for (int r = 0; r < kTileRows; ++r) {
+            const Lanes value = step.row(x + r);
+            sum[r][0] = step.add(sum[r][0], value, left);
+            sum[r][1] = step.add(sum[r][1], value, right);
+        }
+    }
+    std::uint32_t any = 0;
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileRows; ++r) {
+        const Lanes limit = lanes_of(limits.limit[r]), row_bias = lanes_of(limits.row_bias[r]);
+        std::uint32_t mask = 0;
+        for (int half = 0; half < 2; ++half) {
+            Lanes v = lanes_fma(row_bias, lanes_at(scale.bias + half * kLanes),
+                                sum[r][half] * lanes_at(scale.factor + half * kLanes));
+            if (limits.magnitude) v = lanes_abs(v);
+            mask |= lanes_reach(v, limit) << (half * kLanes);
+            lanes_to(score + r * kPanelAtoms + half * kLanes, v);
+        }
+        hit[r] = mask;
+        any |= mask;
+    }
+    return any;
+}

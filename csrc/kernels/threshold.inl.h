@@ -1,0 +1,66 @@
+// threshold.inl.h: a bar that at least k of some numbers reach, close to the k-th largest.
+//
+//   raise_bar(v, count, k, low, halvings) = b >= low with #{ i : v_i >= b } >= k,   or low if fewer than k reach low
+//
+// Bisection between low and the largest number: each halving counts once. low may be minus infinity: the least number then.
+// Shapes    v [count]; up to the next multiple of 16 it is read as well, and not used.
+// Cost      (halvings + 3) count comparisons, without branches.
+
+// The numbers at [i, i + 16), those beyond count replaced by `rest`.
+inline f32x16 load16_until(const float* v, std::int64_t i, std::int64_t count, float rest) {
+    i32x16 lane;
+    for (int l = 0; l < 16; ++l) lane[l] = l;
+    return lane < static_cast<std::int32_t>(count - i) ? load16(v + i) : f32x16{} + rest;
+}
+
+inline std::int64_t count_reaching(const float* v, std::int64_t count, float bar) {
+    const Lanes limit = lanes_of(bar);
+    std::int64_t total = 0, i = 0;
+    for (; i + kLanes <= count; i += kLanes) total += __builtin_popcount(lanes_reach(lanes_at(v + i), limit));
+    if (i < count) total += __builtin_popcount(lanes_reach(lanes_at(v + i), limit) & ((1u << (count - i)) - 1));
+    return total;
+}
+
+float raise_bar(const float* v, std::int64_t count, std::int64_t k, float low, int halvings) {
+    if (count < k) return low;
+    f32x16 most = f32x16{} - __builtin_inff(), least = -most;
+    for (std::int64_t i = 0; i < count; i += 16) {
+        most = max16(most, load16_until(v, i, count, -__builtin_inff()));
+        least = -max16(-least, -load16_until(v, i, count, __builtin_inff()));
+    }
+    const float floor = -max_lanes(-least);
+    float bar = low > floor ? low : floor, high = max_lanes(most);
+    if (count_reaching(v, count, bar) < k) return low;
+    if (count_reaching(v, count, high) >= k) return high;
+    for (; halvings > 0; --halvings) {
+        const float middle = 0.5f * bar + 0.5f * high;
+        if (count_reaching(v, count, middle) >= k) bar = middle;
+        else high = middle;
+    }
+    return bar;
+}
+
+std::int64_t drop_below(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position) {
+    std::int64_t kept = 0;
+#if defined(__AVX512F__)
+    for (std::int64_t i = 0; i < count; i += 16) {
+        const __m512 ends = _mm512_loadu_ps(upper + i), starts = _mm512_loadu_ps(lower + i);
+        const __m512i places = _mm512_loadu_si512(position + i);
+        const __mmask16 whole = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1 << (count - i)) - 1);
+        const __mmask16 mask = _mm512_mask_cmp_ps_mask(whole, ends, _mm512_set1_ps(bar), _CMP_GE_OQ);
+        _mm512_storeu_ps(upper + kept, _mm512_maskz_compress_ps(mask, ends));
+        _mm512_storeu_ps(lower + kept, _mm512_maskz_compress_ps(mask, starts));
+        _mm512_storeu_si512(position + kept, _mm512_maskz_compress_epi32(mask, places));
+        kept += __builtin_popcount(mask);
+    }
+#else
+    for (std::int64_t i = 0; i < count; ++i) {
+        const bool stays = upper[i] >= bar;
+        lower[kept] = lower[i];
+        upper[kept] = upper[i];
+        position[kept] = position[i];
+        kept += stays;
+    }
+#endif
+    return kept;
+}
