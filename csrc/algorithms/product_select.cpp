@@ -32,12 +32,18 @@ double round_cells(const KernelTable* kernels, bool bfloat16, const T* row, int6
 }  // namespace
 
 template <class T>
-AtomPanels<T>::AtomPanels(const Context& ctx, const DenseView<T>& atoms, const std::vector<double>& norm2,
-                          const std::vector<double>& factor, const std::vector<double>& bias,
-                          std::vector<int32_t> order, Screen screen)
-    : atoms_(atoms), kernels_(ctx.kernels), norm2_(norm2), factor_(factor), bias_(bias), order_(std::move(order)) {
+AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
+                          std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order,
+                          Screen screen)
+    : atoms_(std::move(atoms)),
+      d_(d),
+      kernels_(ctx.kernels),
+      norm2_(std::move(norm2)),
+      factor_(std::move(factor)),
+      bias_(std::move(bias)),
+      order_(std::move(order)) {
     bfloat16_ = screen != Screen::kFloat32 && kernels_->screen_bf16;
-    cells_ = bfloat16_ ? (d() + 1) / 2 : d();
+    cells_ = bfloat16_ ? (d + 1) / 2 : d;
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     double largest = 0;
     for (int64_t j = 0; j < m(); ++j) {
@@ -81,7 +87,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             if (const int64_t position = panel * width + c; position < m()) {
                 const int64_t j = atom(position);
                 const double scale = scale_to_unit(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
-                const double error = std::sqrt(round_cells(kernels_, bfloat16_, atoms_.row(j), d(), scale, cells));
+                const double error = std::sqrt(round_cells(kernels_, bfloat16_, atoms_[j], d(), scale, cells));
                 const double factor = (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_;
                 phi = static_cast<float>(factor);
                 beta = biased() ? static_cast<float>(bias_[j] * unit_) : 0.0f;

@@ -42,11 +42,10 @@ enum class Screen { kAuto, kFloat32, kBFloat16 };
 template <class T>
 class AtomPanels {
 public:
-    /// norm2 [m]: squared lengths, finite. factor and bias [m] may be empty: 1 and 0. order [m]: position -> atom, or
+    /// atoms [m] of d numbers, and norm2 [m], their squared lengths, finite. factor and bias [m] may be empty: 1 and 0. order [m]: position -> atom, or
     /// empty for the order of the atoms.
-    AtomPanels(const Context& ctx, const DenseView<T>& atoms, const std::vector<double>& norm2,
-               const std::vector<double>& factor, const std::vector<double>& bias, std::vector<int32_t> order,
-               Screen screen);
+    AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
+               std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen);
 
     /// A run of panels, packed.
     struct Run {
@@ -60,8 +59,8 @@ public:
         int64_t panels = 0;
     };
 
-    int64_t m() const { return atoms_.n; }
-    int64_t d() const { return atoms_.d; }
+    int64_t m() const { return static_cast<int64_t>(atoms_.size()); }
+    int64_t d() const { return d_; }
     int64_t panels() const { return panels_; }
     int64_t panel_atoms() const { return kernels_->panel_atoms; }
     int64_t cells() const { return cells_; }                  // cells of 4 bytes in a row
@@ -82,9 +81,10 @@ private:
     static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
     static Run view(const Store& store, int64_t at, int64_t panel_bytes, int64_t panel_atoms);
 
-    DenseView<T> atoms_;
+    std::vector<const T*> atoms_;
+    int64_t d_;
     const KernelTable* kernels_;
-    const std::vector<double>&norm2_, &factor_, &bias_;
+    std::vector<double> norm2_, factor_, bias_;
     std::vector<int32_t> order_;
     bool bfloat16_;
     int64_t cells_, panels_;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "algorithms/cluster/atoms.h"
+#include "algorithms/cluster/dense_select.h"
 #include "algorithms/cluster/sparse_select.h"
 #include "algorithms/rows.h"
 #include "latom/kmeans.h"
@@ -21,11 +22,6 @@ double block_sum(const Context& ctx, int64_t n, F term) {
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
-
-struct NoSelect {
-    template <class... Any>
-    explicit NoSelect(const Any&...) {}
-};
 
 template <class View>
 class LloydRun final : public Lloyd<typename View::value_type> {
@@ -75,12 +71,8 @@ public:
         if (atoms_.empty()) throw std::logic_error("Lloyd::assign: set_centers must come first");
         AssignStats stats;
         const std::vector<int32_t> before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
-        if constexpr (Rows<View>::sparse) {
-            select_.prepare(ctx, atoms_, drift_);
-            stats.products = select_.run(ctx, by_label_, assigned_, state_);
-        } else {
-            stats.products = assign_dense(ctx);
-        }
+        select_.prepare(ctx, atoms_, drift_);
+        stats.products = select_.run(ctx, by_label_, assigned_, state_);
         changed_atom_.assign(atoms_.size(), assigned_ ? 0 : 1);
         for (int64_t i = 0; i < n(); ++i)
             if (state_.label[i] != before[i]) {
@@ -188,25 +180,8 @@ private:
         assigned_ = false;
         drift_.clear();
         std::fill(state_.far.begin(), state_.far.end(), -1.0f);
+        state_.second.clear();
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
-    }
-
-    double assign_dense(const Context& ctx) {
-        const int64_t rows = std::clamp<int64_t>((1 << 28) / (d() * m()), 1, 256);  // a chunk ends within 0.2 s
-        const DecisionScale decision(metric_, atoms_);
-        parallel_for(ctx, chunk_count(n(), rows), [&](int64_t c, int) {
-            const int64_t from = c * rows, to = std::min(n(), from + rows);
-            for (int64_t i = from; i < to; ++i) state_.own[i] = -HUGE_VAL;
-            for (int64_t j = 0; j < m(); ++j)
-                for (int64_t i = from; i < to; ++i) {
-                    const double score = decision(rows_.dot(i, atoms_[j].value.data()), j);
-                    if (score > state_.own[i]) {
-                        state_.own[i] = score;
-                        state_.label[i] = static_cast<int32_t>(j);
-                    }
-                }
-        });
-        return static_cast<double>(n()) * static_cast<double>(d()) * static_cast<double>(m());
     }
 
     // Rows in order of their label, and within a label of their index; returns where each label begins [m + 1].
@@ -320,7 +295,7 @@ private:
     const double* weights_;
     Metric metric_;
     Bounds bounds_;
-    std::conditional_t<Rows<View>::sparse, SparseSelect<View>, NoSelect> select_;
+    std::conditional_t<Rows<View>::sparse, SparseSelect<View>, DenseSelect<View>> select_;
     std::vector<Atom<T>> atoms_;
     RowState state_;
     std::vector<int64_t> by_label_;   // rows by label as of the last update: neighbours share terms

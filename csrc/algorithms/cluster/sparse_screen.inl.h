@@ -6,12 +6,6 @@ namespace latom {
 namespace detail {
 // Float32 rounding of a screened score (|score| <= 1 in screen units), and float64 rounding of a decision.
 inline constexpr double kScreenSlack = 2e-6, kDecisionSlack = 1e-9;
-
-// A float32 below v, by more than rounding, for lower bounds that are kept between iterations.
-inline float round_down(double v) {
-    if (std::abs(v) < 1e-30) return v < 0 ? -1.0f : 0.0f;  // below what float32 can round down
-    return static_cast<float>(v > 1e30 ? 1e30 : v - 1e-6 * std::abs(v));
-}
 }  // namespace detail
 
 // The row's terms in 8 bits, split into head lines by sign and tail lists, and the error of the bound.
@@ -208,7 +202,7 @@ void SparseSelect<View>::refine(Worker& w, RowState& state) const {
 template <class View>
 void SparseSelect<View>::keep(Worker& w, const Queued& row, int32_t index, int64_t position, float bound) const {
     if (position == row.mine) return;
-    w.pairs.push_back({order_[position], index, bound, 0});
+    w.pairs.push_back({drift_.order[position], index, bound, 0});
     w.products += rows_.size(row.i);
 }
 

@@ -23,37 +23,13 @@
 #include <vector>
 
 #include "algorithms/cluster/atoms.h"
+#include "algorithms/cluster/lloyd_state.h"
 #include "algorithms/cluster/quantised_index.h"
 #include "algorithms/rows.h"
 #include "core/buffer.h"
 #include "latom/kmeans.h"
 
 namespace latom {
-
-/// A score in float64 decides: the dot product scaled by 1 / ||c_j|| (cosine), or less ||c_j||^2 / 2 (Euclidean).
-struct DecisionScale {
-    std::vector<double> factor, bias;  // [m]; bias is empty under cosine
-
-    template <class T>
-    DecisionScale(Metric metric, const std::vector<Atom<T>>& atoms) {
-        for (const auto& atom : atoms) {
-            if (metric == Metric::kCosine) {
-                factor.push_back(atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0);
-            } else {
-                factor.push_back(1.0);
-                bias.push_back(-0.5 * atom.norm2);
-            }
-        }
-    }
-    double operator()(double dot, int64_t j) const { return bias.empty() ? dot * factor[j] : dot + bias[j]; }
-};
-
-/// What a row knows between passes.
-struct RowState {
-    std::vector<int32_t> label;   // [n]
-    std::vector<double> own;      // [n]: decision score with the atom of its label
-    std::vector<float> far;       // [n]: lower bound on the distance to every other atom; negative if nothing is known
-};
 
 template <class View>
 class SparseSelect {
@@ -75,7 +51,6 @@ private:
     static constexpr int64_t kScreenRows = 1024;  // rows screened together: their quantised terms stay in L2
     static constexpr int64_t kGroup = 8;           // atoms of a group, as kernels take them
     static constexpr int64_t kManyAtoms = 4096;    // from here on groups rule out more than they cost
-    static constexpr double kLook = 0.7;           // a row looks at atoms that moved this share of its room: the rest is kept
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
 
@@ -145,9 +120,7 @@ private:
     const KernelTable* kernels_ = nullptr;
     const std::vector<Atom<T>>* atoms_ = nullptr;
     DecisionScale decision_{Metric::kCosine, std::vector<Atom<T>>{}};
-    std::vector<int32_t> order_;     // position -> atom
-    std::vector<int32_t> position_;  // atom -> position
-    std::vector<double> drift_;      // [m + 1] by position, falling to 0
+    DriftOrder drift_;
     QuantisedIndex index_;
     std::vector<float> scale_, bias_;              // by position, in screen units; empty under cosine
     std::vector<float> group_scale_, group_bias_;  // the largest of each group

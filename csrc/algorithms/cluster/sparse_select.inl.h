@@ -11,20 +11,12 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     kernels_ = ctx.kernels;
     atoms_ = &atoms;
     decision_ = DecisionScale(metric_, atoms);
-    order_.resize(static_cast<std::size_t>(m));
-    std::iota(order_.begin(), order_.end(), 0);
-    drift_.assign(static_cast<std::size_t>(m) + 1, 0.0);
-    if (!drift.empty()) {
-        std::stable_sort(order_.begin(), order_.end(), [&](int32_t a, int32_t b) { return drift[a] > drift[b]; });
-        for (int64_t j = 0; j < m; ++j) drift_[j] = drift[order_[j]];
-    }
-    position_.resize(static_cast<std::size_t>(m));
-    for (int64_t j = 0; j < m; ++j) position_[order_[j]] = static_cast<int32_t>(j);
+    drift_.build(atoms.size(), drift);
     // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.
     const int64_t group = drift.empty() ? 1 : bounds_.group ? bounds_.group : m < kManyAtoms ? 1 : kGroup;
-    if (bounds_.screen) index_.build(ctx, atoms, order_, rows_.d(), rows_.non_negative(), group);
+    if (bounds_.screen) index_.build(ctx, atoms, drift_.order, rows_.d(), rows_.non_negative(), group);
 
-    zero_label_ = 0;
+    zero_label_ = decision_.zero_label();
     scale_.clear();
     bias_.clear();
     group_scale_.clear();
@@ -32,15 +24,12 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     largest_norm_ = 1;
     if (metric_ == Metric::kEuclidean) {
         double largest = 0;
-        for (int64_t j = 0; j < m; ++j) {
-            largest = std::max(largest, atoms[j].norm2);
-            if (atoms[j].norm2 < atoms[zero_label_].norm2) zero_label_ = static_cast<int32_t>(j);
-        }
+        for (const auto& atom : atoms) largest = std::max(largest, atom.norm2);
         if (largest > 0) largest_norm_ = std::sqrt(largest);
         scale_.resize(static_cast<std::size_t>(m));
         bias_.resize(static_cast<std::size_t>(m));
         for (int64_t j = 0; j < m; ++j) {
-            const double norm = std::sqrt(atoms[order_[j]].norm2) / largest_norm_;
+            const double norm = std::sqrt(atoms[drift_.order[j]].norm2) / largest_norm_;
             scale_[j] = static_cast<float>(norm);
             bias_[j] = static_cast<float>(-0.5 * norm * norm);
             if (j % group == 0) {
@@ -118,25 +107,18 @@ void SparseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& sta
     Queued row{};
     row.i = i;
     row.width = m;
-    row.mine = known ? position_[state.label[i]] : -1;
+    row.mine = known ? drift_.position[state.label[i]] : -1;
     row.others = -HUGE_VALF;
     row.unseen = HUGE_VAL;
     if (known && bounds_.drift && state.far[i] >= 0) {
         // Under cosine the score itself is compared; Euclidean distances cancel, relative to the larger norm.
         const double slack = metric_ == Metric::kCosine ? detail::kDecisionSlack : detail::kScreenSlack;
-        const double room = state.far[i] - distance(i, state.own[i] * units(i).to_screen - slack);
-        if (room > 0) {
-            const auto reach = [&](double least) {
-                return std::partition_point(drift_.begin(), drift_.end() - 1, [=](double v) { return v >= least; }) -
-                       drift_.begin();
-            };
-            const int64_t own_first = row.mine == 0;  // its own atom does not count
-            if (reach(room) <= own_first) {
-                state.far[i] = detail::round_down(state.far[i] - drift_[own_first]);
-                return;
-            }
-            row.width = std::min(m, (reach(kLook * room) + 63) / 64 * 64);
-            if (row.width < m) row.unseen = state.far[i] - drift_[row.width];
+        const auto span = drift_.span(state.far[i], distance(i, state.own[i] * units(i).to_screen - slack), row.mine);
+        row.width = span.width;
+        row.unseen = span.unseen;
+        if (span.width == 0) {
+            state.far[i] = round_down(span.unseen);
+            return;
         }
     }
     row.screened = bounds_.screen && rows_.size(i) <= kMaxTerms;
@@ -170,7 +152,7 @@ void SparseSelect<View>::settle(Worker& w, RowState& state) const {
     decide(w, state);
     for (const Queued& row : w.queue) {
         const double others = static_cast<double>(row.others) + detail::kScreenSlack;
-        state.far[row.i] = detail::round_down(std::min(distance(row.i, others), row.unseen));
+        state.far[row.i] = round_down(std::min(distance(row.i, others), row.unseen));
     }
     w.queue.clear();
 }
@@ -179,7 +161,7 @@ void SparseSelect<View>::settle(Worker& w, RowState& state) const {
 template <class View>
 void SparseSelect<View>::keep_all(Worker& w, const Queued& row, int32_t index, int64_t from, int64_t to) const {
     for (int64_t j = from; j < to; ++j)
-        if (j != row.mine) w.pairs.push_back({order_[j], index, HUGE_VALF, 0});
+        if (j != row.mine) w.pairs.push_back({drift_.order[j], index, HUGE_VALF, 0});
     w.products += (to - from) * rows_.size(row.i);
 }
 
@@ -209,12 +191,12 @@ void SparseSelect<View>::decide(Worker& w, RowState& state) const {
         int32_t& label = state.label[row.i];
         double loser = pair.score;
         if (row.mine < 0) {  // the first score of a row that had none
-            row.mine = position_[pair.atom];
+            row.mine = drift_.position[pair.atom];
             loser = -HUGE_VAL;
             own = pair.score;
             label = pair.atom;
         } else if (pair.score > own || (pair.score == own && pair.atom < label)) {
-            row.mine = position_[pair.atom];
+            row.mine = drift_.position[pair.atom];
             loser = own;
             own = pair.score;
             label = pair.atom;

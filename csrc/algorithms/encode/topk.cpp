@@ -106,7 +106,9 @@ private:
             if (similarity_ == Similarity::kCosine) factor_.push_back(norm2_[j] > 0 ? 1 / std::sqrt(norm2_[j]) : 0.0);
             if (similarity_ == Similarity::kEuclidean) bias_.push_back(-0.5 * norm2_[j]);
         }
-        panels_ = std::make_unique<AtomPanels<T>>(ctx, atoms_, norm2_, factor_, bias_, scattered(m()), screen_);
+        std::vector<const T*> rows(static_cast<std::size_t>(m()));
+        for (int64_t j = 0; j < m(); ++j) rows[j] = atoms_.row(j);
+        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), d(), norm2_, factor_, bias_, scattered(m()), screen_);
     }
     bool packed() {
         std::lock_guard<std::mutex> lock(mutex_);
