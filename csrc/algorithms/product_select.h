@@ -127,7 +127,7 @@ public:
 
 private:
     /// Candidates that come between two looks at the threshold.
-    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>(k_, 4)); }
+    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>(k_, 8)); }
 
     static constexpr int64_t kRunBytes = 384 << 10;  // of panels that stay in L2 while the block's tiles pass over them
 

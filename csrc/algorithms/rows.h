@@ -36,6 +36,8 @@ inline auto dense_dot(const KernelTable* k, float) { return k->dense_dot_f32; }
 inline auto dense_dot(const KernelTable* k, double) { return k->dense_dot_f64; }
 inline auto dense_dots(const KernelTable* k, float) { return k->dense_dots_f32; }
 inline auto dense_dots(const KernelTable* k, double) { return k->dense_dots_f64; }
+inline auto add_scaled(const KernelTable* k, float) { return k->add_scaled_f32; }
+inline auto add_scaled(const KernelTable* k, double) { return k->add_scaled_f64; }
 inline auto sparse_dot(const KernelTable* k, float, int32_t) { return k->sparse_dot_f32_i32; }
 inline auto sparse_dot(const KernelTable* k, float, int64_t) { return k->sparse_dot_f32_i64; }
 inline auto sparse_dot(const KernelTable* k, double, int32_t) { return k->sparse_dot_f64_i32; }
@@ -141,7 +143,12 @@ public:
 
     /// Starts loading row i.
     void prefetch(int64_t i) const {
-        if constexpr (sparse) {
+        if constexpr (!sparse) {
+            constexpr int64_t kMost = 4096;  // bytes; beyond them the processor follows by itself
+            const auto* x = reinterpret_cast<const char*>(values(i));
+            const int64_t bytes = std::min<int64_t>(kMost, view_.d * static_cast<int64_t>(sizeof(T)));
+            for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(x + at);
+        } else {
             const auto *value = values(i), *value_end = value + size(i);
             const auto *column = columns(i), *column_end = column + size(i);
             for (; value < value_end; value += 64 / sizeof(*value)) __builtin_prefetch(value);

@@ -2,6 +2,7 @@
 //
 //   dense_dot   sum_p x[p] * y[p]              sparse_dot   sum_p x[p] * y[column[p]]
 //   dense_dots  dense_dot of several pairs (x[i], y[i]), four at a time
+//   add_scaled  sum[p] += factor * x[p]: each column by itself, product and sum rounded separately
 //
 // Shapes    x [d] or [nnz], y [d] (the atom as a dense vector), column [nnz] within [0, d).
 // Numerics  term p goes to partial sum p mod 8; ((0+4)+(2+6)) + ((1+5)+(3+7)) at the end. Products of float32 are
@@ -80,4 +81,12 @@ void dense_dots(const T* const* x, const T* const* y, std::int64_t count, std::i
     std::int64_t i = 0;
     for (; i + 4 <= count; i += 4) dots8<4>(x + i, y + i, d, out + i);
     for (; i < count; ++i) dots8<1>(x + i, y + i, d, out + i);
+}
+
+template <class T>
+void add_scaled(const T* x, double factor, std::int64_t d, double* sum) {
+    for (std::int64_t p = 0; p < d; ++p) {
+        const double product = factor * static_cast<double>(x[p]);
+        sum[p] += product;
+    }
 }

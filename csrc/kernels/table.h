@@ -43,6 +43,10 @@ struct KernelTable {
     void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d, double* out);
     void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d, double* out);
 
+    // sum [d] += factor * x, in float64.
+    void (*add_scaled_f32)(const float* x, double factor, std::int64_t d, double* sum);
+    void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);
+
     // round_row.inl.h: scale * x in float32 or bfloat16 (the upper half of a float32), out [d]; sum of squared residuals.
     double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out);
     double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out);

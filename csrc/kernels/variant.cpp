@@ -45,6 +45,8 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     sparse_dot<double, std::int64_t>,
     dense_dots<float>,
     dense_dots<double>,
+    add_scaled<float>,
+    add_scaled<double>,
     round_row<float, float>,
     round_row<double, float>,
     round_row<float, std::uint16_t>,

@@ -318,8 +318,8 @@ def test_inputs_are_never_written(X):
 SLOW = """
 import numpy as np, scipy.sparse as sp, latom, sys, time
 rng = np.random.default_rng(0)
-X = rng.standard_normal((20000, 400)){convert}
-km = latom.SphericalKMeans(2000, init={init!r}, max_iter=1000, tol=0, random_state=0, n_threads={threads})
+X = rng.standard_normal(({rows}, 400)){convert}
+km = latom.SphericalKMeans({rows} // 10, init={init!r}, max_iter=1000, tol=0, random_state=0, n_threads={threads})
 print("ready", flush=True)
 start = time.perf_counter()
 try:
@@ -335,7 +335,8 @@ except KeyboardInterrupt:
 def test_ctrl_c_stops_within_a_second(sparse, threads):
     """In the dense assignment, with and without threads, and in sparse seeding."""
     convert = ".clip(0).astype(np.float32); X[X < 1.2] = 0; X = sp.csr_array(X)" if sparse else ""
-    script = SLOW.format(convert=convert, threads=threads, init="k-means++" if sparse else "random")
+    init, rows = ("k-means++", 20_000) if sparse else ("random", 60_000)
+    script = SLOW.format(convert=convert, threads=threads, init=init, rows=rows)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     time.sleep(0.7)

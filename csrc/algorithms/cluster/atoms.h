@@ -41,6 +41,26 @@ private:
     const Atom<T>* loaded_ = nullptr;
 };
 
+/// Float64 accumulator [d].
+class DenseSum {
+public:
+    void resize(int64_t d) { sum_.assign(static_cast<std::size_t>(d), 0.0); }
+    double* data() { return sum_.data(); }
+    /// f(column, sum) over the columns in rising order.
+    template <class F>
+    void drain(F f) {
+        for (std::size_t t = 0; t < sum_.size(); ++t) f(static_cast<int64_t>(t), sum_[t]);
+    }
+    double norm2() const {
+        double total = 0;
+        for (const double v : sum_) total += v * v;
+        return total;
+    }
+
+private:
+    std::vector<double> sum_;
+};
+
 /// Float64 accumulator [d] that remembers which columns were touched, as a bitmap.
 class SumScratch {
 public:

@@ -94,7 +94,7 @@ public:
         if (stats.relocated) begin = sort_by_label();
 
         struct Scratch {
-            SumScratch sum;
+            Sum sum;
             AtomScratch<T> atom;
         };
         const int64_t count = m();
@@ -133,6 +133,8 @@ public:
     }
 
 private:
+    using Sum = std::conditional_t<Rows<View>::sparse, SumScratch, DenseSum>;
+
     double weight(int64_t i) const { return weights_ ? weights_[i] : 1.0; }
     double cosine(int64_t i) const {
         return rows_.norm2(i) > 0 ? std::clamp(state_.own[i] / std::sqrt(rows_.norm2(i)), -1.0, 1.0) : 0.0;
@@ -227,7 +229,7 @@ private:
     }
 
     // New centre j from rows by_label_[from, to); returns the squared distance that it moved.
-    double replace(int64_t j, int64_t from, int64_t to, SumScratch& sum, AtomScratch<T>& scratch) {
+    double replace(int64_t j, int64_t from, int64_t to, Sum& sum, AtomScratch<T>& scratch) {
         Atom<T>& atom = atoms_[j];
         sum.resize(d());
         double total = 0;
@@ -238,7 +240,10 @@ private:
             total += w;
             if (w == 0 || !(rows_.norm2(i) > 0)) continue;
             const double factor = metric_ == Metric::kCosine ? w / std::sqrt(rows_.norm2(i)) : w;
-            rows_.each(i, [&](int64_t t, T v) { sum.add(t, factor * static_cast<double>(v)); });
+            if constexpr (Rows<View>::sparse)
+                rows_.each(i, [&](int64_t t, T v) { sum.add(t, factor * static_cast<double>(v)); });
+            else
+                detail::add_scaled(rows_.kernels(), T{})(rows_.values(i), factor, d(), sum.data());
         }
         double shift = 0;
         const double length = metric_ == Metric::kCosine ? std::sqrt(sum.norm2()) : total;
@@ -258,7 +263,9 @@ private:
         } else {
             sum.drain([](int64_t, double) {});
         }
-        // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.)
+        // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.) Dense rows
+        // are scored in the next pass, which reads them anyway.
+        if constexpr (!Rows<View>::sparse) return shift;
         const T* dense = scratch.load(atom, d());
         const double inverse = atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0;
         for (int64_t r = from; r < to; ++r) {

@@ -77,7 +77,7 @@ public:
     virtual UpdateStats update(const Context& ctx) = 0;
 
     virtual const std::vector<int32_t>& labels() const = 0;
-    /// Per row: the cosine with its centre, or minus the squared distance to it.
+    /// Per row: the cosine with its centre, or minus the squared distance to it, as of the last assign().
     virtual std::vector<double> scores(const Context& ctx) const = 0;
     virtual Centers<T> centers() const = 0;
 };

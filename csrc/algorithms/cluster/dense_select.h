@@ -1,0 +1,307 @@
+// dense_select.h: the best atom of each dense row, and a bound on all others.
+//
+// As for sparse rows (sparse_select.h) a row carries `far`, a lower bound on its distance to every atom but its own; atoms
+// stand in order of falling drift, and the row looks at the prefix that moved enough to matter, or at none. The prefix goes
+// through the low-precision screen (algorithms/product_select.h) for its two best atoms: the best is decided in float64, the
+// bound on the second is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from
+// the start: few others ever reach float64. Rows with like prefixes share a tile.
+//
+// The screen is bfloat16 where there is such a product and d is not small; it gives way to float32 where it left too much.
+#pragma once
+
+#include <memory>
+
+#include "algorithms/cluster/lloyd_state.h"
+#include "algorithms/product_select.h"
+
+namespace latom {
+
+template <class View>
+class DenseSelect {
+public:
+    using T = typename View::value_type;
+
+    DenseSelect(const Rows<View>& rows, Metric metric, const Bounds& bounds)
+        : rows_(rows), metric_(metric), bounds_(bounds), float32_(rows.d() < kLowColumns) {}
+
+    /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
+    void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
+
+    /// Labels, scores and bounds of the rows `visit` (in any order). `known` if the state's labels and scores hold for
+    /// these atoms. Returns the multiply-adds spent.
+    double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state);
+
+private:
+    static constexpr int64_t kBlockRows = 1024;
+    static constexpr int64_t kLowColumns = 24;      // below, bfloat16 saves nothing and rounds too much
+    static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
+    static constexpr int64_t kMostColumns = 1 << 20;
+
+    struct Queued {
+        int64_t i, width;
+        double unseen;
+    };
+    struct Pair {
+        int64_t i;
+        int32_t atom;
+        double score;
+        int32_t row = 0;  // of the queue
+    };
+    struct Worker {
+        std::vector<Queued> queue;
+        std::vector<Pair> pairs;
+        std::vector<const T*> rows;
+        std::vector<double> norm2;
+        std::vector<int64_t> end;  // of each tile, in panels
+        RowBlock<T> block;
+        std::vector<double> scores;
+        int64_t looked = 0, scored = 0;
+    };
+
+    double near(int64_t i, double score) const { return distance(i, score, -1); }
+    double far(int64_t i, double score) const { return distance(i, score, 1); }
+    double distance(int64_t i, double score, int sign) const;
+    void score_own(Worker& w, const int64_t* visit, int64_t count, RowState& state) const;
+    void score_pairs(Worker& w) const;
+    void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
+    void screen(Worker& w, bool known, RowState& state) const;
+    void decide(Worker& w, int64_t r, bool known, RowState& state) const;
+    void score_all(Worker& w, int64_t i, RowState& state) const;
+    double score(int64_t i, int32_t j) const { return decision_(rows_.dot(i, (*atoms_)[j].value.data()), j); }
+
+    const Rows<View>& rows_;
+    Metric metric_;
+    Bounds bounds_;
+    bool float32_;
+    const KernelTable* kernels_ = nullptr;
+    const std::vector<Atom<T>>* atoms_ = nullptr;
+    DecisionScale decision_{Metric::kCosine, std::vector<Atom<T>>{}};
+    DriftOrder drift_;
+    std::vector<double> norm2_;
+    std::unique_ptr<AtomPanels<T>> panels_;
+    double largest_norm2_ = 0;
+    std::vector<Worker> scratch_;
+};
+
+// Distance to an atom of this score, widened by the rounding of float64: down for the others, up for its own.
+template <class View>
+double DenseSelect<View>::distance(int64_t i, double score, int sign) const {
+    const double norm2 = rows_.norm2(i), rounding = sign * 2.3e-16 * static_cast<double>(rows_.d() + 16);
+    if (metric_ == Metric::kCosine) return std::acos(std::clamp(score / std::sqrt(norm2) + rounding, -1.0, 1.0));
+    return std::sqrt(std::max(0.0, norm2 - 2 * (score + rounding * (norm2 + largest_norm2_))));
+}
+
+template <class View>
+void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift) {
+    kernels_ = ctx.kernels;
+    atoms_ = &atoms;
+    decision_ = DecisionScale(metric_, atoms);
+    drift_.build(atoms.size(), drift);
+    norm2_.clear();
+    std::vector<const T*> rows;
+    largest_norm2_ = 0;
+    for (const auto& atom : atoms) {
+        norm2_.push_back(atom.norm2);
+        rows.push_back(atom.value.data());
+        largest_norm2_ = std::max(largest_norm2_, atom.norm2);
+    }
+    panels_.reset();
+    if (!bounds_.screen || rows_.d() > kMostColumns) return;
+    const bool cosine = metric_ == Metric::kCosine;
+    panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_,
+                                              cosine ? decision_.factor : std::vector<double>{}, decision_.bias,
+                                              drift_.order, float32_ ? Screen::kFloat32 : Screen::kAuto);
+    panels_->keep(ctx);
+}
+
+template <class View>
+double DenseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) {
+    const auto n = static_cast<int64_t>(visit.size()), m = static_cast<int64_t>(atoms_->size());
+    if (state.second.size() != visit.size()) state.second.assign(visit.size(), -1);
+    // A chunk ends within some 0.2 s even where every atom goes through float64.
+    const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(n / 16, (1 << 28) / (rows_.d() * m)), 16, kBlockRows);
+    const int64_t chunks = chunk_count(n, rows);
+    const auto count = static_cast<std::size_t>(workers(ctx, chunks));
+    if (scratch_.size() < count) scratch_.resize(count);
+    for (Worker& w : scratch_) w.looked = w.scored = 0;
+    parallel_for(ctx, chunks, [&](int64_t c, int id) {
+        Worker& w = scratch_[id];
+        w.queue.clear();
+        const int64_t from = c * rows, to = std::min(n, from + rows);
+        if (known) score_own(w, visit.data() + from, to - from, state);
+        for (int64_t r = from; r < to; ++r) enqueue(w, visit[r], known, state);
+        if (panels_) {
+            screen(w, known, state);
+        } else {
+            for (const Queued& row : w.queue) score_all(w, row.i, state);
+        }
+    });
+    double looked = 0, scored = 0;
+    for (const Worker& w : scratch_) {
+        looked += static_cast<double>(w.looked);
+        scored += static_cast<double>(w.scored);
+    }
+    if (scored > kTooMany * looked + 4.0 * static_cast<double>(n)) float32_ = true;
+    return (looked + scored) * static_cast<double>(rows_.d());
+}
+
+// Scores of rows with their own atoms, as they are now.
+template <class View>
+void DenseSelect<View>::score_own(Worker& w, const int64_t* visit, int64_t count, RowState& state) const {
+    w.pairs.clear();
+    for (int64_t r = 0; r < count; ++r) w.pairs.push_back({visit[r], state.label[visit[r]], 0});
+    score_pairs(w);
+    for (const Pair& pair : w.pairs) state.own[pair.i] = pair.score;
+}
+
+template <class View>
+void DenseSelect<View>::score_pairs(Worker& w) const {
+    const auto dots = detail::dense_dots(kernels_, T{});
+    constexpr std::size_t kBatch = 4;
+    const T *x[kBatch], *y[kBatch];
+    double out[kBatch];
+    for (std::size_t from = 0; from < w.pairs.size(); from += kBatch) {
+        const std::size_t count = std::min(kBatch, w.pairs.size() - from);
+        for (std::size_t b = 0; b < count; ++b) {
+            if (from + b + 2 * kBatch < w.pairs.size()) rows_.prefetch(w.pairs[from + b + 2 * kBatch].i);
+            x[b] = rows_.values(w.pairs[from + b].i);
+            y[b] = (*atoms_)[w.pairs[from + b].atom].value.data();
+        }
+        dots(x, y, static_cast<int64_t>(count), rows_.d(), out);
+        for (std::size_t b = 0; b < count; ++b) w.pairs[from + b].score = decision_(out[b], w.pairs[from + b].atom);
+    }
+    w.scored += static_cast<int64_t>(w.pairs.size());
+}
+
+// Queues the row unless its own atom is known to stay the best.
+template <class View>
+void DenseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& state) const {
+    if (!(rows_.norm2(i) > 0)) {
+        state.label[i] = decision_.zero_label();
+        state.own[i] = decision_(0.0, state.label[i]);
+        return;
+    }
+    Queued row{i, static_cast<int64_t>(atoms_->size()), HUGE_VAL};
+    if (known && bounds_.drift && state.far[i] >= 0) {
+        const auto span = drift_.span(state.far[i], near(i, state.own[i]), drift_.position[state.label[i]]);
+        row.width = span.width;
+        row.unseen = span.unseen;
+        if (span.width == 0) {
+            state.far[i] = round_down(span.unseen);
+            return;
+        }
+    }
+    w.queue.push_back(row);
+}
+
+template <class View>
+void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
+    // Rows with like prefixes share a tile.
+    std::stable_sort(w.queue.begin(), w.queue.end(), [](const Queued& a, const Queued& b) { return a.width > b.width; });
+    const auto count = static_cast<int64_t>(w.queue.size());
+    w.rows.resize(w.queue.size());
+    w.norm2.resize(w.queue.size());
+    for (int64_t r = 0; r < count; ++r) {
+        w.rows[r] = rows_.values(w.queue[r].i);
+        w.norm2[r] = rows_.norm2(w.queue[r].i);
+    }
+    typename RowBlock<T>::Query query;
+    query.k = 2;
+    w.block.load(*panels_, w.rows.data(), w.norm2.data(), count, query);
+    w.pairs.clear();
+    for (int64_t r = 0; known && r < count; ++r) {
+        const int64_t i = w.queue[r].i;
+        if (state.second[i] < 0 || state.second[i] == state.label[i]) continue;
+        w.pairs.push_back({i, state.second[i], 0, static_cast<int32_t>(r)});
+    }
+    score_pairs(w);
+    for (const Pair& pair : w.pairs) w.block.raise(pair.row, std::min(state.own[pair.i], pair.score));
+    w.end.assign(static_cast<std::size_t>(w.block.tiles()), 0);
+    for (int64_t r = 0; r < count; ++r) {
+        int64_t& end = w.end[r / kernels_->tile_rows];
+        end = std::max(end, chunk_count(w.queue[r].width, panels_->panel_atoms()));
+        w.looked += w.queue[r].width;
+    }
+    w.block.scan(*panels_, 0, w.end.empty() ? 0 : w.end[0], w.end.data());
+    w.block.finish();
+    for (int64_t r = 0; r < count; ++r) decide(w, r, known, state);
+}
+
+// Float64 scores of the candidates that may beat the row's own atom; a bound on all others.
+template <class View>
+void DenseSelect<View>::decide(Worker& w, int64_t r, bool known, RowState& state) const {
+    const int64_t i = w.queue[r].i;
+    if (w.block.crowded(r)) return score_all(w, i, state);
+    const double to_screen = w.block.to_screen(r);
+    const int32_t mine = known ? state.label[i] : -1;
+    double best = known ? state.own[i] : -HUGE_VAL;
+    int32_t label = mine, second = -1;
+    double others = w.block.ceiling(r);  // the highest score that an atom other than the label may have
+    double second_score = -HUGE_VAL;
+    for (int64_t c = 0; c < w.block.candidates(r); ++c) {
+        const int32_t j = drift_.order[w.block.position(r)[c]];
+        if (j == mine) continue;
+        double bound = w.block.upper(r)[c] / to_screen;
+        if (bound >= best || label < 0) {
+            bound = score(i, j);
+            ++w.scored;
+            if (label < 0 || bound > best || (bound == best && j < label)) {
+                std::swap(bound, best);
+                const int32_t loser = label;
+                label = j;
+                if (loser < 0) continue;
+                others = std::max(others, bound);
+                if (bound > second_score) {
+                    second_score = bound;
+                    second = loser;
+                }
+                continue;
+            }
+        }
+        others = std::max(others, bound);
+        if (bound > second_score) {
+            second_score = bound;
+            second = j;
+        }
+    }
+    state.label[i] = label;
+    state.own[i] = best;
+    if (second >= 0) state.second[i] = second;
+    state.far[i] = round_down(std::min(far(i, others), w.queue[r].unseen));
+}
+
+// The plain way: every atom in float64.
+template <class View>
+void DenseSelect<View>::score_all(Worker& w, int64_t i, RowState& state) const {
+    const auto m = static_cast<int64_t>(atoms_->size());
+    const auto dots = detail::dense_dots(kernels_, T{});
+    constexpr int64_t kBatch = 4;
+    const T *x[kBatch], *y[kBatch];
+    double out[kBatch];
+    double best = -HUGE_VAL, others = -HUGE_VAL;
+    int32_t label = 0;
+    for (int64_t j = 0; j < m; j += kBatch) {
+        const int64_t count = std::min(kBatch, m - j);
+        for (int64_t b = 0; b < count; ++b) {
+            x[b] = rows_.values(i);
+            y[b] = (*atoms_)[j + b].value.data();
+        }
+        dots(x, y, count, rows_.d(), out);
+        for (int64_t b = 0; b < count; ++b) {
+            const double score = decision_(out[b], j + b);
+            if (score > best) {
+                others = best;
+                best = score;
+                label = static_cast<int32_t>(j + b);
+            } else {
+                others = std::max(others, score);
+            }
+        }
+    }
+    w.scored += m;
+    state.label[i] = label;
+    state.own[i] = best;
+    state.far[i] = m > 1 ? round_down(far(i, others)) : 1e30f;
+}
+
+}  // namespace latom
