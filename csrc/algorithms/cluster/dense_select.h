@@ -33,6 +33,7 @@ public:
 
 private:
     static constexpr int64_t kBlockRows = 1024;
+    static constexpr int64_t kFewAtoms = 16;        // below, scoring all costs less than rounding the row
     static constexpr int64_t kLowColumns = 24;      // below, bfloat16 saves nothing and rounds too much
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
@@ -96,6 +97,7 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     kernels_ = ctx.kernels;
     atoms_ = &atoms;
     decision_ = DecisionScale(metric_, atoms);
+    const auto m = static_cast<int64_t>(atoms.size());
     drift_.build(atoms.size(), drift);
     norm2_.clear();
     std::vector<const T*> rows;
@@ -106,7 +108,7 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
         largest_norm2_ = std::max(largest_norm2_, atom.norm2);
     }
     panels_.reset();
-    if (!bounds_.screen || rows_.d() > kMostColumns) return;
+    if (!bounds_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool cosine = metric_ == Metric::kCosine;
     panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_,
                                               cosine ? decision_.factor : std::vector<double>{}, decision_.bias,

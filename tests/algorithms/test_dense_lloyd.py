@@ -1,0 +1,126 @@
+"""Dense k-means through the low-precision screen: held to the plain float64 path, bit for bit."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import check_labels, lloyd
+
+from latom import _core
+
+METRICS = ["cosine", "euclidean"]
+
+
+def run(X, centers, metric, n_iter, n_threads=1, **bounds):
+    """n_iter steps and a last assignment: labels, scores, centres, and what each assignment said."""
+    core = _core.Lloyd(X, None, metric, n_threads, "test", **bounds)
+    core.set_centers(centers, metric == "cosine")
+    stats = []
+    for _ in range(n_iter):
+        stats.append(core.assign())
+        core.update()
+    stats.append(core.assign())
+    return core.labels(), core.scores(), core.centers(), stats
+
+
+def same(a, b):
+    for x, y in zip(a[:3], b[:3], strict=True):
+        assert np.array_equal(x, y)
+    assert [s[:2] for s in a[3]] == [s[:2] for s in b[3]]  # changed rows and objective
+
+
+def blobs(rng, n, d, topics, dtype=np.float32, spread=0.7):
+    return (rng.standard_normal((topics, d))[rng.integers(topics, size=n)] + spread * rng.standard_normal((n, d))).astype(
+        dtype
+    )
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("m", [1, 2, 15, 16, 17, 31, 32, 33, 65, 130])
+@pytest.mark.parametrize("d", [1, 2, 23, 24, 25, 64])
+def test_follows_plain_lloyd(metric, m, d):
+    rng = np.random.default_rng(m * 100 + d)
+    X = blobs(rng, 500, d, 12, np.float64)
+    start = X[rng.permutation(500)[:m]]
+    labels, _, centers, _ = run(X, start, metric, 1)  # no cluster is empty yet: the oracle moves no rows
+    check_labels(X, centers, labels, metric)
+    if d > 1:  # on a line many cosines tie
+        expected_labels, expected = lloyd(X, start, metric, 1)
+        assert (labels == expected_labels).mean() > 0.999
+        assert np.abs(centers - expected).max() < 1e-9
+    same(run(X, start, metric, 3, screen=False, drift=False), run(X, start, metric, 3))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_same_bits_for_every_isa_thread_count_and_bound(metric, dtype):
+    rng = np.random.default_rng(3)
+    before = _core.isa()
+    for n, d, m in ((3000, 40, 70), (2500, 6, 300), (700, 130, 90)):
+        X = blobs(rng, n, d, 30, dtype)
+        start = X[rng.permutation(n)[:m]]
+        reference = run(X, start, metric, 6, screen=False, drift=False)
+        try:
+            for isa in _core.available_isas():
+                _core.set_isa(isa)
+                for threads, drift in itertools.product([1, 2, 5], [False, True]):
+                    same(reference, run(X, start, metric, 6, threads, drift=drift))
+                same(reference, run(X, start, metric, 6, 2, screen=False))
+        finally:
+            _core.set_isa(before)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_bounds_avoid_products_once_centres_settle(metric):
+    rng = np.random.default_rng(0)
+    X = blobs(rng, 3000, 32, 40, spread=0.4)
+    start = X[rng.permutation(3000)[:64]]
+    late = [run(X, start, metric, 15, drift=drift)[3][-1][2] for drift in (True, False)]
+    assert late[0] < 0.3 * late[1]
+
+
+HARD = {
+    "equal rows": lambda rng, n, d: np.tile(rng.standard_normal(d), (n, 1)),
+    "few distinct rows": lambda rng, n, d: rng.standard_normal((5, d))[rng.integers(5, size=n)],
+    "heavy tails": lambda rng, n, d: rng.standard_normal((n, d)) * np.exp(8 * rng.standard_normal((n, 1))),
+    "one huge column": lambda rng, n, d: rng.standard_normal((n, d)) * np.r_[1e9, np.ones(d - 1)],
+    "far from the origin": lambda rng, n, d: rng.standard_normal((n, d)) + 1e4,
+    "tiny": lambda rng, n, d: rng.standard_normal((n, d)) * 1e-30,
+    "huge": lambda rng, n, d: rng.standard_normal((n, d)) * 1e15,
+    "one-hot": lambda rng, n, d: np.eye(d)[rng.integers(d, size=n)],
+    "zero rows": lambda rng, n, d: rng.standard_normal((n, d)) * (rng.random((n, 1)) < 0.5),
+    "near ties": lambda rng, n, d: 1 + 1e-7 * rng.integers(-3, 4, size=(n, d)),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hard_data_stay_exact(metric, name, dtype, isa):
+    """Where the screen discards little or nothing, or its numbers could run out of range."""
+    rng = np.random.default_rng(len(name))
+    X = HARD[name](rng, 400, 30).astype(dtype)
+    start = np.vstack([X[rng.permutation(400)[:80]], X[:60]])  # with repeated atoms
+    same(run(X, start, metric, 3, screen=False, drift=False), run(X, start, metric, 3))
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(20, 300),
+    d=st.integers(1, 70),
+    m=st.integers(1, 60),
+    metric=st.sampled_from(METRICS),
+    levels=st.integers(1, 4),
+    n_iter=st.integers(1, 6),
+)
+def test_small_integers_tie_and_agree(seed, n, d, m, metric, levels, n_iter):
+    """Data on a coarse grid have exact ties in plenty: the lowest index wins on every path."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(-levels, levels + 1, size=(n, d)).astype(np.float32)
+    start = X[rng.integers(n, size=m)]
+    same(run(X, start, metric, n_iter, screen=False, drift=False), run(X, start, metric, n_iter))
