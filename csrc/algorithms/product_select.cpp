@@ -7,26 +7,38 @@ namespace {
 
 constexpr double kUlp = 0x1p-22;  // two float32 roundings and some
 constexpr float kWiden = 1 + 1e-5f;
+constexpr float kLeastBias = 0x1p-126f;  // kUlp of it is more than rounding to a subnormal number loses
 
 auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
 auto round_f32(const KernelTable* k, double) { return k->round_f64_f32; }
 auto round_bf16(const KernelTable* k, float) { return k->round_f32_bf16; }
 auto round_bf16(const KernelTable* k, double) { return k->round_f64_bf16; }
 
-/// Power of two that brings a vector of this squared norm to a length in [1/2, 1); 1 for zero.
-double scale_to_unit(double norm2) { return norm2 > 0 ? std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1) : 1.0; }
+/// Power of two that brings a vector of this squared norm to a length in [1/2, 1), or below where float32 data are so short
+/// that the power itself would be no float32; 1 for zero.
+template <class T>
+double scale_to_unit(double norm2) {
+    constexpr double kMost = sizeof(T) == 4 ? 0x1p127 : HUGE_VAL;
+    return norm2 > 0 ? std::min(std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1), kMost) : 1.0;
+}
 
 /// A float at least v, v >= 0.
 float round_up(double v) { return static_cast<float>(v * (1 + 1e-6)); }
 
-/// Rounds a row into its cells [cells].
+/// Rounds a row into its cells [cells]; the length of what that leaves.
 template <class T>
 double round_cells(const KernelTable* kernels, bool bfloat16, const T* row, int64_t d, double scale,
-                       std::uint32_t* cells) {
-    if (!bfloat16) return round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
-    auto* out = reinterpret_cast<std::uint16_t*>(cells);
-    if (d % 2) out[d] = 0;
-    return round_bf16(kernels, T{})(row, d, scale, out);
+                   std::uint32_t* cells) {
+    double residual2;
+    if (bfloat16) {
+        auto* out = reinterpret_cast<std::uint16_t*>(cells);
+        if (d % 2) out[d] = 0;
+        residual2 = round_bf16(kernels, T{})(row, d, scale, out);
+    } else {
+        residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
+    }
+    // Squares below 2^-149 are lost: they count where a row was not blown up to length 1.
+    return std::sqrt(residual2) + std::sqrt(static_cast<double>(d)) * 0x1p-74;
 }
 
 }  // namespace
@@ -47,7 +59,8 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     double largest = 0;
     for (int64_t j = 0; j < m(); ++j) {
-        largest = std::max(largest, (factor_.empty() ? 1.0 : std::abs(factor_[j])) / scale_to_unit(norm2_[j]));
+        if (norm2_[j] > 0)
+            largest = std::max(largest, (factor_.empty() ? 1.0 : std::abs(factor_[j])) / scale_to_unit<T>(norm2_[j]));
         if (biased()) largest = std::max(largest, std::abs(bias_[j]));
     }
     if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
@@ -86,9 +99,9 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             float phi = 0, beta = 0, length = 0, residual = 0;
             if (const int64_t position = panel * width + c; position < m()) {
                 const int64_t j = atom(position);
-                const double scale = scale_to_unit(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
-                const double error = std::sqrt(round_cells(kernels_, bfloat16_, atoms_[j], d(), scale, cells));
-                const double factor = (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_;
+                const double scale = scale_to_unit<T>(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
+                const double error = round_cells(kernels_, bfloat16_, atoms_[j], d(), scale, cells);
+                const double factor = norm2_[j] > 0 ? (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_ : 0.0;
                 phi = static_cast<float>(factor);
                 beta = biased() ? static_cast<float>(bias_[j] * unit_) : 0.0f;
                 length = round_up(std::abs(factor) * (size + error));
@@ -100,7 +113,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             entry(run.bias + c) = beta;
             entry(run.length + c) = length;
             entry(run.residual + c) = residual;
-            entry(run.magnitude + c) = std::abs(beta) * kWiden;
+            entry(run.magnitude + c) = std::abs(beta) * kWiden + kLeastBias;
             entry(run.most_length) = std::max(*run.most_length, length);
             entry(run.most_residual) = std::max(*run.most_residual, residual);
             entry(run.most_magnitude) = std::max(*run.most_magnitude, run.magnitude[c]);
@@ -113,12 +126,14 @@ template <class T>
 void AtomPanels<T>::keep(const Context& ctx) {
     if (kept()) return;
     constexpr int64_t kPanels = 8;
+    // Until kept_ is set nobody reads store_: not after an interrupt, nor another thread that is in run() now.
     resize(store_, panels_, panel_bytes(), panel_atoms());
     const int64_t chunks = chunk_count(panels_, kPanels);
     std::vector<std::vector<std::uint32_t>> rounded(static_cast<std::size_t>(workers(ctx, chunks)));
     parallel_for(ctx, chunks, [&](int64_t c, int worker) {
         pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), store_, c * kPanels, rounded[worker]);
     });
+    kept_.store(true, std::memory_order_release);
 }
 
 template <class T>
@@ -167,8 +182,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
                 continue;
             }
             // With biases a row is not blown up beyond what they can follow in float32.
-            const double scale = atoms.biased() ? std::min(scale_to_unit(norm2[r]), 0x1p60) : scale_to_unit(norm2[r]);
-            const double error = std::sqrt(round_cells(kernels_, atoms.bfloat16(), rows[r], atoms.d(), scale, rounded));
+            const double unit = scale_to_unit<T>(norm2[r]), scale = atoms.biased() ? std::min(unit, 0x1p60) : unit;
+            const double error = round_cells(kernels_, atoms.bfloat16(), rows[r], atoms.d(), scale, rounded);
             const double length = std::sqrt(norm2[r]) * scale + error;
             rounding_[r] = round_up(error + gamma * length) * kWiden;
             length_[r] = round_up(length) * kWiden;
@@ -206,9 +221,9 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
             const std::uint32_t* cells = cells_.data() + row * atoms.cells();
             for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
                 const int64_t next = r * capacity_ + filled_[r];
-                __builtin_prefetch(&lower_[next]);
-                __builtin_prefetch(&upper_[next]);
-                __builtin_prefetch(&position_[next]);
+                __builtin_prefetch(lower_.data() + next);
+                __builtin_prefetch(upper_.data() + next);
+                __builtin_prefetch(position_.data() + next);
             }
             for (int64_t p = 0; p < stop; ++p) {
                 for (int64_t t = 0; t < tile_rows_; ++t)

@@ -14,7 +14,7 @@
 //   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
 // so with D = |w^ - w~|, W = |w^| + D and the lengths of the actual residuals
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
-// The last term covers underflow. Rounding of the float64 decision itself is below gamma's margin.
+// The last term covers underflow; |beta| counts as at least 2^-126. Rounding of the float64 decision itself is below gamma's margin.
 //
 // A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not among the
 // k best, whatever its rank in ties. Panels are compared with tau less their largest eps; what passes is compared with its
@@ -26,6 +26,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -73,7 +74,7 @@ public:
 
     /// Packs all atoms at once; otherwise each run() packs into the caller's scratch.
     void keep(const Context& ctx);
-    bool kept() const { return store_.panels > 0; }
+    bool kept() const { return kept_.load(std::memory_order_acquire); }
     Run run(int64_t first, int64_t count, Store& scratch) const;
 
 private:
@@ -90,6 +91,7 @@ private:
     int64_t cells_, panels_;
     double unit_ = 1;
     Store store_;
+    std::atomic<bool> kept_{false};  // store_ is whole
 };
 
 /// Rows that are screened together: rounded, with their thresholds and candidates. Reused from block to block.

@@ -20,7 +20,14 @@ public:
         AlignedVector<T> wide;
     };
 
-    /// Squared lengths of all rows of a matrix; not finite where a row is not.
+    /// Whether algorithms can use a row of this squared length. Squares that lose bits to underflow would make bounds wrong.
+    static bool usable(const T* row, int64_t d, double norm2) {
+        if (norm2 >= 1e-290) return norm2 < 1e290;
+        return norm2 >= 0 && std::all_of(row, row + d, [](T v) { return v == T{0}; });
+    }
+    static constexpr const char* kUsable = " must be finite, without NaN or infinity, and of lengths 0 or within [1e-145, 1e145]";
+
+    /// Squared lengths of all rows of a matrix.
     static void measure(const Context& ctx, const DenseView<T>& X, double* norm2) {
         const auto dots = detail::dense_dots(ctx.kernels, T{});
         const int64_t rows = std::clamp<int64_t>((1 << 18) / X.d, 4, 1024);
@@ -51,7 +58,7 @@ public:
                     block.row[r] = block.wide.data() + r * d;
                 }
             block.norm2[r] = dot(block.row[r], block.row[r], d);
-            if (!(block.norm2[r] < 1e290)) {
+            if (!usable(block.row[r], d, block.norm2[r])) {
                 block.norm2[r] = 0;
                 int64_t seen = bad_.load(std::memory_order_relaxed);
                 while (first + r < seen && !bad_.compare_exchange_weak(seen, first + r)) {}
@@ -60,12 +67,11 @@ public:
     }
 
     bool sound() const { return bad_.load(std::memory_order_relaxed) == X_.n; }
-    /// Throws if a row that was read was not finite.
+    /// Throws if a row that was read cannot be used.
     void check(const std::string& function) const {
         if (sound()) return;
         const std::string row = "row " + std::to_string(bad_.load());
-        fail(function, "X must be finite, without NaN or infinity, and of lengths below 1e145", "another value in " + row,
-             "Drop or impute such rows, or scale X down.");
+        fail(function, std::string("X") + kUsable, "another value in " + row, "Drop or impute such rows, or scale X.");
     }
 
 private:

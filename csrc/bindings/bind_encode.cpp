@@ -68,8 +68,9 @@ public:
                 const bool half = rows.storage != Storage::kNative;
                 if (half ? !(py::isinstance<py::array_t<std::uint16_t>>(X) && sizeof(T) == 4) : !py::isinstance<py::array_t<T>>(X))
                     throw py::type_error(function + ": X must have the dtype of the atoms");
-                py::array_t<T> score({X.shape(0), static_cast<py::ssize_t>(k)});
-                py::array_t<std::int32_t> best({X.shape(0), static_cast<py::ssize_t>(k)});
+                const py::ssize_t columns = std::clamp<int64_t>(k, 0, index->m());  // topk refuses another k
+                py::array_t<T> score({X.shape(0), columns});
+                py::array_t<std::int32_t> best({X.shape(0), columns});
                 T* values = score.mutable_data();
                 std::int32_t* indices = best.mutable_data();
                 TopKStats stats;

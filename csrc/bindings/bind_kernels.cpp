@@ -1,6 +1,7 @@
 // bind_kernels.cpp: kernels one by one, for tests and benchmarks of the kernels themselves.
 #include <pybind11/stl.h>
 
+#include "algorithms/product_select.h"
 #include "bindings/arrays.h"
 #include "core/philox.h"
 
@@ -64,6 +65,152 @@ py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, flo
     return py::make_tuple(best, block);
 }
 
+template <class T>
+py::array dense_dots(const Array<T>& x, const Array<T>& y) {
+    if (x.ndim() != 2 || y.ndim() != 2 || x.shape(0) != y.shape(0) || x.shape(1) != y.shape(1))
+        throw py::value_error("dense_dots: x and y must be matrices of one shape");
+    std::vector<const T*> left, right;
+    for (py::ssize_t i = 0; i < x.shape(0); ++i) {
+        left.push_back(x.data() + i * x.shape(1));
+        right.push_back(y.data() + i * y.shape(1));
+    }
+    py::array_t<double> out(x.shape(0));
+    detail::dense_dots(active_kernels(), T{})(left.data(), right.data(), x.shape(0), x.shape(1), out.mutable_data());
+    return out;
+}
+
+template <class T>
+py::tuple round_row(const Array<T>& x, double scale, const std::string& to) {
+    const KernelTable* k = active_kernels();
+    constexpr bool wide = sizeof(T) == 8;
+    if (to == "float32") {
+        py::array_t<float> out(x.size());
+        double left;
+        if constexpr (wide) left = k->round_f64_f32(x.data(), x.size(), scale, out.mutable_data());
+        else left = k->round_f32_f32(x.data(), x.size(), scale, out.mutable_data());
+        return py::make_tuple(out, left);
+    }
+    if (to != "bfloat16") throw py::value_error("round_row: to must be 'float32' or 'bfloat16'");
+    py::array_t<std::uint16_t> out(x.size());
+    double left;
+    if constexpr (wide) left = k->round_f64_bf16(x.data(), x.size(), scale, out.mutable_data());
+    else left = k->round_f32_bf16(x.data(), x.size(), scale, out.mutable_data());
+    return py::make_tuple(out, left);
+}
+
+py::array interleave(const Array<std::uint32_t>& rows, std::int64_t cells) {
+    if (rows.ndim() != 2 || rows.shape(0) % 2 || cells < 0 || (cells + 3) / 4 * 4 > rows.shape(1))
+        throw py::value_error("interleave: rows must be an even number, as long as cells rounded up to a multiple of 4");
+    py::array_t<std::uint32_t> out({static_cast<py::ssize_t>(cells), rows.shape(0)});
+    active_kernels()->interleave(rows.data(), rows.shape(0), rows.shape(1), cells, out.mutable_data());
+    return out;
+}
+
+template <void (*KernelTable::*widen)(const std::uint16_t*, std::int64_t, float*)>
+py::array widened(const Array<std::uint16_t>& x) {
+    py::array_t<float> out(x.size());
+    (active_kernels()->*widen)(x.data(), x.size(), out.mutable_data());
+    return out;
+}
+
+/// v up to the next multiple of 16, followed by what a kernel must not use.
+template <class T>
+std::vector<T> padded(const Array<T>& v, T rest) {
+    std::vector<T> out(v.data(), v.data() + v.size());
+    out.resize(static_cast<std::size_t>((v.size() + 15) / 16 * 16), rest);
+    return out;
+}
+
+float raise_bar(const Array<float>& v, std::int64_t k, float low, int halvings) {
+    if (k < 1 || halvings < 0) throw py::value_error("raise_bar: k must be positive and halvings not negative");
+    return active_kernels()->raise_bar(padded(v, HUGE_VALF).data(), v.size(), k, low, halvings);
+}
+
+py::tuple drop_below(float bar, const Array<float>& lower, const Array<float>& upper, const Array<std::int32_t>& position) {
+    if (lower.size() != upper.size() || lower.size() != position.size())
+        throw py::value_error("drop_below: lower, upper and position must be of one size");
+    auto l = padded(lower, HUGE_VALF), u = padded(upper, HUGE_VALF);
+    auto p = padded<std::int32_t>(position, -1);
+    const std::int64_t kept = active_kernels()->drop_below(bar, upper.size(), l.data(), u.data(), p.data());
+    l.resize(static_cast<std::size_t>(kept));
+    u.resize(static_cast<std::size_t>(kept));
+    p.resize(static_cast<std::size_t>(kept));
+    return py::make_tuple(to_array(l), to_array(u), to_array(p));
+}
+
+py::tuple tile_shape() {
+    const KernelTable* k = active_kernels();
+    return py::make_tuple(k->tile_rows, k->panel_atoms, k->screen_bf16 != nullptr);
+}
+
+/// Cells of float32, or of pairs of bfloat16 in one uint32.
+template <class Cell>
+py::tuple screen_tile(const Array<Cell>& tile, const Array<Cell>& panel, const Array<float>& factor,
+                      const Array<float>& bias, const Array<float>& limit, const Array<float>& row_bias, bool magnitude) {
+    const KernelTable* k = active_kernels();
+    const auto screen = std::is_same_v<Cell, float> ? k->screen_f32 : k->screen_bf16;
+    if (!screen) throw py::value_error("screen_tile: this variant has no bfloat16 products");
+    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) != panel.shape(0) || tile.shape(1) != k->tile_rows ||
+        panel.shape(1) != k->panel_atoms)
+        throw py::value_error("screen_tile: tile must be [cells, tile_rows] and panel [cells, panel_atoms]");
+    if (factor.size() != k->panel_atoms || bias.size() != k->panel_atoms || limit.size() != k->tile_rows ||
+        row_bias.size() != k->tile_rows)
+        throw py::value_error("screen_tile: factor and bias must be [panel_atoms], limit and row_bias [tile_rows]");
+    py::array_t<float> score({k->tile_rows, k->panel_atoms});
+    std::fill_n(score.mutable_data(), score.size(), NAN);
+    py::array_t<std::uint32_t> hit(k->tile_rows);
+    const std::uint32_t any = screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data()},
+                                     {limit.data(), row_bias.data(), magnitude}, score.mutable_data(), hit.mutable_data());
+    return py::make_tuple(any, hit, score);
+}
+
+/// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units [n].
+template <class T>
+py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vector<double>& factor,
+                       const std::vector<double>& bias, bool bfloat16, bool magnitude) {
+    if (X.ndim() != 2 || atoms.ndim() != 2 || X.shape(1) != atoms.shape(1) || X.shape(1) < 1 || atoms.shape(0) < 1)
+        throw py::value_error("score_bounds: X and atoms must be matrices of as many columns");
+    const py::ssize_t n = X.shape(0), m = atoms.shape(0);
+    for (const auto* v : {&factor, &bias})
+        if (!v->empty() && static_cast<py::ssize_t>(v->size()) != m)
+            throw py::value_error("score_bounds: factor and bias must be empty or have one number an atom");
+    const Context ctx = make_context(1);
+    if (bfloat16 && !ctx.kernels->screen_bf16)
+        throw py::value_error("score_bounds: this variant has no bfloat16 products");
+    const auto norms = [&](const Array<T>& rows) {
+        std::vector<double> norm2;
+        for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
+            const T* row = rows.data() + i * rows.shape(1);
+            norm2.push_back(detail::dense_dot(ctx.kernels, T{})(row, row, rows.shape(1)));
+        }
+        return norm2;
+    };
+    const std::vector<double> x_norm2 = norms(X), norm2 = norms(atoms);
+    const auto pointers = [](const Array<T>& matrix) {
+        std::vector<const T*> rows;
+        for (py::ssize_t i = 0; i < matrix.shape(0); ++i) rows.push_back(matrix.data() + i * matrix.shape(1));
+        return rows;
+    };
+    const std::vector<const T*> rows = pointers(X);
+    const AtomPanels<T> panels(ctx, pointers(atoms), atoms.shape(1), norm2, factor, bias, {},
+                               bfloat16 ? Screen::kBFloat16 : Screen::kFloat32);
+    RowBlock<T> block;
+    block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude, -HUGE_VAL});  // k = m: nothing is discarded
+    block.scan(panels, 0, panels.panels());
+    py::array_t<float> lower({n, m}), upper({n, m});
+    std::fill_n(lower.mutable_data(), lower.size(), NAN);
+    std::fill_n(upper.mutable_data(), upper.size(), NAN);
+    std::vector<double> units;
+    for (py::ssize_t r = 0; r < n; ++r) {
+        for (std::int64_t c = 0; c < block.candidates(r); ++c) {
+            lower.mutable_at(r, block.position(r)[c]) = block.lower(r)[c];
+            upper.mutable_at(r, block.position(r)[c]) = block.upper(r)[c];
+        }
+        units.push_back(block.to_screen(r));
+    }
+    return py::make_tuple(lower, upper, to_array(units));
+}
+
 }  // namespace
 
 void register_kernels(py::module_& module) {
@@ -79,6 +226,24 @@ void register_kernels(py::module_& module) {
     kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(), "line"_a.noconvert(),
                 "line_shift"_a, "p"_a.noconvert());
     kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "least"_a, "scale"_a, "bias"_a, "bias_scale"_a);
+    kernels.def("dense_dots", &dense_dots<float>, "x"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("dense_dots", &dense_dots<double>, "x"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("round_row", &round_row<float>, "x"_a.noconvert(), "scale"_a, "to"_a);
+    kernels.def("round_row", &round_row<double>, "x"_a.noconvert(), "scale"_a, "to"_a);
+    kernels.def("interleave", &interleave, "rows"_a.noconvert(), "cells"_a);
+    kernels.def("widen_f16", &widened<&KernelTable::widen_f16>, "x"_a.noconvert());
+    kernels.def("widen_bf16", &widened<&KernelTable::widen_bf16>, "x"_a.noconvert());
+    kernels.def("raise_bar", &raise_bar, "v"_a.noconvert(), "k"_a, "low"_a, "halvings"_a);
+    kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(), "position"_a.noconvert());
+    kernels.def("tile_shape", &tile_shape);
+    kernels.def("screen_tile", &screen_tile<float>, "tile"_a.noconvert(), "panel"_a.noconvert(), "factor"_a.noconvert(),
+                "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(), "magnitude"_a);
+    kernels.def("screen_tile", &screen_tile<std::uint32_t>, "tile"_a.noconvert(), "panel"_a.noconvert(),
+                "factor"_a.noconvert(), "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(), "magnitude"_a);
+    kernels.def("score_bounds", &score_bounds<float>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
+                "bfloat16"_a, "magnitude"_a);
+    kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
+                "bfloat16"_a, "magnitude"_a);
     kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
         return Philox(seed, static_cast<Purpose>(purpose)).words(counter);
     }, "seed"_a, "purpose"_a, "counter"_a);

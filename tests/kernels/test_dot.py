@@ -89,3 +89,35 @@ def test_column_out_of_range_is_refused(isa: str) -> None:
     for column in (-1, 3):
         with pytest.raises(IndexError, match="out of range"):
             _core.kernels.sparse_dot(x, np.array([column], np.int32), y)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dense_dots_are_dense_dots_of_each_pair(
+    isa: str, dtype: str, kind: str, rng: np.random.Generator
+) -> None:
+    for d in (1, 7, 8, 9, 17, 33, 257):
+        for count in (0, 1, 2, 3, 4, 5, 7, 8, 9):
+            x = values(rng, kind, count * d, dtype).reshape(count, d)
+            y = values(rng, kind, count * d, dtype).reshape(count, d)
+            expected = np.array([plain.dot(a, b) for a, b in zip(x, y, strict=True)], np.float64)
+            assert plain.bits(_core.kernels.dense_dots(x, y)) == plain.bits(expected), (d, count)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dense_dots_agree_to_the_bit(dtype: str, rng: np.random.Generator) -> None:
+    for d in range(70):
+        x, y = values(rng, "mixed", 7 * d, dtype), values(rng, "mixed", 7 * d, dtype)
+        x, y = x.reshape(7, d), y.reshape(7, d)
+        found = plain.on_every_isa(lambda x=x, y=y: plain.bits(_core.kernels.dense_dots(x, y)))
+        assert len(set(found)) == 1, d
+
+
+def test_dense_dots_want_one_shape() -> None:
+    for x, y in (
+        (np.ones((2, 3)), np.ones((2, 4))),
+        (np.ones((2, 3)), np.ones((3, 3))),
+        (np.ones(3), np.ones(3)),
+    ):
+        with pytest.raises(ValueError, match="dense_dots: x and y must be"):
+            _core.kernels.dense_dots(x, y)

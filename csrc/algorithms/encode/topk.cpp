@@ -32,6 +32,7 @@ public:
         : atoms_(atoms), similarity_(similarity), screen_(screen) {
         if (m() < 1 || m() > std::numeric_limits<int32_t>::max() - 64)
             fail(function, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
+        if (d() < 1) fail(function, "atoms must have at least one column", d(), "Drop them.");
         if (bias) bias_.assign(bias, bias + m());
         for (int64_t j = 0; j < static_cast<int64_t>(bias_.size()); ++j)
             if (!std::isfinite(bias_[j]))
@@ -98,9 +99,9 @@ private:
         std::vector<double> norm2(static_cast<std::size_t>(m()));
         RowReader<T>::measure(ctx, atoms_, norm2.data());
         for (int64_t j = 0; j < m(); ++j)
-            if (!(norm2[j] < 1e290))
-                fail(function, "atoms must be finite, without NaN or infinity, and of lengths below 1e145",
-                     "another value in row " + std::to_string(j), "Drop such atoms, or scale them down.");
+            if (!RowReader<T>::usable(atoms_.row(j), d(), norm2[j]))
+                fail(function, std::string("atoms") + RowReader<T>::kUsable, "another value in row " + std::to_string(j),
+                     "Drop such atoms, or scale them.");
         norm2_ = std::move(norm2);
         for (int64_t j = 0; j < m(); ++j) {
             if (similarity_ == Similarity::kCosine) factor_.push_back(norm2_[j] > 0 ? 1 / std::sqrt(norm2_[j]) : 0.0);

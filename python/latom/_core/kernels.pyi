@@ -1,5 +1,6 @@
 """Single kernels of the variant in use, for tests (csrc/kernels/table.h has their contracts)."""
 
+from collections.abc import Sequence
 from typing import overload
 
 import numpy as np
@@ -43,4 +44,68 @@ def block_max(
     bias: NDArray[np.float32] | None,
     bias_scale: float,
 ) -> tuple[float, NDArray[np.float32]]: ...
+@overload
+def dense_dots(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float64]: ...
+@overload
+def dense_dots(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]: ...
+
+# (out: float32, or bfloat16 as uint16; sum of squared residuals)
+def round_row(
+    x: NDArray[np.float32] | NDArray[np.float64], scale: float, to: str
+) -> tuple[NDArray[np.float32] | NDArray[np.uint16], float]: ...
+def interleave(rows: NDArray[np.uint32], cells: int) -> NDArray[np.uint32]: ...
+def widen_f16(x: NDArray[np.uint16]) -> NDArray[np.float32]: ...
+def widen_bf16(x: NDArray[np.uint16]) -> NDArray[np.float32]: ...
+def raise_bar(v: NDArray[np.float32], k: int, low: float, halvings: int) -> float: ...
+
+# What stays of (lower, upper, position).
+def drop_below(
+    bar: float, lower: NDArray[np.float32], upper: NDArray[np.float32], position: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]: ...
+
+# (rows of a tile, atoms of a panel, whether there are bfloat16 products)
+def tile_shape() -> tuple[int, int, bool]: ...
+
+# Cells of float32, or of pairs of bfloat16. (union of the hits, hits [tile_rows], scores [tile_rows, panel_atoms])
+@overload
+def screen_tile(
+    tile: NDArray[np.float32],
+    panel: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    limit: NDArray[np.float32],
+    row_bias: NDArray[np.float32],
+    magnitude: bool,
+) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]: ...
+@overload
+def screen_tile(
+    tile: NDArray[np.uint32],
+    panel: NDArray[np.uint32],
+    factor: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    limit: NDArray[np.float32],
+    row_bias: NDArray[np.float32],
+    magnitude: bool,
+) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]: ...
+
+# Bounds that algorithms/product_select.h claims for factor <x, w> + bias, in screen units: (lower [n, m], upper [n, m],
+# units [n]). factor and bias may be empty.
+@overload
+def score_bounds(
+    X: NDArray[np.float32],
+    atoms: NDArray[np.float32],
+    factor: Sequence[float],
+    bias: Sequence[float],
+    bfloat16: bool,
+    magnitude: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
+@overload
+def score_bounds(
+    X: NDArray[np.float64],
+    atoms: NDArray[np.float64],
+    factor: Sequence[float],
+    bias: Sequence[float],
+    bfloat16: bool,
+    magnitude: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
 def philox(seed: int, purpose: int, counter: int) -> list[int]: ...
