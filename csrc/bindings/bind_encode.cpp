@@ -18,7 +18,7 @@ Similarity parse_similarity(const std::string& function, const std::string& name
 
 Rank parse_rank(const std::string& function, const std::string& name) {
     if (name == "identity") return Rank::kScore;
-    if (name == "relu") return Rank::kPositive;
+    if (name == "relu") return Rank::kAbove;
     if (name == "abs") return Rank::kMagnitude;
     fail(function, "activation must be 'identity', 'relu' or 'abs'", "'" + name + "'", "Pass one of them.");
 }
@@ -57,17 +57,10 @@ public:
                    int n_threads, const std::string& function) {
         const Context ctx = make_context(n_threads);
         const Rank rank = parse_rank(function, activation);
-        if (X.ndim() != 2 || !(X.flags() & py::array::c_style))
-            throw py::type_error(function + ": X must be a C-contiguous array of two dimensions");
         return std::visit(
             [&](auto& index) -> py::tuple {
                 using T = typename std::decay_t<decltype(*index)>::value_type;
-                StoredRows rows{X.data(), X.shape(0), X.shape(1), Storage::kNative};
-                if (storage == "float16") rows.storage = Storage::kFloat16;
-                if (storage == "bfloat16") rows.storage = Storage::kBFloat16;
-                const bool half = rows.storage != Storage::kNative;
-                if (half ? !(py::isinstance<py::array_t<std::uint16_t>>(X) && sizeof(T) == 4) : !py::isinstance<py::array_t<T>>(X))
-                    throw py::type_error(function + ": X must have the dtype of the atoms");
+                const StoredRows rows = take<T>(X, storage, function);
                 const py::ssize_t columns = std::clamp<int64_t>(k, 0, index->m());  // topk refuses another k
                 py::array_t<T> score({X.shape(0), columns});
                 py::array_t<std::int32_t> best({X.shape(0), columns});
@@ -76,14 +69,45 @@ public:
                 TopKStats stats;
                 {
                     py::gil_scoped_release release;
-                    stats = index->topk(ctx, rows, k, rank, values, indices, function);
+                    stats = index->topk(ctx, rows, k, rank, 0, values, indices, nullptr, function);
                 }
                 return py::make_tuple(score, best, stats.scored, stats.crowded);
             },
             index_);
     }
 
+    /// (indptr, indices, scores) of all atoms that score above the threshold.
+    py::tuple above(const py::array& X, const std::string& storage, double threshold, int n_threads,
+                    const std::string& function) {
+        const Context ctx = make_context(n_threads);
+        return std::visit(
+            [&](auto& index) -> py::tuple {
+                using T = typename std::decay_t<decltype(*index)>::value_type;
+                const StoredRows rows = take<T>(X, storage, function);
+                Matches<T> matches;
+                {
+                    py::gil_scoped_release release;
+                    matches = latom::above(ctx, *index, rows, threshold, function);
+                }
+                return py::make_tuple(to_array(matches.indptr), to_array(matches.indices), to_array(matches.scores));
+            },
+            index_);
+    }
+
 private:
+    template <class T>
+    static StoredRows take(const py::array& X, const std::string& storage, const std::string& function) {
+        if (X.ndim() != 2 || !(X.flags() & py::array::c_style))
+            throw py::type_error(function + ": X must be a C-contiguous array of two dimensions");
+        StoredRows rows{X.data(), X.shape(0), X.shape(1), Storage::kNative};
+        if (storage == "float16") rows.storage = Storage::kFloat16;
+        if (storage == "bfloat16") rows.storage = Storage::kBFloat16;
+        const bool half = rows.storage != Storage::kNative;
+        if (half ? !(py::isinstance<py::array_t<std::uint16_t>>(X) && sizeof(T) == 4) : !py::isinstance<py::array_t<T>>(X))
+            throw py::type_error(function + ": X must have the dtype of the atoms");
+        return rows;
+    }
+
     std::variant<Array<float>, Array<double>> atoms_;
     std::variant<std::unique_ptr<AtomIndex<float>>, std::unique_ptr<AtomIndex<double>>> index_;
 };
@@ -98,7 +122,9 @@ void register_encode(py::module_& module) {
              "n_threads"_a = 0, "function"_a = "AtomIndex")
         .def("pack", &PyAtomIndex::pack, "n_threads"_a = 0, "function"_a = "pack")
         .def("topk", &PyAtomIndex::topk, "X"_a.noconvert(), "storage"_a, "k"_a, "activation"_a = "identity",
-             "n_threads"_a = 0, "function"_a = "topk");
+             "n_threads"_a = 0, "function"_a = "topk")
+        .def("above", &PyAtomIndex::above, "X"_a.noconvert(), "storage"_a, "threshold"_a, "n_threads"_a = 0,
+             "function"_a = "above");
 }
 
 }  // namespace latom

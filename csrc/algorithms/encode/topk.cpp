@@ -47,12 +47,12 @@ public:
         panels_->keep(ctx);
     }
 
-    TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, T* score, int32_t* index,
-                   const std::string& function) override {
+    TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, double threshold, T* score,
+                   int32_t* index, int64_t* found, const std::string& function) override {
         if (X.d != d()) fail(function, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
         if (k < 1 || k > m()) fail(function, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
         const RowReader<T> reader(ctx.kernels, X);
-        const Job job{ctx, X, reader, k, rank, score, index};
+        const Job job{ctx, X, reader, k, rank, threshold, score, index, found};
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
         if ((X.n <= kFewRows && !packed()) || X.n <= 2 || 4 * k > m() || d() > kMostColumns) {
@@ -77,8 +77,10 @@ private:
         const RowReader<T>& reader;
         int64_t k;
         Rank rank;
+        double threshold;
         T* score;
         int32_t* index;
+        int64_t* found;
     };
     struct Worker {
         typename RowReader<T>::Block rows;
@@ -114,6 +116,13 @@ private:
     bool packed() {
         std::lock_guard<std::mutex> lock(mutex_);
         return panels_ && panels_->kept();
+    }
+
+    // A number that the decision score of an atom above the threshold exceeds, whatever the rounding.
+    double least(double norm2, double threshold) const {
+        if (similarity_ == Similarity::kDot) return threshold;
+        if (similarity_ == Similarity::kCosine) return threshold * std::sqrt(norm2) - 1e-12 * std::sqrt(norm2);
+        return 0.5 * (threshold + norm2) - 1e-12 * (std::abs(threshold) + norm2);
     }
 
     double decide(double dot, int64_t j) const {
@@ -173,8 +182,8 @@ private:
         typename RowBlock<T>::Query query;
         query.k = job.k;
         query.magnitude = job.rank == Rank::kMagnitude;
-        if (job.rank == Rank::kPositive) query.least = 0;
         w.block.load(*panels_, w.rows.row.data(), w.rows.norm2.data(), count, query);
+        for (int64_t r = 0; job.rank == Rank::kAbove && r < count; ++r) w.block.raise(r, least(w.rows.norm2[r], job.threshold));
         w.block.scan(*panels_, from, to);
         w.block.finish();
     }
@@ -318,14 +327,17 @@ private:
         if (kept < count) std::nth_element(entries, entries + kept, entries + count, before(job.rank));
         std::sort(entries, entries + kept, before(job.rank));
         const double inverse = norm2 > 0 ? 1 / std::sqrt(norm2) : 0.0;
+        int64_t found = 0;
         for (int64_t r = 0; r < k; ++r) {
             double score = r < kept ? entries[r].score : 0;
-            const bool none = r >= kept || (job.rank == Rank::kPositive && !(score > 0));
             if (similarity_ == Similarity::kCosine) score = std::clamp(score * inverse, -1.0, 1.0);
             if (similarity_ == Similarity::kEuclidean) score = std::min(0.0, 2 * score - norm2);
+            const bool none = r >= kept || (job.rank == Rank::kAbove && !(score > job.threshold));
+            found += !none;
             job.score[i * k + r] = none ? T{0} : static_cast<T>(score);
             job.index[i * k + r] = none ? 0 : entries[r].atom;
         }
+        if (job.found) job.found[i] = found;
     }
 
     DenseView<T> atoms_;

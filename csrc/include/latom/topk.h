@@ -31,7 +31,7 @@ struct StoredRows {
 enum class Similarity { kDot, kCosine, kEuclidean };
 enum class Rank {
     kScore,      // the k largest scores
-    kPositive,   // of those above 0: a row with fewer is filled with score 0, atom 0
+    kAbove,      // of those above a threshold: a row with fewer is filled with score 0, atom 0
     kMagnitude,  // the k largest |score|
 };
 
@@ -50,10 +50,22 @@ public:
     virtual int64_t d() const = 0;
     /// Packs the atoms for the screen now: it pays from the second call with few rows on.
     virtual void pack(const Context& ctx, const std::string& function) = 0;
-    /// The k best atoms of each row into score [n, k] and index [n, k]; k <= m.
-    virtual TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, T* score, int32_t* index,
-                           const std::string& function) = 0;
+    /// The k best atoms of each row into score [n, k] and index [n, k]; k <= m. Returns into found [n], unless null, how
+    /// many places of a row are not filling.
+    virtual TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, double threshold, T* score,
+                           int32_t* index, int64_t* found, const std::string& function) = 0;
 };
+
+/// All atoms of each row with scores above a threshold, in compressed rows: indices rise within a row.
+template <class T>
+struct Matches {
+    std::vector<int64_t> indptr;  // [n + 1]
+    std::vector<int32_t> indices;
+    std::vector<T> scores;
+};
+template <class T>
+Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, double threshold,
+                 const std::string& function);
 
 /// bias [m] may be null, and must be under cosine and euclidean. screen: "auto", "float32" or "bfloat16".
 template <class T>

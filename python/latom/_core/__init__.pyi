@@ -85,3 +85,12 @@ class AtomIndex:
         n_threads: int = 0,
         function: str = "topk",
     ) -> tuple[_F32 | _F64, _I32, int, int]: ...
+    # (indptr [n + 1], atoms, scores) of all that score above the threshold.
+    def above(
+        self,
+        X: _F32 | _F64 | NDArray[np.uint16],
+        storage: str,
+        threshold: float,
+        n_threads: int = 0,
+        function: str = "above",
+    ) -> tuple[_I64, _I32, _F32 | _F64]: ...
