@@ -1,7 +1,7 @@
 """The inequality of csrc/algorithms/product_select.h, on rows and atoms designed against its roundings.
 
 score_bounds gives what the screen claims of every pair: lower <= S <= upper, in screen units. S is computed
-exactly, as a fraction or by math.fsum. And topk is asked for near ties, where a wrong discard changes the answer.
+exactly, as a fraction or by math.fsum. And topk is asked for near ties, where a wrong discard shows.
 """
 
 from __future__ import annotations
