@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import scipy.sparse as sp
 
@@ -60,3 +62,62 @@ def corpus(rng, n, d, topics, signed=False, dtype=np.float32, density=0.1):
         rows *= rng.choice([-1, 1], size=d)
         rows[rng.random(rows.shape) < 0.05] *= -1
     return sp.csr_array(rows.astype(dtype))
+
+
+def eight_sums(X, Y):
+    """<x_i, y_j> [n, m] in float64, summed as csrc/kernels/dot.inl.h does: term p in partial sum p mod 8."""
+    d = X.shape[1]
+    wide = [
+        np.zeros((len(v), -(-d // 8) * 8)) for v in (X, Y)
+    ]  # a partial sum is never -0: +0 changes nothing
+    for padded, v in zip(wide, (X, Y), strict=True):
+        padded[:, :d] = v
+    Xt, Yt = (np.ascontiguousarray(v.T) for v in wide)
+    out = np.empty((len(X), len(Y)))
+    step = max(1, (1 << 14) // max(1, len(Y)))  # what stays in cache
+    for i in range(0, len(X), step):
+        s = np.zeros((8, len(X[i : i + step]), len(Y)))
+        for p in range(0, d, 8):
+            s += Xt[p : p + 8, i : i + step, None] * Yt[p : p + 8, None, :]
+        out[i : i + step] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+    return out
+
+
+_known = {}
+
+
+def topk_model(X, atoms, k, bias=None, metric="dot", activation="identity"):
+    """topk_plain, computed once for all variants of the kernels that are held to it."""
+    key = hashlib.blake2b(f"{X.dtype}{X.shape}{atoms.dtype}{atoms.shape}{k}{metric}{activation}".encode())
+    for part in (X, atoms, () if bias is None else bias):
+        key.update(np.ascontiguousarray(part).data)
+    if key.digest() not in _known:
+        if len(_known) > 4000:
+            _known.clear()
+        _known[key.digest()] = topk_plain(X, atoms, k, bias, metric, activation)
+    return _known[key.digest()]
+
+
+def topk_plain(X, atoms, k, bias=None, metric="dot", activation="identity"):
+    """(values [n, k], indices [n, k]) as csrc/include/latom/topk.h defines them, bit by bit."""
+    norm2 = np.array([eight_sums(x[None], x[None])[0, 0] for x in X]) if metric != "dot" else np.zeros(len(X))
+    atom2 = np.array([eight_sums(w[None], w[None])[0, 0] for w in atoms]) if metric != "dot" else None
+    score = eight_sums(X, atoms)
+    if metric == "cosine":
+        score *= np.divide(1.0, np.sqrt(atom2), out=np.zeros_like(atom2), where=atom2 > 0)
+    if metric == "euclidean":
+        score = score + -0.5 * atom2
+    if bias is not None:
+        score = score + bias
+    key = np.abs(score) if activation == "abs" else score
+    order = np.argsort(-key, axis=1, kind="stable")[:, :k]
+    value = np.take_along_axis(score, order, axis=1)
+    none = (value <= 0) if activation == "relu" else np.zeros(value.shape, bool)
+    if metric == "cosine":
+        value = np.clip(
+            value * np.divide(1, np.sqrt(norm2), out=np.zeros_like(norm2), where=norm2 > 0)[:, None], -1, 1
+        )
+    if metric == "euclidean":
+        value = np.minimum(0.0, 2 * value - norm2[:, None])
+    value = np.where(none, 0.0, value)
+    return value.astype(atoms.dtype), np.where(none, 0, order).astype(np.int32)

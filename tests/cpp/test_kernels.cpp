@@ -119,3 +119,73 @@ TEST(quantise_row_stays_within_its_arrays_and_agrees) {
                     CHECK(e.step == f.step && e.abs_sum == f.abs_sum && e.rest == f.rest && e.dropped == f.dropped);
                 }
 }
+
+TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
+    const KernelTable* plain = kernel_table("baseline");
+    for (const auto& isa : available_isas())
+        for (const int64_t d : {1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 255, 256, 257}) NOTE(isa << ", length " << d) {
+            const KernelTable* k = kernel_table(isa);
+            test::Random random(static_cast<std::uint64_t>(d));
+            auto x = random_exact<float>(random, d, -1, 1);
+            auto u = random_exact<double>(random, d, -1, 1);
+            Exact<float> wide(d), wide_plain(d);
+            Exact<std::uint16_t> half(d), half_plain(d);
+            CHECK_EQUAL(k->round_f32_f32(x.data(), d, 0.5, wide.data()), plain->round_f32_f32(x.data(), d, 0.5, wide_plain.data()));
+            CHECK(wide.copy() == wide_plain.copy());
+            CHECK_EQUAL(k->round_f64_f32(u.data(), d, 2, wide.data()), plain->round_f64_f32(u.data(), d, 2, wide_plain.data()));
+            CHECK(wide.copy() == wide_plain.copy());
+            CHECK_EQUAL(k->round_f64_bf16(u.data(), d, 2, half.data()), plain->round_f64_bf16(u.data(), d, 2, half_plain.data()));
+            CHECK(half.copy() == half_plain.copy());
+            CHECK_EQUAL(k->round_f32_bf16(x.data(), d, 2, half.data()), plain->round_f32_bf16(x.data(), d, 2, half_plain.data()));
+            CHECK(half.copy() == half_plain.copy());
+            k->widen_bf16(half.data(), d, wide.data());
+            plain->widen_bf16(half.data(), d, wide_plain.data());
+            CHECK(wide.copy() == wide_plain.copy());
+            k->widen_f16(half.data(), d, wide.data());
+            plain->widen_f16(half.data(), d, wide_plain.data());
+            CHECK(wide.copy() == wide_plain.copy());
+
+            const float* rows[5] = {x.data(), wide.data(), x.data(), x.data(), wide.data()};
+            Exact<double> dots(5), dots_plain(5);
+            k->dense_dots_f32(rows, rows, 5, d, dots.data());
+            plain->dense_dots_f32(rows, rows, 5, d, dots_plain.data());
+            CHECK(dots.copy() == dots_plain.copy());
+
+            // The screen: a tile and a panel of whole numbers, so that every variant sums exactly.
+            const int64_t tile_rows = k->tile_rows, atoms = k->panel_atoms;
+            auto tile = random_exact<std::int32_t>(random, d * tile_rows, -3, 4);
+            auto panel = random_exact<std::int32_t>(random, d * atoms, -3, 4);
+            Exact<float> tile_f(d * tile_rows), panel_f(d * atoms), score(tile_rows * atoms);
+            for (int64_t p = 0; p < d * tile_rows; ++p) tile_f[p] = static_cast<float>(tile[p]);
+            for (int64_t p = 0; p < d * atoms; ++p) panel_f[p] = static_cast<float>(panel[p]);
+            Exact<float> factor(atoms), bias(atoms), limit(tile_rows), row_bias(tile_rows);
+            Exact<std::uint32_t> hit(tile_rows);
+            for (int64_t c = 0; c < atoms; ++c) factor[c] = 0.5f, bias[c] = static_cast<float>(c);
+            for (int64_t r = 0; r < tile_rows; ++r) limit[r] = 0, row_bias[r] = 1;
+            k->screen_f32(tile_f.data(), panel_f.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
+                          score.data(), hit.data());
+            for (int64_t r = 0; r < tile_rows; ++r)
+                for (int64_t c = 0; c < atoms; ++c) {
+                    std::int32_t sum = 0;
+                    for (int64_t t = 0; t < d; ++t) sum += tile[t * tile_rows + r] * panel[t * atoms + c];
+                    CHECK_EQUAL(score[r * atoms + c], 0.5f * static_cast<float>(sum) + static_cast<float>(c));
+                    CHECK_EQUAL(hit[r] >> c & 1u, score[r * atoms + c] >= 0 ? 1u : 0u);
+                }
+            const int64_t stride = (d + 3) / 4 * 4;
+            auto cells = random_exact<std::uint32_t>(random, atoms * stride, 0, 4e9);
+            Exact<std::uint32_t> stream(atoms * d);
+            k->interleave(cells.data(), atoms, stride, d, stream.data());
+            for (int64_t p = 0; p < atoms * d; ++p) CHECK_EQUAL(stream[p], cells[p % atoms * stride + p / atoms]);
+
+            // Thresholds read, and candidates are moved, within whole sixteens.
+            const int64_t room = (d + 15) / 16 * 16;
+            auto lower = random_exact<float>(random, room, -1, 1), upper = random_exact<float>(random, room, -1, 1);
+            auto position = random_exact<std::int32_t>(random, room, 0, 1e6);
+            CHECK_EQUAL(k->raise_bar(lower.data(), d, 1 + d / 3, -1, 6), plain->raise_bar(lower.data(), d, 1 + d / 3, -1, 6));
+            std::vector<std::int32_t> expected;
+            for (int64_t p = 0; p < d; ++p)
+                if (upper[p] >= 0) expected.push_back(position[p]);
+            const int64_t kept = k->drop_below(0, d, lower.data(), upper.data(), position.data());
+            CHECK(std::vector<std::int32_t>(position.data(), position.data() + kept) == expected);
+        }
+}

@@ -1,0 +1,432 @@
+"""AtomIndex.topk against float64 scores of all pairs, summed in the same order: the results must be equal."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from oracle import topk_model
+
+from latom import _core
+
+ACTIVATIONS = ["identity", "relu", "abs"]
+METRICS = ["dot", "cosine", "euclidean"]
+HALVES = {"float16": np.float16, "bfloat16": np.uint16}
+NS, DS, MS = (
+    [1, 2, 3, 6, 7, 13, 14, 15, 64, 65, 200],
+    [1, 2, 3, 7, 16, 31, 33, 64, 100, 769],
+    [1, 2, 31, 32, 33, 64, 65, 1000],
+)
+
+
+def screens():
+    return ["auto", "float32", *(["bfloat16"] if _core.kernels.tile_shape()[2] else [])]
+
+
+def stored(X, storage):
+    """X as the core takes it, and the numbers that this holds."""
+    if storage == "float16":
+        half = X.astype(np.float16)
+        return half.view(np.uint16), half.astype(np.float32)
+    if storage == "bfloat16":
+        upper = (np.ascontiguousarray(X, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+        return upper, (upper.astype(np.uint32) << 16).view(np.float32)
+    return X, X
+
+
+def check(X, atoms, k, *, bias=None, metric="dot", activation="identity", storage="", screen="auto",
+          threads=2, packed=False, expected=None, note=""):  # fmt: skip
+    """Runs the core and holds it to the model; returns what it counted."""
+    raw, X = stored(X, storage)
+    index = _core.AtomIndex(atoms, bias, metric, screen, threads)
+    if packed:
+        index.pack(threads)
+    values, indices, scored, crowded = index.topk(raw, storage, k, activation, threads)
+    if expected is None:
+        expected = topk_model(X, atoms, k, bias, metric, activation)
+    note = (
+        f"{note} {X.shape} {atoms.shape} {k=} {metric} {activation} {storage} {screen} {threads=} {packed=}"
+    )
+    assert values.dtype == atoms.dtype, note
+    assert indices.dtype == np.int32, note
+    wrong = np.flatnonzero((indices != expected[1]).any(axis=1))
+    assert len(wrong) == 0, f"{note}: indices of rows {wrong[:9]}"
+    assert np.array_equal(values, expected[0]), f"{note}: values"
+    return scored, crowded
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_shape(isa, dtype, rng):
+    """Each n, d and m; k from 1 to m; metric, activation, bias, screen and threads in turn."""
+    turn = int(rng.integers(1000))
+    screen = screens()
+    for m in MS:
+        for at, d in enumerate(DS):
+            atoms = rng.standard_normal((m, d)).astype(dtype)
+            for n in [NS[(turn + i) % len(NS)] for i in (0, 3, 7)]:
+                turn += 1
+                X = rng.standard_normal((n, d)).astype(dtype)
+                ks = sorted({k for k in (1, 2, m // 5, m // 4, m - 1, m) if 1 <= k <= m})
+                metric = METRICS[turn % 3]
+                bias = rng.standard_normal(m) if metric == "dot" and turn % 2 else None
+                check(X, atoms, ks[turn % len(ks)], bias=bias, metric=metric,
+                      activation=ACTIVATIONS[(turn // 3) % 3], screen=screen[turn % len(screen)],
+                      threads=(1, 2, 5)[(turn + at) % 3], packed=turn % 4 == 0)  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("storage", ["", "float64", "float16", "bfloat16"])
+def test_every_option(isa, storage, metric, rng):
+    dtype = "float64" if storage == "float64" else "float32"
+    storage = "" if storage == "float64" else storage
+    for n, d, m, k in [(7, 33, 65, 3), (65, 100, 333, 8), (200, 16, 1000, 1), (15, 31, 400, 100)]:
+        X = rng.standard_normal((n, d)).astype(dtype)
+        atoms = rng.standard_normal((m, d)).astype(dtype)
+        for bias in [None, rng.standard_normal(m)] if metric == "dot" else [None]:
+            for activation in ACTIVATIONS:
+                expected = topk_model(stored(X, storage)[1], atoms, k, bias, metric, activation)
+                for screen in screens():
+                    for threads in (1, 2, 5):
+                        scored, crowded = check(X, atoms, k, bias=bias, metric=metric, activation=activation,
+                                                storage=storage, screen=screen, threads=threads,
+                                                expected=expected)  # fmt: skip
+                        assert crowded == 0
+                        assert scored < n * m / 2 or n < 7 or 4 * k > m, "the screen discards nothing"
+
+
+def hard(rng, dtype):
+    """(name, X, atoms, bias) that ties, cancels, overflows a float32 or underflows one."""
+    n, d, m = 40, 48, 700
+    normal = rng.standard_normal
+    X, W = normal((n, d)), normal((m, d))
+    yield "rows equal", np.tile(X[:1], (n, 1)), W, None
+    yield "atoms equal", X, np.tile(W[:1], (m, 1)), None
+    yield "two distinct atoms", X, W[np.arange(m) % 2], None
+    yield "atoms twice", X, np.concatenate([W[: m // 2], W[: m // 2]]), None
+    yield "rows are atoms", W[:n], W, None
+    rising = np.outer(np.arange(1, m + 1), np.ones(d)) / m
+    yield "rising scores", np.abs(X), rising, None
+    yield "falling scores", np.abs(X), rising[::-1], None
+    huge = W.copy()
+    huge[m // 3] *= 1e15
+    yield "one huge atom", X, huge, None
+    top = 20 if dtype == "float32" else 140
+    tail = 10.0 ** rng.uniform(-top, top, (m, 1))
+    yield "heavy-tailed atoms", X, W * tail, None
+    yield "heavy-tailed rows", X * 10.0 ** rng.uniform(-top, top, (n, 1)), W, None
+    short = 10.0 ** rng.uniform(-top, top, (n, 1)) / (1 if dtype == "float32" else 1e3)
+    yield "heavy-tailed both", X * short, W * tail, None
+    yield (
+        "heavy-tailed numbers",
+        X * 10.0 ** rng.integers(-9, 9, (n, d)),
+        W * 10.0 ** rng.integers(-9, 9, (m, d)),
+        None,
+    )
+    if dtype == "float32":
+        for scale in (1e-37, 1e-39, 1e-41, 3e-45):
+            yield f"rows of {scale}", X * scale, W, None
+            yield f"atoms of {scale}", X, W * scale, None
+            yield f"both of {scale}", X * scale, W * scale, None
+            yield f"rows of {scale} with biases", X * scale, W, normal(m) * scale
+            yield (
+                f"rows of {scale} with mixed biases",
+                X * scale,
+                W,
+                normal(m) * 10.0 ** rng.uniform(-60, 0, m),
+            )
+        yield "largest", X * 3e37, W * 3e37, None
+    else:
+        for scale in (1e-143, 1e-100, 1e100, 1e142):
+            yield f"rows of {scale}", X * scale, W, None
+            yield f"atoms of {scale}", X, W * scale, None
+            yield f"both of {scale}", X * scale, W * scale, None
+            yield f"rows of {scale} with biases", X * scale, W, normal(m) * scale
+        yield "close in float64", X, W[:1] + 1e-15 * rng.integers(-9, 9, (m, d)), None
+    zero_rows, zero_atoms = X.copy(), W.copy()
+    zero_rows[::3], zero_atoms[::5] = 0, -0.0
+    yield "zero rows and atoms", zero_rows, zero_atoms, None
+    yield "zero rows and biases", zero_rows, zero_atoms, normal(m)
+    yield "zero atoms among tiny ones", X, zero_atoms * 1e-33, None
+    yield "all zero", X * 0, W * 0, None
+    yield "all zero with biases", X * 0, W * 0, rng.integers(-3, 4, m).astype(float)
+    yield "biases dwarf", X, W, 1e12 * normal(m)
+    yield "equal biases dwarf", X, W, np.full(m, 1e6)
+    yield "biases of all sizes", X, W, normal(m) * 10.0 ** rng.uniform(-40, 3, m)
+    yield "biases out of float32", X, W, normal(m) * 1e200
+    yield "largest biases", X, W, np.where(np.arange(m) % 7, 1.7e308, -1.7e308)
+    yield "tiny rows, tiny biases", X * 1e-30, W, normal(m) * 10.0 ** rng.uniform(-75, -20, m)
+    yield "biases cancel", X, W, -(X[:1].astype(dtype).astype(float) @ W.astype(dtype).astype(float).T)[0]
+    signs = np.where(np.arange(d) % 2, 1, -1)
+    yield "cancelling sums", 1e6 + X * 1e-2, signs * (1e6 + W * 1e-2), None
+    yield "one-hot rows", np.eye(d)[rng.integers(0, d, n)], W, None
+    yield "one-hot atoms", X, np.eye(d)[rng.integers(0, d, m)], None
+    yield "constant rows", np.ones((n, d)) * normal((n, 1)), W, None
+    yield "integers", rng.integers(-2, 3, (n, d)), rng.integers(-2, 3, (m, d)), None
+    yield "negative scores", np.abs(X), -np.abs(W), None
+    one = W[:1].astype(dtype)
+    yield "last bits", X, one + np.spacing(np.abs(one)) * rng.integers(-1, 2, (m, d)), None
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_hard_cases(isa, dtype, rng):
+    for name, X, W, bias in hard(rng, dtype):
+        X, W = (np.ascontiguousarray(np.asarray(v, np.float64), dtype) for v in (X, W))
+        for turn, (k, activation) in enumerate([(1, "identity"), (20, "relu"), (7, "abs"), (7, "identity")]):
+            metrics = ["dot"] if bias is not None else [METRICS[turn % 3], "dot"]
+            for metric in metrics:
+                expected = topk_model(X, W, k, bias, metric, activation)
+                for screen in screens()[1:]:
+                    check(X, W, k, bias=bias, metric=metric, activation=activation, screen=screen,
+                          threads=1 + turn % 2, expected=expected, note=name)  # fmt: skip
+
+
+def test_crowded_rows_are_counted_and_exact(isa, rng):
+    """More atoms within the bound of the k-th best than candidates are kept."""
+    X = rng.standard_normal((50, 20)).astype(np.float32)
+    W = np.tile(rng.standard_normal((1, 20)).astype(np.float32), (2000, 1))
+    X[::2] = 0
+    W[1777] *= 2
+    for threads in (1, 2, 5):
+        scored, crowded = check(X, W, 3, threads=threads)
+        assert crowded == 50
+        assert scored >= 50 * 2000
+    assert check(rng.standard_normal((50, 20)), rng.standard_normal((2000, 20)), 3)[1] == 0
+
+
+def test_few_rows_give_the_same_bits_screened_and_not(isa, rng):
+    for dtype in ("float32", "float64"):
+        X, W = (rng.standard_normal((rows, 100)).astype(dtype) for rows in (6, 3000))
+        for metric in METRICS:
+            for screen in screens():
+                plain = check(X, W, 9, metric=metric, screen=screen)
+                packed = check(X, W, 9, metric=metric, screen=screen, packed=True)
+                assert plain[0] == 6 * 3000
+                assert packed[0] < 6 * 300, "the packed index went through all atoms"
+
+
+def test_rows_do_not_depend_on_their_block(isa, rng):
+    """Blocks of 64 to 1024 rows, cut by the number of threads; slices of atoms for few rows."""
+    X, W = (
+        rng.standard_normal((2300, 12)).astype(np.float32),
+        rng.standard_normal((300, 12)).astype(np.float32),
+    )
+    expected = topk_model(X, W, 5)
+    for threads in (1, 2, 5, 33):
+        check(X, W, 5, threads=threads, expected=expected)
+        for n in (8, 70, 200):
+            check(X[:n], W, 5, threads=threads, expected=[part[:n] for part in expected])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_not_finite_is_named(isa, dtype, bad, rng):
+    for n in (1, 5, 40, 300):
+        X, W = rng.standard_normal((n, 20)).astype(dtype), rng.standard_normal((400, 20)).astype(dtype)
+        wrong = X.copy()
+        wrong[n // 2, 7] = wrong[n - 1, 19] = bad
+        for k in (1, 5, 400):
+            for metric in METRICS:
+                for threads in (1, 5):
+                    index = _core.AtomIndex(W, None, metric)
+                    with pytest.raises(ValueError, match=rf"find: X must be finite.* in row {n // 2}\."):
+                        index.topk(wrong, "", k, "identity", threads, "find")
+                    index.topk(X, "", k)
+        atoms = W.copy()
+        atoms[321, 3] = atoms[399, 0] = bad
+        for rows in (X, np.zeros_like(X)):
+            for metric in METRICS:
+                with pytest.raises(ValueError, match=r"find: atoms must be finite.* in row 321\."):
+                    _core.AtomIndex(atoms, None, metric).topk(rows, "", 2, function="find")
+        with pytest.raises(ValueError, match=r"pack: atoms must be finite.* in row 321\."):
+            _core.AtomIndex(atoms).pack()
+    bias = np.zeros(400)
+    bias[17] = bad
+    with pytest.raises(ValueError, match=r"bias must be finite.* at 17"):
+        _core.AtomIndex(W, bias)
+
+
+def test_bad_halves_are_named(isa, rng):
+    W = rng.standard_normal((400, 20)).astype(np.float32)
+    for storage, bits in (
+        ("float16", 0x7C00),
+        ("float16", 0x7E01),
+        ("bfloat16", 0xFF80),
+        ("bfloat16", 0x7FC0),
+    ):
+        for n in (2, 100):
+            X = np.zeros((n, 20), np.uint16)
+            X[1, 5] = bits
+            with pytest.raises(ValueError, match=r"X must be finite.* in row 1"):
+                _core.AtomIndex(W).topk(X, storage, 3)
+
+
+@pytest.mark.parametrize("length", [1e-160, 1e-150, 1e150])
+def test_float64_lengths_whose_squares_underflow_or_overflow_are_refused(isa, length, rng):
+    X, W = rng.standard_normal((50, 1)), rng.standard_normal((400, 1))
+    tiny = W.copy()
+    tiny[9] = length
+    with pytest.raises(ValueError, match=r"atoms must be .*1e-145, 1e145.* in row 9\."):
+        _core.AtomIndex(tiny).topk(X, "", 3)
+    X[5] = length
+    for n in (6, 50):
+        with pytest.raises(ValueError, match=r"X must be .*1e-145, 1e145.* in row 5\."):
+            _core.AtomIndex(W).topk(X[:n], "", 3)
+
+
+def test_wrong_arguments(isa, rng):
+    X, W = rng.standard_normal((9, 4)).astype(np.float32), rng.standard_normal((50, 4)).astype(np.float32)
+    index = _core.AtomIndex(W)
+    for k in (0, -1, 51, 2**40, -(2**62)):
+        with pytest.raises(ValueError, match=r"f: k must lie in \[1, 50\]; got"):
+            index.topk(X, "", k, function="f")
+    with pytest.raises(ValueError, match="f: X must have as many columns as atoms, 4; got 3"):
+        index.topk(np.ones((9, 3), np.float32), "", 1, function="f")
+    with pytest.raises(ValueError, match="activation must be"):
+        index.topk(X, "", 1, "gelu")
+    with pytest.raises(ValueError, match="metric must be"):
+        _core.AtomIndex(W, None, "manhattan")
+    with pytest.raises(ValueError, match="screen must be"):
+        _core.AtomIndex(W, None, "dot", "int8")
+    with pytest.raises(ValueError, match="bias must have one number an atom, 50; got 49"):
+        _core.AtomIndex(W, np.zeros(49))
+    for atoms, words in ((np.zeros((0, 4)), "at least one"), (np.zeros((5, 0)), "at least one column")):
+        with pytest.raises(ValueError, match=words):
+            _core.AtomIndex(atoms)
+    with pytest.raises(ValueError, match="two dimensions"):
+        _core.AtomIndex(np.zeros(4))
+    for bad in (X.astype(np.float64), np.asfortranarray(X), X[0], X.astype(np.int32)):
+        with pytest.raises(TypeError, match="X must"):
+            index.topk(bad, "", 1)
+    with pytest.raises(TypeError, match="dtype of the atoms"):
+        index.topk(X, "float16", 1)
+    with pytest.raises(TypeError, match="dtype of the atoms"):
+        _core.AtomIndex(W.astype(np.float64)).topk(X.astype(np.uint16), "float16", 1)
+    if "bfloat16" not in screens():
+        with pytest.raises(ValueError, match="screen must be 'auto' or 'float32'"):
+            _core.AtomIndex(W, None, "dot", "bfloat16")
+    values, indices, scored, _ = index.topk(X[:0], "", 2)
+    assert values.shape == indices.shape == (0, 2)
+    assert scored == 0
+
+
+def test_inputs_are_read_only_and_kept_alive(rng):
+    X, W = rng.standard_normal((80, 30)).astype(np.float32), rng.standard_normal((500, 30)).astype(np.float32)
+    before = X.copy(), W.copy()
+    X.flags.writeable = W.flags.writeable = False
+    index = _core.AtomIndex(W, np.zeros(500))
+    expected = topk_model(X, W, 4)
+    del W
+    for _ in range(2):
+        values, indices, *_ = index.topk(X, "", 4)
+        assert np.array_equal(values, expected[0])
+        assert np.array_equal(indices, expected[1])
+    assert np.array_equal(X, before[0])
+
+
+def test_the_variant_may_change_between_calls(rng):
+    X, W = rng.standard_normal((80, 33)).astype(np.float32), rng.standard_normal((500, 33)).astype(np.float32)
+    expected = topk_model(X, W, 4)
+    before, index = _core.isa(), _core.AtomIndex(W)
+    try:
+        for name in [*_core.available_isas(), *_core.available_isas()[::-1]]:
+            _core.set_isa(name)
+            values, indices, *_ = index.topk(X, "", 4)
+            assert np.array_equal(values, expected[0])
+            assert np.array_equal(indices, expected[1])
+            index.pack()
+    finally:
+        _core.set_isa(before)
+
+
+def test_two_python_threads_share_an_index(isa, rng):
+    """One packs (many rows, or pack itself) while others scan without: nobody may see half-packed atoms."""
+    X, W = (
+        rng.standard_normal((300, 64)).astype(np.float32),
+        rng.standard_normal((4000, 64)).astype(np.float32),
+    )
+    expected = topk_model(X, W, 6)
+    for _ in range(5):
+        index, found = _core.AtomIndex(W), []
+
+        def call(n, pack, index=index, found=found):
+            if pack:
+                index.pack(1)
+            found.append((n, index.topk(X[:n], "", 6, "identity", 1)))
+
+        threads = [
+            threading.Thread(target=call, args=a) for a in ((20, 0), (60, 0), (60, 0), (300, 0), (5, 1))
+        ]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(60)
+        assert len(found) == 5
+        for n, (values, indices, *_) in found:
+            assert np.array_equal(values, expected[0][:n])
+            assert np.array_equal(indices, expected[1][:n])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_an_index_works_after_fork(rng):
+    X, W = (
+        rng.standard_normal((200, 30)).astype(np.float32),
+        rng.standard_normal((500, 30)).astype(np.float32),
+    )
+    index = _core.AtomIndex(W)
+    expected = index.topk(X, "", 4, "identity", 2)[1]
+
+    def child(queue):
+        queue.put(index.topk(X, "", 4, "identity", 2)[1])
+
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    process = context.Process(target=child, args=(queue,))
+    process.start()
+    found = queue.get(timeout=30)
+    process.join(30)
+    assert np.array_equal(found, expected)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers")
+@pytest.mark.parametrize("what", ["screened", "crowded", "unscreened", "pack"])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_signal_stops_within_a_second(what, threads):
+    """And the index is whole afterwards."""
+
+    def ring(*_):
+        raise TimeoutError
+
+    rng = np.random.default_rng(0)
+    d = 512 if what == "pack" else 256
+    W = rng.standard_normal((40_000 if what == "pack" else 6000, d), np.float32)
+    X = rng.standard_normal((60_000 if what == "screened" else 6000, d), np.float32)
+    if what == "crowded":
+        W[:] = W[0]
+    index = _core.AtomIndex(W)
+    run = {"pack": lambda: index.pack(threads)}.get(
+        what, lambda: index.topk(X, "", 2000 if what == "unscreened" else 8, "identity", threads)
+    )
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        start = time.perf_counter()
+        signal.setitimer(signal.ITIMER_REAL, 0.03 if what == "pack" else 0.05)
+        try:
+            run()
+            assert what == "pack"  # it may be faster than that
+        except TimeoutError:
+            assert time.perf_counter() - start < 2.5  # the machine may be busy
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    index.topk(X[:10], "", 2, "identity", 2)
+    values, indices, *_ = index.topk(X[:3], "", 2, "identity", threads)
+    expected = topk_model(X[:3], W, 2)
+    assert np.array_equal(indices, expected[1])
+    assert np.array_equal(values, expected[0])
