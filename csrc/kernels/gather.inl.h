@@ -14,7 +14,7 @@ constexpr int kGatherLines = 4;
 #else
 constexpr int kGatherLines = 2;
 #endif
-constexpr int kGatherAhead = 8;  // terms; by measurement
+constexpr int kGatherAhead = 16;  // terms; by measurement
 
 template <int N, class T, class I>
 inline void gather_tile(const I* index, const T* value, std::int64_t count, std::int64_t ahead, const T* W,
