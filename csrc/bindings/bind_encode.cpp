@@ -3,6 +3,7 @@
 
 #include "bindings/arrays.h"
 #include "latom/decode.h"
+#include "latom/fold.h"
 #include "latom/topk.h"
 
 namespace latom {
@@ -88,6 +89,22 @@ private:
     std::variant<std::unique_ptr<AtomIndex<float>>, std::unique_ptr<AtomIndex<double>>> index_;
 };
 
+template <class T>
+py::array_t<double> py_fold_center(const Array<T>& atoms, const Array<double>& center, const std::optional<Array<double>>& bias,
+                                   int n_threads, const std::string& function) {
+    if (atoms.ndim() != 2 || center.size() != atoms.shape(1) || (bias && bias->size() != atoms.shape(0)))
+        throw py::value_error(function + ": center must be as long as rows of atoms, bias as there are atoms");
+    const Context ctx = make_context(n_threads);
+    py::array_t<double> out(atoms.shape(0));
+    double* folded = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        fold_center(ctx, DenseView<T>{atoms.data(), atoms.shape(0), atoms.shape(1), atoms.shape(1)}, center.data(),
+                    bias ? bias->data() : nullptr, folded);
+    }
+    return out;
+}
+
 template <class T, class I>
 py::array_t<T> py_decode(const Array<std::int64_t>& indptr, const Array<I>& indices, const Array<T>& values,
                          const Array<T>& W_dec, const std::optional<Array<T>>& b_pre, int n_threads,
@@ -108,6 +125,12 @@ py::array_t<T> py_decode(const Array<std::int64_t>& indptr, const Array<I>& indi
     return out;
 }
 
+template <class T>
+void define_fold_center(py::module_& module) {
+    module.def("fold_center", &py_fold_center<T>, "atoms"_a.noconvert(), "center"_a.noconvert(),
+               "bias"_a.noconvert() = py::none(), "n_threads"_a = 0, "function"_a = "fold_center");
+}
+
 template <class T, class I>
 void define_decode(py::module_& module) {
     module.def("decode", &py_decode<T, I>, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
@@ -125,6 +148,8 @@ void register_encode(py::module_& module) {
         .def("pack", &PyAtomIndex::pack, "n_threads"_a = 0, "function"_a = "pack")
         .def("topk", &PyAtomIndex::topk, "X"_a.noconvert(), "storage"_a, "k"_a, "activation"_a = "identity",
              "n_threads"_a = 0, "function"_a = "topk");
+    define_fold_center<float>(module);
+    define_fold_center<double>(module);
     define_decode<float, std::int32_t>(module);
     define_decode<float, std::int64_t>(module);
     define_decode<double, std::int32_t>(module);

@@ -43,4 +43,13 @@ def block_max(
     bias: NDArray[np.float32] | None,
     bias_scale: float,
 ) -> tuple[float, NDArray[np.float32]]: ...
+
+# out + sum of value[p] * W[index[p], first : first + len(out)]; index may go on beyond value
+def gather_add(
+    index: NDArray[np.int32] | NDArray[np.int64],
+    value: NDArray[np.float32] | NDArray[np.float64],
+    W: NDArray[np.float32] | NDArray[np.float64],
+    first: int,
+    out: NDArray[np.float32] | NDArray[np.float64],
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
 def philox(seed: int, purpose: int, counter: int) -> list[int]: ...
