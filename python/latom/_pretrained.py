@@ -72,7 +72,7 @@ class _Checkpoint:
                 "without scaling of its input", f"normalize_activations {config['normalize_activations']!r}"
             )
         t = self._tensors(file, {"W_enc", "W_dec", "b_enc", "b_dec"})
-        own = config.get("k", (config.get("activation_fn_kwargs") or {}).get("k"))
+        own = config["k"] if config.get("k") else (config.get("activation_fn_kwargs") or {}).get("k")
         return {
             "W_enc": _rows(t["W_enc"].T),
             "W_dec": _rows(t["W_dec"]),

@@ -110,8 +110,7 @@ def test_ties_go_to_the_lowest_index(n, activation, rng):
 def test_zero_rows_and_zero_atoms(metric, X, W):
     X[3], W[[0, 9]] = 0, 0
     value, index = latom.topk(X, W, 4, metric=metric)
-    expected, where = best(scores(X, W, metric), 4)
-    assert (index == where).all()
+    assert (index == best(scores(X, W, metric), 4)[1]).all()
     if metric != "euclidean":
         assert (index[3] == [0, 1, 2, 3]).all()
         assert (value[3] == 0).all()
@@ -185,18 +184,16 @@ def test_half_precision_is_not_widened_as_a_whole(storage, W, monkeypatch):
     X = np.ones((50, 40), dtype)
     from latom import encoding
 
-    monkeypatch.setattr(
-        encoding, "widen", lambda rows, kind: pytest.fail("widened") if kind else rows
-    )
+    monkeypatch.setattr(encoding, "widen", lambda rows, kind: pytest.fail("widened") if kind else rows)
     latom.topk(X, W, 3)
 
 
 def test_float64_on_either_side_computes_in_float64(X, W):
     exact = scores(X, W)
     for a, b in ((X.astype(np.float64), W), (X, W.astype(np.float64))):
-        value, index = latom.topk(a, b, 5)
+        value, _ = latom.topk(a, b, 5)
         assert value.dtype == np.float64
-        assert np.allclose(value, best(exact, 5)[0], rtol=1e-14)
+        assert np.allclose(value, best(exact, 5)[0], rtol=1e-12)
     tiny = X.astype(np.float64) * (1 + 1e-12)
     assert (latom.topk(tiny, W, 5)[0] != value).all()
 
@@ -237,8 +234,8 @@ def test_inputs_are_neither_copied_nor_written(X, W, monkeypatch):
     assert np.shares_memory(seen[0], W)
     assert np.shares_memory(seen[1], X)
     assert seen[3].dtype == np.uint16
-    assert (X == before[0]).all()
-    assert (W == before[1]).all()
+    assert np.array_equal(X, before[0])
+    assert np.array_equal(W, before[1])
 
 
 def test_torch_is_not_imported_for_numpy():
@@ -315,7 +312,9 @@ def test_torch_tensors_that_cannot_be_taken(X, W):
         latom.topk(tensor.to("meta"), W, 3)
     with_gradient = torch.nn.Parameter(tensor.clone())
     assert (latom.topk(with_gradient, W, 3)[1] == latom.topk(X, W, 3)[1]).all()
-    assert (latom.topk(tensor.bfloat16().T.contiguous().T, W, 3)[1] == latom.topk(tensor.bfloat16(), W, 3)[1]).all()
+    assert (
+        latom.topk(tensor.bfloat16().T.contiguous().T, W, 3)[1] == latom.topk(tensor.bfloat16(), W, 3)[1]
+    ).all()
 
 
 # ---- encode
@@ -345,7 +344,9 @@ def test_encode_orders(activation, k, dtype, X, W, rng):
     assert ((codes != 0).toarray() == (expected != 0)).all()
     assert np.allclose(codes.toarray(), expected, rtol=1e-5, atol=1e-5 if dtype == np.float32 else 1e-12)
     assert (codes.data != 0).all()
-    assert all((np.diff(codes.indices[a:b]) > 0).all() for a, b in zip(codes.indptr, codes.indptr[1:], strict=False))
+    assert all(
+        (np.diff(codes.indices[a:b]) > 0).all() for a, b in zip(codes.indptr, codes.indptr[1:], strict=False)
+    )
     assert codes.indices.dtype == codes.indptr.dtype == np.int32
     if activation in ("relu", "topk-relu"):
         assert (codes.data > 0).all()
@@ -389,7 +390,9 @@ def test_encode_refuses(X, W):
         latom.encode(X, W, 3, b_pre=np.ones(41))
     with pytest.raises(ValueError, match="encode: b_pre must be finite; got inf at 2"):
         latom.encode(X, W, 3, b_pre=np.where(np.arange(40) == 2, np.inf, 0))
-    with pytest.raises(ValueError, match="encode: activation must be 'relu', 'topk-relu', 'identity' or 'abs'"):
+    with pytest.raises(
+        ValueError, match="encode: activation must be 'relu', 'topk-relu', 'identity' or 'abs'"
+    ):
         latom.encode(X, W, 3, activation="softmax")
     with pytest.raises(ValueError, match=r"encode: k must be an integer in \[1, 300\]; got 400"):
         latom.encode(X, W, 400)
@@ -424,7 +427,10 @@ def test_decode_takes_every_container(X, W):
         assert latom.decode(other, W).tobytes() == reference.tobytes()
     for pair in ((value, index), (value, index.astype(np.int64)), (value, index.astype(np.uint16))):
         assert np.allclose(latom.decode(pair, W), reference, rtol=1e-5, atol=1e-5)
-    assert np.allclose(latom.decode((value[:, ::2], index[:, ::2]), W), latom.decode((value[:, ::2].copy(), index[:, ::2].copy()), W))
+    assert np.allclose(
+        latom.decode((value[:, ::2], index[:, ::2]), W),
+        latom.decode((value[:, ::2].copy(), index[:, ::2].copy()), W),
+    )
     assert latom.decode(codes, W.astype(np.float64)).dtype == np.float64
     assert np.allclose(latom.decode(codes, W.astype(np.float16)), reference, rtol=0.01, atol=0.05)
 
@@ -473,13 +479,15 @@ def test_decode_refuses(W):
             latom.decode((value, wrong), W)
     bad = value.copy()
     bad[[1, 3]] = np.nan
-    with pytest.raises(ValueError, match="must be finite.*in row 1 of the result"):
+    with pytest.raises(ValueError, match=r"must be finite.*in row 1 of the result"):
         latom.decode((bad, index), W)
-    with pytest.raises(ValueError, match="must be finite.*in row 0 of the result"):
+    with pytest.raises(ValueError, match=r"must be finite.*in row 0 of the result"):
         latom.decode((np.full((4, 2), 3e38, np.float32), index), np.full((300, 5), 10, np.float32))
     with pytest.raises(ValueError, match=r"decode: codes must be two arrays of one shape"):
         latom.decode((value, index[:, :1]), W)
-    with pytest.raises(ValueError, match=r"codes must have a column for each of the 300 rows of W_dec; got 299"):
+    with pytest.raises(
+        ValueError, match=r"codes must have a column for each of the 300 rows of W_dec; got 299"
+    ):
         latom.decode(sp.csr_array((3, 299)), W)
     with pytest.raises(TypeError, match=r"decode: codes must be a sparse matrix or the pair"):
         latom.decode(np.zeros((3, 300)), W)

@@ -65,9 +65,7 @@ def test_products_are_rounded_before_they_are_added(isa: str, dtype: str, width:
         np.array([0, 1], np.int32), np.array([one_and, -1], dtype), W, 0, np.zeros(width, dtype)
     )
     assert (got == 0).all()  # a fused multiply-add first keeps the product's last bit
-    got = _core.kernels.gather_add(
-        np.array([0], np.int32), np.array([one_and], dtype), W, 0, -W[1]
-    )
+    got = _core.kernels.gather_add(np.array([0], np.int32), np.array([one_and], dtype), W, 0, -W[1])
     assert (got == 0).all()
 
 
