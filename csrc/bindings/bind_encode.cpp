@@ -90,8 +90,9 @@ private:
 };
 
 template <class T>
-py::array_t<double> py_fold_center(const Array<T>& atoms, const Array<double>& center, const std::optional<Array<double>>& bias,
-                                   int n_threads, const std::string& function) {
+py::array_t<double> py_fold_center(const Array<T>& atoms, const Array<double>& center,
+                                   const std::optional<Array<double>>& bias, int n_threads,
+                                   const std::string& function) {
     if (atoms.ndim() != 2 || center.size() != atoms.shape(1) || (bias && bias->size() != atoms.shape(0)))
         throw py::value_error(function + ": center must be as long as rows of atoms, bias as there are atoms");
     const Context ctx = make_context(n_threads);
@@ -113,7 +114,8 @@ py::array_t<T> py_decode(const Array<std::int64_t>& indptr, const Array<I>& indi
     if (W_dec.ndim() != 2) fail(function, "W_dec must have two dimensions", W_dec.ndim(), "Reshape it.");
     const DenseView<T> atoms{W_dec.data(), W_dec.shape(0), W_dec.shape(1), W_dec.shape(1)};
     if (b_pre && b_pre->size() != atoms.d)
-        fail(function, "b_pre must have one number a column of W_dec, " + std::to_string(atoms.d), b_pre->size(), "Check both.");
+        fail(function, "b_pre must have one number a column of W_dec, " + std::to_string(atoms.d), b_pre->size(),
+             "Check both.");
     const Codes<T, I> codes{indptr.data(), indices.data(), values.data(), indptr.size() - 1};
     const Context ctx = make_context(n_threads);
     py::array_t<T> out({codes.n, atoms.d});

@@ -3,8 +3,8 @@
 //   out[c] += sum_p value[p] * W[index[p] * stride + c]
 //
 // Shapes    index, value [count], out [width]; index [count, ahead) is read as well: what later calls will gather.
-// Numerics  in T, p by p in stored order, products rounded before they are added. Same bits in every variant, and however
-//           the columns are cut into calls.
+// Numerics  in T, p by p in stored order, products rounded before they are added. Same bits in every variant, and
+//           however the columns are cut into calls.
 // Cost      2 width flops a term; width numbers read. Sums stay in registers, a tile of columns at a time.
 
 #if defined(__AVX512F__)
@@ -44,7 +44,8 @@ void gather_add(const I* index, const T* value, std::int64_t count, std::int64_t
                 std::int64_t width, T* out) {
     constexpr std::int64_t kLine = 64 / sizeof(T), kTile = kGatherLines * kLine;
     std::int64_t c = 0;
-    for (; c + kTile <= width; c += kTile) gather_tile<kGatherLines>(index, value, count, ahead, W + c, stride, out + c);
+    for (; c + kTile <= width; c += kTile)
+        gather_tile<kGatherLines>(index, value, count, ahead, W + c, stride, out + c);
     for (; c + kLine <= width; c += kLine) gather_tile<1>(index, value, count, ahead, W + c, stride, out + c);
     for (; c < width; ++c) {
         T sum = out[c];

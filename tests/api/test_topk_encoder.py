@@ -80,7 +80,8 @@ def test_rescaling_by_the_decoder_norm(tied, X, weights):
     decoder = W if tied else W_dec
     lengths = np.linalg.norm(decoder.astype(np.float64), axis=1)
     P = np.maximum(((X - c).astype(np.float64) @ W.T.astype(np.float64) + b) * lengths, 0)
-    P = np.where(P >= np.sort(P, axis=1)[:, [-5]], P, 0)
+    kth = np.sort(P, axis=1)[:, [-5]]
+    P = np.where(kth <= P, P, 0)
     encoder = latom.TopKEncoder(
         W, 5, W_dec=None if tied else W_dec, b_enc=b, b_pre=c, rescale_by_decoder_norm=True
     )
@@ -213,7 +214,8 @@ def reference(X, W_enc, W_dec, b_enc, b_pre, b_dec, k):
     """Codes [n, m] and rows [n, d] of a top-k autoencoder in float64."""
     P = (X.astype(np.float64) - b_pre) @ W_enc.astype(np.float64).T + b_enc
     P = np.maximum(P, 0)
-    P = np.where(P >= np.sort(P, axis=1)[:, [-k]], P, 0)
+    kth = np.sort(P, axis=1)[:, [-k]]
+    P = np.where(kth <= P, P, 0)
     return P, P @ W_dec.astype(np.float64) + b_dec
 
 

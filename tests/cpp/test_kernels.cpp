@@ -84,7 +84,7 @@ void gather_case(void (*add)(const I*, const T*, int64_t, int64_t, const T*, int
 TEST(gather_kernels_stay_within_their_arrays_and_agree) {
     const KernelTable* plain = kernel_table("baseline");
     for (const auto& isa : available_isas())
-        for (const int64_t width : {1, 3, 7, 8, 9, 15, 16, 17, 40, 64, 127, 128, 129, 145}) NOTE(isa << ", width " << width) {
+        for (const int64_t width : {1, 7, 8, 9, 15, 16, 17, 40, 64, 127, 128, 129, 145}) NOTE(isa << ", width " << width) {
             const KernelTable* k = kernel_table(isa);
             gather_case(k->gather_add_f32_i32, plain->gather_add_f32_i32, width);
             gather_case(k->gather_add_f32_i64, plain->gather_add_f32_i64, width);

@@ -8,9 +8,9 @@
 namespace latom {
 namespace {
 
-constexpr int64_t kRows = 64;                  // of a block
-constexpr int64_t kSliceBytes = 8 << 20;       // of all atoms' columns of a slice: stays in the last cache
-constexpr int64_t kSliceColumns = 128;         // at least: shorter runs cost more than they save
+constexpr int64_t kRows = 64;             // of a block
+constexpr int64_t kSliceBytes = 8 << 20;  // of all atoms' columns of a slice: stays in the last cache
+constexpr int64_t kSliceColumns = 128;    // at least: shorter runs cost more than they save
 
 template <class T>
 int64_t slice_width(const DenseView<T>& atoms, int64_t nnz) {
@@ -56,8 +56,8 @@ void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& at
             T* row = out + i * d + column;
             if (bias) std::copy_n(bias + column, count, row);
             else std::fill_n(row, count, T{0});
-            add(codes.indices + p, codes.values + p, codes.indptr[i + 1] - p, codes.indptr[last] - p, atoms.data + column,
-                atoms.stride, count, row);
+            add(codes.indices + p, codes.values + p, codes.indptr[i + 1] - p, codes.indptr[last] - p,
+                atoms.data + column, atoms.stride, count, row);
             if (all_finite(row, count)) continue;
             for (int64_t seen = bad; i < seen && !bad.compare_exchange_weak(seen, i);) {}
         }
