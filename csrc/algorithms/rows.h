@@ -42,6 +42,10 @@ inline auto sparse_dot(const KernelTable* k, float, int32_t) { return k->sparse_
 inline auto sparse_dot(const KernelTable* k, float, int64_t) { return k->sparse_dot_f32_i64; }
 inline auto sparse_dot(const KernelTable* k, double, int32_t) { return k->sparse_dot_f64_i32; }
 inline auto sparse_dot(const KernelTable* k, double, int64_t) { return k->sparse_dot_f64_i64; }
+inline auto gather_add(const KernelTable* k, float, int32_t) { return k->gather_add_f32_i32; }
+inline auto gather_add(const KernelTable* k, float, int64_t) { return k->gather_add_f32_i64; }
+inline auto gather_add(const KernelTable* k, double, int32_t) { return k->gather_add_f64_i32; }
+inline auto gather_add(const KernelTable* k, double, int64_t) { return k->gather_add_f64_i64; }
 
 /// The lowest row for which bad(i) holds, or n.
 template <class Bad>

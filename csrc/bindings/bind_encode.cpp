@@ -1,7 +1,9 @@
-// bind_encode.cpp: atoms and top-k for Python.
+// bind_encode.cpp: atoms, top-k and decoding for Python.
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
+#include "latom/decode.h"
+#include "latom/fold.h"
 #include "latom/topk.h"
 
 namespace latom {
@@ -112,6 +114,56 @@ private:
     std::variant<std::unique_ptr<AtomIndex<float>>, std::unique_ptr<AtomIndex<double>>> index_;
 };
 
+template <class T>
+py::array_t<double> py_fold_center(const Array<T>& atoms, const Array<double>& center,
+                                   const std::optional<Array<double>>& bias, int n_threads,
+                                   const std::string& function) {
+    if (atoms.ndim() != 2 || center.size() != atoms.shape(1) || (bias && bias->size() != atoms.shape(0)))
+        throw py::value_error(function + ": center must be as long as rows of atoms, bias as there are atoms");
+    const Context ctx = make_context(n_threads);
+    py::array_t<double> out(atoms.shape(0));
+    double* folded = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        fold_center(ctx, DenseView<T>{atoms.data(), atoms.shape(0), atoms.shape(1), atoms.shape(1)}, center.data(),
+                    bias ? bias->data() : nullptr, folded);
+    }
+    return out;
+}
+
+template <class T, class I>
+py::array_t<T> py_decode(const Array<std::int64_t>& indptr, const Array<I>& indices, const Array<T>& values,
+                         const Array<T>& W_dec, const std::optional<Array<T>>& b_pre, int n_threads,
+                         const std::string& function) {
+    check_indptr(function, "codes", indptr.data(), indptr.size(), std::min(indices.size(), values.size()));
+    if (W_dec.ndim() != 2) fail(function, "W_dec must have two dimensions", W_dec.ndim(), "Reshape it.");
+    const DenseView<T> atoms{W_dec.data(), W_dec.shape(0), W_dec.shape(1), W_dec.shape(1)};
+    if (b_pre && b_pre->size() != atoms.d)
+        fail(function, "b_pre must have one number a column of W_dec, " + std::to_string(atoms.d), b_pre->size(),
+             "Check both.");
+    const Codes<T, I> codes{indptr.data(), indices.data(), values.data(), indptr.size() - 1};
+    const Context ctx = make_context(n_threads);
+    py::array_t<T> out({codes.n, atoms.d});
+    T* rows = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        decode(ctx, codes, atoms, b_pre ? b_pre->data() : nullptr, rows, function);
+    }
+    return out;
+}
+
+template <class T>
+void define_fold_center(py::module_& module) {
+    module.def("fold_center", &py_fold_center<T>, "atoms"_a.noconvert(), "center"_a.noconvert(),
+               "bias"_a.noconvert() = py::none(), "n_threads"_a = 0, "function"_a = "fold_center");
+}
+
+template <class T, class I>
+void define_decode(py::module_& module) {
+    module.def("decode", &py_decode<T, I>, "indptr"_a.noconvert(), "indices"_a.noconvert(), "values"_a.noconvert(),
+               "W_dec"_a.noconvert(), "b_pre"_a.noconvert() = py::none(), "n_threads"_a = 0, "function"_a = "decode");
+}
+
 }  // namespace
 
 void register_encode(py::module_& module) {
@@ -125,6 +177,12 @@ void register_encode(py::module_& module) {
              "n_threads"_a = 0, "function"_a = "topk")
         .def("above", &PyAtomIndex::above, "X"_a.noconvert(), "storage"_a, "threshold"_a, "n_threads"_a = 0,
              "function"_a = "above");
+    define_fold_center<float>(module);
+    define_fold_center<double>(module);
+    define_decode<float, std::int32_t>(module);
+    define_decode<float, std::int64_t>(module);
+    define_decode<double, std::int32_t>(module);
+    define_decode<double, std::int64_t>(module);
 }
 
 }  // namespace latom

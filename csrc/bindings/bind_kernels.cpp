@@ -211,6 +211,25 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     return py::make_tuple(lower, upper, to_array(units));
 }
 
+template <class T, class I>
+py::array gather_add(const Array<I>& index, const Array<T>& value, const Array<T>& W, py::ssize_t first,
+                     const Array<T>& out) {
+    if (W.ndim() != 2 || value.size() > index.size() || first < 0 || first + out.size() > W.shape(1))
+        throw py::value_error("gather_add: value must be no longer than index, first + out within the columns of W");
+    for (py::ssize_t p = 0; p < index.size(); ++p)
+        if (index.at(p) < 0 || index.at(p) >= W.shape(0)) throw py::index_error("gather_add: index out of range");
+    py::array_t<T> sum(out.size(), out.data());
+    detail::gather_add(active_kernels(), T{}, I{})(index.data(), value.data(), value.size(), index.size(),
+                                                   W.data() + first, W.shape(1), sum.size(), sum.mutable_data());
+    return sum;
+}
+
+template <class T, class I>
+void define_gather_add(py::module_& kernels) {
+    kernels.def("gather_add", &gather_add<T, I>, "index"_a.noconvert(), "value"_a.noconvert(), "W"_a.noconvert(),
+                "first"_a, "out"_a.noconvert());
+}
+
 }  // namespace
 
 void register_kernels(py::module_& module) {
@@ -244,6 +263,10 @@ void register_kernels(py::module_& module) {
                 "bfloat16"_a, "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
                 "bfloat16"_a, "magnitude"_a);
+    define_gather_add<float, std::int32_t>(kernels);
+    define_gather_add<float, std::int64_t>(kernels);
+    define_gather_add<double, std::int32_t>(kernels);
+    define_gather_add<double, std::int64_t>(kernels);
     kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
         return Philox(seed, static_cast<Purpose>(purpose)).words(counter);
     }, "seed"_a, "purpose"_a, "counter"_a);

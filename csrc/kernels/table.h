@@ -80,6 +80,16 @@ struct KernelTable {
                              const std::uint8_t* p, std::int64_t count);
     float (*block_max)(const std::int32_t* acc, std::int64_t count, float step, float shift, float least,
                        const float* scale, const float* bias, float bias_scale, float* block);
+
+    // gather.inl.h: out [width] += sum over `count` terms of value[p] * row index[p] of W; index [ahead] is read.
+    void (*gather_add_f32_i32)(const std::int32_t* index, const float* value, std::int64_t count, std::int64_t ahead,
+                               const float* W, std::int64_t stride, std::int64_t width, float* out);
+    void (*gather_add_f32_i64)(const std::int64_t* index, const float* value, std::int64_t count, std::int64_t ahead,
+                               const float* W, std::int64_t stride, std::int64_t width, float* out);
+    void (*gather_add_f64_i32)(const std::int32_t* index, const double* value, std::int64_t count, std::int64_t ahead,
+                               const double* W, std::int64_t stride, std::int64_t width, double* out);
+    void (*gather_add_f64_i64)(const std::int64_t* index, const double* value, std::int64_t count, std::int64_t ahead,
+                               const double* W, std::int64_t stride, std::int64_t width, double* out);
 };
 
 }  // namespace latom

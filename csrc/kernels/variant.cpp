@@ -16,6 +16,7 @@ namespace latom {
 namespace {
 
 #include "kernels/dot.inl.h"
+#include "kernels/gather.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
@@ -64,6 +65,10 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     accumulate,
     accumulate_group,
     block_max,
+    gather_add<float, std::int32_t>,
+    gather_add<float, std::int64_t>,
+    gather_add<double, std::int32_t>,
+    gather_add<double, std::int64_t>,
 };
 
 }  // namespace latom

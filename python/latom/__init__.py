@@ -1,40 +1,50 @@
 """latom finds the latent atoms of a data set, exactly and fast.
 
 A compiled core under a small API: sparse and dense k-means (spherical and Euclidean), nearest-centre
-assignment and k-means++ seeding. ``import latom`` imports numpy and scipy alone; the estimators
-import scikit-learn when they are first touched.
+assignment, k-means++ seeding, and top-k encoding with its decoder. ``import latom``
+imports numpy and scipy alone; the estimators import scikit-learn when they are first touched.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from latom._config import __version__, config, show_config
 from latom.assignment import assign
+from latom.encoding import decode, encode, topk
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.topk_encoder import TopKEncoder
 
 __all__ = [
     "IterationState",
     "KMeans",
     "SphericalKMeans",
+    "TopKEncoder",
     "__version__",
     "assign",
     "config",
+    "decode",
+    "encode",
     "kmeans_plusplus",
     "show_config",
+    "topk",
 ]
 
-_ESTIMATORS = {"IterationState", "KMeans", "SphericalKMeans"}
+_ESTIMATORS = {
+    "IterationState": "cluster",
+    "KMeans": "cluster",
+    "SphericalKMeans": "cluster",
+    "TopKEncoder": "topk_encoder",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _ESTIMATORS:
-        from latom import cluster
-
-        return getattr(cluster, name)
+        return getattr(importlib.import_module(f"latom.{_ESTIMATORS[name]}"), name)
     raise AttributeError(f"module 'latom' has no attribute {name!r}")
 
 

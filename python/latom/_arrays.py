@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Integral
 from typing import Any, NoReturn, TypeAlias
 
@@ -91,6 +92,94 @@ def to_core(rows: Matrix, int32_columns: bool = False) -> CoreMatrix:
     )
 
 
+def as_stored(function: str, X: Any, name: str = "X") -> tuple[NDArray[Any], str]:
+    """X as C-contiguous dense rows, and how their numbers are stored.
+
+    "" for float32 and float64; "float16" or "bfloat16" for rows that are 16-bit patterns (uint16), as numpy,
+    ml_dtypes or torch hand them in, without a copy. Other types are treated as by :func:`as_rows`.
+    """
+    tensor = is_tensor(X)
+    if sp.issparse(X) or (tensor and str(X.layout) != "torch.strided"):
+        raise TypeError(
+            f"{function}: {name} must be dense, not sparse; got {type(X).__name__}. "
+            f"Densify it in blocks of rows, for example {name}[i : i + 4096].toarray()."
+        )
+    if tensor:
+        X, brain = _from_tensor(function, X, name)
+        if brain:
+            return _two_dimensions(function, X, name), "bfloat16"
+    if getattr(X, "dtype", None) == np.float16:
+        return _two_dimensions(function, np.asarray(X, np.float16), name), "float16"
+    if getattr(getattr(X, "dtype", None), "name", "") == "bfloat16":
+        return _two_dimensions(function, np.asarray(X), name), "bfloat16"
+    return as_rows(function, X, name), ""
+
+
+def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.float64] | None:
+    """Finite numbers [size] as float64; None stays None."""
+    if value is None:
+        return None
+    rows = value.reshape(1, -1) if getattr(value, "ndim", 0) == 1 else np.atleast_2d(value)
+    vector = np.ascontiguousarray(widen(*as_stored(function, rows, name)), np.float64)
+    if vector.shape != (1, size):
+        raise ValueError(
+            f"{function}: {name} must have shape ({size},); got {np.shape(value)}. "
+            "Check it against the weights."
+        )
+    if not np.isfinite(vector).all():
+        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
+        raise ValueError(
+            f"{function}: {name} must be finite; got {vector[0, bad]} at {bad}. Check the weights."
+        )
+    first: NDArray[np.float64] = vector[0]
+    return first
+
+
+def as_numpy(function: str, X: Any, name: str) -> NDArray[Any]:
+    """An array or a tensor as a numpy array of any shape and type; a tensor's bfloat16 as float32."""
+    if not is_tensor(X):
+        return np.asarray(X)
+    array, brain = _from_tensor(function, X, name)
+    return widen(array.view(np.uint16), "bfloat16") if brain else array
+
+
+def _from_tensor(function: str, X: Any, name: str) -> tuple[NDArray[Any], bool]:
+    """A tensor's memory, and whether it is the bits of bfloat16, which numpy has not."""
+    if X.device.type != "cpu":
+        raise TypeError(
+            f"{function}: {name} must lie in the memory of the CPU; got a tensor on {X.device}. "
+            f"Pass {name}.cpu()."
+        )
+    torch = sys.modules["torch"]
+    X = X.detach()
+    brain = X.dtype == torch.bfloat16
+    return (X.contiguous().view(torch.int16) if brain else X).numpy(), brain
+
+
+def is_tensor(X: Any) -> bool:
+    """Whether X is a torch tensor; torch itself is not imported for the question."""
+    return any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in type(X).__mro__)
+
+
+def _two_dimensions(function: str, half: NDArray[Any], name: str) -> NDArray[np.uint16]:
+    """The bits of 16-bit numbers, checked as as_rows checks others."""
+    if half.ndim != 2 or 0 in half.shape:
+        raise ValueError(
+            f"{function}: {name} must have two dimensions, with at least one row and one column; "
+            f"got shape {half.shape}. Reshape it."
+        )
+    return np.require(half, requirements=["C", "A"]).view(np.uint16)
+
+
+def widen(rows: NDArray[Any], storage: str) -> NDArray[Any]:
+    """What :func:`as_stored` has returned, as float32 or float64."""
+    if storage == "float16":
+        return rows.view(np.float16).astype(np.float32)
+    if storage == "bfloat16":
+        return (rows.astype(np.uint32) << 16).view(np.float32)
+    return rows
+
+
 def common_float(*arrays: Matrix) -> Any:
     """float64 if any array needs it, else float32: no value is ever rounded on the way in."""
     return np.float32 if all(a.dtype == np.float32 for a in arrays) else np.float64
@@ -134,7 +223,7 @@ def as_seed(function: str, random_state: Any) -> int:
         return int(random_state.integers(2**63))
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**62, dtype=np.int64))
-    if isinstance(random_state, Integral) and not isinstance(random_state, bool) and random_state >= 0:
+    if isinstance(random_state, Integral) and not isinstance(random_state, bool) and int(random_state) >= 0:
         return int(random_state) % 2**64
     raise ValueError(
         f"{function}: random_state must be None, an int of at least 0, a numpy Generator or a RandomState; "

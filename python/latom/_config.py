@@ -57,7 +57,11 @@ def check_threads(function: str, n_threads: int | None) -> int:
 
 def check_integer(function: str, argument: str, value: Any, high: int | None = None) -> int:
     """Value as an int of at least 1 and at most high."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= (high or 2**31 - 1):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, Integral)
+        or not 1 <= int(value) <= (high or 2**31 - 1)
+    ):
         what = f"an integer in [1, {high}]" if high else "a positive integer"
         raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. Pass such a number.")
     return int(value)

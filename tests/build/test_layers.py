@@ -35,9 +35,12 @@ LEVELS = {
     "_config": 1,
     "_arrays": 2,
     "_progress": 2,
+    "_pretrained": 2,
     "assignment": 3,
+    "encoding": 3,
     "seeding": 3,
     "cluster": 4,
+    "topk_encoder": 4,
     "__init__": 5,
 }
 TOP = 6
@@ -143,12 +146,12 @@ def loaded(code: str) -> set[str]:
 
 
 def test_import_takes_numpy_and_scipy_alone() -> None:
-    modules = loaded("import latom; latom.assign; latom.kmeans_plusplus; dir(latom)")
+    modules = loaded("import latom; latom.assign; latom.kmeans_plusplus; latom.topk; dir(latom)")
     assert {"numpy", "scipy", "latom"} <= modules
     assert not modules & {"sklearn", "torch", "tqdm", "matplotlib", "pandas", "joblib", "cupy", "tensorflow"}
 
 
 def test_estimators_take_scikit_learn_but_neither_torch_nor_matplotlib() -> None:
-    modules = loaded("import latom; latom.SphericalKMeans")
+    modules = loaded("import latom; latom.SphericalKMeans; latom.TopKEncoder")
     assert "sklearn" in modules
     assert not modules & {"torch", "matplotlib", "cupy", "tensorflow"}

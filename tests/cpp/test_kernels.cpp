@@ -65,6 +65,34 @@ TEST(dot_kernels_stay_within_their_arrays_and_agree) {
         }
 }
 
+template <class T, class I>
+void gather_case(void (*add)(const I*, const T*, int64_t, int64_t, const T*, int64_t, int64_t, T*),
+                 void (*plain)(const I*, const T*, int64_t, int64_t, const T*, int64_t, int64_t, T*), int64_t width) {
+    test::Random random(static_cast<std::uint64_t>(width));
+    const int64_t rows = 9, stride = width + 3, count = 21;  // the last row ends where its columns do
+    auto W = random_exact<T>(random, (rows - 1) * stride + width, -1, 1);
+    auto index = random_exact<I>(random, count + 30, 0, static_cast<double>(rows));
+    index[count - 1] = index[count + 29] = static_cast<I>(rows - 1);
+    auto value = random_exact<T>(random, count, -1, 1);
+    Exact<T> out = random_exact<T>(random, width, -1, 1), expected(width);
+    for (int64_t c = 0; c < width; ++c) expected[c] = out[c];
+    add(index.data(), value.data(), count, count + 30, W.data(), stride, width, out.data());
+    plain(index.data(), value.data(), count, count + 30, W.data(), stride, width, expected.data());
+    CHECK(out.copy() == expected.copy());
+}
+
+TEST(gather_kernels_stay_within_their_arrays_and_agree) {
+    const KernelTable* plain = kernel_table("baseline");
+    for (const auto& isa : available_isas())
+        for (const int64_t width : {1, 7, 8, 9, 15, 16, 17, 40, 64, 127, 128, 129, 145}) NOTE(isa << ", width " << width) {
+            const KernelTable* k = kernel_table(isa);
+            gather_case(k->gather_add_f32_i32, plain->gather_add_f32_i32, width);
+            gather_case(k->gather_add_f32_i64, plain->gather_add_f32_i64, width);
+            gather_case(k->gather_add_f64_i32, plain->gather_add_f64_i32, width);
+            gather_case(k->gather_add_f64_i64, plain->gather_add_f64_i64, width);
+        }
+}
+
 TEST(screen_kernels_stay_within_their_arrays_and_agree) {
     const KernelTable* plain = kernel_table("baseline");
     for (const auto& isa : available_isas())

@@ -75,7 +75,8 @@ class AtomIndex:
         function: str = "AtomIndex",
     ) -> None: ...
     def pack(self, n_threads: int = 0, function: str = "pack") -> None: ...
-    # (scores [n, k], atoms [n, k], products decided in float64, crowded rows); storage "", "float16" or "bfloat16".
+    # (scores [n, k], atoms [n, k], products decided in float64, crowded rows).
+    # storage "", "float16" or "bfloat16".
     def topk(
         self,
         X: _F32 | _F64 | NDArray[np.uint16],
@@ -94,3 +95,23 @@ class AtomIndex:
         n_threads: int = 0,
         function: str = "above",
     ) -> tuple[_I64, _I32, _F32 | _F64]: ...
+
+# bias - atoms @ center, in float64: a centre of the rows as part of the atoms' bias.
+def fold_center(
+    atoms: _F32 | _F64,
+    center: _F64,
+    bias: _F64 | None = None,
+    n_threads: int = 0,
+    function: str = "fold_center",
+) -> _F64: ...
+
+# Rows [n, d] of the sums of values[p] * W_dec[indices[p]], in stored order, after b_pre.
+def decode(
+    indptr: _I64,
+    indices: _I32 | _I64,
+    values: _F32 | _F64,
+    W_dec: _F32 | _F64,
+    b_pre: _F32 | _F64 | None = None,
+    n_threads: int = 0,
+    function: str = "decode",
+) -> _F32 | _F64: ...

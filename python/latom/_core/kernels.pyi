@@ -108,4 +108,13 @@ def score_bounds(
     bfloat16: bool,
     magnitude: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
+
+# out + sum of value[p] * W[index[p], first : first + len(out)]; index may go on beyond value
+def gather_add(
+    index: NDArray[np.int32] | NDArray[np.int64],
+    value: NDArray[np.float32] | NDArray[np.float64],
+    W: NDArray[np.float32] | NDArray[np.float64],
+    first: int,
+    out: NDArray[np.float32] | NDArray[np.float64],
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
 def philox(seed: int, purpose: int, counter: int) -> list[int]: ...

@@ -1,0 +1,58 @@
+// gather.inl.h: a weighted sum of gathered rows.
+//
+//   out[c] += sum_p value[p] * W[index[p] * stride + c]
+//
+// Shapes    index, value [count], out [width]; index [count, ahead) is read as well: what later calls will gather.
+// Numerics  in T, p by p in stored order, products rounded before they are added. Same bits in every variant, and
+//           however the columns are cut into calls.
+// Cost      2 width flops a term; width numbers read. Sums stay in registers, a tile of columns at a time.
+
+#if defined(__AVX512F__)
+constexpr int kGatherLines = 8;  // of 64 bytes: as many sums as the registers hold beside their products
+#elif defined(__AVX2__)
+constexpr int kGatherLines = 4;
+#else
+constexpr int kGatherLines = 2;
+#endif
+constexpr int kGatherAhead = 16;  // terms; by measurement
+
+template <int N, class T, class I>
+inline void gather_tile(const I* index, const T* value, std::int64_t count, std::int64_t ahead, const T* W,
+                        std::int64_t stride, T* out) {
+    typedef T Line __attribute__((vector_size(64)));
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    Line sum[N];
+    __builtin_memcpy(sum, out, sizeof sum);
+    for (std::int64_t p = 0; p < count; ++p) {
+        if (p + kGatherAhead < ahead) {
+            const T* later = W + static_cast<std::int64_t>(index[p + kGatherAhead]) * stride;
+            for (int i = 0; i < N; ++i) __builtin_prefetch(later + i * kLine);
+        }
+        const T* row = W + static_cast<std::int64_t>(index[p]) * stride;
+        for (int i = 0; i < N; ++i) {
+            Line numbers;
+            __builtin_memcpy(&numbers, row + i * kLine, sizeof numbers);
+            const Line product = value[p] * numbers;
+            sum[i] = sum[i] + product;
+        }
+    }
+    __builtin_memcpy(out, sum, sizeof sum);
+}
+
+template <class T, class I>
+void gather_add(const I* index, const T* value, std::int64_t count, std::int64_t ahead, const T* W, std::int64_t stride,
+                std::int64_t width, T* out) {
+    constexpr std::int64_t kLine = 64 / sizeof(T), kTile = kGatherLines * kLine;
+    std::int64_t c = 0;
+    for (; c + kTile <= width; c += kTile)
+        gather_tile<kGatherLines>(index, value, count, ahead, W + c, stride, out + c);
+    for (; c + kLine <= width; c += kLine) gather_tile<1>(index, value, count, ahead, W + c, stride, out + c);
+    for (; c < width; ++c) {
+        T sum = out[c];
+        for (std::int64_t p = 0; p < count; ++p) {
+            const T product = value[p] * W[static_cast<std::int64_t>(index[p]) * stride + c];
+            sum = sum + product;
+        }
+        out[c] = sum;
+    }
+}
