@@ -75,7 +75,8 @@ class AtomIndex:
         function: str = "AtomIndex",
     ) -> None: ...
     def pack(self, n_threads: int = 0, function: str = "pack") -> None: ...
-    # (scores [n, k], atoms [n, k], products decided in float64, crowded rows); storage "", "float16" or "bfloat16".
+    # (scores [n, k], atoms [n, k], products decided in float64, crowded rows)
+    # storage: "", "float16" or "bfloat16".
     def topk(
         self,
         X: _F32 | _F64 | NDArray[np.uint16],
