@@ -112,12 +112,12 @@ def topk_plain(X, atoms, k, bias=None, metric="dot", activation="identity"):
     key = np.abs(score) if activation == "abs" else score
     order = np.argsort(-key, axis=1, kind="stable")[:, :k]
     value = np.take_along_axis(score, order, axis=1)
-    none = (value <= 0) if activation == "relu" else np.zeros(value.shape, bool)
     if metric == "cosine":
         value = np.clip(
             value * np.divide(1, np.sqrt(norm2), out=np.zeros_like(norm2), where=norm2 > 0)[:, None], -1, 1
         )
     if metric == "euclidean":
         value = np.minimum(0.0, 2 * value - norm2[:, None])
+    none = (value <= 0) if activation == "relu" else np.zeros(value.shape, bool)
     value = np.where(none, 0.0, value)
     return value.astype(atoms.dtype), np.where(none, 0, order).astype(np.int32)

@@ -14,7 +14,9 @@
 //   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
 // so with D = |w^ - w~|, W = |w^| + D and the lengths of the actual residuals
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
-// The last term covers underflow; |beta| counts as at least 2^-126. Rounding of the float64 decision itself is below gamma's margin.
+// d roundings to nearest cost at most d 2^-24 of the sum of absolute products (Jeannerod & Rump 2013). The last term covers
+// underflow (subnormal numbers must not be flushed by the process); |beta| counts as at least 2^-126. Rounding of the float64
+// decision itself is below gamma's margin.
 //
 // A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not among the
 // k best, whatever its rank in ties. Panels are compared with tau less their largest eps; what passes is compared with its
@@ -124,7 +126,9 @@ public:
     const float* upper(int64_t r) const { return upper_.data() + r * capacity_; }
     const int32_t* position(int64_t r) const { return position_.data() + r * capacity_; }
     /// No atom that is not among the candidates scores more than this, in units of S.
-    double ceiling(int64_t r) const { return static_cast<double>(tau_[r]) / to_screen_[r]; }
+    double ceiling(int64_t r) const {
+        return to_screen_[r] > 0 ? static_cast<double>(tau_[r]) / to_screen_[r] : HUGE_VAL;  // 0: biases beyond all products
+    }
     double to_screen(int64_t r) const { return to_screen_[r]; }
 
 private:

@@ -181,6 +181,31 @@ def near_ties(rng, n, m, d, turn):
     return X.astype(np.float32), atoms
 
 
+def uneven_errors(rng, n, m, d, turn):
+    """Errors of some atoms only: a panel's bound must be that of its worst atom."""
+    if (
+        turn % 3 == 2
+    ):  # the row is rounded down where the best atoms look, up where the others do; some are zero
+        best, look = rng.random(m) < 0.2, np.arange(d) % 2 == 0
+        up = np.nextafter(np.float32(1 + ULP / 2), np.float32(2))
+        row = np.where(look, np.nextafter(np.float32(1 + ULP / 2), np.float32(0)), up)
+        atoms = np.where(best[:, None] == look, 1.0, 0.0) * (rng.random((m, 1)) < 0.5)
+        bias = np.where(best, 2.0**-18 * d, 0.0)
+        return np.tile(row, (n, 1)).astype(np.float32), atoms.astype(np.float32), bias
+    X = np.ones((n, d)) * 2.0 ** rng.integers(-3, 3, (n, 1))
+    atoms = np.ones((m, d))
+    atoms[:, : 1 + d // 4] += ULP  # exact in bfloat16, and beside the best ones in their score
+    best = rng.random(m) < 0.2
+    atoms[best] = np.nextafter(np.float32(1 + ULP / 2), np.float32(0)) + 2.0**-23 * rng.integers(
+        -9, 0, (best.sum(), 1)
+    )
+    if turn % 2:
+        return X.astype(np.float32), atoms.astype(np.float32), None
+    # And biases that only float64 tells apart, beside some without.
+    bias = np.where(rng.random(m) < 0.5, 1 + 2.0**-28 * rng.integers(-9, 9, m), 0.0)
+    return (0 * X).astype(np.float32), atoms.astype(np.float32), bias
+
+
 def test_near_ties_are_not_lost():
     """3 10^5 rows. In the best variant of each screen, where a wrong discard changes the answer."""
     rng = np.random.default_rng(7)
@@ -188,10 +213,13 @@ def test_near_ties_are_not_lost():
     try:
         while rows < 300_000:
             n, d, m = 2000, int(rng.choice([3, 8, 16, 31])), int(rng.choice([120, 200, 300]))
-            X, W = near_ties(rng, n, m, d, turn)
+            if turn % 5 == 4:
+                X, W, bias = uneven_errors(rng, n, m, d, turn)
+            else:
+                X, W = near_ties(rng, n, m, d, turn)
+                bias = rng.choice([0, 2.0**-22, -(2.0**-22)], m) if turn % 4 == 3 else None
             k, activation = int(rng.choice([1, 3, 10])), ("identity", "abs", "relu")[turn % 3]
-            bias = rng.choice([0, 2.0**-22, -(2.0**-22)], m) if turn % 4 == 3 else None
-            name = _core.available_isas()[-1 - turn % 2 * (len(_core.available_isas()) > 1)]
+            name = _core.available_isas()[-1 - turn // 2 % 2 * (len(_core.available_isas()) > 1)]
             _core.set_isa(name)
             values, indices, _, crowded = _core.AtomIndex(W, bias).topk(X, "", k, activation, 2)
             expected = topk_model(X, W, k, bias, "dot", activation)

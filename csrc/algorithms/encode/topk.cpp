@@ -33,6 +33,8 @@ public:
         if (m() < 1 || m() > std::numeric_limits<int32_t>::max() - 64)
             fail(function, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
         if (d() < 1) fail(function, "atoms must have at least one column", d(), "Drop them.");
+        if (bias && similarity != Similarity::kDot)
+            fail(function, "bias must be left out unless metric is 'dot'", "a bias", "Use metric='dot', or no bias.");
         if (bias) bias_.assign(bias, bias + m());
         for (int64_t j = 0; j < static_cast<int64_t>(bias_.size()); ++j)
             if (!std::isfinite(bias_[j]))

@@ -66,7 +66,8 @@ def drop_below(
 # (rows of a tile, atoms of a panel, whether there are bfloat16 products)
 def tile_shape() -> tuple[int, int, bool]: ...
 
-# Cells of float32, or of pairs of bfloat16. (union of the hits, hits [tile_rows], scores [tile_rows, panel_atoms])
+# Cells of float32, or of pairs of bfloat16.
+# (union of the hits, hits [tile_rows], scores [tile_rows, panel_atoms])
 @overload
 def screen_tile(
     tile: NDArray[np.float32],
@@ -88,8 +89,8 @@ def screen_tile(
     magnitude: bool,
 ) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]: ...
 
-# Bounds that algorithms/product_select.h claims for factor <x, w> + bias, in screen units: (lower [n, m], upper [n, m],
-# units [n]). factor and bias may be empty.
+# Bounds that algorithms/product_select.h claims for factor <x, w> + bias, in screen units:
+# (lower [n, m], upper [n, m], units [n]). factor and bias may be empty.
 @overload
 def score_bounds(
     X: NDArray[np.float32],
