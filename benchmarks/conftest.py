@@ -19,6 +19,7 @@ from tasks import TASKS
 
 LEDGER = Ledger()
 Built = tuple[Path, Problem]
+Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], Built]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +53,7 @@ def embeddings(request: pytest.FixtureRequest) -> Corpus:
 
 
 @pytest.fixture(scope="session")
-def stored() -> Iterator[Callable[[tuple[Any, ...], Callable[[], Problem]], Built]]:
+def stored() -> Iterator[Stored]:
     """Function (key, make) -> folder and arrays of a problem. The last problem alone is kept."""
     kept: dict[tuple[Any, ...], tuple[tempfile.TemporaryDirectory[str], Problem]] = {}
 
@@ -76,7 +77,7 @@ def stored() -> Iterator[Callable[[tuple[Any, ...], Callable[[], Problem]], Buil
 
 
 @pytest.fixture(scope="session")
-def kmeans_problem(stored: Any) -> Callable[[Corpus, float, int], Built]:
+def kmeans_problem(stored: Stored) -> Callable[[Corpus, float, int], Built]:
     """Function (corpus, fraction of the rows, m) -> folder and arrays of a k-means problem."""
 
     def build(corpus: Corpus, fraction: float, m: int) -> Built:

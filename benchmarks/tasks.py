@@ -138,7 +138,7 @@ def _gemm_shape(problem: Problem) -> Shape:
 
 
 def _entries_times_atoms(shape: Shape) -> float:
-    return float(shape["nnz"]) * shape["m"]
+    return float(shape["nnz"]) * float(shape["m"])
 
 
 def _products(shape: Shape) -> float:
@@ -146,7 +146,7 @@ def _products(shape: Shape) -> float:
 
 
 def _entries_times_columns(shape: Shape) -> float:
-    return 2.0 * shape["nnz"] * shape["d"]
+    return 2.0 * float(shape["nnz"]) * float(shape["d"])
 
 
 TASKS: dict[str, Task] = {
