@@ -331,7 +331,7 @@ def _bars(timed: list[Entry], pyplot: Any) -> Any:
             if _is_ours(e):  # upright, as the bars of latom and its variants touch
                 ax.text(place, speed, f" {speed:.1f}×", rotation=90, ha="center", va="bottom", fontsize=7)
         ax.axhline(1.0, color="0.3", lw=0.8, ls="--")
-        ax.margins(y=0.16)
+        ax.margins(y=0.2)
         ax.set_xticks(range(len(groups)), [f"n = {_spaced(n)}" for n in groups])
         ax.grid(axis="y", alpha=0.3)
         ax.set_axisbelow(True)
