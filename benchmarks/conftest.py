@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data import Corpus, Problem, initial_rows, sample_rows, save, sparse_corpus
+from data import Corpus, Problem, dense_corpus, initial_rows, sample_rows, save, sparse_corpus
 from measure import Case, Ledger, Settings, measure
+from peak import peaks
 from runner import NotMeasured, available_cpus
+from tasks import TASKS
 
 LEDGER = Ledger()
+Built = tuple[Path, Problem]
+Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], Built]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,42 +31,74 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--limit", type=float, default=300.0, help="seconds before a fit is ended (300)")
     group.addoption("--rounds", type=int, default=3, help="timed fits of latom (3)")
     group.addoption("--peer-rounds", type=int, default=1, help="timed fits of a peer (1)")
+    group.addoption("--blocks", type=int, default=5, help="timed blocks of calls, fewer over --budget (5)")
+    group.addoption("--block", type=float, default=0.2, help="seconds of a block of calls, at least (0.2)")
 
 
-@pytest.fixture(scope="session")
-def corpus(request: pytest.FixtureRequest) -> Corpus:
-    """The sparse corpus of this session, or the rows of it that `--rows` asks for."""
-    whole = sparse_corpus()
+def _sampled(whole: Corpus, request: pytest.FixtureRequest) -> Corpus:
     rows = request.config.getoption("--rows")
     return Corpus(whole.name, sample_rows(whole.X, rows)) if rows else whole
 
 
 @pytest.fixture(scope="session")
-def sparse_problem(
-    corpus: Corpus,
-) -> Iterator[Callable[[float, int], tuple[Path, Problem]]]:
-    """Function (fraction of the rows, m) -> folder and arrays of a k-means problem."""
-    with tempfile.TemporaryDirectory(prefix="latom-bench-") as base:
+def corpus(request: pytest.FixtureRequest) -> Corpus:
+    """The sparse corpus of this session, or the rows of it that `--rows` asks for."""
+    return _sampled(sparse_corpus(), request)
 
-        def build(fraction: float, m: int) -> tuple[Path, Problem]:
-            X = sample_rows(corpus.X, int(corpus.X.shape[0] * fraction))
-            if m > X.shape[0] // 2:
-                pytest.skip(f"m = {m} needs at least {2 * m} rows; got {X.shape[0]}")
-            problem = {"X": X, "init": initial_rows(X, m)}
-            folder = Path(base, f"{X.shape[0]}-{m}")
-            if not folder.exists():
-                folder.mkdir()
-                save(problem, folder)
-            return folder, problem
 
-        yield build
+@pytest.fixture(scope="session")
+def embeddings(request: pytest.FixtureRequest) -> Corpus:
+    """The dense rows of this session, or those of them that `--rows` asks for."""
+    return _sampled(dense_corpus(), request)
+
+
+@pytest.fixture(scope="session")
+def stored() -> Iterator[Stored]:
+    """Function (key, make) -> folder and arrays of a problem. The last problem alone is kept."""
+    kept: dict[tuple[Any, ...], tuple[tempfile.TemporaryDirectory[str], Problem]] = {}
+
+    def forget() -> None:
+        for folder, _ in kept.values():
+            folder.cleanup()
+        kept.clear()
+
+    def get(key: tuple[Any, ...], make: Callable[[], Problem]) -> Built:
+        if key not in kept:
+            forget()  # the largest take hundreds of megabytes, on disk and in memory
+            problem = make()
+            folder = tempfile.TemporaryDirectory(prefix="latom-bench-")
+            kept[key] = folder, problem
+            save(problem, Path(folder.name))
+        folder, problem = kept[key]
+        return Path(folder.name), problem
+
+    yield get
+    forget()
+
+
+@pytest.fixture(scope="session")
+def kmeans_problem(stored: Stored) -> Callable[[Corpus, float, int], Built]:
+    """Function (corpus, fraction of the rows, m) -> folder and arrays of a k-means problem."""
+
+    def build(corpus: Corpus, fraction: float, m: int) -> Built:
+        n = int(corpus.X.shape[0] * fraction)
+        if m > n // 2:
+            pytest.skip(f"m = {m} needs at least {2 * m} rows; got {n}")
+
+        def make() -> Problem:
+            X = sample_rows(corpus.X, n)
+            return {"X": X, "init": initial_rows(X, m)}
+
+        return stored((corpus.name, n, m), make)
+
+    return build
 
 
 @pytest.fixture
 def run_case(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[Case, str], None]:
     """Function (case, library): measures and records, or skips with the reason."""
     option = request.config.getoption
-    names = ("--iterations", "--budget", "--limit", "--rounds", "--peer-rounds")
+    names = ("--iterations", "--budget", "--limit", "--rounds", "--peer-rounds", "--blocks", "--block")
     settings = Settings(*(option(name) for name in names))
     wanted = [name for name in option("--libraries").split(",") if name]
 
@@ -71,6 +107,8 @@ def run_case(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[Case, 
             pytest.skip("not among --libraries")
         benchmark.group = " ".join(f"{key}={value}" for key, value in case.describe().items())
         try:
+            if TASKS[case.task].peaks:  # in the same run as what they are compared with
+                benchmark.extra_info["peaks"] = peaks(case.threads)
             measure(benchmark.pedantic, benchmark.extra_info, case, library, settings, LEDGER)
         except NotMeasured as reason:
             entry = case.describe() | {"library": library, "reason": str(reason)}
@@ -97,6 +135,8 @@ def pytest_benchmark_update_json(
         "limit": config.getoption("--limit"),
         "rounds": config.getoption("--rounds"),
         "peer_rounds": config.getoption("--peer-rounds"),
+        "blocks": config.getoption("--blocks"),
+        "block": config.getoption("--block"),
     }
 
 

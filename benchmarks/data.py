@@ -1,7 +1,7 @@
 """The data that benchmarks run on: real when `LATOM_DATA` names a folder, else generated.
 
-`sparse_corpus` is what most cases ask for. `save` and `load` carry a problem (named dense and CSR
-arrays) to the process that measures it, see `runner.py`.
+`sparse_corpus` and `dense_corpus` are what most cases ask for. `save` and `load` carry a problem (named
+dense and CSR arrays) to the process that measures it, see `runner.py`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Problem = dict[str, Any]  # name -> numpy.ndarray or scipy.sparse.csr_array
 
 @dataclass(frozen=True)
 class Corpus:
-    """A document-term matrix with unit rows and the name that reports give it."""
+    """Unit rows, sparse (document-term) or dense (embeddings), and the name that reports give them."""
 
     name: str
-    X: sp.csr_array
+    X: Any  # csr_array or ndarray [n, d]
 
 
 def data_folder() -> Path | None:
@@ -43,6 +43,50 @@ def sparse_corpus(dtype: Any = np.float32) -> Corpus:
         X, _ = zipf_corpus(40_000, 20_000, 500, seed=0, dtype=dtype)
         return Corpus("zipf", X)
     return Corpus("arXiv abstracts, TF-IDF", arxiv_tfidf(folder, dtype))
+
+
+def dense_corpus() -> Corpus:
+    """MiniLM embeddings from `LATOM_DATA` where that is set, else 20 000 generated rows."""
+    folder = data_folder()
+    if folder is None:
+        return Corpus("generated embeddings", generated_embeddings(20_000, 384, 200))
+    X = np.load(folder / "arxiv-minilm.npy").astype(np.float32)
+    return Corpus("MiniLM embeddings", X / np.linalg.norm(X, axis=1, keepdims=True))
+
+
+def generated_embeddings(n: int, d: int, n_topics: int, seed: int = 0) -> np.ndarray:
+    """Unit rows [n, d] float32: one of `n_topics` unit directions plus normal noise of equal length."""
+    rng = np.random.default_rng(seed)
+    topics = unit_rows(n_topics, d, seed + 1)
+    X = topics[rng.integers(0, n_topics, n)]
+    X += rng.standard_normal((n, d), dtype=np.float32) / np.float32(np.sqrt(d))
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return X
+
+
+def normal_rows(n: int, d: int, seed: int) -> np.ndarray:
+    """Independent standard normal entries [n, d], float32, by PCG64 from `seed`."""
+    return np.random.default_rng(seed).standard_normal((n, d), dtype=np.float32)
+
+
+def unit_rows(n: int, d: int, seed: int) -> np.ndarray:
+    """`normal_rows` scaled to unit length: directions without preference."""
+    X = normal_rows(n, d, seed)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    return X
+
+
+def random_codes(n: int, m: int, k: int, seed: int = 0) -> sp.csr_array:
+    """CSR codes [n, m]: in each row k distinct atoms, uniform and ascending, with |normal| values, float32.
+
+    The atoms are drawn without replacement as one of each of k equal ranges; m must be divisible by k.
+    """
+    rng = np.random.default_rng(seed)
+    width = m // k
+    indices = (rng.integers(0, width, (n, k)) + width * np.arange(k)).astype(np.int32)
+    values = np.abs(rng.standard_normal(n * k, dtype=np.float32))
+    indptr = np.arange(0, n * k + 1, k, dtype=np.int32)
+    return sp.csr_array((values, indices.ravel(), indptr), shape=(n, m))
 
 
 def arxiv_tfidf(folder: Path, dtype: Any = np.float32) -> sp.csr_array:
@@ -127,7 +171,7 @@ def _zipf_draws(rng: np.random.Generator, size: int, shift: float, count: int) -
     return draws
 
 
-def sample_rows(X: sp.csr_array, count: int, seed: int = 0) -> sp.csr_array:
+def sample_rows(X: Any, count: int, seed: int = 0) -> Any:
     """`count` random rows of X in their order, or X itself where it has no more."""
     if count >= X.shape[0]:
         return X
@@ -135,14 +179,14 @@ def sample_rows(X: sp.csr_array, count: int, seed: int = 0) -> sp.csr_array:
     return X[np.sort(rows)]
 
 
-def initial_rows(X: sp.csr_array, m: int, seed: int = 0) -> sp.csr_array:
+def initial_rows(X: Any, m: int, seed: int = 0) -> Any:
     """Initial centres: m random rows of X that are not empty."""
-    rows = np.flatnonzero(np.diff(X.indptr))
+    rows = np.flatnonzero(np.diff(X.indptr)) if sp.issparse(X) else np.arange(X.shape[0])
     return X[np.random.default_rng(seed).choice(rows, m, replace=False)]
 
 
 def save(problem: Problem, folder: Path) -> None:
-    """Write each array of a problem to `folder` as plain `.npy` files."""
+    """Write each array, number and string of a problem to `folder` as plain `.npy` files."""
     for name, array in problem.items():
         if isinstance(array, sp.csr_array):
             for part in ("data", "indices", "indptr", "shape"):

@@ -7,12 +7,17 @@ A fit of one iteration comes first. It warms the library up and predicts the res
 - "short": only 1, 2 or 3 do. Seconds per iteration are the fit divided by its assignment passes, so
   that a final pass, which some libraries make, does not count against them. Where a smaller case
   already predicts that one iteration exceeds the budget, there is one fit of one iteration.
+
+Where an answer takes one call and no iterations (`Task.calls`), the kind is "calls": after a call
+that warms up, as many calls as take `--block` seconds are timed at once, several times, alike for
+latom and its peers, and the median block divided by its calls is the time of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -33,28 +38,28 @@ class Settings:
     limit: float
     rounds: int
     peer_rounds: int
+    blocks: int
+    block: float
 
 
 @dataclass(frozen=True)
 class Case:
-    """One problem. `work` grows in proportion to the cost of an iteration of Lloyd's algorithm."""
+    """One problem. `work` grows in proportion to the cost of an iteration."""
 
     task: str
-    series: str  # "m", "rows" or "threads": the plot and table that it belongs to
+    series: str  # such as "m", "rows" or "threads": the plot and table that it belongs to
     folder: Path
     problem: Problem
     corpus: str
     threads: int
 
     @property
-    def shape(self) -> dict[str, int]:
-        X = self.problem["X"]
-        n, d = X.shape
-        return {"n": n, "d": d, "nnz": X.nnz, "m": self.problem["init"].shape[0]}
+    def shape(self) -> dict[str, Any]:
+        return TASKS[self.task].shape(self.problem)
 
     @property
     def work(self) -> float:
-        return self.shape["nnz"] * self.shape["m"] / self.threads
+        return TASKS[self.task].work(self.shape) / self.threads
 
     def describe(self) -> dict[str, Any]:
         """What identifies the case in the results."""
@@ -66,12 +71,12 @@ class Case:
 class Ledger:
     """What this session knows: seconds per iteration so far, and the cases without a time."""
 
-    seconds: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    seconds: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
     not_measured: list[dict[str, Any]] = field(default_factory=list)
 
     def predict(self, case: Case, library: str) -> float:
         """Seconds per iteration, in proportion to the largest smaller case; 0 without one."""
-        known = [pair for pair in self.seconds.get(library, []) if pair[0] <= case.work]
+        known = [pair for pair in self.seconds.get((case.task, library), []) if pair[0] <= case.work]
         if not known:
             return 0.0
         work, seconds = max(known)
@@ -85,18 +90,31 @@ def measure(
     timed: Timed, info: dict[str, Any], case: Case, library: str, settings: Settings, ledger: Ledger
 ) -> None:
     """Time `library` on `case` through `timed` and fill `info`; raises NotMeasured."""
+    task = TASKS[case.task]
+    peer, shape = task.peers[library], case.shape
+    needed, free = peer.least_memory(shape["n"], shape["d"], shape["m"]), available_memory()
+    if 0 < free < needed:
+        raise NotMeasured(f"needs over {needed / 2**30:.0f} GiB of memory")
+    found = (_calls if task.calls else _fits)(timed, case, library, settings, ledger)
+    score = {passes: task.score(case.problem, output) for passes, output in found.pop("outputs").items()}
+    info |= case.describe()
+    info |= {"library": library, "note": peer.note}
+    info |= {"score_name": task.score_name, "score_format": task.score_format, "score": score}
+    info |= found
+    if task.operations is not None:
+        info["operations"] = task.operations(shape)
+
+
+def _fits(timed: Timed, case: Case, library: str, settings: Settings, ledger: Ledger) -> dict[str, Any]:
+    """Fits of n iterations: see the head of this file."""
     peer = TASKS[case.task].peers[library]
-    shape = case.shape
     predicted = ledger.predict(case, library)
     shortest = predicted * (peer.passes(1) if peer.typical_first else peer.passes(2))
     if shortest > settings.limit:
         raise NotMeasured(f"over {settings.limit:.0f} s (about {predicted:.0f} s an iteration expected)")
-    needed, free = peer.least_memory(shape["n"], shape["d"], shape["m"]), available_memory()
-    if 0 < free < needed:
-        raise NotMeasured(f"needs over {needed / 2**30:.0f} GiB of memory")
 
     ours = library.startswith("latom")
-    with Worker(case.task, library, case.folder, case.threads) as worker:
+    with Worker(case.task, library, case.folder, case.threads, peer.environment) as worker:
         fits: list[Measured] = []
 
         def fit(n_iter: int) -> Measured:
@@ -116,29 +134,66 @@ def measure(
         timed(fit, args=(n_iter,), rounds=rounds)
         timed_fits = fits[-rounds:]
         last = timed_fits[-1]
-        outputs = {peer.passes(last.n_iter): last.output}
+        scored = peer.scored_passes(last.n_iter)
+        outputs = {str(scored): worker.output()}
         if library == "latom":  # its score after as many passes as the others made
             for passes in SCORED_PASSES:
-                outputs.setdefault(passes, fit(passes - peer.passes(0)).output)
+                if str(passes) not in outputs:
+                    fit(passes - peer.scored_passes(0))
+                    outputs[str(passes)] = worker.output()
 
     seconds = float(np.median([run.seconds for run in timed_fits]))
     per_iteration = seconds / (last.n_iter if how == "whole" else peer.passes(last.n_iter))
-    score = TASKS[case.task].score
-    ledger.seconds.setdefault(library, []).append((case.work, per_iteration))
-    info |= case.describe()
-    info |= {
-        "library": library,
+    ledger.seconds.setdefault((case.task, library), []).append((case.work, per_iteration))
+    return {
         "version": worker.version,
-        "note": peer.note,
         "how": how,
         "n_iter": last.n_iter,
-        "passes": peer.passes(last.n_iter),
+        "passes": scored,
         "fit_seconds": seconds,
         "seconds_per_iteration": per_iteration,
         "memory": last.memory,
-        "score_name": TASKS[case.task].score_name,
-        "score": {str(key): score(case.problem, output) for key, output in outputs.items()},
+        "outputs": outputs,
     }
+
+
+def _calls(timed: Timed, case: Case, library: str, settings: Settings, ledger: Ledger) -> dict[str, Any]:
+    """Blocks of calls: see the head of this file. Nothing is predicted: small cases are no guide."""
+    peer = TASKS[case.task].peers[library]
+    with Worker(case.task, library, case.folder, case.threads, peer.environment) as worker:
+        blocks: list[Measured] = []
+
+        def block(count: int) -> Measured:
+            blocks.append(worker.fit(count, settings.limit))
+            return blocks[-1]
+
+        count = calibrate(block, settings.block)
+        affordable = int(settings.budget / blocks[-1].seconds)
+        rounds = min(settings.blocks, max(3, affordable))
+        timed(block, args=(count,), rounds=rounds)
+        output = worker.output()
+    seconds = float(np.median([run.seconds for run in blocks[-rounds:]]))
+    return {
+        "version": worker.version,
+        "how": "calls",
+        "n_iter": count,
+        "passes": 1,
+        "fit_seconds": seconds,
+        "seconds_per_iteration": seconds / count,
+        "memory": blocks[-1].memory,
+        "outputs": {"1": output},
+    }
+
+
+def calibrate(block: Callable[[int], Measured], least: float) -> int:
+    """Calls that take at least `least` seconds together. The first call only warms up."""
+    block(1)
+    count, seconds = 1, block(1).seconds
+    while seconds < least:
+        # A tenth more, as later calls may be faster; at most 100 times more, as one call may be noise.
+        count = min(100 * count, ceil(1.1 * count * least / seconds))
+        seconds = block(count).seconds
+    return count
 
 
 def _plan(one: float, predicted: float, passes: Callable[[int], int], settings: Settings) -> tuple[str, int]:

@@ -16,13 +16,22 @@ from pathlib import Path
 from typing import Any
 
 Entry = dict[str, Any]
-CASE = ("task", "series", "corpus", "n", "d", "nnz", "m", "threads")
+CASE = ("task", "series", "corpus", "n", "d", "nnz", "m", "k", "metric", "threads")
 KEPT = (
     *CASE,
     *("library", "version", "note", "how", "n_iter", "passes", "rounds", "fit_seconds"),
-    *("seconds_per_iteration", "memory", "score_name", "score", "reason"),
+    *("seconds_per_iteration", "memory", "score_name", "score_format", "score"),
+    *("operations", "peaks", "reason"),
 )
-TITLES = {"m": "Number of clusters", "rows": "Number of rows", "threads": "Threads"}
+TITLES = {
+    "m": "Number of clusters",
+    "rows": "Number of rows",
+    "threads": "Threads",
+    "random": "Random rows",
+    "codes": "Random codes",
+    "embeddings": "Embeddings against random unit atoms",
+    "neighbours": "Nearest neighbours among embeddings",
+}
 
 
 def read(paths: Iterable[Path]) -> tuple[list[Entry], dict[str, Any]]:
@@ -41,9 +50,13 @@ def read(paths: Iterable[Path]) -> tuple[list[Entry], dict[str, Any]]:
             raise SystemExit(f"{path} was measured on another machine: {about['machine']}")
         setup = about
         for entry in found:
-            key = tuple(entry[name] for name in (*CASE, "library"))
+            key = (*_case(entry), entry["library"])
             entries[key] = {name: entry[name] for name in KEPT if name in entry}
     return list(entries.values()), setup
+
+
+def _case(entry: Entry) -> tuple[Any, ...]:
+    return tuple(entry.get(name) for name in CASE)
 
 
 def _from_benchmark(item: dict[str, Any]) -> Entry:
@@ -88,27 +101,51 @@ def _is_ours(entry: Entry) -> bool:
     return bool(entry["library"].startswith("latom"))
 
 
-def _rows(entries: list[Entry]) -> list[list[str]]:
+def _rows(entries: list[Entry], calls: bool) -> list[list[str]]:
     """Table cells of one case: the measured from fast to slow, then the others."""
-    timed = sorted((e for e in entries if "reason" not in e), key=lambda e: _seconds(e))
+    timed = sorted((e for e in entries if "reason" not in e), key=_seconds)
     fastest = min((_seconds(e) for e in timed if not _is_ours(e)), default=0.0)
     ours: dict[str, float] = next((e["score"] for e in timed if e["library"] == "latom"), {})
     rows = []
     for e in timed:
-        passes = str(e["passes"])
-        rows.append(
-            [
-                f"**{e['library']}**" if _is_ours(e) else e["library"],
-                _number(_seconds(e)) + ("" if e["how"] == "whole" else " *"),
-                _number(fastest / _seconds(e)) if fastest else "",
-                f"{_number(e['fit_seconds'])} ({e['n_iter']})",
-                f"{e['score'][passes]:.4f} ({passes})",
-                f"{ours[passes]:.4f}" if passes in ours else "",
-                _spaced(round(e["memory"] / 1e6)),
-            ]
-        )
-    untimed = [e for e in entries if "reason" in e]
-    return rows + [[e["library"], e["reason"], "", "", "", "", ""] for e in untimed]
+        name = f"**{e['library']}**" if _is_ours(e) else e["library"]
+        speed = _number(fastest / _seconds(e)) if fastest else ""
+        own = _call_cells(e, speed) if calls else _fit_cells(e, speed, ours)
+        rows.append([name, *own, _spaced(round(e["memory"] / 1e6))])
+    width = len(_head(entries, calls))
+    untimed = [[e["library"], e["reason"]] for e in entries if "reason" in e]
+    return rows + [cells + [""] * (width - len(cells)) for cells in untimed]
+
+
+def _head(entries: list[Entry], calls: bool) -> list[str]:
+    """Column names; those of `_rows`."""
+    score = next((e["score_name"] for e in entries if "score_name" in e), "score")
+    speed = "speed, fastest peer = 1"
+    if not calls:
+        own = ["s / iteration", speed, "fit, s (iterations)", f"{score} (passes)", "latom's after as many"]
+    else:
+        peaks: dict[str, Any] = next((e["peaks"] for e in entries if "peaks" in e), {})
+        own = ["ms / call", speed, "GF/s", *(f"of {precision} peak" for precision in peaks), score]
+    return ["library", *own, "memory, MB"]
+
+
+def _fit_cells(e: Entry, speed: str, ours: dict[str, float]) -> list[str]:
+    passes = str(e["passes"])
+    shown = e.get("score_format", ".4f")
+    return [
+        _number(_seconds(e)) + ("" if e["how"] == "whole" else " *"),
+        speed,
+        f"{_number(e['fit_seconds'])} ({e['n_iter']})",
+        f"{e['score'][passes]:{shown}} ({passes})",
+        f"{ours[passes]:{shown}}" if passes in ours else "",
+    ]
+
+
+def _call_cells(e: Entry, speed: str) -> list[str]:
+    rate = e["operations"] / _seconds(e)
+    shares = [f"{100 * rate / peak:.2g} %" for peak, _ in e.get("peaks", {}).values()]
+    score = f"{e['score']['1']:{e['score_format']}}"
+    return [_number(1e3 * _seconds(e)), speed, _number(rate / 1e9), *shares, score]
 
 
 def _seconds(entry: Entry) -> float:
@@ -117,28 +154,19 @@ def _seconds(entry: Entry) -> float:
 
 def table(entries: list[Entry], setup: dict[str, Any]) -> str:
     """The whole Markdown page of one task."""
-    score = next((e["score_name"] for e in entries if "score_name" in e), "score")
-    head = ["library", "s / iteration", "speed, fastest peer = 1", "fit, s (iterations)"]
-    head += [f"{score} (passes)", "latom's after as many", "memory, MB"]
+    calls = _by_calls(entries)
     lines = [f"# {entries[0]['task']} on {setup['machine']}", ""]
     lines += ["Written by `benchmarks/report.py`; the protocol is in `benchmarks/README.md`.", ""]
     for series in dict.fromkeys(e["series"] for e in entries):
         part = [e for e in entries if e["series"] == series]
         lines += [f"## {TITLES.get(series, series)}", ""]
-        for case in dict.fromkeys(tuple(e[name] for name in CASE) for e in part):
-            members = [e for e in part if tuple(e[name] for name in CASE) == case]
-            lines += [_case_title(members[0]), "", _line(head), _line(["---"] + ["--:"] * 6)]
-            lines += [*map(_line, _rows(members)), ""]
-    lines += [
-        f"\\* a fit of {setup['iterations']} iterations would take over {setup['budget']:.0f} s: "
-        "fewer were run, and their time divided by the assignment passes.",
-        "Passes: assignment passes up to the labels that were scored. "
-        "Memory: peak of the process beyond library and problem as loaded.",
-        f"Rounds: latom {setup['rounds']} (median), peers {setup['peer_rounds']}, each after a fit "
-        "of one iteration. A fit is ended, or not started, when it passes "
-        f"{setup['limit']:.0f} s.",
-        *("", "## Libraries and machine", ""),
-    ]
+        for case in dict.fromkeys(map(_case, part)):
+            members = [e for e in part if _case(e) == case]
+            head = _head(part, calls)
+            lines += [_case_title(members[0]), "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]
+            lines += [*map(_line, _rows(members, calls)), ""]
+    lines += _call_notes(entries, setup) if calls else _fit_notes(setup)
+    lines += ["", "## Libraries and machine", ""]
     for library in dict.fromkeys(e["library"] for e in entries):
         known = [e for e in entries if e["library"] == library and "version" in e]
         if known:
@@ -152,10 +180,54 @@ def table(entries: list[Entry], setup: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _by_calls(entries: list[Entry]) -> bool:
+    return any(e.get("how") == "calls" for e in entries)
+
+
+def _fit_notes(setup: dict[str, Any]) -> list[str]:
+    return [
+        f"\\* a fit of {setup['iterations']} iterations would take over {setup['budget']:.0f} s: "
+        "fewer were run, and their time divided by the assignment passes.",
+        "Passes: assignment passes up to the labels that were scored. "
+        "Memory: peak of the process beyond library and problem as loaded.",
+        f"Rounds: latom {setup['rounds']} (median), peers {setup['peer_rounds']}, each after a fit "
+        "of one iteration. A fit is ended, or not started, when it passes "
+        f"{setup['limit']:.0f} s.",
+    ]
+
+
+def _call_notes(entries: list[Entry], setup: dict[str, Any]) -> list[str]:
+    rounds = sorted({e["rounds"] for e in entries if "rounds" in e})
+    times = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else f"{rounds[0]}"
+    notes = [
+        f"ms / call: median of {times} blocks, each of as many calls as take {setup['block']:g} s, "
+        "after calls that warm up; alike for latom and its peers.",
+        "GF/s: operations of the plain algorithm, whatever a library really did. "
+        "Memory: peak of the process beyond library and problem as loaded.",
+    ]
+    for threads in dict.fromkeys(e["threads"] for e in entries if "peaks" in e):
+        found = [e["peaks"] for e in entries if "peaks" in e and e["threads"] == threads]
+        parts = []
+        for precision in dict.fromkeys(name for peaks in found for name in peaks):
+            measured = [peaks[precision] for peaks in found if precision in peaks]
+            rates = [round(rate / 1e9) for rate, _ in measured]  # one a session; a report may hold several
+            span = f"{min(rates)}" if min(rates) == max(rates) else f"{min(rates)} to {max(rates)}"
+            parts.append(f"{precision} {span} GF/s ({measured[-1][1]})")
+        notes.append(
+            f"Peaks with {threads} threads: {', '.join(parts)}. Each is the fastest of the matrix products "
+            "that `benchmarks/peak.py` tries in the same run, not what the arithmetic units could do, so "
+            "that a share may exceed 100 %."
+        )
+    return notes
+
+
 def _case_title(e: Entry) -> str:
-    shape = f"{_spaced(e['n'])} × {_spaced(e['d'])}, {_spaced(e['nnz'])} entries"
+    entries = f", {_spaced(e['nnz'])} entries" if e["nnz"] != e["n"] * e["d"] else ""
+    kept = f", k = {e['k']}" if e.get("k") else ""
+    metric = f", {e['metric']}" if e.get("metric") else ""
     plural = "" if e["threads"] == 1 else "s"
-    return f"**m = {_spaced(e['m'])}**: {e['corpus']}, {shape}, {e['threads']} thread{plural}"
+    shape = f"{_spaced(e['n'])} × {_spaced(e['d'])}{entries}"
+    return f"**m = {_spaced(e['m'])}{kept}**: {e['corpus']}, {shape}{metric}, {e['threads']} thread{plural}"
 
 
 def _line(cells: list[str]) -> str:
@@ -163,15 +235,34 @@ def _line(cells: list[str]) -> str:
 
 
 def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
-    """Seconds per iteration against clusters and against rows: log-log, one line a library."""
+    """Of fits, seconds per iteration; of calls, speed relative to the fastest peer."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     timed = [e for e in entries if "reason" not in e]
+    figure = (_bars if _by_calls(entries) else _lines)(timed, pyplot)
+    if figure is not None:
+        most = max(e["threads"] for e in timed)
+        corpora = list(dict.fromkeys(e["corpus"] for e in timed))
+        what = f"{corpora[0]}; " if len(corpora) == 1 else ""
+        figure.suptitle(f"{what}{setup['machine']}, {most} threads", fontsize=11)
+        figure.savefig(path, dpi=150)
+        pyplot.close(figure)
+
+
+def _style(names: list[str]) -> dict[str, str]:
+    """Colour of each library: black for latom, greys for its variants."""
+    peers = [name for name in names if not name.startswith("latom")]
+    ours = [name for name in names if name.startswith("latom") and name != "latom"]
+    colours = {name: f"C{number % 10}" for number, name in enumerate(peers)}
+    return colours | {"latom": "black"} | {name: "0.5" for name in ours}
+
+
+def _lines(timed: list[Entry], pyplot: Any) -> Any:
+    """Seconds per iteration against clusters and against rows: log-log, one line a library."""
     full = max(e["n"] for e in timed)
-    most = max(e["threads"] for e in timed)
     shared = [e for e in timed if e["series"] == "m"]  # its full case belongs to every panel
     panels = []
     for series, axis, label in (("m", "m", "clusters"), ("rows", "n", "rows")):
@@ -181,7 +272,7 @@ def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
         if len({e[axis] for e in own}) > 1:
             panels.append((own, axis, label))
     if not panels:
-        return
+        return None
     figure, axes = pyplot.subplots(
         1,
         len(panels),
@@ -191,13 +282,13 @@ def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
         layout="constrained",
     )
     names = list(dict.fromkeys(e["library"] for e in timed))
+    colours = _style(names)
     for ax, (own, axis, label) in zip(axes[0], panels, strict=True):
-        for number, name in enumerate(names):
+        for name in names:
             line = sorted((e[axis], _seconds(e)) for e in own if e["library"] == name)
             if line and (axis == "m" or len(line) > 1):
                 width = 2.6 if name.startswith("latom") else 1.3
-                color = "black" if name == "latom" else f"C{number}"
-                ax.plot(*zip(*line, strict=True), "o-", lw=width, ms=4, color=color, label=name)
+                ax.plot(*zip(*line, strict=True), "o-", lw=width, ms=4, color=colours[name], label=name)
         ax.set(xscale="log", yscale="log", xlabel=label)
         ticks = sorted({e[axis] for e in own})
         ax.set_xticks(ticks, [_spaced(tick) for tick in ticks])
@@ -207,10 +298,53 @@ def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
             ax.set_title(f"m = {_spaced(own[0]['m'])}", fontsize=10)
     axes[0][0].set_ylabel("seconds per iteration")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
-    figure.suptitle(f"{timed[0]['corpus']}; {setup['machine']}, {most} threads", fontsize=11)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    columns = 4 if len(panels) > 1 else 3
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False)
+    return figure
+
+
+def _bars(timed: list[Entry], pyplot: Any) -> Any:
+    """Speed relative to the fastest peer: a panel a shape, a group of bars a number of rows."""
+    panels: dict[tuple[Any, ...], list[Entry]] = {}
+    for e in timed:
+        key = tuple(e.get(name) for name in ("series", "d", "m", "k", "metric", "threads"))
+        panels.setdefault(key, []).append(e)
+    names = list(dict.fromkeys(e["library"] for e in timed))
+    names.sort(key=lambda name: name.startswith("latom"))  # ours end each group, side by side
+    colours = _style(names)
+    across = min(3, len(panels))
+    down = -(-len(panels) // across)
+    size = (3.8 * across + 0.8, 2.7 * down + 1.2)
+    figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for ax, own in zip(axes.flat, panels.values(), strict=False):
+        groups = sorted({e["n"] for e in own})
+        here = [name for name in names if any(e["library"] == name for e in own)]
+        width = 0.8 / len(here)
+        for e in own:
+            case = [other for other in own if other["n"] == e["n"]]
+            fastest = min((_seconds(other) for other in case if not _is_ours(other)), default=_seconds(e))
+            place = groups.index(e["n"]) + (here.index(e["library"]) - (len(here) - 1) / 2) * width
+            speed = fastest / _seconds(e)
+            ax.bar(place, speed, width, color=colours[e["library"]])
+            if _is_ours(e):  # upright, as the bars of latom and its variants touch
+                ax.text(place, speed, f" {speed:.1f}×", rotation=90, ha="center", va="bottom", fontsize=7)
+        ax.axhline(1.0, color="0.3", lw=0.8, ls="--")
+        ax.margins(y=0.2)
+        ax.set_xticks(range(len(groups)), [f"n = {_spaced(n)}" for n in groups])
+        ax.grid(axis="y", alpha=0.3)
+        ax.set_axisbelow(True)
+        first = own[0]
+        title = f"{TITLES.get(first['series'], first['series'])}\n" if len(panels) > 1 else ""
+        kept = f", k = {first['k']}" if first.get("k") else ""
+        ax.set_title(f"{title}d = {_spaced(first['d'])}, m = {_spaced(first['m'])}{kept}", fontsize=9)
+    for row in axes:
+        row[0].set_ylabel("speed, fastest peer = 1")
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colours[name]) for name in names]
+    columns = max(3, min(5, 2 * across))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    return figure
 
 
 def main() -> None:

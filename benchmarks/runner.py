@@ -4,7 +4,7 @@ A fresh process per measurement makes peak memory mean something, keeps the thre
 runtimes of the libraries apart, and lets a slow or greedy fit be ended without ending the session.
 The process imports its library, loads and converts the problem, then fits on request: `Worker.fit`
 returns when the fit has returned, so timing that call (as pytest-benchmark does) times the fit and
-about 0.1 ms of pipe.
+about 0.1 ms of pipe. `Worker.output` then hands over the answer, which is not timed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -44,7 +45,6 @@ class Measured:
     seconds: float
     n_iter: int
     memory: int  # peak bytes so far beyond library and problem as loaded
-    output: np.ndarray
 
 
 def available_cpus() -> int:
@@ -75,14 +75,23 @@ class Worker:
         Folder written by `data.save`.
     threads : int
         The process is bound to so many CPUs, and the library is told the same.
+    variables : mapping
+        Environment variables that the library alone is to have, set before anything is imported.
     """
 
-    def __init__(self, task: str, library: str, problem: Path, threads: int) -> None:
+    def __init__(
+        self,
+        task: str,
+        library: str,
+        problem: Path,
+        threads: int,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="latom-bench-")
         self._log = Path(self._folder.name, "log")
         command = [sys.executable, str(Path(__file__).resolve()), task, library]
         command += [str(problem), str(threads)]
-        environment = os.environ | {name: str(threads) for name in THREAD_VARIABLES}
+        environment = os.environ | {name: str(threads) for name in THREAD_VARIABLES} | dict(variables or {})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -96,7 +105,7 @@ class Worker:
 
     def __enter__(self) -> Worker:
         try:
-            self.version = self._ask({}, 600.0)["version"]
+            self.version = self._ask({"do": "prepare"}, 600.0)["version"]
         except BaseException:
             self.close()
             raise
@@ -118,10 +127,15 @@ class Worker:
 
     def fit(self, n_iter: int, limit: float) -> Measured:
         """Fit for `n_iter` iterations; raises NotMeasured after `limit` seconds or a failure."""
+        answer = self._ask({"do": "fit", "n_iter": n_iter}, limit)
+        return Measured(answer["seconds"], answer["n_iter"], answer["memory"])
+
+    def output(self) -> np.ndarray:
+        """What the last fit gave: the array that its task scores."""
         path = str(Path(self._folder.name, "output.npy"))
-        answer = self._ask({"n_iter": n_iter, "path": path}, limit)
-        output = np.load(path)
-        return Measured(answer["seconds"], answer["n_iter"], answer["memory"], output)
+        self._ask({"do": "output", "path": path}, 600.0)
+        output: np.ndarray = np.load(path)
+        return output
 
     def _ask(self, request: dict[str, Any], limit: float) -> dict[str, Any]:
         assert self._process.stdin is not None
@@ -197,15 +211,19 @@ def _serve(task: str, library: str, folder: str, threads: int) -> None:
         problem = load(Path(folder))
         loaded = _status("VmRSS")
         fit = peer.prepare(problem, threads)
+        answer: Any = None
         for line in sys.stdin:
             request = json.loads(line)
-            if not request:
+            if request["do"] == "prepare":
                 reply: dict[str, Any] = {"version": version}
+            elif request["do"] == "output":
+                np.save(request["path"], answer.output())
+                reply = {}
             else:
+                answer = None  # what the fit before gave is not to count as memory of this one
                 start = time.perf_counter()
                 answer = fit(request["n_iter"])
                 seconds = time.perf_counter() - start
-                np.save(request["path"], answer.output)
                 memory = max(0, _status("VmHWM") - loaded)
                 reply = {"seconds": seconds, "n_iter": int(answer.n_iter), "memory": memory}
             print(json.dumps(reply), file=replies, flush=True)

@@ -1,4 +1,4 @@
-"""What each family of cases measures: its libraries and how an answer is scored.
+"""What each family of cases measures: its libraries, the size of a problem, and how an answer is scored.
 
 A later family adds an entry to `TASKS`; data, runner and report stay as they are.
 """
@@ -7,20 +7,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
-from peers import SPARSE_KMEANS, Peer
+from peers import DECODE, DENSE_KMEANS, GEMM, SPARSE_KMEANS, TOPK, Peer
+
+Shape = dict[str, Any]
+
+SCORED_ROWS = 64  # of a top-k answer; the float64 scores of all would take longer than the cases
 
 
 @dataclass(frozen=True)
 class Task:
-    """A family: `score` is computed the same way for every library, outside the timed process."""
+    """A family.
+
+    Attributes
+    ----------
+    peers : mapping
+        Its libraries.
+    score : callable
+        Problem, answer -> number; the same for every library, outside the timed process.
+    score_name, score_format : str
+        In reports.
+    shape : callable
+        Problem -> what identifies its size in reports: n, d, nnz, m and what else there is.
+    work : callable
+        Shape -> a number in proportion to the cost of an iteration, so that a smaller case predicts.
+    calls : bool
+        An answer takes one call. Then blocks of calls are timed instead of fits of n iterations.
+    operations : callable or None
+        Shape -> floating-point operations of a call, as the plain algorithm counts them.
+    peaks : bool
+        Reports compare the operations with the peaks of the machine.
+    """
 
     peers: Mapping[str, Peer]
     score: Callable[[Problem, np.ndarray], float]
     score_name: str
+    shape: Callable[[Problem], Shape]
+    work: Callable[[Shape], float]
+    score_format: str = ".4f"
+    calls: bool = False
+    operations: Callable[[Shape], float] | None = None
+    peaks: bool = False
 
 
 def mean_cosine(X: sp.csr_array, labels: np.ndarray) -> float:
@@ -38,8 +69,130 @@ def mean_cosine(X: sp.csr_array, labels: np.ndarray) -> float:
     return float(np.sqrt(np.asarray(sums.multiply(sums).sum(axis=1))).sum() / n)
 
 
+def inertia(X: np.ndarray, labels: np.ndarray) -> float:
+    """Sum over the rows of the squared distance to the mean of their cluster, in float64.
+
+    Like `mean_cosine` it depends on the partition alone.
+    """
+    n = X.shape[0]
+    X64 = X.astype(np.float64)
+    labels = np.asarray(labels, np.int64)
+    members = sp.csr_array((np.ones(n), (labels, np.arange(n))))
+    sizes = np.bincount(labels)
+    means = (members @ X64) / np.maximum(sizes, 1)[:, None]
+    X64 -= means[labels]
+    return float(np.einsum("ij,ij->", X64, X64))
+
+
+def recall(problem: Problem, indices: np.ndarray) -> float:
+    """Share of the float64 top-k that was found, over a sample of the rows; 1 means the exact sets.
+
+    An index counts when its float64 score reaches the k-th best but for the rounding of float64, so
+    that either of two equal atoms will do; an index given twice counts once.
+    """
+    X, atoms, k = problem["X"], problem["atoms"], int(problem["k"])
+    rows = np.random.default_rng(0).permutation(X.shape[0])[:SCORED_ROWS]
+    sample = X[rows].astype(np.float64)
+    scores = np.empty((len(rows), atoms.shape[0]))
+    for start in range(0, atoms.shape[0], 8192):
+        block = atoms[start : start + 8192].astype(np.float64)
+        scores[:, start : start + 8192] = sample @ block.T
+        if str(problem["metric"]) == "euclidean":  # −‖x − w‖² but for ‖x‖², the same for all atoms
+            scores[:, start : start + 8192] -= 0.5 * np.einsum("ij,ij->i", block, block)
+    kth = np.partition(scores, -k, axis=1)[:, -k]
+    slack = 1e-13 * np.abs(scores).max(axis=1)
+    found = 0
+    for row, line, least in zip(indices[rows], scores, kth - slack, strict=True):
+        given = np.unique(row)
+        found += min(k, int((line[given[given >= 0]] >= least).sum()))
+    return found / (k * len(rows))
+
+
+def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
+    """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
+    exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)
+    return float((np.linalg.norm(decoded - exact, axis=1) / np.linalg.norm(exact, axis=1)).max())
+
+
+def _kmeans_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    nnz = problem["X"].nnz if sp.issparse(problem["X"]) else n * d
+    return {"n": n, "d": d, "nnz": nnz, "m": problem["init"].shape[0]}
+
+
+def _topk_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
+    return {"n": n, "d": d, "nnz": n * d, "m": m} | about
+
+
+def _decode_shape(problem: Problem) -> Shape:
+    codes, (m, d) = problem["codes"], problem["atoms"].shape
+    n = codes.shape[0]
+    return {"n": n, "d": d, "nnz": codes.nnz, "m": m, "k": codes.nnz // n}
+
+
+def _gemm_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m}
+
+
+def _entries_times_atoms(shape: Shape) -> float:
+    return float(shape["nnz"]) * float(shape["m"])
+
+
+def _products(shape: Shape) -> float:
+    return 2.0 * _entries_times_atoms(shape)
+
+
+def _entries_times_columns(shape: Shape) -> float:
+    return 2.0 * float(shape["nnz"]) * float(shape["d"])
+
+
 TASKS: dict[str, Task] = {
     "sparse_kmeans": Task(
-        SPARSE_KMEANS, lambda problem, labels: mean_cosine(problem["X"], labels), "mean cosine"
+        SPARSE_KMEANS,
+        lambda problem, labels: mean_cosine(problem["X"], labels),
+        "mean cosine",
+        _kmeans_shape,
+        _entries_times_atoms,
+    ),
+    "dense_kmeans": Task(
+        DENSE_KMEANS,
+        lambda problem, labels: inertia(problem["X"], labels),
+        "inertia",
+        _kmeans_shape,
+        _entries_times_atoms,
+        score_format=".1f",
+    ),
+    "topk": Task(
+        TOPK,
+        recall,
+        "recall",
+        _topk_shape,
+        _entries_times_atoms,
+        calls=True,
+        operations=_products,
+        peaks=True,
+    ),
+    "decode": Task(
+        DECODE,
+        decoding_error,
+        "error",
+        _decode_shape,
+        _entries_times_columns,
+        score_format=".1e",
+        calls=True,
+        operations=_entries_times_columns,
+    ),
+    # Not a family with cases of its own: `peak.py` asks it how fast the machine multiplies.
+    "gemm": Task(
+        GEMM,
+        lambda problem, product: float("nan"),
+        "",
+        _gemm_shape,
+        _entries_times_atoms,
+        calls=True,
+        operations=_products,
     ),
 }

@@ -15,7 +15,7 @@ from measure import Case
 from peers import SPARSE_KMEANS
 from runner import available_cpus
 
-Build = Callable[[float, int], tuple[Path, Problem]]
+Build = Callable[[Corpus, float, int], tuple[Path, Problem]]
 RunCase = Callable[[Case, str], None]
 
 CLUSTERS = (20, 100, 1000, 10_000)
@@ -33,22 +33,22 @@ def _case(series: str, corpus: Corpus, built: tuple[Path, Problem], threads: int
 
 @pytest.mark.parametrize("library", SPARSE_KMEANS)
 @pytest.mark.parametrize("m", CLUSTERS)
-def test_clusters(m: int, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase) -> None:
-    run_case(_case("m", corpus, sparse_problem(1.0, m)), library)
+def test_clusters(m: int, library: str, corpus: Corpus, kmeans_problem: Build, run_case: RunCase) -> None:
+    run_case(_case("m", corpus, kmeans_problem(corpus, 1.0, m)), library)
 
 
 @pytest.mark.parametrize("library", SCALING_LIBRARIES)
 @pytest.mark.parametrize("fraction", FRACTIONS)
 def test_rows(
-    fraction: float, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase
+    fraction: float, library: str, corpus: Corpus, kmeans_problem: Build, run_case: RunCase
 ) -> None:
-    run_case(_case("rows", corpus, sparse_problem(fraction, SCALING_CLUSTERS)), library)
+    run_case(_case("rows", corpus, kmeans_problem(corpus, fraction, SCALING_CLUSTERS)), library)
 
 
 @pytest.mark.parametrize("library", SCALING_LIBRARIES)
 @pytest.mark.parametrize("threads", THREADS)
 def test_threads(
-    threads: int, library: str, corpus: Corpus, sparse_problem: Build, run_case: RunCase
+    threads: int, library: str, corpus: Corpus, kmeans_problem: Build, run_case: RunCase
 ) -> None:
-    built = sparse_problem(1.0, SCALING_CLUSTERS)
+    built = kmeans_problem(corpus, 1.0, SCALING_CLUSTERS)
     run_case(_case("threads", corpus, built, threads), library)

@@ -1,0 +1,9 @@
+"""The adapters of every library, a table a family. None imports its library before it is asked to."""
+
+from peers.base import Answer, Call, Fit, Peer
+from peers.decode import DECODE
+from peers.gemm import GEMM
+from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
+from peers.topk import TOPK
+
+__all__ = ["DECODE", "DENSE_KMEANS", "GEMM", "SPARSE_KMEANS", "TOPK", "Answer", "Call", "Fit", "Peer"]

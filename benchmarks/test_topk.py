@@ -1,0 +1,66 @@
+"""Dense top-k beside its peers: random rows and atoms, real rows, and nearest neighbours.
+
+See README.md for the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data import Corpus, Problem, normal_rows, sample_rows, unit_rows
+from measure import Case
+from peers import TOPK
+from runner import available_cpus
+
+Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
+RunCase = Callable[[Case, str], None]
+
+SHAPES = ((768, 16_384, 32), (384, 4096, 32), (768, 131_072, 32), (2048, 8192, 64))  # d, m, k
+ROWS = (1, 64, 4096)
+REAL = (16_384, 32)  # m, k
+NEIGHBOURS = (1024, 10)  # queries, k
+
+
+def _libraries(metric: str) -> list[str]:
+    return [name for name, peer in TOPK.items() if metric in peer.metrics]
+
+
+@pytest.mark.parametrize("library", _libraries("dot"))
+@pytest.mark.parametrize("n", ROWS)
+@pytest.mark.parametrize(("d", "m", "k"), SHAPES)
+def test_topk_random(d: int, m: int, k: int, n: int, library: str, stored: Stored, run_case: RunCase) -> None:
+    def make() -> Problem:
+        return {"X": normal_rows(n, d, 0), "atoms": normal_rows(m, d, 1), "k": k, "metric": "dot"}
+
+    folder, problem = stored(("topk", n, d, m, k), make)
+    run_case(Case("topk", "random", folder, problem, "normal rows and atoms", available_cpus()), library)
+
+
+@pytest.mark.parametrize("library", _libraries("dot"))
+def test_topk_embeddings(library: str, embeddings: Corpus, stored: Stored, run_case: RunCase) -> None:
+    m, k = REAL
+
+    def make() -> Problem:
+        X = sample_rows(embeddings.X, max(ROWS))
+        return {"X": X, "atoms": unit_rows(m, X.shape[1], 1), "k": k, "metric": "dot"}
+
+    folder, problem = stored(("topk", embeddings.name, m, k), make)
+    name = f"{embeddings.name}, random unit atoms"
+    run_case(Case("topk", "embeddings", folder, problem, name, available_cpus()), library)
+
+
+@pytest.mark.parametrize("library", _libraries("euclidean"))
+def test_topk_neighbours(library: str, embeddings: Corpus, stored: Stored, run_case: RunCase) -> None:
+    queries, k = NEIGHBOURS
+
+    def make() -> Problem:
+        X = np.ascontiguousarray(sample_rows(embeddings.X, queries))
+        return {"X": X, "atoms": embeddings.X, "k": k, "metric": "euclidean"}
+
+    folder, problem = stored(("neighbours", embeddings.name, queries, k), make)
+    name = f"{embeddings.name}, some among all"
+    run_case(Case("topk", "neighbours", folder, problem, name, available_cpus()), library)
