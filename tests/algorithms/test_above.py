@@ -28,7 +28,15 @@ def plain(X, atoms, metric, threshold, bias):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("metric", "threshold"),
-    [("dot", 5.0), ("dot", -1e9), ("dot", 1e9), ("cosine", 0.2), ("cosine", 0.0), ("euclidean", -40.0), ("euclidean", 0.0)],
+    [
+        ("dot", 5.0),
+        ("dot", -1e9),
+        ("dot", 1e9),
+        ("cosine", 0.2),
+        ("cosine", 0.0),
+        ("euclidean", -40.0),
+        ("euclidean", 0.0),
+    ],
 )
 def test_above_is_the_plain_statement(metric, threshold, dtype, isa):
     rng = np.random.default_rng(4)
@@ -47,7 +55,10 @@ def test_above_is_the_plain_statement(metric, threshold, dtype, isa):
 
 def test_rows_that_match_many_atoms_among_rows_that_match_few():
     rng = np.random.default_rng(0)
-    X, atoms = rng.standard_normal((300, 16)).astype(np.float32), rng.standard_normal((3000, 16)).astype(np.float32)
+    X, atoms = (
+        rng.standard_normal((300, 16)).astype(np.float32),
+        rng.standard_normal((3000, 16)).astype(np.float32),
+    )
     X[::37] *= 100
     _, match = plain(X, atoms, "dot", 8.0, None)
     indptr, indices, _ = _core.AtomIndex(atoms).above(X, "", 8.0)

@@ -34,9 +34,9 @@ def same(a, b):
 
 
 def blobs(rng, n, d, topics, dtype=np.float32, spread=0.7):
-    return (rng.standard_normal((topics, d))[rng.integers(topics, size=n)] + spread * rng.standard_normal((n, d))).astype(
-        dtype
-    )
+    return (
+        rng.standard_normal((topics, d))[rng.integers(topics, size=n)] + spread * rng.standard_normal((n, d))
+    ).astype(dtype)
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -32,7 +32,7 @@ public:
     double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state);
 
 private:
-    static constexpr int64_t kBlockRows = 1024;
+    static constexpr int64_t kBlockRows = 256;
     static constexpr int64_t kFewAtoms = 16;        // below, scoring all costs less than rounding the row
     static constexpr int64_t kLowColumns = 24;      // below, bfloat16 saves nothing and rounds too much
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse

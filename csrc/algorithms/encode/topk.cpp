@@ -293,11 +293,14 @@ private:
     void score_all(const KernelTable* kernels, const T* x, int64_t from, int64_t to, double* out) const {
         const auto dots = detail::dense_dots(kernels, T{});
         const T *atoms[4], *rows[4] = {x, x, x, x};
-        for (int64_t j = from; j < to; j += 4) {
-            const int64_t count = std::min<int64_t>(4, to - j);
-            for (int64_t i = 0; i < count; ++i) atoms[i] = atoms_.row(j + i);
-            dots(rows, atoms, count, d(), out + j);
-            for (int64_t i = j; i < j + count; ++i) out[i] = decide(out[i], i);
+        // Four runs of neighbours at once: long streams, which the processor loads ahead.
+        const int64_t run = chunk_count(to - from, 4);
+        double dot[4];
+        for (int64_t j = from; j < from + run; ++j) {
+            int64_t count = 0;
+            for (; count < 4 && j + count * run < to; ++count) atoms[count] = atoms_.row(j + count * run);
+            dots(rows, atoms, count, d(), dot);
+            for (int64_t i = 0; i < count; ++i) out[j + i * run] = decide(dot[i], j + i * run);
         }
     }
 
