@@ -99,6 +99,11 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             float phi = 0, beta = 0, length = 0, residual = 0;
             if (const int64_t position = panel * width + c; position < m()) {
                 const int64_t j = atom(position);
+                if (position + 2 < m()) {
+                    const auto* next = reinterpret_cast<const char*>(atoms_[atom(position + 2)]);
+                    const int64_t size = std::min<int64_t>(d() * static_cast<int64_t>(sizeof(T)), 4096);
+                    for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(next + byte);
+                }
                 const double scale = scale_to_unit<T>(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
                 const double error = round_cells(kernels_, bfloat16_, atoms_[j], d(), scale, cells);
                 const double factor = norm2_[j] > 0 ? (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_ : 0.0;

@@ -32,11 +32,14 @@ public:
         const auto dots = detail::dense_dots(ctx.kernels, T{});
         const int64_t rows = std::clamp<int64_t>((1 << 18) / X.d, 4, 1024);
         parallel_for(ctx, chunk_count(X.n, rows), [&](int64_t c, int) {
-            for (int64_t i = c * rows, end = std::min(X.n, i + rows); i < end; i += 4) {
+            const int64_t from = c * rows, end = std::min(X.n, from + rows), run = chunk_count(end - from, 4);
+            for (int64_t i = from; i < from + run; ++i) {  // four runs of neighbours: long streams
                 const T* row[4];
-                const int64_t count = std::min<int64_t>(4, end - i);
-                for (int64_t r = 0; r < count; ++r) row[r] = X.row(i + r);
-                dots(row, row, count, X.d, norm2 + i);
+                double out[4];
+                int64_t count = 0;
+                for (; count < 4 && i + count * run < end; ++count) row[count] = X.row(i + count * run);
+                dots(row, row, count, X.d, out);
+                for (int64_t r = 0; r < count; ++r) norm2[i + r * run] = out[r];
             }
         });
     }
