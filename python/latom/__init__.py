@@ -1,8 +1,9 @@
 """latom finds the latent atoms of a data set, exactly and fast.
 
 A compiled core under a small API: sparse and dense k-means (spherical and Euclidean), nearest-centre
-assignment, k-means++ seeding, and top-k encoding with its decoder. ``import latom``
-imports numpy and scipy alone; the estimators import scikit-learn when they are first touched.
+assignment, k-means++ seeding, nearest or best atoms (top-k, thresholds), and sparse encoding with its
+decoder. ``import latom`` imports numpy and scipy alone; the estimators import scikit-learn when they
+are first touched.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from latom._config import __version__, config, show_config
 from latom.assignment import assign
-from latom.encoding import decode, encode, topk
+from latom.encoding import above, decode, encode, topk
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
+    "above",
     "assign",
     "config",
     "decode",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -79,21 +80,61 @@ def topk(
     autoencoders", 2024.
     """
     function = "topk"
-    check_choice(function, "metric", metric, ("dot", "cosine", "euclidean"))
     check_choice(function, "activation", activation, ("identity", "relu", "abs"))
     if metric == "euclidean" and activation != "identity":
         raise ValueError(
             f"{function}: activation must be 'identity' with metric='euclidean', whose scores are never "
             f"positive; got {activation!r}. Leave it out."
         )
-    if metric != "dot" and bias is not None:
-        raise ValueError(
-            f"{function}: bias must be None with metric={metric!r}; got {type(bias).__name__}. "
-            "Leave it out, or use metric='dot'."
-        )
-    table = Atoms(function, as_atoms(function, "atoms", atoms), metric, n_threads)
-    table.bias = as_vector(function, "bias", bias, len(table.rows))
-    return table.topk(function, X, k, activation, n_threads)
+    return _scored_atoms(function, atoms, bias, metric, n_threads).topk(function, X, k, activation, n_threads)
+
+
+def above(
+    X: Any,
+    atoms: Any,
+    threshold: float,
+    *,
+    bias: Any = None,
+    metric: str = "dot",
+    n_threads: int | None = None,
+) -> Matrix:
+    """All atoms of each row that score above a threshold, exactly, without an n x m matrix.
+
+    Parameters
+    ----------
+    X, atoms, bias, metric, n_threads
+        As in :func:`topk`.
+    threshold : float
+        Atoms with a float64 score above it are returned. Under ``metric="euclidean"`` scores are minus
+        squared distances: ``-radius**2`` finds the neighbours nearer than a radius.
+
+    Returns
+    -------
+    matches : scipy.sparse.csr_array of shape (n, m)
+        Scores, sorted by atom; a score of 0 is stored like any other.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`topk`; if threshold is not a number.
+
+    Notes
+    -----
+    Cost and promises as in :func:`topk`, for as large a k as rows have matches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import above
+    >>> above(np.array([[1.0, 2.0]]), np.eye(2), 1.5).toarray().tolist()
+    [[0.0, 2.0]]
+    """
+    function = "above"
+    if isinstance(threshold, bool) or not isinstance(threshold, Real):
+        raise ValueError(f"{function}: threshold must be a number; got {threshold!r}. Pass one.")
+    return _scored_atoms(function, atoms, bias, metric, n_threads).above(
+        function, X, float(threshold), n_threads
+    )
 
 
 def encode(
@@ -255,18 +296,29 @@ class Atoms:
         self, function: str, X: Any, k: int, activation: str, n_threads: int | None, pack: bool = False
     ) -> tuple[NDArray[Any], NDArray[np.int32]]:
         """:func:`topk` of these atoms. pack: keep what a first call prepares for those that follow."""
-        rows, storage = as_stored(function, X)
+        index, rows, storage = self._matched(function, X)
         k = check_integer(function, "k", k, len(self.rows))
         threads = check_threads(function, n_threads)
-        narrow = self.rows.dtype == np.float32 and (storage or rows.dtype == np.float32)
-        dtype = np.float32 if narrow else np.float64
-        if not narrow:
-            rows, storage = widen(rows, storage).astype(np.float64, copy=False), ""
-        index = self.index(function, dtype)
         if pack:
             index.pack(threads, function)
         values, indices, _, _ = index.topk(rows, storage, k, activation, threads, function)
         return values, indices
+
+    def above(self, function: str, X: Any, threshold: float, n_threads: int | None) -> Matrix:
+        """:func:`above` with these atoms."""
+        index, rows, storage = self._matched(function, X)
+        threads = check_threads(function, n_threads)
+        indptr, indices, values = index.above(rows, storage, threshold, threads, function)
+        width = np.int32 if indptr[-1] < 2**31 else np.int64
+        parts = (values, indices.astype(width, copy=False), indptr.astype(width))
+        return sp.csr_array(parts, shape=(len(rows), len(self.rows)))
+
+    def _matched(self, function: str, X: Any) -> tuple[Any, NDArray[Any], str]:
+        """An index and rows of one float type, float32 where neither needs more; how the rows are stored."""
+        rows, storage = as_stored(function, X)
+        if self.rows.dtype == np.float32 and (storage or rows.dtype == np.float32):
+            return self.index(function, np.float32), rows, storage
+        return self.index(function, np.float64), widen(rows, storage).astype(np.float64, copy=False), ""
 
     def encode(
         self, function: str, X: Any, k: int, activation: str, n_threads: int | None, pack: bool = False
@@ -274,6 +326,19 @@ class Atoms:
         """:func:`encode` with these atoms."""
         values, indices = self.topk(function, X, k, ACTIVATIONS[activation], n_threads, pack)
         return _as_csr(values, indices, len(self.rows))
+
+
+def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str, n_threads: int | None) -> Atoms:
+    """Atoms under a metric, with the bias that goes with it."""
+    check_choice(function, "metric", metric, ("dot", "cosine", "euclidean"))
+    if metric != "dot" and bias is not None:
+        raise ValueError(
+            f"{function}: bias must be None with metric={metric!r}; got {type(bias).__name__}. "
+            "Leave it out, or use metric='dot'."
+        )
+    table = Atoms(function, as_atoms(function, "atoms", atoms), metric, n_threads)
+    table.bias = as_vector(function, "bias", bias, len(table.rows))
+    return table
 
 
 def encoder_atoms(function: str, W_enc: NDArray[Any], b_enc: Any, b_pre: Any, n_threads: int | None) -> Atoms:
