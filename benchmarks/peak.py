@@ -3,10 +3,8 @@
     python benchmarks/peak.py [--threads 2]
 
 The peak of a precision is the fastest of its probes, `peers.GEMM`, each in a process of its own and
-at its fastest block. They are matrix products of numpy and torch, so this is what the best BLAS here
-reaches, not what the arithmetic units could do: a lower bound of that, and a share of it may exceed
-1. A probe that comes closer (a kernel on data that stays in the cache) is one more entry of that
-table, with its `precision`.
+at its fastest block: matrix products of numpy and torch, and latom's loop of multiply-adds on data that
+stay in the first cache, which comes closest to what the arithmetic units can do.
 """
 
 from __future__ import annotations

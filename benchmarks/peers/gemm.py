@@ -79,6 +79,32 @@ class TorchPacked(Torch):
         return lambda: product(X)
 
 
+class Screen(Gemm):
+    """latom's own inner loop of multiply-adds on a tile and a panel that stay in the first cache."""
+
+    distribution = "latom"
+    columns = 256
+
+    def __init__(self, precision: str) -> None:
+        self.precision = precision
+        self.name = f"multiply-add loop {precision}"
+
+    def load(self) -> None:
+        self.kernels = importlib.import_module("latom._core").kernels
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        narrow = self.precision == "bfloat16"
+        rows, atoms, _ = self.kernels.tile_shape()
+        products = problem["X"].shape[0] * problem["X"].shape[1] * problem["atoms"].shape[0]
+        cells = self.columns // 2 if narrow else self.columns
+        times = products // (rows * atoms * self.columns)
+        self.kernels.repeat_screen(narrow, cells, 0, threads)  # raises where there are no such products
+        return lambda: self.kernels.repeat_screen(narrow, cells, times, threads)
+
+    def output(self, result: Any) -> np.ndarray:
+        return np.zeros(1)
+
+
 def packed_product(torch: Any, atoms: Any, n: int) -> Callable[[Any], Any]:
     """X -> X · atomsᵀ for X of n rows, as torch.compile emits it for inference with frozen weights."""
     # The two operators are torch's own business: a version without them is reported as such.
@@ -93,5 +119,10 @@ def packed_product(torch: Any, atoms: Any, n: int) -> Callable[[Any], Any]:
 
 
 GEMM: dict[str, Gemm] = by_name(
-    Numpy(), Numpy("numpy-tuned", tuned=True), Torch("float32"), Torch("bfloat16")
+    Numpy(),
+    Numpy("numpy-tuned", tuned=True),
+    Torch("float32"),
+    Torch("bfloat16"),
+    Screen("float32"),
+    Screen("bfloat16"),
 )

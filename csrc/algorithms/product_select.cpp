@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "core/cache.h"
+
 namespace latom {
 namespace {
 
@@ -57,12 +59,15 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     bfloat16_ = screen != Screen::kFloat32 && kernels_->screen_bf16;
     cells_ = bfloat16_ ? (d + 1) / 2 : d;
     panels_ = chunk_count(m(), kernels_->panel_atoms);
-    double largest = 0;
+    // Factors are at most |factor| times the reciprocal of scale_to_unit: twice the length, or what its cap leaves.
+    double largest = 0, longest2 = 0;
+    const double least = 1 / scale_to_unit<T>(1e-300);
     for (int64_t j = 0; j < m(); ++j) {
-        if (norm2_[j] > 0)
-            largest = std::max(largest, (factor_.empty() ? 1.0 : std::abs(factor_[j])) / scale_to_unit<T>(norm2_[j]));
+        if (factor_.empty()) longest2 = std::max(longest2, norm2_[j]);
+        else if (norm2_[j] > 0) largest = std::max(largest, std::abs(factor_[j]) * std::max(2 * std::sqrt(norm2_[j]), least));
         if (biased()) largest = std::max(largest, std::abs(bias_[j]));
     }
+    if (longest2 > 0) largest = std::max(largest, 1 / scale_to_unit<T>(longest2));
     if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
 }
 
@@ -215,7 +220,8 @@ template <class T>
 void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end) {
     const auto screen = atoms.bfloat16() ? kernels_->screen_bf16 : kernels_->screen_f32;
     const int64_t width = atoms.panel_atoms(), bytes = atoms.panel_bytes();
-    const int64_t step = std::max<int64_t>(1, kRunBytes / bytes);
+    // Panels that stay in the second cache while the block's tiles pass over them.
+    const int64_t step = std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
     float limit[16], score[16 * 32];
     std::uint32_t hit[16];
     for (int64_t from = first; from < last; from += step) {
@@ -266,11 +272,27 @@ void RowBlock<T>::collect(const typename AtomPanels<T>::Run& run, int64_t r, con
     }
 }
 
+// Raises the threshold to what k candidates reach, if so many do.
+template <class T>
+void RowBlock<T>::raise_to_kth(int64_t r, int halvings) {
+    const float* numbers = lower(r);
+    float bar = -HUGE_VALF;
+    if (k_ > 2) {
+        bar = kernels_->raise_bar(numbers, filled_[r], k_, tau_[r], halvings);
+    } else {
+        float best = -HUGE_VALF;
+        for (int32_t c = 0; c < filled_[r]; ++c) {
+            bar = std::max(bar, std::min(best, numbers[c]));
+            best = std::max(best, numbers[c]);
+        }
+        if (k_ == 1) bar = best;
+    }
+    if (bar > tau_[r]) set_tau(r, bar);
+}
+
 template <class T>
 void RowBlock<T>::tighten(int64_t r) {
-    constexpr int kHalvings = 6;  // any bar that k candidates reach will do
-    const float bar = kernels_->raise_bar(lower(r), filled_[r], k_, tau_[r], kHalvings);
-    if (bar > tau_[r]) set_tau(r, bar);
+    raise_to_kth(r, 6);  // any bar that k candidates reach will do
     drop(r);
     full_[r] = std::min(filled_[r] + batch(), static_cast<int32_t>(capacity_));
     if (filled_[r] + batch() / 2 <= capacity_) return;
@@ -287,11 +309,9 @@ void RowBlock<T>::drop(int64_t r) {
 
 template <class T>
 void RowBlock<T>::finish() {
-    constexpr int kHalvings = 20;  // close to the k-th best: what is left is scored in float64
     for (int64_t r = 0; r < count_; ++r) {
         if (crowded_[r]) continue;
-        const float bar = kernels_->raise_bar(lower(r), filled_[r], k_, tau_[r], kHalvings);
-        if (bar > tau_[r]) set_tau(r, bar);
+        raise_to_kth(r, 20);  // close to the k-th best: what is left is scored in float64
         drop(r);
     }
 }

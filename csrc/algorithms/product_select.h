@@ -45,8 +45,8 @@ enum class Screen { kAuto, kFloat32, kBFloat16 };
 template <class T>
 class AtomPanels {
 public:
-    /// atoms [m] of d numbers, and norm2 [m], their squared lengths, finite. factor and bias [m] may be empty: 1 and 0. order [m]: position -> atom, or
-    /// empty for the order of the atoms.
+    /// atoms [m] of d numbers, and norm2 [m], their squared lengths, finite. factor and bias [m] may be empty: 1 and 0.
+    /// order [m]: position -> atom, or empty for the order of the atoms.
     AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
                std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen);
 
@@ -135,7 +135,6 @@ private:
     /// Candidates that come between two looks at the threshold.
     int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>(k_, 8)); }
 
-    static constexpr int64_t kRunBytes = 384 << 10;  // of panels that stay in L2 while the block's tiles pass over them
 
     void set_tau(int64_t r, float tau) {
         tau_[r] = tau;
@@ -146,6 +145,7 @@ private:
     }
     void collect(const typename AtomPanels<T>::Run& run, int64_t row, const float* score, std::uint32_t hits, int64_t at,
                  int64_t position);
+    void raise_to_kth(int64_t r, int halvings);
     void tighten(int64_t r);
     void drop(int64_t r);
 

@@ -164,6 +164,24 @@ py::tuple screen_tile(const Array<Cell>& tile, const Array<Cell>& panel, const A
     return py::make_tuple(any, hit, score);
 }
 
+/// The screen's inner loop alone, `times` on a tile and a panel that stay in the first cache: how fast it could be.
+void repeat_screen(bool bfloat16, std::int64_t cells, std::int64_t times, int n_threads) {
+    const Context ctx = make_context(n_threads);
+    const auto screen = bfloat16 ? ctx.kernels->screen_bf16 : ctx.kernels->screen_f32;
+    if (!screen) throw py::value_error("repeat_screen: this variant has no bfloat16 products");
+    if (cells < 1 || times < 0) throw py::value_error("repeat_screen: cells must be positive and times not negative");
+    py::gil_scoped_release release;
+    parallel_for(ctx, ctx.n_threads, [&](std::int64_t c, int) {
+        const AlignedVector<std::uint32_t> tile(static_cast<std::size_t>(cells * ctx.kernels->tile_rows), 0);
+        const AlignedVector<std::uint32_t> panel(static_cast<std::size_t>(cells * ctx.kernels->panel_atoms), 0);
+        const std::vector<float> zero(64, 0.0f), never(16, HUGE_VALF);
+        float score[16 * 32];
+        std::uint32_t hit[16];
+        for (std::int64_t t = c; t < times; t += ctx.n_threads)
+            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data()}, {never.data(), zero.data(), false}, score, hit);
+    });
+}
+
 /// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units [n].
 template <class T>
 py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vector<double>& factor,
@@ -254,6 +272,7 @@ void register_kernels(py::module_& module) {
     kernels.def("widen_bf16", &widened<&KernelTable::widen_bf16>, "x"_a.noconvert());
     kernels.def("raise_bar", &raise_bar, "v"_a.noconvert(), "k"_a, "low"_a, "halvings"_a);
     kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(), "position"_a.noconvert());
+    kernels.def("repeat_screen", &repeat_screen, "bfloat16"_a, "cells"_a, "times"_a, "n_threads"_a = 0);
     kernels.def("tile_shape", &tile_shape);
     kernels.def("screen_tile", &screen_tile<float>, "tile"_a.noconvert(), "panel"_a.noconvert(), "factor"_a.noconvert(),
                 "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(), "magnitude"_a);

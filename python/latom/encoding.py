@@ -26,7 +26,8 @@ def topk(
     activation: str = "identity",
     metric: str = "dot",
     n_threads: int | None = None,
-) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    return_stats: bool = False,
+) -> Any:
     """The k best atoms of each row, exactly, without an n x m matrix.
 
     Parameters
@@ -50,6 +51,9 @@ def topk(
         Score: the dot product, the cosine (0 where a length is 0), or minus the squared distance.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
+    return_stats : bool, default False
+        Return a dict as well: "scored", products decided in float64, and "crowded", rows that went
+        through all atoms in float64 because too many were within the bound of the k-th.
 
     Returns
     -------
@@ -58,6 +62,8 @@ def topk(
         float32 or half precision, else float64.
     indices : int32 array of shape (n, k)
         Atoms, the lowest index first among equal scores.
+    stats : dict of int
+        Only with ``return_stats=True``.
 
     Raises
     ------
@@ -86,7 +92,9 @@ def topk(
             f"{function}: activation must be 'identity' with metric='euclidean', whose scores are never "
             f"positive; got {activation!r}. Leave it out."
         )
-    return _scored_atoms(function, atoms, bias, metric, n_threads).topk(function, X, k, activation, n_threads)
+    table = _scored_atoms(function, atoms, bias, metric, n_threads)
+    values, indices, stats = table.topk(function, X, k, activation, n_threads)
+    return (values, indices, stats) if return_stats else (values, indices)
 
 
 def above(
@@ -294,15 +302,15 @@ class Atoms:
 
     def topk(
         self, function: str, X: Any, k: int, activation: str, n_threads: int | None, pack: bool = False
-    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
         """:func:`topk` of these atoms. pack: keep what a first call prepares for those that follow."""
         index, rows, storage = self._matched(function, X)
         k = check_integer(function, "k", k, len(self.rows))
         threads = check_threads(function, n_threads)
         if pack:
             index.pack(threads, function)
-        values, indices, _, _ = index.topk(rows, storage, k, activation, threads, function)
-        return values, indices
+        values, indices, scored, crowded = index.topk(rows, storage, k, activation, threads, function)
+        return values, indices, {"scored": scored, "crowded": crowded}
 
     def above(self, function: str, X: Any, threshold: float, n_threads: int | None) -> Matrix:
         """:func:`above` with these atoms."""
@@ -324,7 +332,7 @@ class Atoms:
         self, function: str, X: Any, k: int, activation: str, n_threads: int | None, pack: bool = False
     ) -> Matrix:
         """:func:`encode` with these atoms."""
-        values, indices = self.topk(function, X, k, ACTIVATIONS[activation], n_threads, pack)
+        values, indices, _ = self.topk(function, X, k, ACTIVATIONS[activation], n_threads, pack)
         return _as_csr(values, indices, len(self.rows))
 
 

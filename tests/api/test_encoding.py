@@ -425,3 +425,12 @@ def test_above_finds_what_brute_force_finds(rng):
 def test_above_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         latom.above(np.eye(3), np.eye(3), **arguments)
+
+
+def test_stats_say_what_was_decided_in_float64(rng):
+    X, W = rng.standard_normal((50, 20)), rng.standard_normal((400, 20))
+    *_, stats = latom.topk(X, W, 5, return_stats=True)
+    assert stats["crowded"] == 0
+    assert 5 * 50 <= stats["scored"] < 50 * 400
+    *_, stats = latom.topk(X, np.repeat(W[:1], 400, axis=0), 5, return_stats=True)  # every atom ties
+    assert stats == {"scored": 50 * 400, "crowded": 50}

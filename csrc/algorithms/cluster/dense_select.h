@@ -27,9 +27,9 @@ public:
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
 
-    /// Labels, scores and bounds of the rows `visit` (in any order). `known` if the state's labels and scores hold for
-    /// these atoms. Returns the multiply-adds spent.
-    double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state);
+    /// Labels, scores and bounds of all rows, in their order, in which memory is fastest. `known` if the state's labels hold
+    /// (its scores may be those of earlier atoms). Returns the multiply-adds spent.
+    double run(const Context& ctx, bool known, RowState& state);
 
 private:
     static constexpr int64_t kBlockRows = 256;
@@ -62,7 +62,7 @@ private:
     double near(int64_t i, double score) const { return distance(i, score, -1); }
     double far(int64_t i, double score) const { return distance(i, score, 1); }
     double distance(int64_t i, double score, int sign) const;
-    void score_own(Worker& w, const int64_t* visit, int64_t count, RowState& state) const;
+    void score_own(Worker& w, int64_t from, int64_t to, RowState& state) const;
     void score_pairs(Worker& w) const;
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
     void screen(Worker& w, bool known, RowState& state) const;
@@ -117,9 +117,9 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
 }
 
 template <class View>
-double DenseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) {
-    const auto n = static_cast<int64_t>(visit.size()), m = static_cast<int64_t>(atoms_->size());
-    if (state.second.size() != visit.size()) state.second.assign(visit.size(), -1);
+double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
+    const auto n = rows_.n(), m = static_cast<int64_t>(atoms_->size());
+    if (state.second.empty()) state.second.assign(static_cast<std::size_t>(n), -1);
     // A chunk ends within some 0.2 s even where every atom goes through float64.
     const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(n / 16, (1 << 28) / (rows_.d() * m)), 16, kBlockRows);
     const int64_t chunks = chunk_count(n, rows);
@@ -130,8 +130,8 @@ double DenseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& vi
         Worker& w = scratch_[id];
         w.queue.clear();
         const int64_t from = c * rows, to = std::min(n, from + rows);
-        if (known) score_own(w, visit.data() + from, to - from, state);
-        for (int64_t r = from; r < to; ++r) enqueue(w, visit[r], known, state);
+        if (known) score_own(w, from, to, state);
+        for (int64_t i = from; i < to; ++i) enqueue(w, i, known, state);
         if (panels_) {
             screen(w, known, state);
         } else {
@@ -149,9 +149,9 @@ double DenseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& vi
 
 // Scores of rows with their own atoms, as they are now.
 template <class View>
-void DenseSelect<View>::score_own(Worker& w, const int64_t* visit, int64_t count, RowState& state) const {
+void DenseSelect<View>::score_own(Worker& w, int64_t from, int64_t to, RowState& state) const {
     w.pairs.clear();
-    for (int64_t r = 0; r < count; ++r) w.pairs.push_back({visit[r], state.label[visit[r]], 0});
+    for (int64_t i = from; i < to; ++i) w.pairs.push_back({i, state.label[i], 0});
     score_pairs(w);
     for (const Pair& pair : w.pairs) state.own[pair.i] = pair.score;
 }
@@ -165,7 +165,6 @@ void DenseSelect<View>::score_pairs(Worker& w) const {
     for (std::size_t from = 0; from < w.pairs.size(); from += kBatch) {
         const std::size_t count = std::min(kBatch, w.pairs.size() - from);
         for (std::size_t b = 0; b < count; ++b) {
-            if (from + b + 2 * kBatch < w.pairs.size()) rows_.prefetch(w.pairs[from + b + 2 * kBatch].i);
             x[b] = rows_.values(w.pairs[from + b].i);
             y[b] = (*atoms_)[w.pairs[from + b].atom].value.data();
         }

@@ -72,7 +72,8 @@ public:
         AssignStats stats;
         const std::vector<int32_t> before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
         select_.prepare(ctx, atoms_, drift_);
-        stats.products = select_.run(ctx, by_label_, assigned_, state_);
+        if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
+        else stats.products = select_.run(ctx, assigned_, state_);
         changed_atom_.assign(atoms_.size(), assigned_ ? 0 : 1);
         for (int64_t i = 0; i < n(); ++i)
             if (state_.label[i] != before[i]) {

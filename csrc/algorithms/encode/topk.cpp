@@ -21,7 +21,8 @@ std::vector<int32_t> scattered(int64_t m) {
     int64_t step = static_cast<int64_t>(0.6180339887 * static_cast<double>(m)) | 1;
     while (std::gcd(step, m) > 1) step += 2;
     std::vector<int32_t> order(static_cast<std::size_t>(m));
-    for (int64_t i = 0, j = 0; i < m; ++i, j = (j + step) % m) order[i] = static_cast<int32_t>(j);
+    step %= m;
+    for (int64_t i = 0, j = 0; i < m; ++i, j += j + step < m ? step : step - m) order[i] = static_cast<int32_t>(j);
     return order;
 }
 
@@ -266,18 +267,20 @@ private:
     // Float64 scores of all atoms for a few rows: bound by reading the atoms once. False if one is not finite.
     bool all(const Job& job, TopKStats& stats) {
         std::atomic<bool> sound{true};
+        Context ctx = job.ctx;  // a thread takes some 40 us to start
+        ctx.n_threads = static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 21, 1, ctx.n_threads));
         constexpr int64_t kRows = 8, kAtoms = 256;
         typename RowReader<T>::Block rows;
         std::vector<double> scores(static_cast<std::size_t>(std::min(kRows, job.X.n) * m()));
         for (int64_t first = 0; first < job.X.n; first += kRows) {
             const int64_t count = std::min(kRows, job.X.n - first);
             job.reader.read(first, count, rows);
-            parallel_for(job.ctx, chunk_count(m(), kAtoms), [&](int64_t c, int) {
+            parallel_for(ctx, chunk_count(m(), kAtoms), [&](int64_t c, int) {
                 const int64_t from = c * kAtoms, to = std::min(m(), from + kAtoms);
                 for (int64_t r = 0; r < count; ++r) score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
             });
-            std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, count)));
-            parallel_for(job.ctx, count, [&](int64_t r, int id) {
+            std::vector<Worker> scratch(static_cast<std::size_t>(workers(ctx, count)));
+            parallel_for(ctx, count, [&](int64_t r, int id) {
                 const double* own = scores.data() + r * m();
                 if (std::all_of(own, own + m(), [](double s) { return std::isfinite(s); }))
                     write_all(job, scratch[id], first + r, rows.norm2[r], own);
