@@ -47,6 +47,11 @@ inline auto gather_add(const KernelTable* k, float, int64_t) { return k->gather_
 inline auto gather_add(const KernelTable* k, double, int32_t) { return k->gather_add_f64_i32; }
 inline auto gather_add(const KernelTable* k, double, int64_t) { return k->gather_add_f64_i64; }
 
+inline auto sparse_scores(const KernelTable* k, float, int32_t) { return k->sparse_scores_f32_i32; }
+inline auto sparse_scores(const KernelTable* k, float, int64_t) { return k->sparse_scores_f32_i64; }
+inline auto sparse_scores(const KernelTable* k, double, int32_t) { return k->sparse_scores_f64_i32; }
+inline auto sparse_scores(const KernelTable* k, double, int64_t) { return k->sparse_scores_f64_i64; }
+
 /// The lowest row for which bad(i) holds, or n.
 template <class Bad>
 int64_t first_row(const Context& ctx, int64_t n, Bad bad) {

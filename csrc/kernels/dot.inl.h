@@ -2,6 +2,7 @@
 //
 //   dense_dot   sum_p x[p] * y[p]              sparse_dot   sum_p x[p] * y[column[p]]
 //   dense_dots  dense_dot of several pairs (x[i], y[i]), four at a time
+//   sparse_scores   sparse_dot of one x with all rows of Y, given as its columns Y [d, stride]: out [stride]
 //   add_scaled  sum[p] += factor * x[p]: each column by itself, product and sum rounded separately
 //
 // Shapes    x [d] or [nnz], y [d] (the atom as a dense vector), column [nnz] within [0, d).
@@ -89,4 +90,42 @@ void add_scaled(const T* x, double factor, std::int64_t d, double* sum) {
         const double product = factor * static_cast<double>(x[p]);
         sum[p] += product;
     }
+}
+
+// Atoms side by side that the registers hold eight partial sums of; stride is a multiple of 8.
+#if defined(__AVX512F__)
+constexpr int kSlabLines = 3;
+#else
+constexpr int kSlabLines = 1;
+#endif
+
+template <int N, class T, class I>
+inline void slab_scores(const T* x, const I* column, std::int64_t nnz, const T* Y, std::int64_t stride, double* out) {
+    f64x8 sum[8][N] = {};
+    const auto add = [&](std::int64_t p, int lane) {
+        const T* row = Y + static_cast<std::int64_t>(column[p]) * stride;
+        const f64x8 value = f64x8{} + static_cast<double>(x[p]);
+        for (int i = 0; i < N; ++i) sum[lane][i] = add_product(sum[lane][i], value, wide8(row + 8 * i), T{});
+    };
+    std::int64_t p = 0;
+    for (; p + 8 <= nnz; p += 8) {
+#pragma GCC unroll 8
+        for (int lane = 0; lane < 8; ++lane) add(p + lane, lane);
+    }
+#pragma GCC unroll 8
+    for (int lane = 0; lane < 7; ++lane)
+        if (p + lane < nnz) add(p + lane, lane);
+    for (int i = 0; i < N; ++i) {
+        const f64x8 total = ((sum[0][i] + sum[4][i]) + (sum[2][i] + sum[6][i])) +
+                            ((sum[1][i] + sum[5][i]) + (sum[3][i] + sum[7][i]));
+        __builtin_memcpy(out + 8 * i, &total, sizeof total);
+    }
+}
+
+template <class T, class I>
+void sparse_scores(const T* x, const I* column, std::int64_t nnz, const T* Y, std::int64_t stride, double* out) {
+    std::int64_t j = 0;
+    for (; j + 8 * kSlabLines <= stride; j += 8 * kSlabLines)
+        slab_scores<kSlabLines>(x, column, nnz, Y + j, stride, out + j);
+    for (; j < stride; j += 8) slab_scores<1>(x, column, nnz, Y + j, stride, out + j);
 }

@@ -43,6 +43,15 @@ struct KernelTable {
     void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d, double* out);
     void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d, double* out);
 
+    // sparse_dot of x with `stride` rows at once, given column by column: Y [d, stride], stride a multiple of 8; out [stride].
+    void (*sparse_scores_f32_i32)(const float* x, const std::int32_t* column, std::int64_t nnz, const float* Y,
+                                  std::int64_t stride, double* out);
+    void (*sparse_scores_f32_i64)(const float* x, const std::int64_t* column, std::int64_t nnz, const float* Y,
+                                  std::int64_t stride, double* out);
+    void (*sparse_scores_f64_i32)(const double* x, const std::int32_t* column, std::int64_t nnz, const double* Y,
+                                  std::int64_t stride, double* out);
+    void (*sparse_scores_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* Y,
+                                  std::int64_t stride, double* out);
     // sum [d] += factor * x, in float64.
     void (*add_scaled_f32)(const float* x, double factor, std::int64_t d, double* sum);
     void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);

@@ -19,9 +19,9 @@ METRICS = ["cosine", "euclidean"]
 ESTIMATORS = {"cosine": latom.SphericalKMeans, "euclidean": latom.KMeans}
 
 
-def run(X, centers, metric, n_iter, weights=None, n_threads=1, **bounds):
+def run(X, centers, metric, n_iter, weights=None, n_threads=1, few=False, **bounds):
     """n_iter steps of the core; labels, scores and centres after a last assignment."""
-    core = _core.Lloyd(to_core(X), weights, metric, n_threads, "test", **bounds)
+    core = _core.Lloyd(to_core(X), weights, metric, n_threads, "test", few=few, **bounds)
     core.set_centers(to_core(centers, int32_columns=True), metric == "cosine")
     stats = []
     for _ in range(n_iter):
@@ -72,6 +72,20 @@ def test_every_bound_gives_the_same_bits(metric, signed, dtype):
         ):
             same(plain, run(X, start, metric, 6, drift=drift, residual=residual, group=group, drop=drop))
         same(plain, run(X, start, metric, 6, screen=False, drift=True))
+        same(plain, run(X, start, metric, 6, few=True))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("m", [1, 7, 8, 9, 23, 24, 25, 33, 143, 144, 145])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_atoms_give_the_same_bits_as_many(metric, m, dtype, isa):
+    """All scores at once, at widths around the registers', with zero rows, against one product at a time."""
+    rng = np.random.default_rng(m)
+    X = corpus(rng, 400, 90, 12, True, dtype).tolil()
+    X[[3, 50]] = 0
+    X = sp.csr_array(X)
+    start = X[np.r_[5:40, rng.permutation(400)][:m]]
+    same(run(X, start, metric, 4, screen=False, drift=False), run(X, start, metric, 4, few=True, n_threads=2))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -103,6 +117,7 @@ def test_same_bits_for_every_isa_thread_count_and_index_width(metric):
                     fast = run(rows, start, metric, 4, n_threads=threads, group=group)
                     same(reference, fast)
                     assert fast[3] == reference[3]  # statistics too: the screen is integer arithmetic
+                    same(reference, run(rows, start, metric, 4, n_threads=threads, few=True))
         finally:
             _core.set_isa(before)
 

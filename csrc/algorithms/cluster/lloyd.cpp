@@ -267,6 +267,7 @@ private:
         // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.) Dense rows
         // are scored in the next pass, which reads them anyway.
         if constexpr (!Rows<View>::sparse) return shift;
+        else if (select_.scores_all()) return shift;
         const T* dense = scratch.load(atom, d());
         const double inverse = atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0;
         for (int64_t r = from; r < to; ++r) {

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "algorithms/cluster/atoms.h"
+#include "algorithms/cluster/few_atoms.h"
 #include "algorithms/cluster/lloyd_state.h"
 #include "algorithms/cluster/quantised_index.h"
 #include "algorithms/rows.h"
@@ -45,6 +46,9 @@ public:
     /// Labels, scores and bounds of the rows `visit` (in any order). `known` if the state's labels and scores hold for
     /// these atoms. Returns the multiply-adds spent.
     double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) const;
+
+    /// Whether the last pass scored all rows anew, so that their scores need not be kept up.
+    bool scores_all() const { return few_; }
 
 private:
     static constexpr int64_t kBlockRows = 4096;   // at most so many rows have their survivors scored together
@@ -121,6 +125,8 @@ private:
     const std::vector<Atom<T>>* atoms_ = nullptr;
     DecisionScale decision_{Metric::kCosine, std::vector<Atom<T>>{}};
     DriftOrder drift_;
+    bool few_ = false;
+    FewAtoms<View> all_;
     QuantisedIndex index_;
     std::vector<float> scale_, bias_;              // by position, in screen units; empty under cosine
     std::vector<float> group_scale_, group_bias_;  // the largest of each group

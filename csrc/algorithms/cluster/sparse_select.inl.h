@@ -11,6 +11,8 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     kernels_ = ctx.kernels;
     atoms_ = &atoms;
     decision_ = DecisionScale(metric_, atoms);
+    few_ = bounds_.few && m <= FewAtoms<View>::kMost;
+    if (few_) return all_.prepare(ctx, atoms, rows_.d());
     drift_.build(atoms.size(), drift);
     // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.
     const int64_t group = drift.empty() ? 1 : bounds_.group ? bounds_.group : m < kManyAtoms ? 1 : kGroup;
@@ -62,6 +64,7 @@ double SparseSelect<View>::distance(int64_t i, double screen) const {
 template <class View>
 double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known,
                                RowState& state) const {
+    if (few_) return all_.run(ctx, rows_, decision_, state);
     const auto n = static_cast<int64_t>(visit.size());
     // Blocks share the work of scoring; they are small enough for a few a thread and an answer to Ctrl-C.
     const double products_a_row = static_cast<double>(rows_.stored()) / static_cast<double>(n) * atoms_->size() + 1;

@@ -34,6 +34,7 @@ class Lloyd:
         screen: bool = True,
         drift: bool = True,
         residual: bool = True,
+        few: bool = True,
         group: int = 0,
         drop: int = 0,
     ) -> None: ...
