@@ -214,9 +214,8 @@ def _call_notes(entries: list[Entry], setup: dict[str, Any]) -> list[str]:
             span = f"{min(rates)}" if min(rates) == max(rates) else f"{min(rates)} to {max(rates)}"
             parts.append(f"{precision} {span} GF/s ({measured[-1][1]})")
         notes.append(
-            f"Peaks with {threads} threads: {', '.join(parts)}. Each is the fastest of the matrix products "
-            "that `benchmarks/peak.py` tries in the same run, not what the arithmetic units could do, so "
-            "that a share may exceed 100 %."
+            f"Peaks with {threads} threads: {', '.join(parts)}. Each is the fastest of the probes that "
+            "`benchmarks/peak.py` tries in the same run."
         )
     return notes
 
