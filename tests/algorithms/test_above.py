@@ -1,4 +1,4 @@
-"""All atoms above a threshold: the plain float64 statement, for every metric and where rows match few or all atoms."""
+"""All atoms above a threshold: the plain float64 statement, where rows match few atoms and where all."""
 
 from __future__ import annotations
 

@@ -319,7 +319,8 @@ SLOW = """
 import numpy as np, scipy.sparse as sp, latom, sys, time
 rng = np.random.default_rng(0)
 X = rng.standard_normal(({rows}, 400)){convert}
-km = latom.SphericalKMeans({rows} // 10, init={init!r}, max_iter=1000, tol=0, random_state=0, n_threads={threads})
+km = latom.SphericalKMeans({rows} // 10, init={init!r}, max_iter=1000, tol=0, random_state=0)
+km.set_params(n_threads={threads})
 print("ready", flush=True)
 start = time.perf_counter()
 try:
