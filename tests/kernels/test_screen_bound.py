@@ -76,7 +76,7 @@ def screen(index: Index, x: NDArray[Any], metric: Metric, drop: int, residual: b
     """Bounds of row x, as SparseSelect::quantise and SparseSelect::look compute them."""
     terms = np.flatnonzero(x)
     norm = math.sqrt((x.astype(np.float64) ** 2).sum())
-    u = x[terms] * (1 / norm)
+    u = x[terms].astype(np.float64) * (1 / norm)
     a = np.zeros((len(terms) + 15) // 16 * 16, np.float32)
     a[: len(terms)] = u.astype(np.float32) * index.sigma[terms]
     p, step, abs_sum, rest, dropped = _core.kernels.quantise_row(a, index.round_up, drop)
