@@ -2,8 +2,9 @@
 
     LATOM_DATA=/folder/with/data python benchmarks/bounds.py [--clusters 20 100 1000 10000]
 
-The bounds serve many atoms; few are scored all at once, unless that is switched off as in every row but
-the first. Every row of the table gives the same labels, centres and objective (checked here); only the work differs.
+The bounds serve many atoms; few are scored all at once, unless that is switched off as in every row
+but the first. Every row of the table gives the same labels, centres and objective (checked here);
+only the work differs.
 Seconds are the median of `--rounds` runs, an iteration, assignment and update together; the share is of the
 plain algorithm's multiply-adds. Writes `results/<machine>/bounds.md`.
 """
