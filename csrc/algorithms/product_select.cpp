@@ -1,7 +1,5 @@
 #include "algorithms/product_select.h"
 
-#include <cstring>
-
 #include "core/cache.h"
 
 namespace latom {
@@ -202,7 +200,6 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
             to_screen_[r] = scale * atoms.unit();
             const double least = query.least * to_screen_[r];
             set_tau(r, std::isfinite(query.least) ? static_cast<float>(least - 1e-6 * std::abs(least) - 1e-30) : -HUGE_VALF);
-            if (!std::isfinite(query.least)) bar_[r] = -HUGE_VALF;
         }
         std::uint32_t* out = cells_.data() + tile * tile_rows_ * cells;
         kernels_->interleave(rounded_.data(), tile_rows_, stride, cells, out);

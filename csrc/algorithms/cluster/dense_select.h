@@ -55,7 +55,6 @@ private:
         std::vector<double> norm2;
         std::vector<int64_t> end;  // of each tile, in panels
         RowBlock<T> block;
-        std::vector<double> scores;
         int64_t looked = 0, scored = 0;
     };
 
