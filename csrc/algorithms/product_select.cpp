@@ -198,8 +198,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
             row_bias_[r] = atoms.biased() && scale > 0x1p-100 ? static_cast<float>(scale) : 0.0f;
             bias_error_[r] = static_cast<float>(kUlp) * row_bias_[r];
             to_screen_[r] = scale * atoms.unit();
-            const double least = query.least * to_screen_[r];
-            set_tau(r, std::isfinite(query.least) ? static_cast<float>(least - 1e-6 * std::abs(least) - 1e-30) : -HUGE_VALF);
+            set_tau(r, -HUGE_VALF);
         }
         std::uint32_t* out = cells_.data() + tile * tile_rows_ * cells;
         kernels_->interleave(rounded_.data(), tile_rows_, stride, cells, out);

@@ -100,11 +100,10 @@ private:
 template <class T>
 class RowBlock {
 public:
-    /// What is asked: the k best by score, or by |score|; only those that may reach `least` (in units of S).
+    /// What is asked: the k best by score, or by |score|.
     struct Query {
         int64_t k = 1;
         bool magnitude = false;
-        double least = -HUGE_VAL;
     };
     static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16; }  // whole vectors
 

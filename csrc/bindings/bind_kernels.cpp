@@ -213,7 +213,7 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     const AtomPanels<T> panels(ctx, pointers(atoms), atoms.shape(1), norm2, factor, bias, {},
                                bfloat16 ? Screen::kBFloat16 : Screen::kFloat32);
     RowBlock<T> block;
-    block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude, -HUGE_VAL});  // k = m: nothing is discarded
+    block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude});  // k = m: nothing is discarded
     block.scan(panels, 0, panels.panels());
     py::array_t<float> lower({n, m}), upper({n, m});
     std::fill_n(lower.mutable_data(), lower.size(), NAN);
