@@ -39,6 +39,7 @@ LEVELS = {
     "assignment": 3,
     "encoding": 3,
     "seeding": 3,
+    "coreset": 3,
     "cluster": 4,
     "topk_encoder": 4,
     "__init__": 5,
