@@ -35,8 +35,8 @@ def coreset(
         or more.
     method : {"lightweight", "sensitivity"}
         "lightweight" draws half by weight, half by squared distance to the mean: two passes, and an error
-        that is additive in the variance. "sensitivity" draws by an upper bound on a row's share in the cost of
-        any clustering, from rough centres: for data with small far clusters.
+        that is additive in the variance. "sensitivity" draws by an upper bound on a row's share in the cost
+        of any clustering, from rough centres: for data with small far clusters.
     n_clusters : int, optional
         With "sensitivity": rough centres, the number of clusters that the coreset is meant for.
     metric : {"cosine", "euclidean"}
