@@ -25,11 +25,12 @@ public:
     /// weight(i) >= 0, not all zero.
     template <class Weight>
     AliasTable(int64_t n, Weight weight) : keep_(static_cast<std::size_t>(n)), other_(static_cast<std::size_t>(n)) {
-        double total = 0;
-        for (int64_t i = 0; i < n; ++i) total += weight(i);
+        double most = 0, total = 0;  // of numbers that neither overflow nor vanish
+        for (int64_t i = 0; i < n; ++i) most = std::max(most, weight(i));
+        for (int64_t i = 0; i < n; ++i) total += weight(i) / most;
         std::vector<int64_t> small, large;
         for (int64_t i = n - 1; i >= 0; --i) {
-            keep_[i] = weight(i) / total * static_cast<double>(n);
+            keep_[i] = weight(i) / most / total * static_cast<double>(n);
             other_[i] = i;
             (keep_[i] < 1 ? small : large).push_back(i);
         }
@@ -128,7 +129,8 @@ std::vector<int64_t> race(const Context& ctx, int64_t n, int64_t size, const Phi
     parallel_for(ctx, chunk_count(n, kRows), [&](int64_t c, int) {
         for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) {
             const double w = weight(i);
-            time[i] = w > 0 ? -std::log1p(-random.uniform(static_cast<std::uint64_t>(i))) / w : HUGE_VAL;
+            // The logarithm of E / w: no overflow.
+            time[i] = w > 0 ? std::log(-std::log1p(-random.uniform(static_cast<std::uint64_t>(i)))) - std::log(w) : HUGE_VAL;
         }
     });
     std::vector<int64_t> order(static_cast<std::size_t>(n));

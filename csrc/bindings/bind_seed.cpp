@@ -33,21 +33,21 @@ SeedBound parse_bound(const std::string& function, const std::string& bound) {
 
 py::dict to_dict(const Seeding& s) {
     py::dict out("indices"_a = to_array(s.indices), "distinct"_a = s.distinct, "method"_a = method_name(s.method),
-                 "trials"_a = s.trials, "uniform"_a = s.uniform, "folds"_a = s.folds, "products"_a = s.products);
+                 "trials"_a = s.trials, "greedy"_a = s.greedy, "uniform"_a = s.uniform, "folds"_a = s.folds, "products"_a = s.products);
     out["potential"] = s.potential < 0 ? py::object(py::none()) : py::object(py::float_(s.potential));
     return out;
 }
 
 py::dict py_kmeans_plusplus(const py::object& X, std::int64_t m, const OptionalWeights& weights, const std::string& metric,
                             std::uint64_t seed, int n_threads, const std::string& function, const std::string& method,
-                            const std::string& bound, std::int64_t local_trials, std::int64_t max_trials, bool potential,
+                            const std::string& bound, std::int64_t local_trials, double budget, std::int64_t max_trials, bool potential,
                             const std::optional<py::object>& existing) {
     const Matrix matrix(X, function);
     std::optional<Matrix> there;
     if (existing) there.emplace(*existing, function, "existing_centers");
     const Context ctx = make_context(n_threads);
     const Metric parsed = parse_metric(function, metric);
-    const SeedPlan plan{parse_method(function, method), parse_bound(function, bound), local_trials, max_trials, potential};
+    const SeedPlan plan{parse_method(function, method), parse_bound(function, bound), local_trials, budget, max_trials, potential};
     Seeding seeding;
     {
         py::gil_scoped_release release;
@@ -131,7 +131,7 @@ py::array py_weighted_sample(const Array<double>& weights, std::int64_t size, bo
 void register_seed(py::module_& module) {
     module.def("kmeans_plusplus", &py_kmeans_plusplus, "X"_a, "n_clusters"_a, "weights"_a.noconvert(), "metric"_a, "seed"_a,
                "n_threads"_a = 0, "function"_a = "kmeans_plusplus", py::kw_only(), "method"_a = "auto", "bound"_a = "auto",
-               "local_trials"_a = 1, "max_trials"_a = 0, "potential"_a = false, "existing"_a = py::none());
+               "local_trials"_a = 1, "budget"_a = HUGE_VAL, "max_trials"_a = 0, "potential"_a = false, "existing"_a = py::none());
     module.def("afkmc2", &py_afkmc2, "X"_a, "n_clusters"_a, "chain"_a, "weights"_a.noconvert(), "metric"_a, "seed"_a,
                "n_threads"_a = 0, "function"_a = "afkmc2");
     module.def("parallel_candidates", &py_parallel_candidates, "X"_a, "n_clusters"_a, "amount"_a, "rounds"_a,

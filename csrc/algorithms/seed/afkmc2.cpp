@@ -19,7 +19,7 @@ Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric 
     using Query = typename NearestCenter<View>::Query;
     using Answer = typename NearestCenter<View>::Answer;
     const Rows<View> rows(ctx, X, function);
-    const SquaredDistance distance{metric};
+    const SquaredDistance distance(metric, rows);
     Potential<View> potential(ctx, rows, metric, weights);
     const Philox first(seed, Purpose::kFirstCenter), random(seed, Purpose::kChain);
     Seeding out;
@@ -39,9 +39,20 @@ Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric 
     std::vector<Query> query;
     std::vector<Answer> answer;
     std::vector<typename View::value_type> wide(static_cast<std::size_t>(kIsSparse<View> ? rows.d() : 0));
-    constexpr int64_t kTogether = 2048, kTries = 16;  // proposals; chains without a row that is no centre
+    constexpr int64_t kTogether = 2048, kVain = 16;  // proposals; chains that end in a centre
     std::uint64_t drawn = 0;
-    for (int64_t vain = 0; size() > 0 && size() < m && potential.total() > 0 && vain < kTries;) {
+    for (int64_t vain = 0; size() > 0 && size() < m && potential.total() > 0;) {
+        if (vain >= kVain) {  // few rows are left: the law itself
+            Potential<View> exact(ctx, rows, metric, weights);
+            centers.prepare(ctx);
+            out.products += exact.fold(ctx, centers, out.indices);
+            const int64_t row = exact.draw(random.uniform(drawn++));
+            if (row < 0) break;
+            out.indices.push_back(row);
+            centers.add(rows, row);
+            vain = 0;
+            continue;
+        }
         const int64_t chains = std::clamp<int64_t>(kTogether / chain, 1, m - size()), known = size();
         query.resize(static_cast<std::size_t>(chains * chain));
         std::vector<double> coin;
@@ -78,7 +89,7 @@ Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric 
                 }
             }
             vain = state_p > 0 ? 0 : vain + 1;
-            if (!(state_p > 0)) continue;
+            if (!(state_p > 0) || std::find(out.indices.begin(), out.indices.end(), state) != out.indices.end()) continue;
             out.indices.push_back(state);
             centers.add(rows, state);
         }

@@ -15,6 +15,13 @@
 
 namespace latom {
 
+/// Which of `count` candidates gains most in all, gain [parts, count]; ties to the first.
+inline std::size_t most_gain(const std::vector<double>& gain, std::size_t count) {
+    std::vector<double> total(count, 0.0);
+    for (std::size_t at = 0; at < gain.size(); ++at) total[at % count] += gain[at];
+    return static_cast<std::size_t>(std::max_element(total.begin(), total.end()) - total.begin());
+}
+
 template <class View>
 class Potential {
 public:
@@ -65,7 +72,7 @@ public:
         label_.resize(bound_.size(), 0);
         centers_.push_back(row);
     }
-    void lower(int64_t i, double v) { lower(i, v, static_cast<int32_t>(centers_.size()) - 1); }
+    bool lower(int64_t i, double v) { return lower(i, v, static_cast<int32_t>(centers_.size()) - 1); }
     /// Sums of the blocks of rows [from, to) that lower() touched; `from` starts a block.
     void sum(int64_t from, int64_t to) {
         for (int64_t b = from / kBlock; b * kBlock < to; ++b) {
@@ -95,11 +102,12 @@ public:
 
 private:
 
-    void lower(int64_t i, double v, int32_t label) {
-        if (!(v < bound_[i])) return;
+    bool lower(int64_t i, double v, int32_t label) {
+        if (!(v < bound_[i])) return false;
         bound_[i] = v;
         label_[i] = label;
         stale_[i / kBlock] = 1;
+        return true;
     }
     std::vector<double> reach_of(const Context& ctx, NearestCenter<View>& pending) const;
 
@@ -165,6 +173,11 @@ double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, c
         }
         sum(from, stop);
     });
+    for (std::size_t c = 0; c < rows.size(); ++c) {  // a row is its own nearest centre, whatever is rounded
+        if (rows[c] < 0) continue;
+        lower(rows[c], 0.0, base + static_cast<int32_t>(c));
+        sum(rows[c] / kBlock * kBlock, rows[c] + 1);
+    }
     table_.finish();
     centers_.insert(centers_.end(), rows.begin(), rows.end());
     known_ = true;
@@ -174,7 +187,7 @@ double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, c
         products += w.scratch.products;
         looked += w.looked;
     }
-    looked_ = static_cast<double>(looked) / static_cast<double>(n);
+    if (skip) looked_ = static_cast<double>(looked) / static_cast<double>(n);
     constexpr double kWorthSkipping = 1.0 / 16;
     if (skip && looked_ > 1 - kWorthSkipping) skip_from_ = 2 * centers_.size();
     return products;

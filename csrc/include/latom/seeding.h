@@ -11,6 +11,7 @@
 //           Moseley, Vattani, Kumar & Vassilvitskii 2012; greedy trials: as in scikit-learn.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ struct SeedPlan {
     SeedMethod method = SeedMethod::kAuto;
     SeedBound bound = SeedBound::kAuto;
     int64_t local_trials = 1;  // greedy: so many draws a centre, of which the one that lowers the potential most is taken
+    double budget = HUGE_VAL;  // multiply-adds of kExact from which on the rest is drawn one at a time, as by kFold
     int64_t max_trials = 0;    // kRejection: after so many rejections in a row a centre is drawn by weight alone; 0: never
     bool potential = false;    // compute it at the end, where the method does not know it
 };
@@ -50,6 +52,7 @@ struct Seeding {
     double potential = -1;         // sum_i w_i D^2(i) at the end; -1 if unknown
     SeedMethod method = SeedMethod::kExact;
     int64_t trials = 0;            // draws
+    int64_t greedy = 0;            // centres drawn by kExact, with all local trials
     int64_t uniform = 0;           // centres drawn by weight alone, after max_trials
     int64_t folds = 0;             // times that the bounds of all rows were brought up to date
     double products = 0;           // multiply-adds

@@ -50,7 +50,7 @@ class Lloyd:
     @property
     def zero_rows(self) -> int: ...
 
-# indices [m]; distinct: how many were drawn by the law; method, trials, uniform, folds, products, potential.
+# indices [m]; distinct: how many were drawn by the law; method, trials, greedy, uniform, folds, products, potential.
 def kmeans_plusplus(
     X: _Matrix,
     n_clusters: int,
@@ -63,6 +63,7 @@ def kmeans_plusplus(
     method: str = "auto",
     bound: str = "auto",
     local_trials: int = 1,
+    budget: float = ...,
     max_trials: int = 0,
     potential: bool = False,
     existing: _Matrix | None = None,
