@@ -4,6 +4,18 @@ from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
+from peers.seeding import SEEDING
 from peers.topk import TOPK
 
-__all__ = ["DECODE", "DENSE_KMEANS", "GEMM", "SPARSE_KMEANS", "TOPK", "Answer", "Call", "Fit", "Peer"]
+__all__ = [
+    "DECODE",
+    "DENSE_KMEANS",
+    "GEMM",
+    "SEEDING",
+    "SPARSE_KMEANS",
+    "TOPK",
+    "Answer",
+    "Call",
+    "Fit",
+    "Peer",
+]

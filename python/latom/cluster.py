@@ -341,6 +341,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                     m,
                     metric=self._metric,
                     sample_weight=weights,
+                    n_local_trials="auto",
                     random_state=rng,
                     n_threads=self.n_threads,
                 )[0]

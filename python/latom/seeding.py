@@ -22,7 +22,7 @@ def kmeans_plusplus(
     *,
     metric: str = "cosine",
     sample_weight: Any = None,
-    n_local_trials: int | None = 1,
+    n_local_trials: int | str | None = 1,
     method: str = "auto",
     bound: str = "auto",
     max_trials: int | None = None,
@@ -47,10 +47,12 @@ def kmeans_plusplus(
         Distance of the law.
     sample_weight : array of shape (n,), optional
         Weights; a row of weight 0 is drawn only when nothing else is left.
-    n_local_trials : int or None, default 1
+    n_local_trials : int, None or "auto", default 1
         With more than one, each centre is the one of so many draws that lowers the potential most
         ("greedy"; None: 2 + floor(ln n_clusters), scikit-learn's default). Starts are better, above all
-        on well separated data of few columns; each trial costs what a centre of method "exact" costs.
+        on well separated data; each trial costs what a centre of method "exact" costs, which is little
+        where clusters are separated. "auto", which the estimators use: as None until that has cost as
+        much as a few iterations of k-means, then one.
     method : {"auto", "exact", "fold", "rejection"}
         "exact" knows the distances of all rows after every centre. "fold" draws by upper bounds and
         rejects down to the law; when rejections have cost as much as a pass over the data, the bounds
@@ -81,9 +83,9 @@ def kmeans_plusplus(
     indices : int64 array of shape (n_clusters,)
         Their row numbers, all different.
     stats : dict
-        With `return_stats`: ``method`` used; ``trials``, draws made; ``folds``; ``uniform``, centres drawn
-        by weight alone; ``products``, multiply-adds of row and centre entries; ``potential``, the weighted
-        sum of squared distances to the nearest centre.
+        With `return_stats`: ``method`` used; ``trials``, draws made; ``greedy``, centres chosen among
+        several draws; ``folds``; ``uniform``, centres drawn by weight alone; ``products``, multiply-adds of
+        row and centre entries; ``potential``, the weighted sum of squared distances to the nearest centre.
 
     Raises
     ------
@@ -106,9 +108,7 @@ def kmeans_plusplus(
     n = rows.shape[0]
     check_metric(function, metric)
     m = check_integer(function, "n_clusters", n_clusters, n)
-    if n_local_trials is None:
-        n_local_trials = 2 + int(math.log(m))
-    trials = check_integer(function, "n_local_trials", n_local_trials)
+    trials, budget = _local_trials(function, n_local_trials, rows, m)
     if trials > 1 and method not in ("auto", "exact"):
         raise ValueError(
             f"{function}: n_local_trials must be 1 with method={method!r}; got {trials}. "
@@ -139,6 +139,7 @@ def kmeans_plusplus(
         method=method,
         bound=bound,
         local_trials=trials,
+        budget=budget,
         max_trials=0 if max_trials is None else check_integer(function, "max_trials", max_trials),
         potential=bool(return_stats),
         existing=None if there is None else to_core(there),
@@ -300,6 +301,24 @@ def kmeans_parallel(
         n_threads=n_threads,
     )
     return rows[drawn[chosen]], drawn[chosen]
+
+
+def _local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:
+    """Draws a centre, and the multiply-adds after which there is but one."""
+    greedy = 2 + int(math.log(m))
+    if asked is None:
+        return greedy, math.inf
+    if not isinstance(asked, str):
+        return check_integer(function, "n_local_trials", asked), math.inf
+    if asked != "auto":
+        raise ValueError(
+            f"{function}: n_local_trials must be a positive integer, None or 'auto'; got {asked!r}. "
+            "Pass one of them."
+        )
+    if sp.issparse(rows):  # a trial looks at some sixteenth of the entries; documents gain little by it
+        return (greedy, math.inf) if rows.nnz * m * greedy < 3e8 else (1, math.inf)
+    # In float64 a multiply-add costs some 20 times what it does in the screen of an iteration of k-means.
+    return greedy, max(5e7, float(rows.size) * max(64, m / 8))
 
 
 def _like(matrix: Matrix, rows: Matrix) -> Matrix:

@@ -34,10 +34,7 @@ public:
     /// Takes row c as a centre.
     void add(const Context& ctx, int64_t c);
     /// To be called when others go on with the potential.
-    void leave() {
-        potential_.sum(0, rows_.n());
-        potential_.end();
-    }
+    void leave(const Context& ctx) { potential_.sum_all(ctx); }
     double products() const { return products_; }
 
 private:
@@ -214,7 +211,7 @@ void ExactDense<View>::take_first(const Context& ctx, int64_t c) {
     potential_.begin(c);
     std::vector<Piece> all;
     open(0, 0.0, all);
-    sweep_all(ctx, all, [&](int64_t p) { return sweep(all[p], c, [&](int64_t i, double d2) { potential_.lower(i, d2); }); });
+    sweep_all(ctx, all, [&](int64_t p) { return sweep(all[p], c, [&](int64_t i, double d2) { potential_.take(i, d2); }); });
     std::erase_if(list.row, [this](int64_t i) { return !(potential_.bound(i) > 0); });
     measure(list);
     sum_lists();
@@ -230,11 +227,13 @@ void ExactDense<View>::add(const Context& ctx, int64_t c) {
     std::vector<double> left(list_.size(), -1.0);  // mass that lists which lose rows keep
     for (const Piece& p : all) left[p.list] = list_[p.list].mass;
     std::vector<double> lost(all.size(), 0.0);
+    std::vector<char> taken_any(all.size(), 0), loses(list_.size(), 0);
     sweep_all(ctx, all, [&](int64_t p) {
         return sweep(all[p], c, [&](int64_t i, double d2) {
             const double before = potential_.mass(i);
-            if (!potential_.lower(i, d2)) return;
+            if (!potential_.take(i, d2)) return;
             lost[p] += before;
+            taken_any[p] = 1;
             if (d2 > 0) taken[p].push_back(i);
         });
     });
@@ -243,9 +242,10 @@ void ExactDense<View>::add(const Context& ctx, int64_t c) {
         List& list = list_[all[p].list];
         fresh.row.insert(fresh.row.end(), taken[p].begin(), taken[p].end());
         left[all[p].list] -= lost[p];
+        loses[all[p].list] |= taken_any[p];
         if (p + 1 < all.size() && all[p + 1].list == all[p].list) continue;
         const double mass = left[all[p].list];
-        if (mass == list.mass) continue;
+        if (!loses[all[p].list]) continue;
         std::erase_if(list.row, [&](int64_t i) { return potential_.label(i) == label; });
         // A difference of nearly equal numbers is no sum.
         if (2 * mass < list.mass || list.row.empty()) measure(list);

@@ -27,7 +27,7 @@ public:
     /// Takes row c as a centre.
     void add(const Context& ctx, int64_t c);
     /// To be called when others go on with the potential.
-    void leave() {}
+    void leave(const Context&) {}
     double products() const {
         double sum = 0;
         for (const auto& s : scratch_) sum += s.products;

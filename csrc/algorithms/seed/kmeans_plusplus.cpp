@@ -25,7 +25,7 @@ void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Pot
         out.indices.push_back(draws.size() == 1 ? draws[0] : exact.best(ctx, draws));
         exact.add(ctx, out.indices.back());
     }
-    exact.leave();
+    exact.leave(ctx);
     out.greedy = plan.local_trials > 1 ? static_cast<int64_t>(out.indices.size()) : 0;
     out.potential = potential.total();
     out.products += exact.products();

@@ -72,7 +72,13 @@ public:
         label_.resize(bound_.size(), 0);
         centers_.push_back(row);
     }
-    bool lower(int64_t i, double v) { return lower(i, v, static_cast<int32_t>(centers_.size()) - 1); }
+    bool lower(int64_t i, double v) {
+        if (!take(i, v, static_cast<int32_t>(centers_.size()) - 1)) return false;
+        stale_[i / kBlock] = 1;
+        return true;
+    }
+    /// The same for whoever does without the sums until sum_all().
+    bool take(int64_t i, double v) { return take(i, v, static_cast<int32_t>(centers_.size()) - 1); }
     /// Sums of the blocks of rows [from, to) that lower() touched; `from` starts a block.
     void sum(int64_t from, int64_t to) {
         for (int64_t b = from / kBlock; b * kBlock < to; ++b) {
@@ -82,6 +88,9 @@ public:
         }
     }
     void end() { table_.finish(); }
+    void sum_all(const Context& ctx) {
+        table_.sum_all(ctx, [this](int64_t i) { return mass(i); });
+    }
 
     /// Row drawn by `uniform` in [0, 1); -1 if the law is zero.
     int64_t draw(double uniform) const {
@@ -102,11 +111,10 @@ public:
 
 private:
 
-    bool lower(int64_t i, double v, int32_t label) {
+    bool take(int64_t i, double v, int32_t label) {
         if (!(v < bound_[i])) return false;
         bound_[i] = v;
         label_[i] = label;
-        stale_[i / kBlock] = 1;
         return true;
     }
     std::vector<double> reach_of(const Context& ctx, NearestCenter<View>& pending) const;
@@ -169,13 +177,14 @@ double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, c
         for (std::size_t q = 0; q < w.query.size(); ++q) {
             if (w.answer[q].center < 0) continue;
             if (!known_) bound_[w.query[q].i] = HUGE_VAL;
-            lower(w.query[q].i, w.answer[q].distance2, base + w.answer[q].center);
+            if (take(w.query[q].i, w.answer[q].distance2, base + w.answer[q].center)) stale_[w.query[q].i / kBlock] = 1;
         }
         sum(from, stop);
     });
     for (std::size_t c = 0; c < rows.size(); ++c) {  // a row is its own nearest centre, whatever is rounded
         if (rows[c] < 0) continue;
-        lower(rows[c], 0.0, base + static_cast<int32_t>(c));
+        if (!take(rows[c], 0.0, base + static_cast<int32_t>(c))) continue;
+        stale_[rows[c] / kBlock] = 1;
         sum(rows[c] / kBlock * kBlock, rows[c] + 1);
     }
     table_.finish();

@@ -50,7 +50,8 @@ class Lloyd:
     @property
     def zero_rows(self) -> int: ...
 
-# indices [m]; distinct: how many were drawn by the law; method, trials, greedy, uniform, folds, products, potential.
+# indices [m]; distinct: how many were drawn by the law; method, trials, greedy, uniform, folds, products,
+# potential.
 def kmeans_plusplus(
     X: _Matrix,
     n_clusters: int,
