@@ -4,8 +4,8 @@
 
 Each library draws in a process of its own (`runner.py`), from as many seeds as its budget allows, at least
 one; seconds are medians. Where a smaller case predicts more than the limit, it is not run. From every draw
-latom iterates 5 and 20 times; costs are medians over the seeds, relative to those of scikit-learn's greedy default
-where it ran. Writes `results/<machine>/seeding.{json,md,png}` and `seeding_cost.png`.
+latom iterates 5 and 20 times; costs are medians over the seeds, relative to those of scikit-learn's greedy
+default where it ran. Writes `results/<machine>/seeding.{json,md,png}` and `seeding_cost.png`.
 """
 
 from __future__ import annotations
