@@ -73,10 +73,9 @@ def costs(problem: Problem, indices: np.ndarray) -> list[float]:
     return found if metric == "euclidean" else [2 * cost for cost in found]
 
 
-def measure(case: Case, library: str, options: argparse.Namespace, seconds: dict[str, float]) -> Entry:
+def measure(case: Case, library: str, options: argparse.Namespace, expected: float) -> Entry:
     """Draws from seeds 0, 1, ... while the budget lasts; costs of the first ones."""
     entry: Entry = case.describe() | {"library": library, "note": SEEDING[library].note}
-    expected = seconds.get(library, 0.0)
     if expected > options.limit:
         return entry | {"reason": f"about {expected:.0f} s expected"}
     runs: list[float] = []
@@ -226,8 +225,7 @@ def main() -> None:
         if options.corpora is not None and name not in options.corpora:
             continue
         X, metric = read()
-        seconds: dict[str, float] = {}
-        for before, m in zip([0, *options.clusters], options.clusters, strict=False):
+        for m in options.clusters:
             problem = {"X": X, "m": np.array(m), "metric": np.array(metric)}
             with tempfile.TemporaryDirectory(prefix="latom-bench-") as folder:
                 save(problem, Path(folder))
@@ -235,11 +233,12 @@ def main() -> None:
                 for library in options.libraries:
                     if m >= X.shape[0]:
                         continue
-                    expected = {k: v * m / before for k, v in seconds.items()} if before else {}
+                    smaller = [e for key, e in known.items() if key[::2] == (name, library) and key[1] < m]
+                    largest = max(smaller, key=lambda e: e["m"], default={})
+                    expected = largest.get("seconds", 0.0) * m / largest.get("m", 1)
                     e = measure(case, library, options, expected)
                     known[name, m, library] = e
                     print(name, m, library, {k: e.get(k) for k in ("seconds", "costs", "reason")}, flush=True)
-                    seconds[library] = e.get("seconds", expected.get(library, 0.0))
     entries = sorted(known.values(), key=lambda e: (list(corpora()).index(e["corpus"]), e["m"]))
     machine = machine_name(get_cpu_info().get("brand_raw", "unknown cpu"), available_cpus())
     folder = options.output / slug(machine)
