@@ -174,7 +174,7 @@ def places(draws, D, w, key, rng, existing=None):
     """Uniform numbers [runs, m - 1] if each row follows the law given those before it; else not.
 
     The place of a draw is the probability of the rows with a lower key, and a random share of those with its own
-    (Rosenblatt's transform). Keys: the row's number, its distance, or its share of the distance to the first centre.
+    (Rosenblatt's transform). Keys: numbers [n] of the rows, their "distance", or their "share" of that to the first centre.
     """
     out = np.empty((len(draws), draws.shape[1] - 1))
     step = 500  # runs whose numbers stay in cache
@@ -186,8 +186,8 @@ def places(draws, D, w, key, rng, existing=None):
         at = np.arange(len(some))
         for k in range(1, draws.shape[1]):
             p = near if w is None else near * w
-            if key == "row":
-                value = np.broadcast_to(np.arange(len(D)), p.shape)
+            if not isinstance(key, str):
+                value = np.broadcast_to(key, p.shape)
             elif key == "distance":
                 value = near
             else:

@@ -286,11 +286,17 @@ def kmeans_parallel(
         threads,
         function,
     )
-    if len(drawn) <= m:  # no choice is left: those, and whatever k-means++ fills up with
-        _, indices = kmeans_plusplus(
-            rows, m, metric=metric, sample_weight=weights, random_state=seed, n_threads=n_threads
-        )
-        return rows[indices], indices
+    drawn, mass = drawn[mass > 0], mass[mass > 0]
+    if len(drawn) == m:
+        return rows[drawn], drawn
+    if len(drawn) < m:  # all distinct rows: something must fill up
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            centers, indices = kmeans_plusplus(
+                rows, m, metric=metric, sample_weight=weights, random_state=seed, n_threads=n_threads
+            )
+        _warn_of_copies(function, len(drawn), m)
+        return centers, indices
     _, chosen = kmeans_plusplus(
         rows[drawn],
         m,

@@ -33,17 +33,22 @@ Candidates parallel_candidates(const Context& ctx, const View& X, const double* 
         for (const auto& some : taken) fresh.insert(fresh.end(), some.begin(), some.end());
         if (!fresh.empty()) fold(fresh);
     }
-    if (!drawn.indices.empty()) {  // too few for m clusters: more, one by one
-        RejectionSeeding<View> more(rows, metric, potential, SeedPlan{}, seed);
-        more.run(ctx, m, drawn);
-        more.fold(ctx, drawn);
-    }
     Candidates out;
-    out.indices = drawn.indices;
-    out.mass.assign(out.indices.size(), 0.0);
-    if (!out.indices.empty())
+    const auto measure = [&] {
+        out.mass.assign(drawn.indices.size(), 0.0);
         for (int64_t i = 0; i < n; ++i)
             if (const double w = potential.weight(i); w > 0) out.mass[potential.label(i)] += w;
+    };
+    if (!drawn.indices.empty()) {
+        // Copies of a candidate have no mass. If too few others are left for m clusters: more, one by one.
+        measure();
+        const int64_t copies = std::count(out.mass.begin(), out.mass.end(), 0.0);
+        RejectionSeeding<View> more(rows, metric, potential, SeedPlan{}, seed);
+        more.run(ctx, m + copies, drawn);
+        more.fold(ctx, drawn);
+        measure();
+    }
+    out.indices = drawn.indices;
     out.potential = out.indices.empty() ? 0.0 : potential.total();
     return out;
 }
