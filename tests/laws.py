@@ -143,7 +143,7 @@ def draw(X, m, runs, *, w=None, metric="euclidean", seed=0, threads=1, **options
 
 
 def chi_square(cells, probability):
-    """p-value of cells (numbers, or rows of indices) drawn from probability (an array); 0 for an impossible one."""
+    """p-value of cells (numbers, or rows of indices) as draws by probability; 0 for an impossible one."""
     probability = np.asarray(probability, dtype=np.float64)
     cells = np.asarray(cells)
     if probability.ndim > 1:
@@ -154,7 +154,7 @@ def chi_square(cells, probability):
     if counts[p == 0].any():
         return 0.0
     expected = len(cells) * p
-    rare = (0 < expected) & (expected < 5)
+    rare = (expected > 0) & (expected < 5)
     pooled, group = np.zeros(len(p), int), 0
     filled = 0.0
     for i in np.flatnonzero(rare)[np.argsort(expected[rare])]:  # the last group may stay below five
@@ -173,8 +173,9 @@ def chi_square(cells, probability):
 def places(draws, D, w, key, rng, existing=None):
     """Uniform numbers [runs, m - 1] if each row follows the law given those before it; else not.
 
-    The place of a draw is the probability of the rows with a lower key, and a random share of those with its own
-    (Rosenblatt's transform). Keys: numbers [n] of the rows, their "distance", or their "share" of that to the first centre.
+    The place of a draw is the probability of the rows with a lower key, and a random share of those with
+    its own (Rosenblatt's transform). Keys: numbers [n] of the rows, their "distance", or their "share" of
+    that to the first centre.
     """
     out = np.empty((len(draws), draws.shape[1] - 1))
     step = 500  # runs whose numbers stay in cache

@@ -1,4 +1,4 @@
-"""Coresets and weighted draws: their probabilities by enumeration, and sums that must come out right on average."""
+"""Coresets and weighted draws: probabilities by enumeration, and sums that are right on average."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_edge_shapes():
     one, weight = latom.coreset(np.ones((1, 3)), 5, random_state=0)
     assert (one == [0]).all()
     assert np.isclose(weight, 1)
-    same, weights = latom.coreset(np.ones((50, 2)), 20, metric="euclidean", random_state=0)
+    _same, weights = latom.coreset(np.ones((50, 2)), 20, metric="euclidean", random_state=0)
     assert np.isclose(weights.sum(), 50)
     X = np.vstack([np.eye(3), np.zeros((4, 3))])
     for method, clusters in (("lightweight", None), ("sensitivity", 3)):
@@ -162,7 +162,8 @@ def test_draws_do_not_depend_on_threads(isa):
     w = np.random.default_rng(7).random(20_000)
     for replacement in (False, True):
         a, b = (
-            latom.weighted_sample(w, 5000, replacement=replacement, random_state=3, n_threads=t) for t in (1, 5)
+            latom.weighted_sample(w, 5000, replacement=replacement, random_state=3, n_threads=t)
+            for t in (1, 5)
         )
         assert (a == b).all()
         assert replacement or len(set(a)) == 5000

@@ -1,4 +1,4 @@
-"""The joint law of k-means++ by enumeration: every method, bound, metric and storage. Other laws must fail."""
+"""The joint law of k-means++ by enumeration: every method, bound, metric and storage. Others must fail."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_joint_law(method, metric, storage):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("method", METHODS)
 def test_types_draw_the_same_rows(method, metric):
-    """Numbers that float32 holds, in both types and both widths of columns: then the law is that of float64."""
+    """Numbers that float32 holds, in both types and both widths of columns: the law is that of float64."""
     X, w = points(200, 30)
     X = np.where(X < 0.5, 0, X).astype(np.float32)
     names = ["csr64", "csr32", "wide64", "wide32"], ["dense64", "dense32"]
@@ -107,7 +107,7 @@ def test_joint_law_in_many_batches(method, storage):
 @pytest.mark.parametrize("storage", ["dense", "csr"])
 @pytest.mark.parametrize("method", METHODS)
 def test_copies_share_the_weight_of_a_row(method, storage):
-    """300 copies of each row, in an order of their own: several blocks of sums, and copies that are at no distance."""
+    """300 copies of each row, shuffled: several blocks of sums, and copies that are at no distance."""
     X, w = points()
     order = np.random.default_rng(5).permutation(2100)
     rows, weights = np.repeat(X, 300, axis=0)[order], np.repeat(w, 300)[order]
@@ -173,7 +173,7 @@ def test_greedy_law(trials, metric, storage):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("trials", [1, 3])
 def test_exact_draws_the_rows_that_plain_numpy_draws(trials, metric, signed):
-    """From the same numbers: 700 rows, three blocks of sums, 20 centres. Dense rows stand in an order of their own."""
+    """From the same numbers: 700 rows, three blocks of sums. Dense rows stand in an order of their own."""
     X, w = points(700, 12, signed)
     X[np.random.default_rng(7).random(X.shape) < 0.4] = 0
     X[:, 0] += 0.01
@@ -188,7 +188,7 @@ def test_exact_draws_the_rows_that_plain_numpy_draws(trials, metric, signed):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("bound", ["first-center", "paper", "cap"])
 def test_rejection_draws_the_rows_that_plain_numpy_draws(bound, metric, storage):
-    """From the same numbers, whatever the batches are: 60 centres of 30 columns, so dense rows go through the screen."""
+    """From the same numbers, whatever the batches; 60 centres of 30 columns: dense rows are screened."""
     X, w = points(700, 30, signed=storage == "dense")
     X[np.random.default_rng(8).random(X.shape) < 0.4] = 0
     D, B = squared_distances(X, metric), bounds(X, w, metric, bound)

@@ -1,4 +1,4 @@
-"""Each centre given those before it: many rows, many centres, every path; numbers of draws; costs of whole seedings."""
+"""Each centre given those before it: many rows and centres, every path; numbers of draws; costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ def embeddings(n, d, signed=True):
 
 def mixture(n, d, clusters, spread):
     rng = np.random.default_rng(1)
-    return (rng.standard_normal((clusters, d)))[rng.integers(clusters, size=n)] + spread * rng.standard_normal((n, d))
+    return (rng.standard_normal((clusters, d)))[
+        rng.integers(clusters, size=n)
+    ] + spread * rng.standard_normal((n, d))
 
 
 def texts(n, d):
@@ -29,23 +31,62 @@ def texts(n, d):
 
 # rows, metric, options, centres, runs, what the counts must show
 CASES = {
-    "dense, screened in bfloat16": (embeddings(400, 32), "cosine", {"method": "rejection"}, 48, 1200, "rejected"),
-    "dense, screened in float32": (embeddings(400, 5), "euclidean", {"method": "rejection", "bound": "cap"}, 32, 600, "batches"),
-    "dense, paper": (embeddings(400, 30, False), "euclidean", {"method": "rejection", "bound": "paper"}, 40, 800, "batches"),
-    "dense, cap": (embeddings(400, 30, False), "cosine", {"method": "rejection", "bound": "cap"}, 40, 600, "batches"),
+    "dense, screened in bfloat16": (
+        embeddings(400, 32),
+        "cosine",
+        {"method": "rejection"},
+        48,
+        1200,
+        "rejected",
+    ),
+    "dense, screened in float32": (
+        embeddings(400, 5),
+        "euclidean",
+        {"method": "rejection", "bound": "cap"},
+        32,
+        600,
+        "batches",
+    ),
+    "dense, paper": (
+        embeddings(400, 30, False),
+        "euclidean",
+        {"method": "rejection", "bound": "paper"},
+        40,
+        800,
+        "batches",
+    ),
+    "dense, cap": (
+        embeddings(400, 30, False),
+        "cosine",
+        {"method": "rejection", "bound": "cap"},
+        40,
+        600,
+        "batches",
+    ),
     "dense, folds": (mixture(400, 26, 30, 0.1), "euclidean", {"method": "fold"}, 48, 1000, "folds"),
     "dense, folds that skip": (mixture(600, 3, 25, 0.02), "euclidean", {"method": "fold"}, 48, 600, "folds"),
     "dense, exact by lists": (mixture(600, 3, 25, 0.02), "euclidean", {"method": "exact"}, 48, 600, ""),
     "dense, exact": (embeddings(400, 12), "cosine", {"method": "exact"}, 40, 800, ""),
     "texts": (texts(500, 90), "cosine", {"method": "rejection"}, 48, 800, "rejected"),
-    "texts, paper": (texts(500, 90), "euclidean", {"method": "rejection", "bound": "paper"}, 48, 500, "batches"),
+    "texts, paper": (
+        texts(500, 90),
+        "euclidean",
+        {"method": "rejection", "bound": "paper"},
+        48,
+        500,
+        "batches",
+    ),
     "texts, folds": (texts(500, 90), "euclidean", {"method": "fold"}, 100, 300, "folds"),
     "texts, exact": (texts(500, 90), "cosine", {"method": "exact"}, 48, 600, ""),
     "signed texts, exact": (
         sp.csr_array(np.where(embeddings(400, 20) > 0.7, embeddings(400, 20) - 1.2, 0) + np.eye(400, 20)),
-        "euclidean", {"method": "exact"}, 40, 800, "",
+        "euclidean",
+        {"method": "exact"},
+        40,
+        800,
+        "",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,7 +99,9 @@ def test_each_centre_follows_the_law_given_those_before(name):
     assert shows != "rejected" or counts["trials"] > 1.15 * runs * m
     assert shows != "batches" or counts["trials"] > 1100 * runs or counts["trials"] > 1.8 * runs * m
     assert shows != "folds" or counts["folds"] > runs
-    assert shows in ("folds", "") or (counts["folds"] == 0 and m >= 32), "pending centres were too few for the screen"
+    assert shows in ("folds", "") or (counts["folds"] == 0 and m >= 32), (
+        "pending centres were too few for the screen"
+    )
     for key in (np.arange(n), w, "distance", "share"):
         assert uniformity(places(draws, D, w, key, rng)) > FALSE_ALARM
     # The test has power: it sees that another law was drawn from.
@@ -83,24 +126,17 @@ def test_a_million_draws(method):
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("bound", ["first-center", "paper", "cap"])
 def test_draws_are_as_many_as_the_bound_says(bound, metric, storage):
-    """Geometric with mean t = sum w B / sum w D^2: the sum over all centres is known to sqrt(sum t (t - 1))."""
+    """Geometric with mean t = sum w B / sum w D^2: the sum over centres is known to sqrt(sum t (t - 1))."""
     X, runs, m = embeddings(300, 8, signed=storage == "dense"), 60, 12
     w = np.random.default_rng(5).random(300) + 0.1
     D, B = squared_distances(X, metric), bounds(X, w, metric, bound)
     rows = X if storage == "dense" else sp.csr_array(X)
     draws, counts = draw(rows, m, runs, w=w, metric=metric, method="rejection", bound=bound)
-    t = np.array(
-        [
-            (w @ B(some[0])) / (w @ D[:, some[:k]].min(axis=1))
-            for some in draws
-            for k in range(1, m)
-        ]
-    )
+    t = np.array([(w @ B(some[0])) / (w @ D[:, some[:k]].min(axis=1)) for some in draws for k in range(1, m)])
     off = (counts["trials"] - runs - t.sum()) / np.sqrt((t * (t - 1)).sum() + 1e-9)
     assert abs(off) < 5
     twice = (counts["trials"] - runs - 2 * t.sum()) / np.sqrt((2 * t * (2 * t - 1)).sum())
     assert abs(twice) > 5
-
 
 
 SETS = {

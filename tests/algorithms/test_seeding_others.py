@@ -132,7 +132,9 @@ def test_copies_among_the_candidates_do_not_count(rounds):
             centers, indices = latom.kmeans_parallel(X, 5, **options)
             assert len(set(indices // 200)) == 5
             assert (centers == X[indices]).all()
-    with pytest.warns(UserWarning, match=r"kmeans_parallel: X has only 5 distinct rows .* 8 centres") as caught:
+    with pytest.warns(
+        UserWarning, match=r"kmeans_parallel: X has only 5 distinct rows .* 8 centres"
+    ) as caught:
         _, indices = latom.kmeans_parallel(X, 8, rounds=rounds, random_state=0)
     assert len(set(indices)) == 8
     assert caught[0].filename == __file__
@@ -143,10 +145,14 @@ def test_choices_are_as_good_as_k_means_plus_plus():
     X = rng.standard_normal((40, 6))[rng.integers(40, size=3000)] + 0.05 * rng.standard_normal((3000, 6))
 
     def cost(seeding):
-        return np.median([
-            squared_distances(X, "euclidean", seeding(X, 40, metric="euclidean", random_state=seed)[0]).min(axis=1).sum()
-            for seed in range(5)
-        ])  # fmt: skip
+        return np.median(
+            [
+                squared_distances(X, "euclidean", seeding(X, 40, metric="euclidean", random_state=seed)[0])
+                .min(axis=1)
+                .sum()
+                for seed in range(5)
+            ]
+        )
 
     assert cost(latom.kmeans_parallel) < 1.05 * cost(latom.kmeans_plusplus)
     assert cost(latom.afkmc2) < 1.5 * cost(latom.kmeans_plusplus)
