@@ -218,7 +218,10 @@ def uniforms(seed, purpose, counter):
 
 def pick(mass, number):
     """The row whose share of the cumulated masses holds number * 2^-53."""
-    total = np.cumsum(mass)
+    return find(np.cumsum(mass), number)
+
+
+def find(total, number):
     return int(np.searchsorted(total, number * 2.0**-53 * total[-1], side="right"))
 
 
@@ -239,11 +242,11 @@ def replay_rejection(seed, D, w, m, bound):
     """Rejection from bound(first) as the core draws it."""
     chosen = [pick(w, uniforms(seed, FIRST_CENTER, 0)[0])]
     B = bound(chosen[0])
-    near, trial = D[:, chosen[0]], 0
+    near, trial, total = D[:, chosen[0]], 0, np.cumsum(w * B)
     while len(chosen) < m:
         where, r = uniforms(seed, TRIAL, trial)
         trial += 1
-        i = pick(w * B, where)
+        i = find(total, where)
         if r * 2.0**-53 * B[i] < near[i]:
             chosen.append(i)
             near = np.minimum(near, D[:, i])

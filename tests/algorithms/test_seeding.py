@@ -202,3 +202,24 @@ def test_rejection_draws_the_rows_that_plain_numpy_draws(bound, metric, storage)
         folded, folds = draw(stored(X, storage), 60, 1, method="fold", **options)
         if not folds["folds"]:
             assert list(folded[0]) == plain
+
+
+@pytest.mark.parametrize("kind", ["dense", "crowded", "csr"])
+@pytest.mark.parametrize("metric", METRICS)
+def test_large_batches_draw_the_rows_that_plain_numpy_draws(metric, kind):
+    """From some hundred pending centres on a batch has so many candidates that they are compared at once."""
+    rng = np.random.default_rng(9)
+    X = rng.standard_normal((1800, 26))
+    if kind == "crowded":  # many candidates lie near each
+        X = rng.standard_normal((30, 26))[rng.integers(30, size=1800)] + 0.3 * X
+    if kind == "csr":
+        X = np.where(X > 0.8, X, 0)
+        X[:, 0] += 0.1
+    w = rng.random(1800) + 0.1
+    bound = "cap" if kind == "dense" else "first-center"
+    options = {"w": w, "metric": metric, "method": "rejection", "bound": bound}
+    draws, counts = draw(stored(X, "csr" if kind == "csr" else "dense"), 1100, 1, **options)
+    D = squared_distances(X, metric)
+    plain, trials = replay_rejection(0, D, w, 1100, bounds(X, w, metric, bound))
+    assert list(draws[0]) == plain
+    assert counts["trials"] == trials
