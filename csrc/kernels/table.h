@@ -81,6 +81,10 @@ struct KernelTable {
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
 
+    // largest.inl.h: the k-th largest magnitude of each lane of x [count, 64 bytes]; bar [64 bytes].
+    void (*kth_magnitude_f32)(const float* x, std::int64_t count, std::int64_t k, float* bar);
+    void (*kth_magnitude_f64)(const double* x, std::int64_t count, std::int64_t k, double* bar);
+
     // quantised_screen.inl.h: integer upper bounds for all atoms of a row at once.
     RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);
     void (*accumulate)(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,

@@ -17,6 +17,7 @@ namespace {
 
 #include "kernels/dot.inl.h"
 #include "kernels/gather.inl.h"
+#include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
@@ -65,6 +66,8 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     screen_bf16,
     raise_bar,
     drop_below,
+    kth_magnitude<float>,
+    kth_magnitude<double>,
     quantise_row,
     accumulate,
     accumulate_group,
