@@ -13,6 +13,7 @@ namespace latom {
 
 void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
+void register_factorize(py::module_& module);
 void register_kernels(py::module_& module);
 void register_sparsify(py::module_& module);
 
@@ -38,6 +39,7 @@ PYBIND11_MODULE(_core, module) {
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
     register_cluster(module);
     register_encode(module);
+    register_factorize(module);
     register_kernels(module);
     register_sparsify(module);
 }

@@ -103,6 +103,20 @@ struct KernelTable {
                                const double* W, std::int64_t stride, std::int64_t width, double* out);
     void (*gather_add_f64_i64)(const std::int64_t* index, const double* value, std::int64_t count, std::int64_t ahead,
                                const double* W, std::int64_t stride, std::int64_t width, double* out);
+
+    // gram.inl.h: G [width, width] += products of all pairs of columns of V; wide [rows, width] is scratch.
+    void (*gram_f32)(const float* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
+                     double* wide, double* G);
+    void (*gram_f64)(const double* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
+                     double* wide, double* G);
+
+    // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
+    double (*coordinate_sweep_f32)(float* x, const float* p, const float* G, const float* inverse, std::int64_t k);
+    double (*coordinate_sweep_f64)(double* x, const double* p, const double* G, const double* inverse, std::int64_t k);
+    void (*transpose_f32)(const float* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, float* out,
+                          std::int64_t out_stride);
+    void (*transpose_f64)(const double* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, double* out,
+                          std::int64_t out_stride);
 };
 
 }  // namespace latom

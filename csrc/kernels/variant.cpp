@@ -15,8 +15,10 @@
 namespace latom {
 namespace {
 
+#include "kernels/coordinate_sweep.inl.h"
 #include "kernels/dot.inl.h"
 #include "kernels/gather.inl.h"
+#include "kernels/gram.inl.h"
 #include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
@@ -76,6 +78,12 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     gather_add<float, std::int64_t>,
     gather_add<double, std::int32_t>,
     gather_add<double, std::int64_t>,
+    gram<float>,
+    gram<double>,
+    coordinate_sweep<float>,
+    coordinate_sweep<double>,
+    transpose<float>,
+    transpose<double>,
 };
 
 }  // namespace latom
