@@ -48,6 +48,18 @@ py::array_t<T> py_multiply_sparse(const Array<T>& X, const Array<std::int64_t>& 
     return out;
 }
 
+/// H is changed in place; returns how many columns could not be solved for.
+std::int64_t py_refit_supports(const Array<double>& G, const Array<double>& B, Array<double>& H, int n_threads,
+                               const std::string& function) {
+    if (H.ndim() != 2 || B.ndim() != 2 || G.ndim() != 2 || B.shape(0) != H.shape(0) || B.shape(1) != H.shape(1) ||
+        G.shape(0) != H.shape(0) || G.shape(1) != H.shape(0))
+        fail(function, "G, B and H must have shapes (k, k), (k, d) and (k, d)", "others", "Check them.");
+    double* numbers = H.mutable_data();
+    const Context ctx = make_context(n_threads);
+    py::gil_scoped_release release;
+    return refit_supports(ctx, G.data(), B.data(), H.shape(0), H.shape(1), numbers);
+}
+
 template <class T, class I>
 void define_multiply(py::module_& module) {
     module.def("multiply_sparse", &py_multiply_sparse<T, I>, "X"_a.noconvert(), "indptr"_a.noconvert(),
@@ -67,6 +79,8 @@ void define(py::module_& module) {
 void register_sparsify(py::module_& module) {
     define<float>(module);
     define<double>(module);
+    module.def("refit_supports", &py_refit_supports, "G"_a.noconvert(), "B"_a.noconvert(), "H"_a.noconvert(),
+               "n_threads"_a = 0, "function"_a = "refit_supports");
 }
 
 }  // namespace latom

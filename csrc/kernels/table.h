@@ -76,6 +76,9 @@ struct KernelTable {
     std::uint32_t (*screen_bf16)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);  // null: no such products
 
+    // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
+    bool (*solve_cholesky)(double* A, double* b, std::int64_t k);
+
     // threshold.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.

@@ -23,6 +23,7 @@ namespace {
 #include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
+#include "kernels/small_cholesky.inl.h"
 #include "kernels/threshold.inl.h"
 
 #if defined(__AVX512BF16__)
@@ -66,6 +67,7 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     kPanelAtoms,
     screen_tile<Float32Step>,
     screen_bf16,
+    solve_cholesky,
     raise_bar,
     drop_below,
     kth_magnitude<float>,

@@ -17,12 +17,16 @@ from latom.encoding import above, decode, encode, topk
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
+    from latom._factorize import FactorizationState
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.semi_nmf import SemiNMF
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
+    "FactorizationState",
     "IterationState",
     "KMeans",
+    "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
@@ -37,8 +41,10 @@ __all__ = [
 ]
 
 _ESTIMATORS = {
+    "FactorizationState": "_factorize",
     "IterationState": "cluster",
     "KMeans": "cluster",
+    "SemiNMF": "semi_nmf",
     "SphericalKMeans": "cluster",
     "TopKEncoder": "topk_encoder",
 }

@@ -31,8 +31,18 @@ class FactorizationState:
     violation: float
     seconds: float
 
+    def brief(self) -> str:
+        """What a progress bar shows."""
+        return f"loss={self.loss:.6g}"
 
-_HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(FactorizationState)])
+    def line(self) -> str:
+        """What a line of progress says."""
+        return f"loss {self.loss:.9g}, violation {self.violation:.4g}"
+
+
+_HISTORY = np.dtype(
+    [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(FactorizationState)]
+)
 
 
 def as_history(states: list[FactorizationState]) -> NDArray[Any]:

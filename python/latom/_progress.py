@@ -31,12 +31,9 @@ class Progress:
             self._bar.close()
 
     def show(self, state: Any) -> None:
-        """Report one iteration."""
+        """Report one iteration: an object with iteration, seconds, brief() and line()."""
         if self._bar is not None:
-            self._bar.set_postfix(objective=f"{state.objective:.6g}", changed=state.changed)
+            self._bar.set_postfix_str(state.brief())
             self._bar.update()
         elif self._verbose:
-            print(
-                f"{self._name}: iteration {state.iteration}, objective {state.objective:.9g}, "
-                f"{state.changed} labels changed, {state.moved} atoms moved, {state.seconds:.3f} s"
-            )
+            print(f"{self._name}: iteration {state.iteration}, {state.line()}, {state.seconds:.3f} s")

@@ -4,8 +4,8 @@
     codes          min ||x - w H||^2 over w >= 0, row by row: P = X H^T, Q = H H^T, and sweeps over P and Q
     loss           ||X||^2 - 2 <P, W> + <W^T W, Q>
 
-One pass over the rows does it all: while a block is in the cache, P, the codes and their share of the next W^T X.
-Columns of W are scaled to length 1 before they are updated; H takes the lengths.
+One pass over the rows does it all: while a block is in the cache, P, the codes and their share of the
+next W^T X. Columns of W are scaled to length 1 before they are updated; H takes the lengths.
 """
 
 from __future__ import annotations
@@ -78,15 +78,15 @@ class Steps:
             lengths = np.maximum(lengths, MU_LENGTH)
             H = self._sparsified(solved) * lengths[:, None]
             return H.astype(self.blocks.dtype), 1 / lengths
-        # In terms of columns of length 1. The ridge pulls towards the components before, so that it can not raise the
-        # loss; a component whose codes are all 0 stays.
+        # In terms of columns of length 1. The ridge pulls towards the components before: so it cannot raise
+        # the loss, and a component whose codes are all 0 stays.
         lengths = np.where(lengths > 0, lengths, 1.0)
         ridge = 1e-6 if self.blocks.dtype == np.float32 else 1e-12
         gram = model.gram / lengths / lengths[:, None] + ridge * np.eye(k)
         cross = model.cross / lengths[:, None] + (ridge * lengths)[:, None] * model.H
         H = self._sparsified(_solve(gram, cross))
         if self.refit and self.kept < self.blocks.d:
-            H = _refitted(H, gram, cross)
+            _core.refit_supports(gram, cross, H, self.threads)
         return H.astype(self.blocks.dtype), 1 / lengths
 
     def _sparsified(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -96,9 +96,15 @@ class Steps:
         return H
 
     def codes(
-        self, model: Model, H: NDArray[Any], scale: NDArray[np.float64], W: NDArray[Any], sweeps: int, enough: float
+        self,
+        model: Model,
+        H: NDArray[Any],
+        scale: NDArray[np.float64],
+        W: NDArray[Any],
+        sweeps: int,
+        enough: float,
     ) -> tuple[Model, float, float]:
-        """The model with components H and codes updated from ``model.W * scale`` into W; its loss and violation."""
+        """Codes from ``model.W * scale``, updated into W: the model with H, its loss, and the violation."""
         Q = _gram_of_rows(H)
         product = _Product(H, self.threads)
         factors = scale.astype(H.dtype)
@@ -158,25 +164,17 @@ def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[np.float64]:
-    solved: NDArray[np.float64] = cho_solve(cho_factor(gram, lower=True, check_finite=False), cross, check_finite=False)
+    solved: NDArray[np.float64] = cho_solve(
+        cho_factor(gram, lower=True, check_finite=False), cross, check_finite=False
+    )
     return solved
-
-
-def _refitted(
-    H: NDArray[np.float64], gram: NDArray[np.float64], cross: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """For each column the entries that H keeps, solved for without the others."""
-    for j in np.flatnonzero(H.any(axis=0)):
-        active = np.flatnonzero(H[:, j])
-        H[active, j] = np.linalg.solve(gram[np.ix_(active, active)], cross[active, j])
-    return H
 
 
 def _multiply_codes(W: NDArray[Any], P: NDArray[Any], Q: NDArray[np.float64]) -> None:
     """W <- W sqrt((P+ + W Q-) / (P- + W Q+ + floor)), in place."""
     Q = Q.astype(W.dtype)
     above = np.maximum(P, 0)
-    below = np.subtract(above, P, out=P)  # the negative part
+    below = above - P  # the negative part
     above += W @ np.maximum(-Q, 0)
     below += W @ np.maximum(Q, 0)
     below += W.dtype.type(MU_FLOOR)
