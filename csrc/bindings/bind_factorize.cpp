@@ -20,6 +20,20 @@ DenseView<T> view_of(const Array<T>& array, const std::string& function, const c
     return {array.data(), array.shape(0), array.shape(1), array.shape(1)};
 }
 
+template <class T>
+void check_rows(const Array<T>& X, const DenseView<T>& P, const std::string& function, const char* name = "X") {
+    if (X.ndim() != 2 || X.shape(0) != P.n || X.shape(1) != P.d)
+        fail(function, std::string(name) + " must have the shape of P", X.size(), "Check both.");
+}
+
+/// Where to write [n, k]: the array that was given, or a new one.
+template <class T>
+Array<T> target(std::optional<Array<T>>& out, int64_t n, int64_t k, const std::string& function) {
+    if (!out) return Array<T>({n, k});
+    check_rows(*out, DenseView<T>{nullptr, n, k, k}, function, "out");
+    return *out;
+}
+
 /// Products of a CSR matrix with factors: its rows as they are, and a transposed copy once it is needed.
 class PySparseProducts {
 public:
@@ -41,11 +55,11 @@ public:
 
     /// X F [n, k].
     template <class T>
-    py::array_t<T> times(const Array<T>& F, int n_threads, const std::string& function) {
+    Array<T> times(const Array<T>& F, std::optional<Array<T>> into, int n_threads, const std::string& function) {
         const DenseView<T> factor = view_of(F, function, "F");
         return with<T>(function, [&](const auto& X) {
             check_extent(factor.n, X.d, function);
-            py::array_t<T> out({X.n, factor.d});
+            Array<T> out = target(into, X.n, factor.d, function);
             T* rows = out.mutable_data();
             const Context ctx = make_context(n_threads);
             using I = typename std::decay_t<decltype(X)>::index_type;
@@ -60,12 +74,12 @@ public:
 
     /// X^T W [d, k].
     template <class T>
-    py::array_t<T> transposed_times(const Array<T>& W, int n_threads, const std::string& function) {
+    Array<T> transposed_times(const Array<T>& W, std::optional<Array<T>> into, int n_threads, const std::string& function) {
         const DenseView<T> factor = view_of(W, function, "W");
         const Context ctx = make_context(n_threads);
         return with<T>(function, [&](const auto& X) {
             check_extent(factor.n, X.n, function);
-            py::array_t<T> out({X.d, factor.d});
+            Array<T> out = target(into, X.d, factor.d, function);
             T* rows = out.mutable_data();
             {
                 py::gil_scoped_release release;
@@ -148,31 +162,35 @@ void check_square(const Array<double>& G, int64_t k, const std::string& function
 }
 
 template <class T>
-void check_rows(const Array<T>& X, const DenseView<T>& P, const std::string& function) {
-    if (X.ndim() != 2 || X.shape(0) != P.n || X.shape(1) != P.d)
-        fail(function, "X must have the shape of P", X.size(), "Check both.");
-}
-
-template <class T>
 py::tuple py_coordinate_sweep(const Array<double>& G, const Array<T>& P, Array<T>& X, double l1, int64_t sweeps,
-                              double enough, int n_threads, const std::string& function) {
+                              double enough, std::optional<Array<T>> out, int n_threads, const std::string& function) {
     const DenseView<T> view = view_of(P, function, "P");
     check_square(G, view.d, function);
     check_rows(X, view, function);
+    if (!out) out = X;
     const Context ctx = make_context(n_threads);
-    T* rows = X.mutable_data();
+    T* rows = target(out, view.n, view.d, function).mutable_data();
     SweepStats stats;
     {
         py::gil_scoped_release release;
-        stats = coordinate_sweep(ctx, G.data(), view, {l1, sweeps, enough}, rows);
+        stats = coordinate_sweep(ctx, G.data(), view, {l1, sweeps, enough}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross);
+}
+
+template <class T>
+void py_extrapolate(const Array<T>& X, Array<T>& old, double beta, int n_threads) {
+    if (X.size() != old.size()) throw py::value_error("extrapolate: X and old must have one shape");
+    const Context ctx = make_context(n_threads);
+    T* numbers = old.mutable_data();
+    py::gil_scoped_release release;
+    extrapolate(ctx, X.data(), beta, X.size(), numbers);
 }
 
 template <class T, class I>
 py::tuple py_sweep_masked(const Array<double>& G, double l2, const Array<T>& F, const Array<std::int64_t>& indptr,
                           const Array<I>& indices, const Array<T>& P, Array<T>& X, double l1, int64_t sweeps,
-                          double enough, int n_threads, const std::string& function) {
+                          double enough, std::optional<Array<T>> out, int n_threads, const std::string& function) {
     const DenseView<T> view = view_of(P, function, "P"), factor = view_of(F, function, "F");
     check_square(G, view.d, function);
     check_rows(X, view, function);
@@ -182,13 +200,14 @@ py::tuple py_sweep_masked(const Array<double>& G, double l2, const Array<T>& F, 
     for (py::ssize_t p = 0; p < indices.size(); ++p)
         if (indices.data()[p] < 0 || indices.data()[p] >= factor.n)
             fail(function, "missing must have indices in [0, " + std::to_string(factor.n) + ")", indices.data()[p], "Check them.");
+    if (!out) out = X;
     const Context ctx = make_context(n_threads);
-    T* rows = X.mutable_data();
+    T* rows = target(out, view.n, view.d, function).mutable_data();
     SweepStats stats;
     {
         py::gil_scoped_release release;
         stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, view,
-                             {l1, sweeps, enough}, rows);
+                             {l1, sweeps, enough}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross, stats.quadratic);
 }
@@ -197,15 +216,17 @@ template <class T, class I>
 void define_masked(py::module_& module) {
     module.def("sweep_masked", &py_sweep_masked<T, I>, "G"_a.noconvert(), "l2"_a, "F"_a.noconvert(),
                "indptr"_a.noconvert(), "indices"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(), "l1"_a = 0.0,
-               "sweeps"_a = 1, "enough"_a = 0.0, "n_threads"_a = 0, "function"_a = "sweep_masked");
+               "sweeps"_a = 1, "enough"_a = 0.0, "out"_a.noconvert() = py::none(), "n_threads"_a = 0,
+               "function"_a = "sweep_masked");
 }
 
 template <class T>
 void define_products(py::class_<PySparseProducts>& products) {
     products
-        .def("times", &PySparseProducts::times<T>, "F"_a.noconvert(), "n_threads"_a = 0, "function"_a = "times")
-        .def("transposed_times", &PySparseProducts::transposed_times<T>, "W"_a.noconvert(), "n_threads"_a = 0,
-             "function"_a = "transposed_times")
+        .def("times", &PySparseProducts::times<T>, "F"_a.noconvert(), "out"_a.noconvert() = py::none(),
+             "n_threads"_a = 0, "function"_a = "times")
+        .def("transposed_times", &PySparseProducts::transposed_times<T>, "W"_a.noconvert(),
+             "out"_a.noconvert() = py::none(), "n_threads"_a = 0, "function"_a = "transposed_times")
         .def("kullback_step", &PySparseProducts::kullback_step<T>, "A"_a.noconvert(), "F"_a.noconvert(),
              "sums"_a.noconvert(), "by_columns"_a, "l1"_a = 0.0, "l2"_a = 0.0, "n_threads"_a = 0,
              "function"_a = "kullback_step");
@@ -215,7 +236,9 @@ template <class T>
 void define(py::module_& module) {
     module.def("gram", &py_gram<T>, "V"_a.noconvert(), "n_threads"_a = 0, "function"_a = "gram");
     module.def("coordinate_sweep", &py_coordinate_sweep<T>, "G"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(),
-               "l1"_a = 0.0, "sweeps"_a = 1, "enough"_a = 0.0, "n_threads"_a = 0, "function"_a = "coordinate_sweep");
+               "l1"_a = 0.0, "sweeps"_a = 1, "enough"_a = 0.0, "out"_a.noconvert() = py::none(), "n_threads"_a = 0,
+               "function"_a = "coordinate_sweep");
+    module.def("extrapolate", &py_extrapolate<T>, "X"_a.noconvert(), "old"_a.noconvert(), "beta"_a, "n_threads"_a = 0);
     define_masked<T, std::int32_t>(module);
     define_masked<T, std::int64_t>(module);
 }
