@@ -17,10 +17,14 @@ from latom.encoding import above, decode, encode, topk
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
+    from latom._nmf_solvers import FactorizationState
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.nmf import NMF, non_negative_factorization
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
+    "NMF",
+    "FactorizationState",
     "IterationState",
     "KMeans",
     "SphericalKMeans",
@@ -32,11 +36,15 @@ __all__ = [
     "decode",
     "encode",
     "kmeans_plusplus",
+    "non_negative_factorization",
     "show_config",
     "topk",
 ]
 
 _ESTIMATORS = {
+    "NMF": "nmf",
+    "FactorizationState": "_nmf_solvers",
+    "non_negative_factorization": "nmf",
     "IterationState": "cluster",
     "KMeans": "cluster",
     "SphericalKMeans": "cluster",
