@@ -11,18 +11,17 @@
 //           Returns the violation, sum |g| over x > 0 and |min(g, 0)| over x = 0: as it was when each x[t] was met.
 // Cost      2 k^2 flops a row and sweep; G streams from the second cache, x stays in the first.
 
-constexpr int kSweepLines = 2;  // of 64 bytes: the rows of a tile
 template <class T>
-constexpr int kSweepRows = kSweepLines * 64 / static_cast<int>(sizeof(T));
+constexpr int kSweepRows = 128 / static_cast<int>(sizeof(T));  // of a tile: two lines of 64 bytes
 
+// Bytes of a vector, and the sums that registers hold beside what they are made of: coordinates, vectors of rows.
 #if defined(__AVX512F__)
-constexpr int kSweepTogether = 8, kSweepLinesTogether = 2;  // sums that registers hold: coordinates, lines
+constexpr int kSweepBytes = 64, kSweepTogether = 8, kSweepVectors = 2;
 #elif defined(__AVX2__)
-constexpr int kSweepTogether = 4, kSweepLinesTogether = 1;
+constexpr int kSweepBytes = 32, kSweepTogether = 4, kSweepVectors = 2;
 #else
-constexpr int kSweepTogether = 2, kSweepLinesTogether = 1;
+constexpr int kSweepBytes = 16, kSweepTogether = 4, kSweepVectors = 2;
 #endif
-
 
 template <class V, class T>
 inline V load(const T* p) {
@@ -34,61 +33,57 @@ inline V load(const T* p) {
 // sum [8, rows]: the gradients of a block of 8, but for p.
 template <class T>
 inline void block_gradients(const T* x, const T* G, std::int64_t k, T* sum) {
-    typedef T Line __attribute__((vector_size(64)));
-    constexpr int kLine = 64 / sizeof(T), kRows = kSweepRows<T>;
-    for (int line = 0; line < kSweepLines; line += kSweepLinesTogether)
+    typedef T Vector __attribute__((vector_size(kSweepBytes)));
+    constexpr int kWidth = kSweepBytes / sizeof(T), kRows = kSweepRows<T>;
+    for (int row = 0; row < kRows; row += kSweepVectors * kWidth)
         for (int first = 0; first < 8; first += kSweepTogether) {
-            Line total[kSweepTogether][kSweepLinesTogether] = {};
+            Vector total[kSweepTogether][kSweepVectors] = {};
             for (std::int64_t s = 0; s < k; ++s) {
-                Line numbers[kSweepLinesTogether];
+                Vector numbers[kSweepVectors];
 #pragma GCC unroll 2
-                for (int l = 0; l < kSweepLinesTogether; ++l) numbers[l] = load<Line>(x + s * kRows + (line + l) * kLine);
+                for (int v = 0; v < kSweepVectors; ++v) numbers[v] = load<Vector>(x + s * kRows + row + v * kWidth);
 #pragma GCC unroll 8
                 for (int t = 0; t < kSweepTogether; ++t)
 #pragma GCC unroll 2
-                    for (int l = 0; l < kSweepLinesTogether; ++l) {
-                        const Line product = G[s * 8 + first + t] * numbers[l];
-                        total[t][l] = total[t][l] + product;
+                    for (int v = 0; v < kSweepVectors; ++v) {
+                        const Vector product = G[s * 8 + first + t] * numbers[v];
+                        total[t][v] = total[t][v] + product;
                     }
             }
 #pragma GCC unroll 8
             for (int t = 0; t < kSweepTogether; ++t)
-                for (int l = 0; l < kSweepLinesTogether; ++l)
-                    __builtin_memcpy(sum + (first + t) * kRows + (line + l) * kLine, &total[t][l], 64);
+                for (int v = 0; v < kSweepVectors; ++v)
+                    __builtin_memcpy(sum + (first + t) * kRows + row + v * kWidth, &total[t][v], sizeof(Vector));
         }
 }
 
 template <class T>
 double coordinate_sweep(T* x, const T* p, const T* G, const T* inverse, std::int64_t k) {
-    typedef T Line __attribute__((vector_size(64)));
-    constexpr int kLine = 64 / sizeof(T), kRows = kSweepRows<T>;
-    Line violation[kSweepLines] = {};
-    T sum[8 * kRows];
+    typedef T Vector __attribute__((vector_size(kSweepBytes)));
+    constexpr int kWidth = kSweepBytes / sizeof(T), kRows = kSweepRows<T>;
+    T sum[8 * kRows], violation[kRows] = {};
     for (std::int64_t block = 0; block < k; block += 8, G += 8 * k) {
         block_gradients(x, G, k, sum);
-        for (int t = 0; t < 8; ++t) {
-            const T* beside = G + (block + t) * 8;  // G of this coordinate with those of the block
-            for (int l = 0; l < kSweepLines; ++l) {
-                T* at = x + (block + t) * kRows + l * kLine;
-                const Line before = load<Line>(at), zero = {};
-                const Line gradient = load<Line>(sum + t * kRows + l * kLine) - load<Line>(p + (block + t) * kRows + l * kLine);
-                const Line step = gradient * inverse[block + t], moved = before - step;
-                const Line after = moved > zero ? moved : zero;
-                const Line down = gradient > zero ? gradient : -gradient, open = gradient > zero ? zero : down;
-                violation[l] = violation[l] + (before > zero ? down : open);
+        const T* beside = G + block * 8;  // the block with itself
+        for (int row = 0; row < kRows; row += kWidth)
+            for (int t = 0; t < 8; ++t) {
+                T* at = x + (block + t) * kRows + row;
+                const Vector before = load<Vector>(at), zero = {};
+                const Vector gradient = load<Vector>(sum + t * kRows + row) - load<Vector>(p + (block + t) * kRows + row);
+                const Vector step = gradient * inverse[block + t], moved = before - step;
+                const Vector after = moved > zero ? moved : zero, change = after - before;
                 __builtin_memcpy(at, &after, sizeof after);
-                const Line change = after - before;
+                const Vector down = gradient > zero ? gradient : -gradient, open = gradient > zero ? zero : down;
+                const Vector total = load<Vector>(violation + row) + (before > zero ? down : open);
+                __builtin_memcpy(violation + row, &total, sizeof total);
                 for (int u = t + 1; u < 8; ++u) {
-                    T* later = sum + u * kRows + l * kLine;
-                    const Line product = beside[u] * change, total = load<Line>(later) + product;
-                    __builtin_memcpy(later, &total, sizeof total);
+                    const Vector product = beside[t * 8 + u] * change, later = load<Vector>(sum + u * kRows + row) + product;
+                    __builtin_memcpy(sum + u * kRows + row, &later, sizeof later);
                 }
             }
-        }
     }
     double total = 0;
-    for (int l = 0; l < kSweepLines; ++l)
-        for (int lane = 0; lane < kLine; ++lane) total += static_cast<double>(violation[l][lane]);
+    for (int row = 0; row < kRows; ++row) total += static_cast<double>(violation[row]);
     return total;
 }
 

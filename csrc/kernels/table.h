@@ -107,6 +107,19 @@ struct KernelTable {
     void (*gather_add_f64_i64)(const std::int64_t* index, const double* value, std::int64_t count, std::int64_t ahead,
                                const double* W, std::int64_t stride, std::int64_t width, double* out);
 
+    // dots_at.inl.h: out [count] = <x, row index[p] of F>; width whole lines of 64 bytes; index [ahead] is read.
+    void (*dots_at_f32_i32)(const std::int32_t* index, std::int64_t count, std::int64_t ahead, const float* x,
+                            const float* F, std::int64_t width, float* out);
+    void (*dots_at_f32_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const float* x,
+                            const float* F, std::int64_t width, float* out);
+    void (*dots_at_f64_i32)(const std::int32_t* index, std::int64_t count, std::int64_t ahead, const double* x,
+                            const double* F, std::int64_t width, double* out);
+    void (*dots_at_f64_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const double* x,
+                            const double* F, std::int64_t width, double* out);
+    // Sum of v log y in float64; y positive.
+    double (*log_dot_f32)(const float* v, const float* y, std::int64_t count);
+    double (*log_dot_f64)(const double* v, const double* y, std::int64_t count);
+
     // gram.inl.h: G [width, width] += products of all pairs of columns of V; wide [rows, width] is scratch.
     void (*gram_f32)(const float* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
                      double* wide, double* G);

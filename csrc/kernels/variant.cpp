@@ -18,6 +18,7 @@ namespace {
 #include "kernels/coordinate_sweep.inl.h"
 #include "kernels/dot.inl.h"
 #include "kernels/gather.inl.h"
+#include "kernels/dots_at.inl.h"  // after the kernels whose helpers it shares
 #include "kernels/gram.inl.h"
 #include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
@@ -80,6 +81,12 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     gather_add<float, std::int64_t>,
     gather_add<double, std::int32_t>,
     gather_add<double, std::int64_t>,
+    dots_at<float, std::int32_t>,
+    dots_at<float, std::int64_t>,
+    dots_at<double, std::int32_t>,
+    dots_at<double, std::int64_t>,
+    log_dot<float>,
+    log_dot<double>,
     gram<float>,
     gram<double>,
     coordinate_sweep<float>,

@@ -17,12 +17,14 @@ from latom.encoding import above, decode, encode, topk
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
-    from latom._factorize import FactorizationState
+    from latom._nmf_solvers import FactorizationState
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.nmf import NMF, non_negative_factorization
     from latom.semi_nmf import SemiNMF
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
+    "NMF",
     "FactorizationState",
     "IterationState",
     "KMeans",
@@ -36,12 +38,15 @@ __all__ = [
     "decode",
     "encode",
     "kmeans_plusplus",
+    "non_negative_factorization",
     "show_config",
     "topk",
 ]
 
 _ESTIMATORS = {
-    "FactorizationState": "_factorize",
+    "NMF": "nmf",
+    "FactorizationState": "_nmf_solvers",
+    "non_negative_factorization": "nmf",
     "IterationState": "cluster",
     "KMeans": "cluster",
     "SemiNMF": "semi_nmf",

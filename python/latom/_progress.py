@@ -31,9 +31,12 @@ class Progress:
             self._bar.close()
 
     def show(self, state: Any) -> None:
-        """Report one iteration: an object with iteration, seconds, brief() and line()."""
+        """Report one iteration."""
         if self._bar is not None:
-            self._bar.set_postfix_str(state.brief())
+            self._bar.set_postfix_str(f"objective {state.objective:.6g}, {state.note}")
             self._bar.update()
         elif self._verbose:
-            print(f"{self._name}: iteration {state.iteration}, {state.line()}, {state.seconds:.3f} s")
+            print(
+                f"{self._name}: iteration {state.iteration}, objective {state.objective:.9g}, "
+                f"{state.note}, {state.seconds:.3f} s"
+            )

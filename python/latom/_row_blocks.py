@@ -21,14 +21,16 @@ class RowBlocks:
     Attributes
     ----------
     n, d : int
+    shape : tuple of int
+    n_threads : int
     dtype : dtype
         Of the blocks: float64 where X is, else float32.
     """
 
-    def __init__(self, function: str, X: Any) -> None:
-        self._function = function
+    def __init__(self, function: str, X: Any, n_threads: int) -> None:
+        self._function, self.n_threads = function, n_threads
         self._rows, self._storage = as_stored(function, X)
-        self.n, self.d = self._rows.shape
+        self.n, self.d = self.shape = self._rows.shape
         self.dtype = np.dtype(np.float32) if self._storage else self._rows.dtype
         self._step = max(64, BLOCK_BYTES // (self.dtype.itemsize * self.d) // 64 * 64)
 
@@ -51,19 +53,19 @@ class RowBlocks:
             total += float(own.sum())
         return total
 
-    def multiply(self, M: NDArray[Any]) -> NDArray[Any]:
-        """X @ M for M [d, q]."""
-        out = np.empty((self.n, M.shape[1]), self.dtype)
+    def times(self, F: NDArray[Any]) -> NDArray[Any]:
+        """X F for F [d, q]."""
+        out = np.empty((self.n, F.shape[1]), self.dtype)
         for part, rows in self:
-            np.matmul(rows, M, out=out[part])
+            np.matmul(rows, F, out=out[part])
         return out
 
-    def multiply_transposed(self, M: NDArray[Any]) -> NDArray[np.float64]:
-        """X.T @ M for M [n, q]; the sum over blocks is in float64."""
-        out = np.zeros((self.d, M.shape[1]))
+    def transposed_times(self, W: NDArray[Any]) -> NDArray[Any]:
+        """X^T W for W [n, q]; the sum over blocks is in float64."""
+        out = np.zeros((self.d, W.shape[1]))
         for part, rows in self:
-            out += rows.T @ M[part]
-        return out
+            out += rows.T @ W[part]
+        return out.astype(self.dtype, copy=False)
 
     def sample(self, count: int, rng: np.random.Generator) -> NDArray[Any]:
         """So many random rows in their order, or all."""

@@ -56,18 +56,18 @@ class Steps:
     refit : bool
         Solve once more for the entries kept.
     solver : {"hals", "mu"}
-    threads : int
     """
 
-    def __init__(self, blocks: RowBlocks, kept: int, refit: bool, solver: str, threads: int) -> None:
-        self.blocks, self.kept, self.refit, self.solver, self.threads = blocks, kept, refit, solver, threads
+    def __init__(self, blocks: RowBlocks, kept: int, refit: bool, solver: str) -> None:
+        self.blocks, self.kept, self.refit, self.solver = blocks, kept, refit, solver
+        self.threads = blocks.n_threads
         self.squares = blocks.squares()
 
     def start(self, W: NDArray[Any]) -> Model:
         """A model without components, from codes."""
-        cross = self.blocks.multiply_transposed(W).T
+        cross = np.ascontiguousarray(self.blocks.transposed_times(W).T, np.float64)
         H = np.zeros(cross.shape, self.blocks.dtype)
-        return Model(W, H, _core.gram(W, self.threads), np.ascontiguousarray(cross))
+        return Model(W, H, _core.gram(W, self.threads), cross)
 
     def components(self, model: Model) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The next components, and what columns of W are to be multiplied with, which they allow for."""
@@ -128,13 +128,11 @@ class Steps:
         return Model(W, H, gram, cross), max(loss, 0.0), violation
 
 
-def solve_codes(
-    blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, enough: float, threads: int
-) -> float:
+def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, enough: float) -> float:
     """Codes for components that stay, from W, in place; returns ||X - W H||^2 - ||X||^2."""
     Q = _gram_of_rows(H)
+    threads, fit = blocks.n_threads, 0.0
     product = _Product(H, threads)
-    fit = 0.0
     for part, rows in blocks:
         P = product(rows)
         fit += _core.coordinate_sweep(Q, P, W[part], sweeps=sweeps, enough=enough, n_threads=threads)[1]

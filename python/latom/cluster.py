@@ -61,13 +61,10 @@ class IterationState:
     seconds: float
     avoided: float
 
-    def brief(self) -> str:
-        """What a progress bar shows."""
-        return f"objective={self.objective:.6g}, changed={self.changed}"
-
-    def line(self) -> str:
-        """What a line of progress says."""
-        return f"objective {self.objective:.9g}, {self.changed} labels changed, {self.moved} atoms moved"
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.changed} labels changed, {self.moved} atoms moved"
 
 
 _HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(IterationState)])

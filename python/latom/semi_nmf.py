@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import astuple
 from math import ceil, log, sqrt
 from numbers import Real
 from typing import Any
@@ -18,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latom._arrays import as_rows, as_seed, is_tensor
 from latom._config import check_integer, check_threads
-from latom._factorize import FactorizationState, as_history
+from latom._nmf_solvers import HISTORY, FactorizationState
 from latom._progress import Progress
 from latom._row_blocks import RowBlocks
 from latom._semi_nmf import Model, Steps, solve_codes
@@ -31,13 +32,13 @@ INITS = ("random", "svd", "kmeans", "custom")
 # Sweeps of an iteration, and the share of the first violation at which a tile of rows ends early; by
 # measurement. Where components keep few entries, choosing them again is worth more than further sweeps.
 DENSE_SWEEPS, SPARSE_SWEEPS = (8, 0.1), (2, 0.0)
-SOLVED_SWEEPS = 2000  # of codes for components that stay
+FINAL_SWEEPS, SOLVED_SWEEPS = 100, 500  # of codes for components that stay
 
 
 class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Semi-non-negative matrix factorization: X ~ W H with codes W >= 0 and components H of any sign.
 
-    Minimizes ||X - W H||^2 (Frobenius). With ``keep_fraction`` each component keeps only its largest
+    Minimizes ||X - W H||^2 / 2. With ``keep_fraction`` each component keeps only its largest
     entries in magnitude (winner-take-all), as for features of the neurons of an MLP: rows of X are then
     tokens, columns are neurons, a component is a sparse set of neurons with signs, and a code says how
     much a token activates it.
@@ -90,7 +91,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_iter_ : int
         Iterations made.
     history_ : structured array of shape (n_iter_,)
-        Fields of :class:`latom.FactorizationState`; loss is ||X - W H||^2.
+        Fields of :class:`latom.FactorizationState`; objective is ||X - W H||^2 / 2.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -279,16 +280,20 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _fit(self, name: str, X: Any, W: Any, H: Any) -> NDArray[Any]:
         self._check_parameters(name)
-        blocks = RowBlocks(name, self._validate(X, reset=True))
-        threads = check_threads(name, self.n_threads)
+        blocks = RowBlocks(name, self._validate(X, reset=True), check_threads(name, self.n_threads))
         kept = blocks.d if self.keep_fraction is None else ceil(self.keep_fraction * blocks.d)
-        steps = Steps(blocks, kept, self.refit, self.solver, threads)
-        model = steps.start(self._start(name, blocks, W, H, threads))
+        steps = Steps(blocks, kept, self.refit, self.solver)
+        model = steps.start(self._start(name, blocks, W, H))
         best, loss, history = self._iterate(name, steps, model)
+        if (
+            kept < blocks.d and self.solver == "hals"
+        ):  # the choice of entries does not wait for codes to settle
+            enough = 1e-2 if blocks.dtype == np.float32 else 1e-8
+            loss = max(0.0, steps.squares + solve_codes(blocks, best.H, best.W, FINAL_SWEEPS, enough))
         self.components_ = best.H
         self.reconstruction_err_ = sqrt(loss)
         self.n_iter_ = len(history)
-        self.history_ = as_history(history)
+        self.history_ = np.array([astuple(state) for state in history], dtype=HISTORY)
         return best.W
 
     def _iterate(
@@ -299,7 +304,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         patience = self.patience or (1500 if multiplicative else 10 if sparse else 1)
         sweeps = SPARSE_SWEEPS if sparse else DENSE_SWEEPS
         rounding = float(np.finfo(steps.blocks.dtype).eps) * steps.squares
-        best, best_loss, idle = model, np.inf, 0
+        best, best_loss, idle, first = model, np.inf, 0, 0.0
         spare: list[NDArray[Any]] = []
         history: list[FactorizationState] = []
         with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
@@ -310,7 +315,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 later, loss, violation = steps.codes(model, H, scale, W, *sweeps)
                 if not np.isfinite(loss):
                     raise ValueError(
-                        f"{name}: X have products that {steps.blocks.dtype} can hold; got a loss of "
+                        f"{name}: X must have products that {steps.blocks.dtype} can hold; got a loss of "
                         f"{loss}. Scale X, or pass float64."
                     )
                 least = self.tol if multiplicative else self.tol * loss + rounding
@@ -322,7 +327,9 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 if model is not best:
                     spare.append(model.W)
                 model = later
-                state = FactorizationState(iteration, loss, violation, time.perf_counter() - start)
+                first = violation if iteration == 1 else first
+                relative = violation / first if first else 0.0
+                state = FactorizationState(iteration, loss / 2, relative, time.perf_counter() - start)
                 history.append(state)
                 progress.show(state)
                 stop = self.callback is not None and bool(self.callback(state))
@@ -338,7 +345,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                     )
         return best, best_loss, history
 
-    def _start(self, name: str, blocks: RowBlocks, W: Any, H: Any, threads: int) -> NDArray[Any]:
+    def _start(self, name: str, blocks: RowBlocks, W: Any, H: Any) -> NDArray[Any]:
         """Codes to start from, not shared with anybody."""
         k = self.n_components
         if W is not None:
@@ -348,12 +355,12 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if H is not None:
             components = self._given(name, "H", H, (k, blocks.d), blocks.dtype)
             codes = np.zeros((blocks.n, k), blocks.dtype)
-            solve_codes(blocks, components, codes, 10, 0.0, threads)
+            solve_codes(blocks, components, codes, 10, 0.0)
             return codes
         if self.init == "custom":
             raise ValueError(f"{name}: W or H must be given with init='custom'; got neither. Pass one.")
         rng = np.random.Generator(np.random.Philox(as_seed(name, self.random_state)))
-        return initial_codes(name, blocks, k, self.init, rng, threads)
+        return initial_codes(name, blocks, k, self.init, rng)
 
     def _given(
         self, name: str, argument: str, value: Any, shape: tuple[int, int], dtype: Any
@@ -373,13 +380,12 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _codes(self, name: str, X: Any) -> tuple[RowBlocks, NDArray[Any], float]:
         """The rows, their codes and ||X - W H||^2."""
         check_is_fitted(self)
-        blocks = RowBlocks(name, self._validate(X, reset=False))
+        blocks = RowBlocks(name, self._validate(X, reset=False), check_threads(name, self.n_threads))
         squares = blocks.squares()
         H = self.components_.astype(blocks.dtype, copy=False)
         W = np.zeros((blocks.n, len(H)), blocks.dtype)
-        enough = 1e-6 if blocks.dtype == np.float32 else 1e-12
-        threads = check_threads(name, self.n_threads)
-        rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, enough, threads)
+        enough = 1e-4 if blocks.dtype == np.float32 else 1e-12
+        rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, enough)
         return blocks, W, squares + rest
 
     def _validate(self, X: Any, reset: bool) -> Any:

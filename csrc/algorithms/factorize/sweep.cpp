@@ -44,7 +44,8 @@ double sweep_until(const SweepOptions& options, Sweep sweep) {
 }  // namespace
 
 template <class T>
-SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options, T* X) {
+SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
+                            const T* X, T* out) {
     constexpr int64_t kRows = 128 / sizeof(T);
     const int64_t n = P.n, k = P.d, width = chunk_count(k, kBlock) * kBlock;
     AlignedVector<T> blocks(static_cast<std::size_t>(width * width)), inverse(static_cast<std::size_t>(width));
@@ -73,7 +74,7 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
                 for (int64_t q = 0; q < k * kRows; ++q) p[q] -= l1;
             parts[c].violation += sweep_until(options, [&] { return sweep(x, p, blocks.data(), inverse.data(), width); });
             parts[c].cross += dot(x, p, k * kRows);
-            transpose(x, k, kRows, count, X + i * k, k);
+            transpose(x, k, kRows, count, out + i * k, k);
         }
     });
     return sum(parts);
@@ -81,7 +82,7 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
 
 template <class T, class I>
 SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& missing,
-                        const DenseView<T>& P, const SweepOptions& options, T* X) {
+                        const DenseView<T>& P, const SweepOptions& options, const T* X, T* out) {
     constexpr int64_t kRows = 16;
     const int64_t n = P.n, k = P.d, chunks = chunk_count(n, kRows);
     const auto add_row = detail::add_scaled(ctx.kernels, T{});
@@ -129,7 +130,7 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
                 return violation;
             });
             for (int64_t t = 0; t < k; ++t) {
-                X[i * k + t] = static_cast<T>(x[t]);
+                out[i * k + t] = static_cast<T>(x[t]);
                 parts[c].cross += x[t] * p[t];
                 parts[c].quadratic += x[t] * (gradient[t] + p[t]);
             }
@@ -138,12 +139,26 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
     return sum(parts);
 }
 
+template <class T>
+void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old) {
+    constexpr int64_t kRun = 1 << 16;
+    const T factor = static_cast<T>(beta);
+    parallel_for(ctx, chunk_count(count, kRun), [&](int64_t c, int) {
+        for (int64_t q = c * kRun; q < std::min(count, (c + 1) * kRun); ++q) {
+            const T ahead = X[q] + factor * (X[q] - old[q]);
+            old[q] = ahead > 0 ? ahead : T{0};
+        }
+    });
+}
+
 #define LATOM_INSTANTIATE(T)                                                                                           \
-    template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&, T*);  \
-    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&, const Pattern<int32_t>&,      \
-                                     const DenseView<T>&, const SweepOptions&, T*);                                             \
-    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&, const Pattern<int64_t>&,      \
-                                     const DenseView<T>&, const SweepOptions&, T*);
+    template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&,      \
+                                         const T*, T*);                                                                \
+    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                       \
+                                     const Pattern<int32_t>&, const DenseView<T>&, const SweepOptions&, const T*, T*); \
+    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                       \
+                                     const Pattern<int64_t>&, const DenseView<T>&, const SweepOptions&, const T*, T*); \
+    template void extrapolate(const Context&, const T*, double, int64_t, T*);
 LATOM_INSTANTIATE(float)
 LATOM_INSTANTIATE(double)
 #undef LATOM_INSTANTIATE

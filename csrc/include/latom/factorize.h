@@ -33,10 +33,16 @@ struct SweepStats {
     double quadratic = 0;  // sum over rows of x G x afterwards; sweep_masked alone
 };
 
-/// Coordinate sweeps over the rows of X [n, k] (non-negative, changed in place) with P [n, k] and G [k, k]. Rows go in
-/// tiles of `128 / sizeof(T)`, which stop together. A coordinate with G[t][t] = 0 stays. Cost: 2 k^2 flops a row and sweep.
+/// Coordinate sweeps over the rows of X [n, k] (non-negative) with P [n, k] and G [k, k]; out [n, k] may be X or P. Rows
+/// go in tiles of `128 / sizeof(T)`, which stop together. A coordinate with G[t][t] = 0 stays. Cost: 2 k^2 flops a row
+/// and sweep.
 template <class T>
-SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options, T* X);
+SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
+                            const T* X, T* out);
+
+/// old <- max(0, X + beta (X - old)), `count` numbers.
+template <class T>
+void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old);
 
 /// Which entries of each row a factor's rows belong to: CSR without values.
 template <class I>
@@ -50,6 +56,6 @@ struct Pattern {
 /// multiply-adds a missing entry, or an observed one in rows that miss more than half.
 template <class T, class I>
 SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& missing,
-                        const DenseView<T>& P, const SweepOptions& options, T* X);
+                        const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
 
 }  // namespace latom
