@@ -10,6 +10,8 @@ next W^T X. Columns of W are scaled to length 1 before they are updated; H takes
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +21,13 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from latom import _core
+from latom._nmf_solvers import FactorizationState
 from latom._row_blocks import RowBlocks
 
 SPARSE_DENSITY = 0.1  # of components, below which products gather; by measurement
+# Sweeps of an iteration, and the share of the first violation at which a tile of rows ends early; by
+# measurement. Where components keep few entries, choosing them again is worth more than further sweeps.
+DENSE_SWEEPS, SPARSE_SWEEPS = (8, 0.1), (2, 0.0)
 MU_RIDGE, MU_LENGTH, MU_FLOOR = 1e-6, 1e-8, 1e-6  # as the SNMF reference has them
 
 
@@ -61,6 +67,7 @@ class Steps:
     def __init__(self, blocks: RowBlocks, kept: int, refit: bool, solver: str) -> None:
         self.blocks, self.kept, self.refit, self.solver = blocks, kept, refit, solver
         self.threads = blocks.n_threads
+        self._sweeps, self._enough = SPARSE_SWEEPS if kept < blocks.d else DENSE_SWEEPS
         self.squares = blocks.squares()
 
     def start(self, W: NDArray[Any]) -> Model:
@@ -101,8 +108,6 @@ class Steps:
         H: NDArray[Any],
         scale: NDArray[np.float64],
         W: NDArray[Any],
-        sweeps: int,
-        enough: float,
     ) -> tuple[Model, float, float]:
         """Codes from ``model.W * scale``, updated into W: the model with H, its loss, and the violation."""
         Q = _gram_of_rows(H)
@@ -118,7 +123,7 @@ class Steps:
                 fit += float(np.einsum("ij,ij->", P, own, dtype=np.float64))
             else:
                 met, inner = _core.coordinate_sweep(
-                    Q, P, own, sweeps=sweeps, enough=enough, n_threads=self.threads
+                    Q, P, own, sweeps=self._sweeps, enough=self._enough, n_threads=self.threads
                 )
                 violation += met
                 fit += inner
@@ -126,6 +131,64 @@ class Steps:
         gram = _core.gram(W, self.threads)
         loss = self.squares - 2 * fit + float((gram * Q).sum())
         return Model(W, H, gram, cross), max(loss, 0.0), violation
+
+
+class Run:
+    """Iterations until no progress is made; keeps the record and the best model."""
+
+    def __init__(
+        self,
+        function: str,
+        max_iter: int,
+        tol: float,
+        patience: int,
+        callback: Callable[[FactorizationState], Any] | None,
+        progress: Any,
+    ) -> None:
+        self._function, self._max_iter, self._tol, self._patience = function, max_iter, tol, patience
+        self._callback, self._progress = callback, progress
+        self.states: list[FactorizationState] = []
+        self.settled = False
+
+    def iterate(self, steps: Steps, model: Model) -> tuple[Model, float]:
+        """The best model and its loss ||X - W H||^2."""
+        with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
+            return self._iterate(steps, model)
+
+    def _iterate(self, steps: Steps, model: Model) -> tuple[Model, float]:
+        multiplicative = steps.solver == "mu"
+        rounding = float(np.finfo(steps.blocks.dtype).eps) * steps.squares
+        best, best_loss, idle, first = model, np.inf, 0, 0.0
+        spare: list[NDArray[Any]] = []  # codes that nobody needs any more
+        while len(self.states) < self._max_iter:
+            start = time.perf_counter()
+            H, scale = steps.components(model)
+            W = spare.pop() if spare else np.empty_like(model.W)
+            later, loss, violation = steps.codes(model, H, scale, W)
+            if not np.isfinite(loss):
+                raise ValueError(
+                    f"{self._function}: X must have products that {steps.blocks.dtype} can hold; got a loss "
+                    f"of {loss}. Scale X, or pass float64."
+                )
+            least = self._tol if multiplicative else self._tol * loss + rounding
+            idle = 0 if loss < best_loss - least else idle + 1
+            if loss < best_loss - (least if multiplicative else 0):
+                if best is not model:
+                    spare.append(best.W)
+                best, best_loss = later, loss
+            if model is not best:
+                spare.append(model.W)
+            model = later
+            first = first or violation
+            relative = violation / first if first else 0.0
+            seconds = time.perf_counter() - start
+            self.states.append(FactorizationState(len(self.states) + 1, loss / 2, relative, seconds))
+            self._progress.show(self.states[-1])
+            self.settled = self._tol > 0 and idle >= self._patience
+            stop = self._callback is not None and bool(self._callback(self.states[-1]))
+            if stop or self.settled:
+                break
+        return best, best_loss
 
 
 def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, enough: float) -> float:
