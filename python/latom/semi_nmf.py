@@ -286,8 +286,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             best, loss = run.iterate(steps, model)
         if len(run.states) == self.max_iter and self.tol > 0 and self.max_iter > patience and not run.settled:
             warnings.warn(
-                f"{name}: the loss was still falling after max_iter={self.max_iter} iterations. Raise max_iter "
-                "or tol.",
+                f"{name}: the loss was still falling after max_iter={self.max_iter} iterations. "
+                "Raise max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=3,
             )

@@ -1,7 +1,8 @@
-"""SemiNMF: its updates against plain float64, what it promises about losses, threads and types, scikit-learn's checks."""
+"""SemiNMF: its updates against plain float64; losses, threads, types; scikit-learn's checks."""
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import warnings
 
@@ -254,7 +255,7 @@ def test_custom_starts_and_warm_starts():
     for _ in range(3):
         errors.append(warm.fit(X[::-1].copy()).reconstruction_err_)
     assert errors[3] < errors[0]
-    assert all(later <= sooner * (1 + 1e-6) for sooner, later in zip(errors, errors[1:], strict=False))
+    assert all(later <= sooner * (1 + 1e-6) for sooner, later in itertools.pairwise(errors))
 
 
 # ---- the rest of the interface
@@ -386,7 +387,7 @@ def test_wrong_arrays_are_refused():
         SemiNMF(3).fit(sp.csr_array(X))
     with pytest.raises(ValueError, match=r"W must have shape \(300, 3\); got \(300, 4\)"):
         model.fit(X, W=np.ones((300, 4)))
-    with pytest.raises(ValueError, match="W must be finite and not negative; got -1.0 in row 5"):
+    with pytest.raises(ValueError, match=r"W must be finite and not negative; got -1\.0 in row 5"):
         model.fit(X, W=np.where(np.arange(300)[:, None] == 5, -1.0, 1) * np.ones(3))
     with pytest.raises(ValueError, match=r"H must have shape \(3, 40\)"):
         model.fit(X, H=np.ones((3, 41)))
