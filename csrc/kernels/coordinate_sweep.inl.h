@@ -120,3 +120,20 @@ void transpose(const T* in, std::int64_t rows, std::int64_t in_stride, std::int6
     for (std::int64_t i = 0; i < rows; ++i)
         for (std::int64_t j = i < whole_rows ? whole : 0; j < columns; ++j) out[j * out_stride + i] = in[i * in_stride + j];
 }
+
+// old <- max(0, x + beta (x - old)).
+template <class T>
+void extrapolate(const T* x, T beta, std::int64_t count, T* old) {
+    typedef T Vector __attribute__((vector_size(kSweepBytes)));
+    constexpr std::int64_t kWidth = kSweepBytes / sizeof(T);
+    std::int64_t p = 0;
+    for (; p + kWidth <= count; p += kWidth) {
+        const Vector now = load<Vector>(x + p), step = beta * (now - load<Vector>(old + p));
+        const Vector ahead = now + step, zero = {}, kept = ahead > zero ? ahead : zero;
+        __builtin_memcpy(old + p, &kept, sizeof kept);
+    }
+    for (; p < count; ++p) {
+        const T step = beta * (x[p] - old[p]), ahead = x[p] + step;
+        old[p] = ahead > 0 ? ahead : 0;
+    }
+}

@@ -86,6 +86,8 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     gram<double>,
     coordinate_sweep<float>,
     coordinate_sweep<double>,
+    extrapolate<float>,
+    extrapolate<double>,
     transpose<float>,
     transpose<double>,
 };

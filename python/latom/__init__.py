@@ -19,6 +19,7 @@ from latom.seeding import kmeans_plusplus
 if TYPE_CHECKING:
     from latom._nmf_solvers import FactorizationState
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.minibatch_nmf import MiniBatchNMF
     from latom.nmf import NMF, non_negative_factorization
     from latom.topk_encoder import TopKEncoder
 
@@ -27,6 +28,7 @@ __all__ = [
     "FactorizationState",
     "IterationState",
     "KMeans",
+    "MiniBatchNMF",
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
@@ -43,6 +45,7 @@ __all__ = [
 
 _ESTIMATORS = {
     "NMF": "nmf",
+    "MiniBatchNMF": "minibatch_nmf",
     "FactorizationState": "_nmf_solvers",
     "non_negative_factorization": "nmf",
     "IterationState": "cluster",

@@ -27,6 +27,11 @@ def initial_factors(products: Products, k: int, init: str | None, rng: np.random
         F = scale * rng.standard_normal((k, d)).astype(products.dtype)
         W = scale * rng.standard_normal((n, k)).astype(products.dtype)
         return np.abs(W).astype(products.dtype), np.ascontiguousarray(np.abs(F).T, products.dtype)
+    if k > min(n, d):
+        raise ValueError(
+            f"{products.function}: init = '{init}' can only be used when n_components <= min(n_samples, n_features); "
+            f"got {k} > {min(n, d)}. Use init='random'."
+        )
     U, S, V = truncated_svd(products, k, rng)
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
     W[:, 0], F[:, 0] = (np.sqrt(S[0]) * np.abs(A[:, 0]) for A in (U, V))

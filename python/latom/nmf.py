@@ -398,11 +398,7 @@ class NMF(_BaseNMF):
         loss = run.states[-1].objective - r.of(W, r.l1_W, r.l2_W, half.weights) - r.of(F, r.l1_H, r.l2_H)
         if not self._kullback and not p.sparse and p.missing is None and loss < 1e-3 * half.norm2:
             # So near that the loss is a difference of large numbers: entry by entry.
-            loss, block = 0.0, max(1, (1 << 20) // p.shape[1])
-            for i in range(0, p.shape[0], block):
-                rest = p.X[i : i + block] - W[i : i + block] @ F.T
-                each = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
-                loss += float(each.sum() if half.weights is None else each @ half.weights[i : i + block]) / 2
+            loss = p.squared_loss(W, F, half.weights)
         return float(np.sqrt(2 * max(loss, 0.0)))
 
     # ---- checks

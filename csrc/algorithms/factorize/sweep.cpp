@@ -142,12 +142,10 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
 template <class T>
 void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old) {
     constexpr int64_t kRun = 1 << 16;
-    const T factor = static_cast<T>(beta);
     parallel_for(ctx, chunk_count(count, kRun), [&](int64_t c, int) {
-        for (int64_t q = c * kRun; q < std::min(count, (c + 1) * kRun); ++q) {
-            const T ahead = X[q] + factor * (X[q] - old[q]);
-            old[q] = ahead > 0 ? ahead : T{0};
-        }
+        const int64_t first = c * kRun, some = std::min(kRun, count - first);
+        if constexpr (sizeof(T) == 4) ctx.kernels->extrapolate_f32(X + first, static_cast<T>(beta), some, old + first);
+        else ctx.kernels->extrapolate_f64(X + first, static_cast<T>(beta), some, old + first);
     });
 }
 
