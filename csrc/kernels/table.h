@@ -118,6 +118,9 @@ struct KernelTable {
                      double* wide, double* G);
     void (*gram_f64)(const double* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
                      double* wide, double* G);
+    // out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
+    void (*small_product_f32)(const float* X, std::int64_t rows, std::int64_t d, const float* F, std::int64_t width, float* out);
+    void (*small_product_f64)(const double* X, std::int64_t rows, std::int64_t d, const double* F, std::int64_t width, double* out);
 
     // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
     double (*coordinate_sweep_f32)(float* x, const float* p, const float* G, const float* inverse, std::int64_t k);

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from latom._config import __version__, config, show_config
 from latom.assignment import assign
 from latom.encoding import above, decode, encode, topk
+from latom.nmf_batch import Factorizations, nmf_batch
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
+    "Factorizations",
     "NMF",
     "FactorizationState",
     "IterationState",
@@ -38,6 +40,7 @@ __all__ = [
     "decode",
     "encode",
     "kmeans_plusplus",
+    "nmf_batch",
     "non_negative_factorization",
     "show_config",
     "topk",
