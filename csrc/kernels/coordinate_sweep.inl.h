@@ -65,8 +65,8 @@ double coordinate_sweep(T* x, const T* p, const T* G, const T* inverse, std::int
     for (std::int64_t block = 0; block < k; block += 8, G += 8 * k) {
         block_gradients(x, G, k, sum);
         const T* beside = G + block * 8;  // the block with itself
-        for (int row = 0; row < kRows; row += kWidth)
-            for (int t = 0; t < 8; ++t) {
+        for (int t = 0; t < 8; ++t)  // each waits for the one before it, so vectors of rows take turns
+            for (int row = 0; row < kRows; row += kWidth) {
                 T* at = x + (block + t) * kRows + row;
                 const Vector before = load<Vector>(at), zero = {};
                 const Vector gradient = load<Vector>(sum + t * kRows + row) - load<Vector>(p + (block + t) * kRows + row);

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
-    "Factorizations",
     "NMF",
     "FactorizationState",
+    "Factorizations",
     "IterationState",
     "KMeans",
     "MiniBatchNMF",

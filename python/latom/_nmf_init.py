@@ -14,10 +14,13 @@ Array = NDArray[Any]
 INITS = ("random", "nndsvd", "nndsvda", "nndsvdar")
 
 
-def initial_factors(products: Products, k: int, init: str | None, rng: np.random.RandomState) -> tuple[Array, Array]:
+def initial_factors(
+    products: Products, k: int, init: str | None, rng: np.random.RandomState
+) -> tuple[Array, Array]:
     """W [n, k] and F [d, k] (H transposed) in the dtype of X.
 
-    Boutsidis & Gallopoulos, "SVD based initialization: a head start for nonnegative matrix factorization", 2008.
+    Boutsidis & Gallopoulos, "SVD based initialization: a head start for nonnegative matrix factorization",
+    2008.
     """
     n, d = products.shape
     scale = np.sqrt(products.mean() / k)
@@ -29,8 +32,8 @@ def initial_factors(products: Products, k: int, init: str | None, rng: np.random
         return np.abs(W).astype(products.dtype), np.ascontiguousarray(np.abs(F).T, products.dtype)
     if k > min(n, d):
         raise ValueError(
-            f"{products.function}: init = '{init}' can only be used when n_components <= min(n_samples, n_features); "
-            f"got {k} > {min(n, d)}. Use init='random'."
+            f"{products.function}: init = '{init}' can only be used when n_components <= "
+            f"min(n_samples, n_features); got {k} > {min(n, d)}. Use init='random'."
         )
     U, S, V = truncated_svd(products, k, rng)
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
@@ -46,7 +49,7 @@ def initial_factors(products: Products, k: int, init: str | None, rng: np.random
             W[:, j], F[:, j] = root * u / a, root * v / b
     least, mean = 1e-6, products.mean()
     for A in (W, F):
-        A[A < least] = 0
+        A[least > A] = 0
         if init == "nndsvda":
             A[A == 0] = mean
         elif init == "nndsvdar":
@@ -74,7 +77,7 @@ def truncated_svd(products: Products, k: int, rng: np.random.RandomState) -> tup
     order = np.argsort(-values)[:k]
     S = np.sqrt(np.maximum(values[order], 0))
     vectors = vectors[:, order]
-    inverse = np.divide(1, S, out=np.zeros_like(S), where=S > 1e-7 * S[0])
+    inverse = np.divide(1, S, out=np.zeros_like(S), where=1e-7 * S[0] < S)
     U, V = Q @ vectors.astype(Q.dtype), Z @ (vectors * inverse).astype(Z.dtype)
     # A sign that does not depend on how the SVD was found.
     sign = np.sign(U[np.abs(U).argmax(axis=0), np.arange(len(order))])
@@ -86,6 +89,8 @@ def _orthonormal(Y: Array, n_threads: int) -> Array:
     for _ in range(2):  # the second time repairs what the Gram matrix lost to its condition
         values, vectors = np.linalg.eigh(_core.gram(Y, n_threads))
         least = values[-1] * np.finfo(Y.dtype).eps
-        inverse = np.divide(1, np.sqrt(np.abs(values)), out=np.zeros_like(values), where=values > max(least, 0))
+        inverse = np.divide(
+            1, np.sqrt(np.abs(values)), out=np.zeros_like(values), where=values > max(least, 0)
+        )
         Y = Y @ (vectors * inverse).astype(Y.dtype)
     return Y

@@ -51,7 +51,9 @@ class FactorizationState:
         return f"violation {self.violation:.3g}"
 
 
-HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(FactorizationState)])
+HISTORY = np.dtype(
+    [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(FactorizationState)]
+)
 
 
 @dataclass
@@ -114,9 +116,7 @@ class Run:
 class HalfSteps:
     """The two least-squares half-steps of a problem: W with F fixed, and F with W fixed."""
 
-    def __init__(
-        self, products: Products, penalties: Penalties, weights: NDArray[np.float64] | None
-    ) -> None:
+    def __init__(self, products: Products, penalties: Penalties, weights: NDArray[np.float64] | None) -> None:
         self.products, self.penalties, self.weights = products, penalties, weights
         norm2 = products.norm2
         self.norm2 = float(norm2.sum() if weights is None else norm2 @ weights)
@@ -156,7 +156,7 @@ class HalfSteps:
             violation, cross = _core.coordinate_sweep(G, P, A, l1, sweeps, enough, P, threads)
             return P, violation, cross, 0.0, G
         violation, cross, quadratic = _core.sweep_masked(
-            G, l2, V, *missing, P, A, l1, sweeps, enough, P, threads
+            G, l2, V, missing[0], missing[1], P, A, l1, sweeps, enough, P, threads
         )
         return P, violation, cross, quadratic, G
 
@@ -173,11 +173,11 @@ def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[A
 
 
 def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Array, Array]:
-    """Several sweeps a half-step, factors extrapolated while the loss falls, an iteration undone where it rises.
+    """Several sweeps a half-step, factors extrapolated while the loss falls, an iteration undone if it rises.
 
-    Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative matrix
-    factorization", 2012. Ang & Gillis, "Accelerating nonnegative matrix factorization algorithms using
-    extrapolation", 2019.
+    Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative
+    matrix factorization", 2012. Ang & Gillis, "Accelerating nonnegative matrix factorization algorithms
+    using extrapolation", 2019.
     """
     n, d = half.products.shape
     k = F.shape[1]
@@ -220,7 +220,7 @@ ENOUGH = 0.1  # of a tile's first violation: sweeps that bring less are not made
 
 
 def _sweeps(products: Products, rows: int, k: int) -> int:
-    """Sweeps that together cost half of a half-step's product. A gathered multiply-add takes as long as 8 of a sweep."""
+    """Sweeps that cost half of a half-step's product. A gathered multiply-add takes as long as 8 swept."""
     product = products.entries * (8 if products.sparse else 1)
     return int(np.clip(1 + product / (2 * rows * k), 1, 10))
 
@@ -237,7 +237,7 @@ def solve_W(half: HalfSteps, W: Array, F: Array, run: Run) -> Array:
             quadratic = float(np.sum(G * _core.gram(W, p.n_threads)))
         else:
             violation, cross, quadratic = _core.sweep_masked(
-                G, l2, F, *p.missing, P, W, l1, 1, 0.0, None, p.n_threads
+                G, l2, F, p.missing[0], p.missing[1], P, W, l1, 1, 0.0, None, p.n_threads
             )
         if run.stop(float(p.norm2.sum()) / 2 - cross + quadratic / 2, violation):
             return W
@@ -246,13 +246,13 @@ def solve_W(half: HalfSteps, W: Array, F: Array, run: Run) -> Array:
 def multiplicative(
     half: HalfSteps, W: Array, F: Array, run: Run, kullback: bool, update_H: bool
 ) -> tuple[Array, Array]:
-    """Multiplicative steps for half the squared error or the Kullback-Leibler divergence (Lee & Seung 2001)."""
+    """Multiplicative steps for half the squared error or the Kullback-Leibler divergence (Lee & Seung)."""
     p, r = half.products, half.penalties
     constant = p.entropy() if kullback else p.norm2.sum() / 2
     first: float | None = None
     previous = 0.0
     while True:
-        # The step that renews W meets the loss of the iteration before; the step after the last is thrown away.
+        # The step that renews W meets the loss of the iteration before; the last such step is thrown away.
         if kullback:
             new_W, logs = p.kullback_step(W, F, False, r.l1_W, r.l2_W)
             loss = constant - logs + float(W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64))
@@ -275,11 +275,9 @@ def multiplicative(
         if update_H:
             if kullback:
                 F = p.kullback_step(F, W, True, r.l1_H, r.l2_H)[0]
-                F[F < np.finfo(np.float64).eps] = 0
+                F[np.finfo(np.float64).eps > F] = 0
             else:
-                F = frobenius_step(
-                    F, p.transposed_times(W), _core.gram(W, p.n_threads), r.l1_H, r.l2_H
-                )
+                F = frobenius_step(F, p.transposed_times(W), _core.gram(W, p.n_threads), r.l1_H, r.l2_H)
 
 
 def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:

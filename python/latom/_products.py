@@ -41,8 +41,8 @@ class Products:
             if not np.isfinite(self.norm2).all():
                 bad = int(np.flatnonzero(~np.isfinite(self.norm2))[0])
                 raise ValueError(
-                    f"{function}: X must be finite, without NaN or infinity, and its squares too; got another value "
-                    f"in row {bad}. Pass mask= for missing entries, or scale X down."
+                    f"{function}: X must be finite, without NaN or infinity, and its squares too; got "
+                    f"another value in row {bad}. Pass mask= for missing entries, or scale X down."
                 )
             negative = bool((X < 0).any())
         if negative:
@@ -138,8 +138,8 @@ def _missing(function: str, X: Matrix, mask: Any) -> Any:
     if mask is not None:
         if mask.shape != X.shape or mask.dtype != bool:
             raise ValueError(
-                f"{function}: mask must be boolean of the shape of X, {X.shape}, True where X is observed; got "
-                f"{mask.dtype} {mask.shape}. Pass for example ~np.isnan(X)."
+                f"{function}: mask must be boolean of the shape of X, {X.shape}, True where X is observed; "
+                f"got {mask.dtype} {mask.shape}. Pass for example ~np.isnan(X)."
             )
         observed = mask.toarray() if sp.issparse(mask) else mask
         gone = sp.csr_array(gone + sp.csr_array(~observed))

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from latom import _core
 from latom._arrays import Matrix
 from latom._config import check_integer, check_threads
+from latom._nmf_base import BaseNMF, seeded
 from latom._nmf_solvers import EPSILON, FactorizationState, Run, frobenius_step
 from latom._products import Products
 from latom._progress import Progress
-from latom.nmf import _BaseNMF, _seeded
 
 Array = NDArray[Any]
 
 
-class MiniBatchNMF(_BaseNMF):
+class MiniBatchNMF(BaseNMF):
     """Non-negative matrix factorization by multiplicative steps on batches of rows.
 
-    Each batch renews its rows of W with H fixed, then H from sums over the batches so far, older ones forgotten
-    at a rate. Where X fits in memory, :class:`NMF` reaches a lower loss sooner; this class is for rows that
-    arrive over time, by :meth:`partial_fit`.
+    Each batch renews its rows of W with H fixed, then H from sums over the batches so far, older ones
+    forgotten at a rate. Where X fits in memory, :class:`NMF` reaches a lower loss sooner; this class is for
+    rows that arrive over time, by :meth:`partial_fit`.
 
     Parameters
     ----------
-    n_components, init, beta_loss, random_state, alpha_W, alpha_H, l1_ratio, verbose, n_threads, device, callback
+    n_components, init, beta_loss, random_state, alpha_W, alpha_H, l1_ratio, verbose, n_threads, device,
+    callback
         As in :class:`NMF`. The callback is called after each pass over the rows.
     batch_size : int, default 1024
         Rows of a batch.
@@ -63,8 +62,8 @@ class MiniBatchNMF(_BaseNMF):
 
     Notes
     -----
-    The steps, constants and rules to stop are those of scikit-learn's MiniBatchNMF, so that it can be put in its
-    place. Sparse batches are not densified for either loss.
+    The steps, constants and rules to stop are those of scikit-learn's MiniBatchNMF, so that it can be put in
+    its place. Sparse batches are not densified for either loss.
 
     References
     ----------
@@ -75,6 +74,7 @@ class MiniBatchNMF(_BaseNMF):
     n_steps_: int
     _numerator: Array
     _denominator: Array
+    _rate: float
 
     def __init__(
         self,
@@ -144,12 +144,13 @@ class MiniBatchNMF(_BaseNMF):
         X = self._validate(name, X, reset=True)
         threads = check_threads(name, self.n_threads)
         whole = Products(name, X, None, threads)
-        W, F = self._start(name, whole, W, H, check_random_state(_seeded(self.random_state)))
+        W, F = self._start(name, whole, W, H, check_random_state(seeded(self.random_state)))
         n = X.shape[0]
         size = min(self.batch_size, n)
         batches = list(gen_batches(n, size))
         parts = [Products(name, X[batch], None, threads) for batch in batches]
         self._reset(F)
+        self._rate = self.forget_factor ** (size / n)
         smoothed = lowest = np.inf
         stale = steps = 0
         settled = False
@@ -158,7 +159,7 @@ class MiniBatchNMF(_BaseNMF):
             while True:
                 for batch, part in zip(batches, parts, strict=True):
                     before = F
-                    W[batch], F, cost = self._step(part, W[batch], F, self.forget_factor ** (size / n))
+                    W[batch], F, cost = self._step(part, W[batch], F, self._rate)
                     steps += 1
                     if steps == 1:
                         continue
@@ -166,8 +167,8 @@ class MiniBatchNMF(_BaseNMF):
                     smoothed = cost if np.isinf(smoothed) else smoothed * (1 - share) + cost * share
                     stale = 0 if smoothed < lowest else stale + 1
                     lowest = min(lowest, smoothed)
-                    change = np.linalg.norm(F - before) / np.linalg.norm(F)
-                    settled = (self.tol > 0 and change <= self.tol) or (
+                    change = np.linalg.norm(F - before)
+                    settled = (self.tol > 0 and change <= self.tol * np.linalg.norm(F)) or (
                         self.max_no_improvement is not None and stale >= self.max_no_improvement
                     )
                     if settled:
@@ -176,16 +177,11 @@ class MiniBatchNMF(_BaseNMF):
                     break
         if self.fresh_restarts:
             W = self._solve(whole, F, self.transform_max_iter or self.max_iter)
-        if len(run.states) == self.max_iter and self.tol > 0 and not settled:
-            warnings.warn(
-                f"{name}: Maximum number of iterations {self.max_iter} reached. Increase it to improve convergence.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        self._warn_unless_converged(name, len(run.states), settled)
         self._keep(F)
         self.n_iter_, self.n_steps_ = len(run.states), steps
         self.reconstruction_err_ = float(np.sqrt(2 * max(self._loss(whole, W, F), 0.0)))
-        return W
+        return np.asarray(W)
 
     def partial_fit(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> Any:
         """Update the components with one batch.
@@ -205,9 +201,11 @@ class MiniBatchNMF(_BaseNMF):
         name = "MiniBatchNMF.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "components_")
-        products = Products(name, self._validate(name, X, reset=first), None, check_threads(name, self.n_threads))
+        products = Products(
+            name, self._validate(name, X, reset=first), None, check_threads(name, self.n_threads)
+        )
         if first:
-            _, F = self._start(name, products, W, H, check_random_state(_seeded(self.random_state)))
+            _, F = self._start(name, products, W, H, check_random_state(seeded(self.random_state)))
             self._reset(F)
             self.n_steps_ = 0
             size = min(self.batch_size, products.shape[0])
@@ -232,7 +230,9 @@ class MiniBatchNMF(_BaseNMF):
         check_is_fitted(self)
         name = "MiniBatchNMF.transform"
         self._check_parameters(name)
-        products = Products(name, self._validate(name, X, reset=False), None, check_threads(name, self.n_threads))
+        products = Products(
+            name, self._validate(name, X, reset=False), None, check_threads(name, self.n_threads)
+        )
         F = np.ascontiguousarray(self.components_.T, products.dtype)
         return self._solve(products, F, self.transform_max_iter or self.max_iter)
 
@@ -259,20 +259,24 @@ class MiniBatchNMF(_BaseNMF):
             top = p.kullback_step(F, W, True, r.l1_H, r.l2_H)[0] * bottom
             bottom += (sums == 0).astype(F.dtype)  # a component that the batch does not use fades
         else:
-            bottom = F @ _core.gram(W, p.n_threads).astype(F.dtype) + F.dtype.type(r.l1_H) + F.dtype.type(r.l2_H) * F
+            bottom = (
+                F @ _core.gram(W, p.n_threads).astype(F.dtype)
+                + F.dtype.type(r.l1_H)
+                + F.dtype.type(r.l2_H) * F
+            )
             bottom[bottom == 0] = EPSILON
             top = p.transposed_times(W) * F
         self._numerator = self._numerator * F.dtype.type(keep) + top
         self._denominator = self._denominator * F.dtype.type(keep) + bottom
         F = self._numerator / self._denominator
         if self._kullback:
-            F[F < np.finfo(np.float64).eps] = 0
+            F[np.finfo(np.float64).eps > F] = 0
         return W, F, float(cost) / p.shape[0]
 
     def _renewed(self, p: Products, W: Array, F: Array) -> Array:
         r = self._penalties(*p.shape)
         if self._kullback:
-            return p.kullback_step(W, F, False, r.l1_W, r.l2_W)[0]
+            return np.asarray(p.kullback_step(W, F, False, r.l1_W, r.l2_W)[0])
         return frobenius_step(W, p.times(F), _core.gram(F, p.n_threads), r.l1_W, r.l2_W)
 
     def _solve(self, p: Products, F: Array, steps: int) -> Array:
@@ -298,4 +302,6 @@ class MiniBatchNMF(_BaseNMF):
         if isinstance(keep, bool) or not isinstance(keep, Real) or not 0 <= keep <= 1:
             raise ValueError(f"{name}: forget_factor must be a number in [0, 1]; got {keep!r}. Use 0.7.")
         if not isinstance(self.fresh_restarts, (bool, np.bool_)):
-            raise ValueError(f"{name}: fresh_restarts must be True or False; got {self.fresh_restarts!r}. Use False.")
+            raise ValueError(
+                f"{name}: fresh_restarts must be True or False; got {self.fresh_restarts!r}. Use False."
+            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,11 +54,11 @@ def nmf_batch(
     n_components : int
         Components, k.
     inits : int or tuple (W, H)
-        Problems, each from a random start as :class:`latom.NMF` makes it; or starts of shapes (problems, n, k)
-        and (problems, k, d).
+        Problems, each from a random start as :class:`latom.NMF` makes it; or starts of shapes
+        (problems, n, k) and (problems, k, d).
     tol : float, default 1e-4
-        A problem stops when what its coordinates lack of optimality is at most tol times what it was in its first
-        iteration.
+        A problem stops when what its coordinates lack of optimality is at most tol times what it was in its
+        first iteration.
     max_iter : int, default 200
         Most iterations of a problem.
     random_state : int, Generator, RandomState or None
@@ -78,9 +78,9 @@ def nmf_batch(
 
     Notes
     -----
-    Coordinate descent with several sweeps a product. Each problem is one thread's work from start to end, so that
-    it stays in that core's cache. An iteration costs 4 n d k flops and sweeps of 2 (n + d) k^2. Extra memory: some
-    copies of X and of a problem's factors a thread.
+    Coordinate descent with several sweeps a product. Each problem is one thread's work from start to end, so
+    that it stays in that core's cache. An iteration costs 4 n d k flops and sweeps of 2 (n + d) k^2. Extra
+    memory: some copies of X and of a problem's factors a thread.
 
     Examples
     --------
@@ -107,6 +107,8 @@ def nmf_batch(
     n, d = X.shape[-2:]
     if isinstance(inits, Integral) and not isinstance(inits, bool):
         problems = check_integer(function, "inits", inits)
+        if X.ndim == 3 and problems != X.shape[0]:
+            _refuse_count(function, X, problems)
         rng = np.random.default_rng(as_seed(function, random_state))
         W, F = (np.abs(rng.standard_normal((problems, rows, k))) for rows in (n, d))
         scale = np.sqrt(X.mean(axis=(-2, -1), dtype=np.float64) / k).reshape(-1, 1, 1)
@@ -115,17 +117,14 @@ def nmf_batch(
         W, H = (np.array(part, dtype, order="C") for part in inits)
         if W.ndim != 3 or H.ndim != 3 or W.shape[1:] != (n, k) or H.shape != (W.shape[0], k, d):
             raise ValueError(
-                f"{function}: inits must be an integer or starts of shapes (problems, {n}, {k}) and (problems, {k}, "
-                f"{d}); got {W.shape} and {H.shape}. Stack them along a first axis."
+                f"{function}: inits must be an integer or starts of shapes (problems, {n}, {k}) and "
+                f"(problems, {k}, {d}); got {W.shape} and {H.shape}. Stack them along a first axis."
             )
         _check(function, "inits", W)
         _check(function, "inits", H)
         F = np.ascontiguousarray(H.transpose(0, 2, 1))
     if X.ndim == 3 and X.shape[0] != W.shape[0]:
-        raise ValueError(
-            f"{function}: inits must have a start for each of the {X.shape[0]} matrices; got {W.shape[0]}. "
-            "Pass as many."
-        )
+        _refuse_count(function, X, W.shape[0])
     threads = check_threads(function, n_threads)
     loss, n_iter = _core.factorize_small(X, W, F, SWEEPS, ENOUGH, float(tol), max_iter, threads, function)
     return Factorizations(W, np.ascontiguousarray(F.transpose(0, 2, 1)), loss, n_iter)
@@ -136,3 +135,9 @@ def _check(function: str, name: str, A: Array) -> None:
         raise ValueError(
             f"{function}: {name} must be finite and not negative; got another value. Check how it was made."
         )
+
+
+def _refuse_count(function: str, X: Array, got: int) -> NoReturn:
+    raise ValueError(
+        f"{function}: inits must have a start for each of the {X.shape[0]} matrices; got {got}. Pass as many."
+    )

@@ -97,7 +97,9 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
             const auto add_pair = [&](int64_t j, double sign) {
                 for (int64_t a = 0; a < k; ++a) add_row(F.row(j), sign * static_cast<double>(F.row(j)[a]), a + 1, own + a * k);
             };
-            if (2 * (end - gone) <= F.n) {
+            // A difference of Gram matrices is only as good as what it leaves: not for rows that see few entries.
+            const int64_t lost = end - gone, seen = F.n - lost;
+            if (lost <= seen && seen > 4 * k) {
                 std::copy_n(G, k * k, own);
                 for (; gone < end; ++gone) add_pair(*gone, -1);
             } else {

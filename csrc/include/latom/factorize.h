@@ -53,7 +53,7 @@ struct Pattern {
 };
 
 /// The same where each row has a Gram matrix of its own: G - sum_{j in missing} F_j F_j^T, l2 within G. Cost: k^2
-/// multiply-adds a missing entry, or an observed one in rows that miss more than half.
+/// multiply-adds a missing entry, or an observed one in rows that miss more than half or see at most 4 k.
 template <class T, class I>
 SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& missing,
                         const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
