@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
-from peers import DECODE, DENSE_KMEANS, GEMM, SPARSE_KMEANS, TOPK, Peer
+from peers import DECODE, DENSE_KMEANS, GEMM, SEMI_NMF, SPARSE_KMEANS, TOPK, Peer
 
 Shape = dict[str, Any]
 
@@ -41,6 +41,9 @@ class Task:
         Shape -> floating-point operations of a call, as the plain algorithm counts them.
     peaks : bool
         Reports compare the operations with the peaks of the machine.
+    reference : str
+        Library whose last answer is the loss that all are to reach; its name makes this a family of
+        losses: fits of several lengths are timed and scored, and reports say when each library got there.
     """
 
     peers: Mapping[str, Peer]
@@ -52,6 +55,7 @@ class Task:
     calls: bool = False
     operations: Callable[[Shape], float] | None = None
     peaks: bool = False
+    reference: str = ""
 
 
 def mean_cosine(X: sp.csr_array, labels: np.ndarray) -> float:
@@ -112,6 +116,32 @@ def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
     """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
     exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)
     return float((np.linalg.norm(decoded - exact, axis=1) / np.linalg.norm(exact, axis=1)).max())
+
+
+def relative_loss(problem: Problem, factors: np.ndarray) -> float:
+    """‖X − W H‖² / ‖X‖² in float64, for codes W above the transposed components H, in one array [n + d, m].
+
+    NaN where W has negative entries, or a component more entries than it may keep (ties aside, which
+    float32 data do not have).
+    """
+    X, kept = problem["X"], int(problem["kept"])
+    n = X.shape[0]
+    W, H = factors[:n].astype(np.float64), factors[n:].T.astype(np.float64)
+    if W.min() < 0 or (kept and np.count_nonzero(H, axis=1).max() > kept):
+        return float("nan")
+    loss = total = 0.0
+    for start in range(0, n, 2048):
+        rows = X[start : start + 2048].astype(np.float64)
+        total += float(np.einsum("ij,ij->", rows, rows))
+        rows -= W[start : start + 2048] @ H
+        loss += float(np.einsum("ij,ij->", rows, rows))
+    return loss / total
+
+
+def _semi_nmf_shape(problem: Problem) -> Shape:
+    (n, d), kept = problem["X"].shape, int(problem["kept"])
+    shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
+    return shape | ({"k": kept} if kept else {})
 
 
 def _kmeans_shape(problem: Problem) -> Shape:
@@ -184,6 +214,14 @@ TASKS: dict[str, Task] = {
         score_format=".1e",
         calls=True,
         operations=_entries_times_columns,
+    ),
+    "semi_nmf": Task(
+        SEMI_NMF,
+        relative_loss,
+        "loss",
+        _semi_nmf_shape,
+        _entries_times_atoms,
+        reference="torch",
     ),
     # Not a family with cases of its own: `peak.py` asks it how fast the machine multiplies.
     "gemm": Task(

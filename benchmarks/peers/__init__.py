@@ -4,6 +4,18 @@ from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
+from peers.semi_nmf import SEMI_NMF
 from peers.topk import TOPK
 
-__all__ = ["DECODE", "DENSE_KMEANS", "GEMM", "SPARSE_KMEANS", "TOPK", "Answer", "Call", "Fit", "Peer"]
+__all__ = [
+    "DECODE",
+    "DENSE_KMEANS",
+    "GEMM",
+    "SEMI_NMF",
+    "SPARSE_KMEANS",
+    "TOPK",
+    "Answer",
+    "Call",
+    "Fit",
+    "Peer",
+]

@@ -76,10 +76,17 @@ struct KernelTable {
     std::uint32_t (*screen_bf16)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);  // null: no such products
 
+    // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
+    bool (*solve_cholesky)(double* A, double* b, std::int64_t k);
+
     // threshold.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
+
+    // largest.inl.h: the k-th largest magnitude of each lane of x [count, 64 bytes]; bar [64 bytes].
+    void (*kth_magnitude_f32)(const float* x, std::int64_t count, std::int64_t k, float* bar);
+    void (*kth_magnitude_f64)(const double* x, std::int64_t count, std::int64_t k, double* bar);
 
     // quantised_screen.inl.h: integer upper bounds for all atoms of a row at once.
     RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);

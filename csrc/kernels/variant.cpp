@@ -20,9 +20,11 @@ namespace {
 #include "kernels/gather.inl.h"
 #include "kernels/dots_at.inl.h"  // after the kernels whose helpers it shares
 #include "kernels/gram.inl.h"
+#include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
+#include "kernels/small_cholesky.inl.h"
 #include "kernels/threshold.inl.h"
 
 #if defined(__AVX512BF16__)
@@ -66,8 +68,11 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     kPanelAtoms,
     screen_tile<Float32Step>,
     screen_bf16,
+    solve_cholesky,
     raise_bar,
     drop_below,
+    kth_magnitude<float>,
+    kth_magnitude<double>,
     quantise_row,
     accumulate,
     accumulate_group,

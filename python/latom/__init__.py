@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latom.cluster import IterationState, KMeans, SphericalKMeans
     from latom.minibatch_nmf import MiniBatchNMF
     from latom.nmf import NMF, non_negative_factorization
+    from latom.semi_nmf import SemiNMF
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "IterationState",
     "KMeans",
     "MiniBatchNMF",
+    "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
@@ -53,6 +55,7 @@ _ESTIMATORS = {
     "non_negative_factorization": "nmf",
     "IterationState": "cluster",
     "KMeans": "cluster",
+    "SemiNMF": "semi_nmf",
     "SphericalKMeans": "cluster",
     "TopKEncoder": "topk_encoder",
 }

@@ -184,8 +184,8 @@ def check_factor(name: str, which: str, A: Any, products: Products, shape: tuple
         wanted = shape[axis] if shape[axis] is not None else products.shape[1]
         if wanted != "auto" and A.shape[axis] != wanted:
             raise ValueError(
-                f"{name}: Array with wrong {side} dimension passed to NMF (input {which}). Expected {wanted}, "
-                f"but got {A.shape[axis]}."
+                f"{name}: Array with wrong {side} dimension passed to NMF (input {which}). Expected "
+                f"{wanted}, but got {A.shape[axis]}."
             )
     if (A < 0).any():
         raise ValueError(

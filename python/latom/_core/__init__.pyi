@@ -199,3 +199,23 @@ class SparseProducts:
         n_threads: int = 0,
         function: str = "kullback_step",
     ) -> tuple[_F32 | _F64, float]: ...
+
+# X is changed in place: below the k-th largest magnitude of its row (or column) entries become 0. Entries left.
+def keep_largest(
+    X: _F32 | _F64, k: int, columns: bool = False, n_threads: int = 0, function: str = "keep_largest"
+) -> _I64: ...
+
+# X [n, d] times the transpose of CSR atoms [m, d].
+def multiply_sparse(
+    X: _F32 | _F64,
+    indptr: _I64,
+    indices: _I32 | _I64,
+    values: _F32 | _F64,
+    n_threads: int = 0,
+    function: str = "multiply_sparse",
+) -> _F32 | _F64: ...
+
+# H [k, d] is changed in place: in each column G h = b for its entries that are not 0. Columns without a solution.
+def refit_supports(
+    G: _F64, B: _F64, H: _F64, n_threads: int = 0, function: str = "refit_supports"
+) -> int: ...
