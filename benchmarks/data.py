@@ -66,7 +66,7 @@ def activations() -> Corpus:
 
 
 def mnist() -> Corpus:
-    """MNIST digits [10 000, 784] from `LATOM_DATA` where that is set, else generated mixtures of 30 images."""
+    """MNIST digits [10 000, 784] from `LATOM_DATA` where that is set, else mixtures of 30 images."""
     folder = data_folder()
     if folder is None:
         rng = np.random.default_rng(0)

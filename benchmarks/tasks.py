@@ -139,7 +139,7 @@ def relative_loss(problem: Problem, factors: np.ndarray) -> float:
 
 
 def squared_loss(problem: Problem, factors: np.ndarray) -> float:
-    """‖X − W H‖² / ‖X‖² in float64, for W above the transpose of H; by traces. NaN where an entry is negative."""
+    """‖X − W H‖² / ‖X‖² in float64, for W above the transpose of H; by traces. NaN for negative entries."""
     X = problem["X"]
     X = X.astype(np.float64)
     W, F = factors[: X.shape[0]].astype(np.float64), factors[X.shape[0] :].astype(np.float64)

@@ -58,6 +58,7 @@ class TorchNMF(Peer):
     name = "torchnmf"
     distribution = "torchnmf"
     note = "multiplicative; dense"
+    lengths = (10, 100)
 
     def load(self) -> None:
         self.torch = importlib.import_module("torch")
@@ -85,6 +86,7 @@ class NmfTorch(Peer):
     name = "nmf-torch"
     distribution = "nmf-torch"
     note = "HALS; dense; random factors of its own"
+    lengths = (10, 100)
 
     def load(self) -> None:
         self.torch = importlib.import_module("torch")
@@ -109,9 +111,7 @@ def _dense(X: Any) -> np.ndarray:
 
 
 def _latom(name: str, note: str = "", **arguments: Any) -> Estimator:
-    peer = Estimator(name, "latom", "latom", note=note, **arguments)
-    peer.lengths = (2, 5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 80, 100)
-    return peer
+    return Estimator(name, "latom", "latom", "NMF", note, **arguments)
 
 
 def _scikit_learn(name: str, note: str, class_name: str = "NMF", **arguments: Any) -> Estimator:
@@ -128,8 +128,6 @@ NMF: dict[str, Peer] = by_name(
     _latom("latom"),
     _latom("latom, cd", "one sweep a product, not extrapolated", solver="cd"),
 )
-for _peer in NMF.values():
-    _peer.lengths = _peer.lengths or (10, 100)
 NMF_KL: dict[str, Peer] = by_name(
     _scikit_learn("scikit-learn, mu", "multiplicative", solver="mu"),
     TorchNMF(),
