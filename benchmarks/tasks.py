@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
-from peers import DECODE, DENSE_KMEANS, GEMM, NMF, NMF_KL, SEMI_NMF, SPARSE_KMEANS, TOPK, Peer
+from peers import DECODE, DENSE_KMEANS, GEMM, NMF, NMF_KL, REPLICATES, SEMI_NMF, SPARSE_KMEANS, TOPK, Peer
 
 Shape = dict[str, Any]
 
@@ -149,6 +149,13 @@ def squared_loss(problem: Problem, factors: np.ndarray) -> float:
     return float(1 - (2 * ((X @ F) * W).sum() - ((W.T @ W) * (F.T @ F)).sum()) / total)
 
 
+def median_loss(problem: Problem, factors: np.ndarray) -> float:
+    """Median over the problems of ‖X − W H‖² / ‖X‖², in float64, for [problems, n + d, m]."""
+    X = problem["X"].astype(np.float64)
+    W, F = factors[:, : len(X)].astype(np.float64), factors[:, len(X) :].astype(np.float64)
+    return float(np.median(((X - W @ F.transpose(0, 2, 1)) ** 2).sum(axis=(1, 2))) / (X**2).sum())
+
+
 def kullback_loss(problem: Problem, factors: np.ndarray) -> float:
     """Mean over the rows of the generalised Kullback-Leibler divergence, in float64. NaN as above."""
     X = problem["X"].tocoo()
@@ -168,6 +175,11 @@ def _nmf_shape(problem: Problem) -> Shape:
     X = problem["X"]
     n, d = X.shape
     return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
+
+
+def _replicates_shape(problem: Problem) -> Shape:
+    (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
+    return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}
 
 
 def _semi_nmf_shape(problem: Problem) -> Shape:
@@ -260,6 +272,15 @@ TASKS: dict[str, Task] = {
         squared_loss,
         "loss",
         _nmf_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        reference="scikit-learn",
+    ),
+    "nmf_replicates": Task(
+        REPLICATES,
+        median_loss,
+        "median loss",
+        _replicates_shape,
         _entries_times_atoms,
         score_format=".5f",
         reference="scikit-learn",

@@ -128,6 +128,54 @@ NMF: dict[str, Peer] = by_name(
     _latom("latom"),
     _latom("latom, cd", "one sweep a product, not extrapolated", solver="cd"),
 )
+
+
+class Replicates(Peer):
+    """latom.nmf_batch: all problems in one call."""
+
+    name = "latom"
+    distribution = "latom"
+    note = "nmf_batch"
+    lengths: tuple[int, ...] = (5, 10, 20, 40, 60, 80, 100, 150, 200)
+
+    def load(self) -> None:
+        self.nmf_batch = importlib.import_module("latom").nmf_batch
+
+    def prepare(self, problem: Problem, threads: int) -> Fit:
+        X, W, H = problem["X"], problem["W"], problem["H"]
+
+        def fit(n_iter: int) -> Answer:
+            runs = self.nmf_batch(X, W.shape[2], (W, H), tol=0, max_iter=n_iter)
+            return Answer(lambda: np.concatenate([runs.W, runs.H.transpose(0, 2, 1)], axis=1), n_iter)
+
+        return fit
+
+
+class OneByOne(Replicates):
+    """scikit-learn's NMF, a problem after another."""
+
+    name = "scikit-learn"
+    distribution = "scikit-learn"
+    note = "coordinate descent, one problem after another"
+    lengths = (10, 100)
+
+    def load(self) -> None:
+        self.NMF = importlib.import_module("sklearn.decomposition").NMF
+
+    def prepare(self, problem: Problem, threads: int) -> Fit:
+        X, starts_W, starts_H = problem["X"], problem["W"], problem["H"]
+
+        def fit(n_iter: int) -> Answer:
+            found = []
+            for W, H in zip(starts_W, starts_H, strict=True):
+                model = self.NMF(len(H), init="custom", max_iter=n_iter, tol=0)
+                found.append(_stacked(model.fit_transform(X, W=W.copy(), H=H.copy()), model.components_))
+            return Answer(lambda: np.stack(found), n_iter)
+
+        return fit
+
+
+REPLICATES: dict[str, Peer] = by_name(OneByOne(), Replicates())
 NMF_KL: dict[str, Peer] = by_name(
     _scikit_learn("scikit-learn, mu", "multiplicative", solver="mu"),
     TorchNMF(),
