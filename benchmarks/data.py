@@ -65,6 +65,18 @@ def activations() -> Corpus:
         return Corpus("MiniLM activations", file["mlp"].astype(np.float32))
 
 
+def mnist() -> Corpus:
+    """MNIST digits [10 000, 784] from `LATOM_DATA` where that is set, else mixtures of 30 images."""
+    folder = data_folder()
+    if folder is None:
+        rng = np.random.default_rng(0)
+        images = np.maximum(0, rng.standard_normal((30, 784), dtype=np.float32))
+        X = np.maximum(0, rng.standard_normal((10_000, 30), dtype=np.float32)) @ images
+        return Corpus("generated images", X + np.abs(rng.standard_normal(X.shape, dtype=np.float32)))
+    with np.load(folder / "mnist-test.npz") as file:
+        return Corpus("MNIST", file["X"].astype(np.float32) / np.float32(255))
+
+
 def generated_embeddings(n: int, d: int, n_topics: int, seed: int = 0) -> np.ndarray:
     """Unit rows [n, d] float32: one of `n_topics` unit directions plus normal noise of equal length."""
     rng = np.random.default_rng(seed)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
-from peers import DECODE, DENSE_KMEANS, GEMM, SEMI_NMF, SPARSE_KMEANS, TOPK, Peer
+from peers import DECODE, DENSE_KMEANS, GEMM, NMF, NMF_KL, REPLICATES, SEMI_NMF, SPARSE_KMEANS, TOPK, Peer
 
 Shape = dict[str, Any]
 
@@ -138,6 +138,50 @@ def relative_loss(problem: Problem, factors: np.ndarray) -> float:
     return loss / total
 
 
+def squared_loss(problem: Problem, factors: np.ndarray) -> float:
+    """‖X − W H‖² / ‖X‖² in float64, for W above the transpose of H; by traces. NaN for negative entries."""
+    X = problem["X"]
+    X = X.astype(np.float64)
+    W, F = factors[: X.shape[0]].astype(np.float64), factors[X.shape[0] :].astype(np.float64)
+    if factors.min() < 0:
+        return float("nan")
+    total = float((X.data**2).sum() if sp.issparse(X) else (X**2).sum())
+    return float(1 - (2 * ((X @ F) * W).sum() - ((W.T @ W) * (F.T @ F)).sum()) / total)
+
+
+def median_loss(problem: Problem, factors: np.ndarray) -> float:
+    """Median over the problems of ‖X − W H‖² / ‖X‖², in float64, for [problems, n + d, m]."""
+    X = problem["X"].astype(np.float64)
+    W, F = factors[:, : len(X)].astype(np.float64), factors[:, len(X) :].astype(np.float64)
+    return float(np.median(((X - W @ F.transpose(0, 2, 1)) ** 2).sum(axis=(1, 2))) / (X**2).sum())
+
+
+def kullback_loss(problem: Problem, factors: np.ndarray) -> float:
+    """Mean over the rows of the generalised Kullback-Leibler divergence, in float64. NaN as above."""
+    X = problem["X"].tocoo()
+    W, F = factors[: X.shape[0]], factors[X.shape[0] :]
+    if factors.min() < 0:
+        return float("nan")
+    loss = float(W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64))
+    for start in range(0, X.nnz, 1 << 19):
+        part = slice(start, start + (1 << 19))
+        x = X.data[part].astype(np.float64)
+        y = np.einsum("pc,pc->p", W[X.row[part]], F[X.col[part]], dtype=np.float64)
+        loss += float((x * np.log(x / np.maximum(y, 1e-12)) - x).sum())
+    return loss / X.shape[0]
+
+
+def _nmf_shape(problem: Problem) -> Shape:
+    X = problem["X"]
+    n, d = X.shape
+    return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
+
+
+def _replicates_shape(problem: Problem) -> Shape:
+    (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
+    return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}
+
+
 def _semi_nmf_shape(problem: Problem) -> Shape:
     (n, d), kept = problem["X"].shape, int(problem["kept"])
     shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
@@ -222,6 +266,32 @@ TASKS: dict[str, Task] = {
         _semi_nmf_shape,
         _entries_times_atoms,
         reference="torch",
+    ),
+    "nmf": Task(
+        NMF,
+        squared_loss,
+        "loss",
+        _nmf_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        reference="scikit-learn",
+    ),
+    "nmf_replicates": Task(
+        REPLICATES,
+        median_loss,
+        "median loss",
+        _replicates_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        reference="scikit-learn",
+    ),
+    "nmf_kl": Task(
+        NMF_KL,
+        kullback_loss,
+        "divergence",
+        _nmf_shape,
+        _entries_times_atoms,
+        reference="scikit-learn, mu",
     ),
     # Not a family with cases of its own: `peak.py` asks it how fast the machine multiplies.
     "gemm": Task(

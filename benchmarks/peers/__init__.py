@@ -4,6 +4,7 @@ from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
+from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.semi_nmf import SEMI_NMF
 from peers.topk import TOPK
 
@@ -11,6 +12,9 @@ __all__ = [
     "DECODE",
     "DENSE_KMEANS",
     "GEMM",
+    "NMF",
+    "NMF_KL",
+    "REPLICATES",
     "SEMI_NMF",
     "SPARSE_KMEANS",
     "TOPK",

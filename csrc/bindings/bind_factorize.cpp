@@ -212,6 +212,28 @@ py::tuple py_sweep_masked(const Array<double>& G, double l2, const Array<T>& F, 
     return py::make_tuple(stats.violation, stats.cross, stats.quadratic);
 }
 
+/// W [problems, n, k] and F [problems, d, k] are changed in place. (losses, iterations).
+template <class T>
+py::tuple py_factorize_small(const Array<T>& X, Array<T>& W, Array<T>& F, int64_t sweeps, double enough, double tol,
+                             int64_t max_iter, int n_threads, const std::string& function) {
+    const bool shared = X.ndim() == 2;
+    if (W.ndim() != 3 || F.ndim() != 3 || (X.ndim() != 3 && !shared) || W.shape(0) != F.shape(0) ||
+        W.shape(2) != F.shape(2) || W.shape(1) != X.shape(X.ndim() - 2) || F.shape(1) != X.shape(X.ndim() - 1) ||
+        (!shared && X.shape(0) != W.shape(0)))
+        fail(function, "W must be [problems, n, k] and H [problems, k, d] for X [n, d] or [problems, n, d]",
+             "other shapes", "Check them.");
+    py::array_t<double> loss(W.shape(0));
+    py::array_t<std::int64_t> n_iter(W.shape(0));
+    const SmallProblems<T> problems{X.data(), shared, W.shape(0), W.shape(1), F.shape(1), W.shape(2),
+                                    W.mutable_data(), F.mutable_data(), loss.mutable_data(), n_iter.mutable_data()};
+    const Context ctx = make_context(n_threads);
+    {
+        py::gil_scoped_release release;
+        factorize_small(ctx, problems, {0, sweeps, enough}, tol, max_iter);
+    }
+    return py::make_tuple(loss, n_iter);
+}
+
 template <class T, class I>
 void define_masked(py::module_& module) {
     module.def("sweep_masked", &py_sweep_masked<T, I>, "G"_a.noconvert(), "l2"_a, "F"_a.noconvert(),
@@ -239,6 +261,8 @@ void define(py::module_& module) {
                "l1"_a = 0.0, "sweeps"_a = 1, "enough"_a = 0.0, "out"_a.noconvert() = py::none(), "n_threads"_a = 0,
                "function"_a = "coordinate_sweep");
     module.def("extrapolate", &py_extrapolate<T>, "X"_a.noconvert(), "old"_a.noconvert(), "beta"_a, "n_threads"_a = 0);
+    module.def("factorize_small", &py_factorize_small<T>, "X"_a.noconvert(), "W"_a.noconvert(), "F"_a.noconvert(),
+               "sweeps"_a, "enough"_a, "tol"_a, "max_iter"_a, "n_threads"_a = 0, "function"_a = "factorize_small");
     define_masked<T, std::int32_t>(module);
     define_masked<T, std::int64_t>(module);
 }

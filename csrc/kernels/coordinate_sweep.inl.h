@@ -65,8 +65,8 @@ double coordinate_sweep(T* x, const T* p, const T* G, const T* inverse, std::int
     for (std::int64_t block = 0; block < k; block += 8, G += 8 * k) {
         block_gradients(x, G, k, sum);
         const T* beside = G + block * 8;  // the block with itself
-        for (int row = 0; row < kRows; row += kWidth)
-            for (int t = 0; t < 8; ++t) {
+        for (int t = 0; t < 8; ++t)  // each waits for the one before it, so vectors of rows take turns
+            for (int row = 0; row < kRows; row += kWidth) {
                 T* at = x + (block + t) * kRows + row;
                 const Vector before = load<Vector>(at), zero = {};
                 const Vector gradient = load<Vector>(sum + t * kRows + row) - load<Vector>(p + (block + t) * kRows + row);
@@ -119,4 +119,21 @@ void transpose(const T* in, std::int64_t rows, std::int64_t in_stride, std::int6
         for (std::int64_t j = 0; j < whole; j += kQuad) turn(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
     for (std::int64_t i = 0; i < rows; ++i)
         for (std::int64_t j = i < whole_rows ? whole : 0; j < columns; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+}
+
+// old <- max(0, x + beta (x - old)).
+template <class T>
+void extrapolate(const T* x, T beta, std::int64_t count, T* old) {
+    typedef T Vector __attribute__((vector_size(kSweepBytes)));
+    constexpr std::int64_t kWidth = kSweepBytes / sizeof(T);
+    std::int64_t p = 0;
+    for (; p + kWidth <= count; p += kWidth) {
+        const Vector now = load<Vector>(x + p), step = beta * (now - load<Vector>(old + p));
+        const Vector ahead = now + step, zero = {}, kept = ahead > zero ? ahead : zero;
+        __builtin_memcpy(old + p, &kept, sizeof kept);
+    }
+    for (; p < count; ++p) {
+        const T step = beta * (x[p] - old[p]), ahead = x[p] + step;
+        old[p] = ahead > 0 ? ahead : 0;
+    }
 }

@@ -125,10 +125,15 @@ struct KernelTable {
                      double* wide, double* G);
     void (*gram_f64)(const double* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
                      double* wide, double* G);
+    // out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
+    void (*small_product_f32)(const float* X, std::int64_t rows, std::int64_t d, const float* F, std::int64_t width, float* out);
+    void (*small_product_f64)(const double* X, std::int64_t rows, std::int64_t d, const double* F, std::int64_t width, double* out);
 
     // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
     double (*coordinate_sweep_f32)(float* x, const float* p, const float* G, const float* inverse, std::int64_t k);
     double (*coordinate_sweep_f64)(double* x, const double* p, const double* G, const double* inverse, std::int64_t k);
+    void (*extrapolate_f32)(const float* x, float beta, std::int64_t count, float* old);
+    void (*extrapolate_f64)(const double* x, double beta, std::int64_t count, double* old);
     void (*transpose_f32)(const float* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, float* out,
                           std::int64_t out_stride);
     void (*transpose_f64)(const double* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, double* out,

@@ -89,8 +89,12 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     log_dot<double>,
     gram<float>,
     gram<double>,
+    small_product<float>,
+    small_product<double>,
     coordinate_sweep<float>,
     coordinate_sweep<double>,
+    extrapolate<float>,
+    extrapolate<double>,
     transpose<float>,
     transpose<double>,
 };

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from latom._config import __version__, config, show_config
 from latom.assignment import assign
 from latom.encoding import above, decode, encode, topk
+from latom.nmf_batch import Factorizations, nmf_batch
 from latom.seeding import kmeans_plusplus
 
 if TYPE_CHECKING:
     from latom._nmf_solvers import FactorizationState
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.minibatch_nmf import MiniBatchNMF
     from latom.nmf import NMF, non_negative_factorization
     from latom.semi_nmf import SemiNMF
     from latom.topk_encoder import TopKEncoder
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "NMF",
     "FactorizationState",
+    "Factorizations",
     "IterationState",
     "KMeans",
+    "MiniBatchNMF",
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
@@ -38,6 +42,7 @@ __all__ = [
     "decode",
     "encode",
     "kmeans_plusplus",
+    "nmf_batch",
     "non_negative_factorization",
     "show_config",
     "topk",
@@ -45,6 +50,7 @@ __all__ = [
 
 _ESTIMATORS = {
     "NMF": "nmf",
+    "MiniBatchNMF": "minibatch_nmf",
     "FactorizationState": "_nmf_solvers",
     "non_negative_factorization": "nmf",
     "IterationState": "cluster",

@@ -19,7 +19,8 @@ def initial_factors(
 ) -> tuple[Array, Array]:
     """W [n, k] and F [d, k] (H transposed) in the dtype of X.
 
-    Boutsidis & Gallopoulos, "SVD based initialization: a head start for nonnegative matrix factorization", 2008.
+    Boutsidis & Gallopoulos, "SVD based initialization: a head start for nonnegative matrix factorization",
+    2008.
     """
     n, d = products.shape
     scale = np.sqrt(products.mean() / k)
@@ -29,6 +30,11 @@ def initial_factors(
         F = scale * rng.standard_normal((k, d)).astype(products.dtype)
         W = scale * rng.standard_normal((n, k)).astype(products.dtype)
         return np.abs(W).astype(products.dtype), np.ascontiguousarray(np.abs(F).T, products.dtype)
+    if k > min(n, d):
+        raise ValueError(
+            f"{products.function}: init = '{init}' can only be used when n_components <= "
+            f"min(n_samples, n_features); got {k} > {min(n, d)}. Use init='random'."
+        )
     U, S, V = truncated_svd(products, k, rng)
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
     W[:, 0], F[:, 0] = (np.sqrt(S[0]) * np.abs(A[:, 0]) for A in (U, V))
@@ -43,7 +49,7 @@ def initial_factors(
             W[:, j], F[:, j] = root * u / a, root * v / b
     least, mean = 1e-6, products.mean()
     for A in (W, F):
-        A[A < least] = 0
+        A[least > A] = 0
         if init == "nndsvda":
             A[A == 0] = mean
         elif init == "nndsvdar":
@@ -71,7 +77,7 @@ def truncated_svd(products: Products, k: int, rng: np.random.RandomState) -> tup
     order = np.argsort(-values)[:k]
     S = np.sqrt(np.maximum(values[order], 0))
     vectors = vectors[:, order]
-    inverse = np.divide(1, S, out=np.zeros_like(S), where=S > 1e-7 * S[0])
+    inverse = np.divide(1, S, out=np.zeros_like(S), where=1e-7 * S[0] < S)
     U, V = Q @ vectors.astype(Q.dtype), Z @ (vectors * inverse).astype(Z.dtype)
     # A sign that does not depend on how the SVD was found.
     sign = np.sign(U[np.abs(U).argmax(axis=0), np.arange(len(order))])

@@ -126,10 +126,8 @@ class HalfSteps:
     def of_W(self, F: Array, W: Array, sweeps: int, enough: float, out: Array | None) -> tuple[Array, float]:
         """Swept W, written to out, and the violation met."""
         P = self.products.times(F, out)
-        swept, violation, _, _ = self._sweep(
-            F, P, W, self.penalties.l1_W, self.penalties.l2_W, self.products.missing, sweeps, enough
-        )
-        return swept, violation
+        missing = self.products.missing
+        return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, missing, sweeps, enough)[:2]
 
     def of_F(self, W: Array, F: Array, sweeps: int, enough: float) -> tuple[Array, float, float]:
         """Swept F, the violation met, and the objective with W."""
@@ -138,27 +136,29 @@ class HalfSteps:
             weighted, root = W * self._columns, W * self._roots
         P = self.products.transposed_times(weighted)
         missing = self.products.missing_of_columns
-        swept, violation, cross, quadratic = self._sweep(
+        swept, violation, cross, quadratic, G = self._sweep(
             root, P, F, self.penalties.l1_H, self.penalties.l2_H, missing, sweeps, enough
         )
+        if missing is None:
+            quadratic = float(np.sum(G * _core.gram(swept, self.products.n_threads)))
         objective = self.norm2 / 2 - cross + quadratic / 2
         penalty = self.penalties.of(W, self.penalties.l1_W, self.penalties.l2_W, self.weights)
         return swept, violation, objective + penalty
 
     def _sweep(
         self, V: Array, P: Array, A: Array, l1: float, l2: float, missing: Any, sweeps: int, enough: float
-    ) -> tuple[Array, float, float, float]:
-        """A swept, in P's memory: (it, violation, <P - l1, it>, its quadratic form)."""
+    ) -> tuple[Array, float, float, float, Array]:
+        """A swept, in P's memory: (it, violation, <P - l1, it>, its quadratic form where entries miss, G)."""
         threads = self.products.n_threads
         G = _core.gram(V, threads)
         G.flat[:: len(G) + 1] += l2
         if missing is None:
             violation, cross = _core.coordinate_sweep(G, P, A, l1, sweeps, enough, P, threads)
-            return P, violation, cross, float(np.sum(G * _core.gram(P, threads)))
+            return P, violation, cross, 0.0, G
         violation, cross, quadratic = _core.sweep_masked(
-            G, l2, V, *missing, P, A, l1, sweeps, enough, P, threads
+            G, l2, V, missing[0], missing[1], P, A, l1, sweeps, enough, P, threads
         )
-        return P, violation, cross, quadratic
+        return P, violation, cross, quadratic, G
 
 
 def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Array, Array]:
@@ -173,11 +173,11 @@ def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[A
 
 
 def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Array, Array]:
-    """Several sweeps a half-step, factors extrapolated while the loss falls, an iteration undone where it rises.
+    """Several sweeps a half-step, factors extrapolated while the loss falls, an iteration undone if it rises.
 
-    Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative matrix
-    factorization", 2012. Ang & Gillis, "Accelerating nonnegative matrix factorization algorithms using
-    extrapolation", 2019.
+    Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative
+    matrix factorization", 2012. Ang & Gillis, "Accelerating nonnegative matrix factorization algorithms
+    using extrapolation", 2019.
     """
     n, d = half.products.shape
     k = F.shape[1]
@@ -220,7 +220,7 @@ ENOUGH = 0.1  # of a tile's first violation: sweeps that bring less are not made
 
 
 def _sweeps(products: Products, rows: int, k: int) -> int:
-    """Sweeps that together cost half of a half-step's product. A gathered multiply-add takes as long as 8 of a sweep."""
+    """Sweeps that cost half of a half-step's product. A gathered multiply-add takes as long as 8 swept."""
     product = products.entries * (8 if products.sparse else 1)
     return int(np.clip(1 + product / (2 * rows * k), 1, 10))
 
@@ -237,7 +237,7 @@ def solve_W(half: HalfSteps, W: Array, F: Array, run: Run) -> Array:
             quadratic = float(np.sum(G * _core.gram(W, p.n_threads)))
         else:
             violation, cross, quadratic = _core.sweep_masked(
-                G, l2, F, *p.missing, P, W, l1, 1, 0.0, None, p.n_threads
+                G, l2, F, p.missing[0], p.missing[1], P, W, l1, 1, 0.0, None, p.n_threads
             )
         if run.stop(float(p.norm2.sum()) / 2 - cross + quadratic / 2, violation):
             return W
@@ -246,12 +246,13 @@ def solve_W(half: HalfSteps, W: Array, F: Array, run: Run) -> Array:
 def multiplicative(
     half: HalfSteps, W: Array, F: Array, run: Run, kullback: bool, update_H: bool
 ) -> tuple[Array, Array]:
-    """Multiplicative steps for half the squared error or the Kullback-Leibler divergence (Lee & Seung 2001)."""
+    """Multiplicative steps for half the squared error or the Kullback-Leibler divergence (Lee & Seung)."""
     p, r = half.products, half.penalties
-    constant = _entropy(p) if kullback else p.norm2.sum() / 2
-    first = previous = None
+    constant = p.entropy() if kullback else p.norm2.sum() / 2
+    first: float | None = None
+    previous = 0.0
     while True:
-        # The step that renews W meets the loss of the iteration before; the step after the last is thrown away.
+        # The step that renews W meets the loss of the iteration before; the last such step is thrown away.
         if kullback:
             new_W, logs = p.kullback_step(W, F, False, r.l1_W, r.l2_W)
             loss = constant - logs + float(W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64))
@@ -260,24 +261,21 @@ def multiplicative(
             loss = constant - _dot(P, W) + float(np.sum(G * _core.gram(W, p.n_threads))) / 2
             new_W = frobenius_step(W, P, G, r.l1_W, r.l2_W)
         objective = loss + r.of(W, r.l1_W, r.l2_W) + r.of(F, r.l1_H, r.l2_H)
+        error = np.sqrt(2 * max(loss, 0.0))  # scikit-learn's rule, every ten iterations
         if first is None:
-            first = objective
+            first = previous = error
         else:
-            settled = (
-                run.tol > 0
-                and previous is not None
-                and len(run.states) % 10 == 9
-                and ((previous - objective) / first < run.tol)
-            )
+            tenth = len(run.states) % 10 == 9
+            settled = run.tol > 0 and tenth and previous - error < run.tol * first
             if run.stop(objective, np.nan, settled):
                 return W, F
-        if (len(run.states)) % 10 == 0:
-            previous = objective
+            if tenth:
+                previous = error
         W = new_W
         if update_H:
             if kullback:
                 F = p.kullback_step(F, W, True, r.l1_H, r.l2_H)[0]
-                F[F < np.finfo(np.float64).eps] = 0
+                F[np.finfo(np.float64).eps > F] = 0
             else:
                 F = frobenius_step(F, p.transposed_times(W), _core.gram(W, p.n_threads), r.l1_H, r.l2_H)
 
@@ -296,10 +294,3 @@ def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:
 
 def _dot(A: Array, B: Array) -> float:
     return float(np.einsum("ij,ij->", A, B, dtype=np.float64))
-
-
-def _entropy(products: Products) -> float:
-    """sum x log x - x over the positive entries."""
-    values = (products.X.data if products.sparse else products.X[products.X > 0]).astype(np.float64)
-    values = values[values > 0]
-    return float((values * np.log(values) - values).sum())

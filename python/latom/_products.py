@@ -41,8 +41,8 @@ class Products:
             if not np.isfinite(self.norm2).all():
                 bad = int(np.flatnonzero(~np.isfinite(self.norm2))[0])
                 raise ValueError(
-                    f"{function}: X must be finite, without NaN or infinity, and its squares too; got another value "
-                    f"in row {bad}. Pass mask= for missing entries, or scale X down."
+                    f"{function}: X must be finite, without NaN or infinity, and its squares too; got "
+                    f"another value in row {bad}. Pass mask= for missing entries, or scale X down."
                 )
             negative = bool((X < 0).any())
         if negative:
@@ -88,6 +88,34 @@ class Products:
         )
         return step
 
+    def squared_loss(self, W: Array, F: Array, weights: NDArray[np.float64] | None = None) -> float:
+        """||X - W F^T||^2 / 2 over rows: entry by entry for dense X, by traces for CSR."""
+        if self.sparse:
+            cross = np.einsum("ij,ij->", self.times(F), W, dtype=np.float64)
+            return float(
+                self.norm2.sum() / 2
+                - cross
+                + np.sum(_core.gram(F, self.n_threads) * _core.gram(W, self.n_threads)) / 2
+            )
+        loss, block = 0.0, max(1, (1 << 20) // self.shape[1])
+        for i in range(0, self.shape[0], block):
+            rest = self.X[i : i + block] - W[i : i + block] @ F.T
+            each = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
+            loss += float(each.sum() if weights is None else each @ weights[i : i + block]) / 2
+        return loss
+
+    def kullback_loss(self, W: Array, F: Array) -> float:
+        """sum X log(X / Y) - X + Y with Y = W F^T."""
+        logs = self.kullback_step(W, F, False, 0.0, 0.0)[1]
+        total = W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64)
+        return self.entropy() - logs + float(total)
+
+    def entropy(self) -> float:
+        """sum X log X - X over the positive entries."""
+        values = (self.X.data if self.sparse else self.X[self.X > 0]).astype(np.float64)
+        values = values[values > 0]
+        return float((values * np.log(values) - values).sum())
+
 
 def _wide_rows(X: Array) -> Any:
     """Rows as float64, a block at a time."""
@@ -110,8 +138,8 @@ def _missing(function: str, X: Matrix, mask: Any) -> Any:
     if mask is not None:
         if mask.shape != X.shape or mask.dtype != bool:
             raise ValueError(
-                f"{function}: mask must be boolean of the shape of X, {X.shape}, True where X is observed; got "
-                f"{mask.dtype} {mask.shape}. Pass for example ~np.isnan(X)."
+                f"{function}: mask must be boolean of the shape of X, {X.shape}, True where X is observed; "
+                f"got {mask.dtype} {mask.shape}. Pass for example ~np.isnan(X)."
             )
         observed = mask.toarray() if sp.issparse(mask) else mask
         gone = sp.csr_array(gone + sp.csr_array(~observed))

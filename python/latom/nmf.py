@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from latom._arrays import Matrix, as_rows, as_weights
-from latom._config import check_device, check_integer, check_threads
-from latom._nmf_init import INITS, initial_factors
+from latom._config import check_integer, check_threads
+from latom._nmf_base import BaseNMF, check_factor, seeded
 from latom._nmf_solvers import (
     FactorizationState,
     HalfSteps,
-    Penalties,
     Run,
     accelerated_hals,
     coordinate_descent,
@@ -33,134 +29,7 @@ from latom._progress import Progress
 Array = NDArray[Any]
 
 
-class _BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """What NMF and MiniBatchNMF share."""
-
-    _solvers: ClassVar[tuple[str, ...]]
-
-    components_: Array
-    n_components_: int
-    reconstruction_err_: float
-    n_iter_: int
-
-    # ---- the scikit-learn interface
-
-    def fit(self, X: Matrix, y: Any = None, **params: Any) -> Any:
-        """Learn the factors of X; the arguments are those of ``fit_transform``.
-
-        Returns
-        -------
-        self
-        """
-        self.fit_transform(X, **params)  # type: ignore[attr-defined]
-        return self
-
-    def inverse_transform(self, X: Matrix) -> Array:
-        """Rows from their weights: ``X @ components_``.
-
-        Parameters
-        ----------
-        X : array or sparse matrix of shape (n, n_components)
-
-        Returns
-        -------
-        X_original : array of shape (n, d)
-        """
-        check_is_fitted(self)
-        rows: Array = X @ self.components_
-        return rows
-
-    @property
-    def _n_features_out(self) -> int:
-        return int(self.components_.shape[0])
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.positive_only = True
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = self._takes_nan()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
-    # ---- checks
-
-    def _takes_nan(self) -> bool:
-        return False
-
-    def _validate(self, name: str, X: Matrix, reset: bool) -> Matrix:
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            ensure_all_finite="allow-nan" if self._takes_nan() else True,
-        )
-        return as_rows(name, X)
-
-    def _check_parameters(self, name: str) -> None:
-        k = self.n_components
-        if k not in (None, "auto") and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
-            raise ValueError(
-                f"{name}: n_components must be a positive integer, 'auto' or None; got {k!r}. Pass such a number."
-            )
-        if self.init not in (None, "custom", *INITS):
-            raise ValueError(
-                f"{name}: init must be None, 'custom' or one of {', '.join(map(repr, INITS))}; got {self.init!r}. "
-                "Leave it out."
-            )
-        check_integer(name, "max_iter", self.max_iter)
-        bounds = {"tol": np.inf, "alpha_W": np.inf, "l1_ratio": 1}
-        if self.alpha_H != "same":
-            bounds["alpha_H"] = np.inf
-        for argument, most in bounds.items():
-            value = getattr(self, argument)
-            if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= most:
-                raise ValueError(
-                    f"{name}: {argument} must be a number in [0, {most}]; got {value!r}. Pass such a number."
-                )
-        if self.beta_loss not in ("frobenius", "kullback-leibler", 2, 1):
-            raise ValueError(
-                f"{name}: beta_loss must be 'frobenius' (2) or 'kullback-leibler' (1); got {self.beta_loss!r}. "
-                "Other divergences are not offered: scikit-learn's NMF has them."
-            )
-        check_device(name, self.device)
-        check_threads(name, self.n_threads)
-
-    @property
-    def _kullback(self) -> bool:
-        return self.beta_loss in ("kullback-leibler", 1)
-
-    def _penalties(self, n: int, d: int) -> Penalties:
-        """scikit-learn's scaling: those of W by the number of features, those of H by the number of rows."""
-        alpha_H = self.alpha_W if self.alpha_H == "same" else self.alpha_H
-        l1 = self.l1_ratio
-        return Penalties(
-            d * self.alpha_W * l1, n * alpha_H * l1, d * self.alpha_W * (1 - l1), n * alpha_H * (1 - l1)
-        )
-
-    def _start(
-        self, name: str, products: Products, W: Any, H: Any, rng: np.random.RandomState
-    ) -> tuple[Array, Array]:
-        """Starting W [n, k] and F [d, k], which may be written."""
-        (n, d), k = products.shape, self.n_components
-        if self.init == "custom":
-            H = _check_factor(name, "H", H, products, (k, d))
-            W = _check_factor(name, "W", W, products, (n, H.shape[0] if k == "auto" else k))
-            return np.array(W, order="C"), np.array(H.T, order="C")
-        if W is not None or H is not None:
-            warnings.warn(
-                f"{name}: When init!='custom', provided W or H are ignored. Set init='custom' to use them as "
-                "initialization.",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        return initial_factors(products, d if k in (None, "auto") else k, self.init, rng)
-
-
-class NMF(_BaseNMF):
+class NMF(BaseNMF):
     """Non-negative matrix factorization: X is about W H, with W and H non-negative.
 
     Minimizes half the squared error (or the Kullback-Leibler divergence), plus
@@ -229,7 +98,8 @@ class NMF(_BaseNMF):
 
     References
     ----------
-    Cichocki & Phan, "Fast local algorithms for large scale nonnegative matrix and tensor factorizations", 2009.
+    Cichocki & Phan, "Fast local algorithms for large scale nonnegative matrix and tensor factorizations",
+    2009.
     Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative
     matrix factorization", 2012.
     Ang & Gillis, "Accelerating nonnegative matrix factorization algorithms using extrapolation", 2019.
@@ -310,7 +180,7 @@ class NMF(_BaseNMF):
             Weight of each row in loss and penalty ("hals" and "cd"); a whole number is a repetition.
         mask : boolean array or sparse matrix of shape (n, d), optional
             True where X is observed. Rows of W then have Gram matrices of their own: k^2 multiply-adds a
-            missing entry, or an observed one in rows that miss more than half.
+            missing entry, or an observed one in rows that miss more than half or see at most 4 k.
 
         Returns
         -------
@@ -330,7 +200,7 @@ class NMF(_BaseNMF):
         products = Products(name, X, mask, check_threads(name, self.n_threads))
         self._check_multiplicative(name, products, weights)
         half = HalfSteps(products, self._penalties(*X.shape), weights)
-        rng = check_random_state(_seeded(self.random_state))
+        rng = check_random_state(seeded(self.random_state))
         best: tuple[Run, Array, Array] | None = None
         for _ in range(1 if self.init == "custom" else self.n_init):
             W_run, F = self._start(name, products, W, H, rng)
@@ -346,7 +216,7 @@ class NMF(_BaseNMF):
                 best = run, W_run, F
         assert best is not None
         run, W_run, F = best
-        self._warn_unless_converged(name, run)
+        self._warn_unless_converged(name, len(run.states), run.converged)
         self.components_ = np.ascontiguousarray(F.T)
         self.n_components_ = F.shape[1]
         self.n_iter_ = len(run.states)
@@ -390,7 +260,7 @@ class NMF(_BaseNMF):
                 W = multiplicative(half, W, F, run, self._kullback, False)[0]
             else:
                 W = solve_W(half, np.zeros(shape, products.dtype), F, run)
-        self._warn_unless_converged(name, run)
+        self._warn_unless_converged(name, len(run.states), run.converged)
         return W, len(run.states)
 
     def _error(self, half: HalfSteps, run: Run, W: Array, F: Array) -> float:
@@ -398,11 +268,7 @@ class NMF(_BaseNMF):
         loss = run.states[-1].objective - r.of(W, r.l1_W, r.l2_W, half.weights) - r.of(F, r.l1_H, r.l2_H)
         if not self._kullback and not p.sparse and p.missing is None and loss < 1e-3 * half.norm2:
             # So near that the loss is a difference of large numbers: entry by entry.
-            loss, block = 0.0, max(1, (1 << 20) // p.shape[1])
-            for i in range(0, p.shape[0], block):
-                rest = p.X[i : i + block] - W[i : i + block] @ F.T
-                each = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
-                loss += float(each.sum() if half.weights is None else each @ half.weights[i : i + block]) / 2
+            loss = p.squared_loss(W, F, half.weights)
         return float(np.sqrt(2 * max(loss, 0.0)))
 
     # ---- checks
@@ -422,14 +288,14 @@ class NMF(_BaseNMF):
             )
         if self.shuffle:
             raise ValueError(
-                f"{name}: shuffle must be False; got {self.shuffle!r}. Coordinates go in order, so that rows can "
-                "be swept side by side."
+                f"{name}: shuffle must be False; got {self.shuffle!r}. Coordinates go in order, so that rows "
+                "can be swept side by side."
             )
         if self.solver == "mu" and self.init == "nndsvd":
             warnings.warn(
                 f"{name}: The multiplicative update ('mu') solver cannot update zeros present in the "
-                "initialization, and so leads to poorer results when used jointly with init='nndsvd'. You may try "
-                "init='nndsvda' or init='nndsvdar' instead.",
+                "initialization, and so leads to poorer results when used jointly with "
+                "init='nndsvd'. You may try init='nndsvda' or init='nndsvdar' instead.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -438,14 +304,6 @@ class NMF(_BaseNMF):
         if self.solver == "mu" and (products.missing is not None or weights is not None):
             what = "mask" if weights is None else "sample_weight"
             raise ValueError(f"{name}: {what} must be None with solver='mu'; got one. Use solver='hals'.")
-
-    def _warn_unless_converged(self, name: str, run: Run) -> None:
-        if len(run.states) == self.max_iter and self.tol > 0 and not run.converged:
-            warnings.warn(
-                f"{name}: Maximum number of iterations {self.max_iter} reached. Increase it to improve convergence.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
 
 
 def non_negative_factorization(
@@ -472,8 +330,8 @@ def non_negative_factorization(
 
     Parameters
     ----------
-    X, n_components, init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state, verbose,
-    shuffle, n_threads
+    X, n_components, init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state,
+    verbose, shuffle, n_threads
         As in :class:`NMF`.
     W, H : arrays of shape (n, k) and (k, d), optional
         Start with ``init="custom"``; with ``update_H=False`` H is the fixed factor and W is not used.
@@ -517,41 +375,6 @@ def non_negative_factorization(
             f"{name}: When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2
         )
     products = Products(name, as_rows(name, X), None, check_threads(name, n_threads))
-    H = _check_factor(name, "H", H, products, (n_components or X.shape[1], X.shape[1]))
+    H = check_factor(name, "H", H, products, (n_components or X.shape[1], X.shape[1]))
     W, n_iter = model._solve(name, products, H)
     return W, H, n_iter
-
-
-def _check_factor(name: str, which: str, A: Any, products: Products, shape: tuple[Any, Any]) -> Array:
-    """A starting factor: non-negative, of the shape and dtype that X asks for."""
-    A = check_array(A, dtype=None, input_name=f"NMF (input {which})")
-    for axis, side in enumerate(("first", "second")):
-        wanted = shape[axis] if shape[axis] is not None else products.shape[1]
-        if wanted != "auto" and A.shape[axis] != wanted:
-            raise ValueError(
-                f"{name}: Array with wrong {side} dimension passed to NMF (input {which}). Expected {wanted}, but "
-                f"got {A.shape[axis]}."
-            )
-    if (A < 0).any():
-        raise ValueError(
-            f"{name}: Negative values in data passed to NMF (input {which}). Pass a non-negative start."
-        )
-    if not A.any():
-        raise ValueError(
-            f"{name}: Array passed to NMF (input {which}) is full of zeros. Pass a positive start."
-        )
-    if A.dtype != products.dtype:
-        raise TypeError(
-            f"{name}: H and W should have the same dtype as X. Got {which}.dtype = {A.dtype}. Convert it to "
-            f"{products.dtype}."
-        )
-    return np.asarray(A)
-
-
-def _seeded(random_state: Any) -> Any:
-    """What scikit-learn's check_random_state takes; a Generator gives a seed and never the global state."""
-    if random_state is None:
-        return np.random.RandomState(np.random.default_rng().integers(2**32))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**32))
-    return random_state

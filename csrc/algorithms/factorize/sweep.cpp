@@ -97,7 +97,9 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
             const auto add_pair = [&](int64_t j, double sign) {
                 for (int64_t a = 0; a < k; ++a) add_row(F.row(j), sign * static_cast<double>(F.row(j)[a]), a + 1, own + a * k);
             };
-            if (2 * (end - gone) <= F.n) {
+            // A difference of Gram matrices is only as good as what it leaves: not for rows that see few entries.
+            const int64_t lost = end - gone, seen = F.n - lost;
+            if (lost <= seen && seen > 4 * k) {
                 std::copy_n(G, k * k, own);
                 for (; gone < end; ++gone) add_pair(*gone, -1);
             } else {
@@ -142,12 +144,10 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
 template <class T>
 void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old) {
     constexpr int64_t kRun = 1 << 16;
-    const T factor = static_cast<T>(beta);
     parallel_for(ctx, chunk_count(count, kRun), [&](int64_t c, int) {
-        for (int64_t q = c * kRun; q < std::min(count, (c + 1) * kRun); ++q) {
-            const T ahead = X[q] + factor * (X[q] - old[q]);
-            old[q] = ahead > 0 ? ahead : T{0};
-        }
+        const int64_t first = c * kRun, some = std::min(kRun, count - first);
+        if constexpr (sizeof(T) == 4) ctx.kernels->extrapolate_f32(X + first, static_cast<T>(beta), some, old + first);
+        else ctx.kernels->extrapolate_f64(X + first, static_cast<T>(beta), some, old + first);
     });
 }
 

@@ -53,9 +53,26 @@ struct Pattern {
 };
 
 /// The same where each row has a Gram matrix of its own: G - sum_{j in missing} F_j F_j^T, l2 within G. Cost: k^2
-/// multiply-adds a missing entry, or an observed one in rows that miss more than half.
+/// multiply-adds a missing entry, or an observed one in rows that miss more than half or see at most 4 k.
 template <class T, class I>
 SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& missing,
                         const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
+
+/// Independent small problems, all [n, d] with k components.
+template <class T>
+struct SmallProblems {
+    const T* X;       // [problems, n, d]
+    bool shared;      // X is [n, d], the same for all
+    int64_t problems, n, d, k;
+    T *W, *F;         // [problems, n, k], [problems, d, k]: starts, then results
+    double* loss;     // [problems]: ||X - W F^T||^2 / 2
+    int64_t* n_iter;  // [problems]
+};
+
+/// Coordinate descent on each problem until its violation is at most tol times the first, or max_iter iterations; a
+/// half-step sweeps as `sweeps` says. A problem is one thread's work, so that nothing is shared but X.
+template <class T>
+void factorize_small(const Context& ctx, const SmallProblems<T>& problems, const SweepOptions& sweeps, double tol,
+                     int64_t max_iter);
 
 }  // namespace latom
