@@ -54,6 +54,29 @@ def dense_corpus() -> Corpus:
     return Corpus("MiniLM embeddings", X / np.linalg.norm(X, axis=1, keepdims=True))
 
 
+def activations() -> Corpus:
+    """MLP activations of MiniLM from `LATOM_DATA` where that is set, else 8 000 generated rows."""
+    folder = data_folder()
+    if folder is None:
+        codes = np.maximum(normal_rows(8000, 60, 0) - 1, 0)
+        X = np.maximum(codes @ normal_rows(60, 512, 1) + normal_rows(8000, 512, 2) / 2, -0.17)
+        return Corpus("generated activations", X.astype(np.float32))
+    with np.load(folder / "minilm-activations.npz") as file:
+        return Corpus("MiniLM activations", file["mlp"].astype(np.float32))
+
+
+def mnist() -> Corpus:
+    """MNIST digits [10 000, 784] from `LATOM_DATA` where that is set, else mixtures of 30 images."""
+    folder = data_folder()
+    if folder is None:
+        rng = np.random.default_rng(0)
+        images = np.maximum(0, rng.standard_normal((30, 784), dtype=np.float32))
+        X = np.maximum(0, rng.standard_normal((10_000, 30), dtype=np.float32)) @ images
+        return Corpus("generated images", X + np.abs(rng.standard_normal(X.shape, dtype=np.float32)))
+    with np.load(folder / "mnist-test.npz") as file:
+        return Corpus("MNIST", file["X"].astype(np.float32) / np.float32(255))
+
+
 def generated_embeddings(n: int, d: int, n_topics: int, seed: int = 0) -> np.ndarray:
     """Unit rows [n, d] float32: one of `n_topics` unit directions plus normal noise of equal length."""
     rng = np.random.default_rng(seed)

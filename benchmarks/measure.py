@@ -11,6 +11,9 @@ A fit of one iteration comes first. It warms the library up and predicts the res
 Where an answer takes one call and no iterations (`Task.calls`), the kind is "calls": after a call
 that warms up, as many calls as take `--block` seconds are timed at once, several times, alike for
 latom and its peers, and the median block divided by its calls is the time of one.
+
+Where a loss is to be reached (`Task.reference`), the kind is "losses": after a fit of one iteration that
+warms up, fits of more and more iterations are timed, each from the start, and each answer is scored.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from data import Problem
 from runner import Measured, NotMeasured, Worker, available_memory
 from tasks import TASKS
 
+LENGTHS = (10, 50, 200)  # iterations of the fits of a peer that is to reach a loss
 SCORED_PASSES = (2, 3, 4, 10, 11)  # assignment passes in fits of 1 to 3 and of 10 iterations
 
 
@@ -95,10 +99,11 @@ def measure(
     needed, free = peer.least_memory(shape["n"], shape["d"], shape["m"]), available_memory()
     if 0 < free < needed:
         raise NotMeasured(f"needs over {needed / 2**30:.0f} GiB of memory")
-    found = (_calls if task.calls else _fits)(timed, case, library, settings, ledger)
+    by = _calls if task.calls else _losses if task.reference else _fits
+    found = by(timed, case, library, settings, ledger)
     score = {passes: task.score(case.problem, output) for passes, output in found.pop("outputs").items()}
     info |= case.describe()
-    info |= {"library": library, "note": peer.note}
+    info |= {"library": library, "note": peer.note, "reference": task.reference}
     info |= {"score_name": task.score_name, "score_format": task.score_format, "score": score}
     info |= found
     if task.operations is not None:
@@ -182,6 +187,39 @@ def _calls(timed: Timed, case: Case, library: str, settings: Settings, ledger: L
         "seconds_per_iteration": seconds / count,
         "memory": blocks[-1].memory,
         "outputs": {"1": output},
+    }
+
+
+def _losses(timed: Timed, case: Case, library: str, settings: Settings, ledger: Ledger) -> dict[str, Any]:
+    """Fits of more and more iterations; many short ones end with the budget. See the head of this file."""
+    peer, score = TASKS[case.task].peers[library], TASKS[case.task].score
+    lengths, most = (peer.lengths, settings.budget) if peer.lengths else (LENGTHS, settings.limit)
+    losses: list[tuple[int, float, float]] = []  # iterations, seconds, loss
+
+    def run_all() -> Measured:
+        worker.fit(1, settings.limit)
+        for count in lengths:
+            if losses and losses[-1][1] / losses[-1][0] * count > most:
+                break
+            last = worker.fit(count, settings.limit)
+            losses.append((count, last.seconds, score(case.problem, worker.output())))
+        return last
+
+    with Worker(case.task, library, case.folder, case.threads, peer.environment) as worker:
+        last = timed(run_all, rounds=1)
+    (first_count, first, _), (count, seconds, _) = losses[0], losses[-1]
+    return {
+        "version": worker.version,
+        "how": "losses",
+        "n_iter": count,
+        "passes": count,
+        "fit_seconds": seconds,
+        "seconds_per_iteration": (seconds - first) / (count - first_count)
+        if len(losses) > 1
+        else seconds / count,
+        "memory": last.memory,
+        "losses": losses,
+        "outputs": {},
     }
 
 

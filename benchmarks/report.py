@@ -15,13 +15,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import report_losses
+from report_losses import number as _number
+from report_losses import spaced as _spaced
+from report_losses import style as _style
+
 Entry = dict[str, Any]
 CASE = ("task", "series", "corpus", "n", "d", "nnz", "m", "k", "metric", "threads")
 KEPT = (
     *CASE,
     *("library", "version", "note", "how", "n_iter", "passes", "rounds", "fit_seconds"),
     *("seconds_per_iteration", "memory", "score_name", "score_format", "score"),
-    *("operations", "peaks", "reason"),
+    *("operations", "peaks", "losses", "reference", "reason"),
 )
 TITLES = {
     "m": "Number of clusters",
@@ -29,6 +34,7 @@ TITLES = {
     "threads": "Threads",
     "random": "Random rows",
     "codes": "Random codes",
+    "activations": "MLP activations",
     "embeddings": "Embeddings against random unit atoms",
     "neighbours": "Nearest neighbours among embeddings",
 }
@@ -62,6 +68,8 @@ def _case(entry: Entry) -> tuple[Any, ...]:
 def _from_benchmark(item: dict[str, Any]) -> Entry:
     """Entry of a raw result, with the times that pytest-benchmark itself took."""
     entry: Entry = dict(item["extra_info"])
+    if entry["how"] == "losses":  # the benchmark timed a row of fits, which the entry holds one by one
+        return entry | {"rounds": 1}
     own, stats = entry["fit_seconds"], item["stats"]
     entry["seconds_per_iteration"] *= stats["median"] / own
     entry["fit_seconds"], entry["rounds"] = stats["median"], stats["rounds"]
@@ -85,21 +93,6 @@ def machine_name(brand: str, cpus: int) -> str:
 def slug(machine: str) -> str:
     """Folder name of a machine, such as `amd-epyc-2-cores`."""
     return re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
-
-
-def _number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{float(f'{value:.3g}'):.{max(0, 2 - _magnitude(value))}f}"
-
-
-def _spaced(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
-
-
-def _magnitude(value: float) -> int:
-    return int(f"{value:e}".split("e")[1]) if value > 0 else 0
 
 
 def _is_ours(entry: Entry) -> bool:
@@ -159,7 +152,7 @@ def _seconds(entry: Entry) -> float:
 
 def table(entries: list[Entry], setup: dict[str, Any]) -> str:
     """The whole Markdown page of one task."""
-    calls = _by_calls(entries)
+    calls, losses = _by_calls(entries), _by_losses(entries)
     lines = [f"# {entries[0]['task']} on {setup['machine']}", ""]
     lines += ["Written by `benchmarks/report.py`; the protocol is in `benchmarks/README.md`.", ""]
     for series in dict.fromkeys(e["series"] for e in entries):
@@ -167,10 +160,11 @@ def table(entries: list[Entry], setup: dict[str, Any]) -> str:
         lines += [f"## {TITLES.get(series, series)}", ""]
         for case in dict.fromkeys(map(_case, part)):
             members = [e for e in part if _case(e) == case]
-            head = _head(part, calls)
+            head = report_losses.HEAD if losses else _head(part, calls)
             lines += [_case_title(members[0]), "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]
-            lines += [*map(_line, _rows(members, calls)), ""]
-    lines += _call_notes(entries, setup) if calls else _fit_notes(setup)
+            rows = report_losses.rows(members) if losses else _rows(members, calls)
+            lines += [*map(_line, rows), ""]
+    lines += report_losses.notes() if losses else _call_notes(entries, setup) if calls else _fit_notes(setup)
     lines += ["", "## Libraries and machine", ""]
     for library in dict.fromkeys(e["library"] for e in entries):
         known = [e for e in entries if e["library"] == library and "version" in e]
@@ -187,6 +181,10 @@ def table(entries: list[Entry], setup: dict[str, Any]) -> str:
 
 def _by_calls(entries: list[Entry]) -> bool:
     return any(e.get("how") == "calls" for e in entries)
+
+
+def _by_losses(entries: list[Entry]) -> bool:
+    return any(e.get("how") == "losses" for e in entries)
 
 
 def _fit_notes(setup: dict[str, Any]) -> list[str]:
@@ -239,14 +237,15 @@ def _line(cells: list[str]) -> str:
 
 
 def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
-    """Of fits, seconds per iteration; of calls, speed relative to the fastest peer."""
+    """Of fits, seconds per iteration; of calls, speed relative to the fastest peer; of losses, their fall."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     timed = [e for e in entries if "reason" not in e]
-    figure = (_bars if _by_calls(entries) else _lines)(timed, pyplot)
+    draw = report_losses.lines if _by_losses(entries) else _bars if _by_calls(entries) else _lines
+    figure = draw(timed, pyplot)
     if figure is not None:
         most = max(e["threads"] for e in timed)
         corpora = list(dict.fromkeys(e["corpus"] for e in timed))
@@ -254,14 +253,6 @@ def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
         figure.suptitle(f"{what}{setup['machine']}, {most} threads", fontsize=11)
         figure.savefig(path, dpi=150)
         pyplot.close(figure)
-
-
-def _style(names: list[str]) -> dict[str, str]:
-    """Colour of each library: black for latom, greys for its variants."""
-    peers = [name for name in names if not name.startswith("latom")]
-    ours = [name for name in names if name.startswith("latom") and name != "latom"]
-    colours = {name: f"C{number % 10}" for number, name in enumerate(peers)}
-    return colours | {"latom": "black"} | {name: "0.5" for name in ours}
 
 
 def _lines(timed: list[Entry], pyplot: Any) -> Any:

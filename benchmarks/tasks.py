@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
-from peers import DECODE, DENSE_KMEANS, GEMM, SEEDING, SPARSE_KMEANS, TOPK, Peer
+from peers import (
+    DECODE,
+    DENSE_KMEANS,
+    GEMM,
+    NMF,
+    NMF_KL,
+    REPLICATES,
+    SEEDING,
+    SEMI_NMF,
+    SPARSE_KMEANS,
+    TOPK,
+    Peer,
+)
 
 Shape = dict[str, Any]
 
@@ -41,6 +53,9 @@ class Task:
         Shape -> floating-point operations of a call, as the plain algorithm counts them.
     peaks : bool
         Reports compare the operations with the peaks of the machine.
+    reference : str
+        Library whose last answer is the loss that all are to reach; its name makes this a family of
+        losses: fits of several lengths are timed and scored, and reports say when each library got there.
     """
 
     peers: Mapping[str, Peer]
@@ -52,6 +67,7 @@ class Task:
     calls: bool = False
     operations: Callable[[Shape], float] | None = None
     peaks: bool = False
+    reference: str = ""
 
 
 def mean_cosine(X: sp.csr_array, labels: np.ndarray) -> float:
@@ -112,6 +128,76 @@ def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
     """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
     exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)
     return float((np.linalg.norm(decoded - exact, axis=1) / np.linalg.norm(exact, axis=1)).max())
+
+
+def relative_loss(problem: Problem, factors: np.ndarray) -> float:
+    """‖X − W H‖² / ‖X‖² in float64, for codes W above the transposed components H, in one array [n + d, m].
+
+    NaN where W has negative entries, or a component more entries than it may keep (ties aside, which
+    float32 data do not have).
+    """
+    X, kept = problem["X"], int(problem["kept"])
+    n = X.shape[0]
+    W, H = factors[:n].astype(np.float64), factors[n:].T.astype(np.float64)
+    if W.min() < 0 or (kept and np.count_nonzero(H, axis=1).max() > kept):
+        return float("nan")
+    loss = total = 0.0
+    for start in range(0, n, 2048):
+        rows = X[start : start + 2048].astype(np.float64)
+        total += float(np.einsum("ij,ij->", rows, rows))
+        rows -= W[start : start + 2048] @ H
+        loss += float(np.einsum("ij,ij->", rows, rows))
+    return loss / total
+
+
+def squared_loss(problem: Problem, factors: np.ndarray) -> float:
+    """‖X − W H‖² / ‖X‖² in float64, for W above the transpose of H; by traces. NaN for negative entries."""
+    X = problem["X"]
+    X = X.astype(np.float64)
+    W, F = factors[: X.shape[0]].astype(np.float64), factors[X.shape[0] :].astype(np.float64)
+    if factors.min() < 0:
+        return float("nan")
+    total = float((X.data**2).sum() if sp.issparse(X) else (X**2).sum())
+    return float(1 - (2 * ((X @ F) * W).sum() - ((W.T @ W) * (F.T @ F)).sum()) / total)
+
+
+def median_loss(problem: Problem, factors: np.ndarray) -> float:
+    """Median over the problems of ‖X − W H‖² / ‖X‖², in float64, for [problems, n + d, m]."""
+    X = problem["X"].astype(np.float64)
+    W, F = factors[:, : len(X)].astype(np.float64), factors[:, len(X) :].astype(np.float64)
+    return float(np.median(((X - W @ F.transpose(0, 2, 1)) ** 2).sum(axis=(1, 2))) / (X**2).sum())
+
+
+def kullback_loss(problem: Problem, factors: np.ndarray) -> float:
+    """Mean over the rows of the generalised Kullback-Leibler divergence, in float64. NaN as above."""
+    X = problem["X"].tocoo()
+    W, F = factors[: X.shape[0]], factors[X.shape[0] :]
+    if factors.min() < 0:
+        return float("nan")
+    loss = float(W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64))
+    for start in range(0, X.nnz, 1 << 19):
+        part = slice(start, start + (1 << 19))
+        x = X.data[part].astype(np.float64)
+        y = np.einsum("pc,pc->p", W[X.row[part]], F[X.col[part]], dtype=np.float64)
+        loss += float((x * np.log(x / np.maximum(y, 1e-12)) - x).sum())
+    return loss / X.shape[0]
+
+
+def _nmf_shape(problem: Problem) -> Shape:
+    X = problem["X"]
+    n, d = X.shape
+    return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
+
+
+def _replicates_shape(problem: Problem) -> Shape:
+    (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
+    return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}
+
+
+def _semi_nmf_shape(problem: Problem) -> Shape:
+    (n, d), kept = problem["X"].shape, int(problem["kept"])
+    shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
+    return shape | ({"k": kept} if kept else {})
 
 
 def _kmeans_shape(problem: Problem) -> Shape:
@@ -203,6 +289,40 @@ TASKS: dict[str, Task] = {
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),
+    "semi_nmf": Task(
+        SEMI_NMF,
+        relative_loss,
+        "loss",
+        _semi_nmf_shape,
+        _entries_times_atoms,
+        reference="torch",
+    ),
+    "nmf": Task(
+        NMF,
+        squared_loss,
+        "loss",
+        _nmf_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        reference="scikit-learn",
+    ),
+    "nmf_replicates": Task(
+        REPLICATES,
+        median_loss,
+        "median loss",
+        _replicates_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        reference="scikit-learn",
+    ),
+    "nmf_kl": Task(
+        NMF_KL,
+        kullback_loss,
+        "divergence",
+        _nmf_shape,
+        _entries_times_atoms,
+        reference="scikit-learn, mu",
+    ),
     # Not a family with cases of its own: `peak.py` asks it how fast the machine multiplies.
     "gemm": Task(
         GEMM,

@@ -4,14 +4,20 @@ from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
+from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.seeding import SEEDING
+from peers.semi_nmf import SEMI_NMF
 from peers.topk import TOPK
 
 __all__ = [
     "DECODE",
     "DENSE_KMEANS",
     "GEMM",
+    "NMF",
+    "NMF_KL",
+    "REPLICATES",
     "SEEDING",
+    "SEMI_NMF",
     "SPARSE_KMEANS",
     "TOPK",
     "Answer",

@@ -43,6 +43,8 @@ class Peer(ABC):
         A fit gives centres alone; the labels that are scored come from one more pass, not timed.
     typical_first : bool
         The first iteration costs about as much as the later ones, so that it may stand for them.
+    lengths : tuple of int
+        Iterations of the fits that look for a loss, where they are to be other than its peers'.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Peer(ABC):
     final_pass: bool = False
     labels_pass: bool = False
     typical_first: bool = True
+    lengths: tuple[int, ...] = ()
 
     @abstractmethod
     def load(self) -> None:

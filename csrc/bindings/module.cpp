@@ -13,8 +13,10 @@ namespace latom {
 
 void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
+void register_factorize(py::module_& module);
 void register_kernels(py::module_& module);
 void register_seed(py::module_& module);
+void register_sparsify(py::module_& module);
 
 const KernelTable*& active_kernels() {
     static const KernelTable* table = kernel_table(std::getenv("LATOM_ISA") ? std::getenv("LATOM_ISA") : "");
@@ -38,6 +40,8 @@ PYBIND11_MODULE(_core, module) {
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
     register_cluster(module);
     register_encode(module);
+    register_factorize(module);
     register_kernels(module);
     register_seed(module);
+    register_sparsify(module);
 }

@@ -46,6 +46,9 @@ void gather_add(const I* index, const T* value, std::int64_t count, std::int64_t
     std::int64_t c = 0;
     for (; c + kTile <= width; c += kTile)
         gather_tile<kGatherLines>(index, value, count, ahead, W + c, stride, out + c);
+    if constexpr (kGatherLines > 4)
+        for (; c + 4 * kLine <= width; c += 4 * kLine) gather_tile<4>(index, value, count, ahead, W + c, stride, out + c);
+    for (; c + 2 * kLine <= width; c += 2 * kLine) gather_tile<2>(index, value, count, ahead, W + c, stride, out + c);
     for (; c + kLine <= width; c += kLine) gather_tile<1>(index, value, count, ahead, W + c, stride, out + c);
     for (; c < width; ++c) {
         T sum = out[c];

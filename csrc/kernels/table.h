@@ -76,10 +76,17 @@ struct KernelTable {
     std::uint32_t (*screen_bf16)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);  // null: no such products
 
+    // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
+    bool (*solve_cholesky)(double* A, double* b, std::int64_t k);
+
     // threshold.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
+
+    // largest.inl.h: the k-th largest magnitude of each lane of x [count, 64 bytes]; bar [64 bytes].
+    void (*kth_magnitude_f32)(const float* x, std::int64_t count, std::int64_t k, float* bar);
+    void (*kth_magnitude_f64)(const double* x, std::int64_t count, std::int64_t k, double* bar);
 
     // quantised_screen.inl.h: integer upper bounds for all atoms of a row at once.
     RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);
@@ -99,6 +106,38 @@ struct KernelTable {
                                const double* W, std::int64_t stride, std::int64_t width, double* out);
     void (*gather_add_f64_i64)(const std::int64_t* index, const double* value, std::int64_t count, std::int64_t ahead,
                                const double* W, std::int64_t stride, std::int64_t width, double* out);
+
+    // dots_at.inl.h: out [count] = <x, row index[p] of F>; width whole lines of 64 bytes; index [ahead] is read.
+    void (*dots_at_f32_i32)(const std::int32_t* index, std::int64_t count, std::int64_t ahead, const float* x,
+                            const float* F, std::int64_t width, float* out);
+    void (*dots_at_f32_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const float* x,
+                            const float* F, std::int64_t width, float* out);
+    void (*dots_at_f64_i32)(const std::int32_t* index, std::int64_t count, std::int64_t ahead, const double* x,
+                            const double* F, std::int64_t width, double* out);
+    void (*dots_at_f64_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const double* x,
+                            const double* F, std::int64_t width, double* out);
+    // Sum of v log y in float64; y positive.
+    double (*log_dot_f32)(const float* v, const float* y, std::int64_t count);
+    double (*log_dot_f64)(const double* v, const double* y, std::int64_t count);
+
+    // gram.inl.h: G [width, width] += products of all pairs of columns of V; wide [rows, width] is scratch.
+    void (*gram_f32)(const float* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
+                     double* wide, double* G);
+    void (*gram_f64)(const double* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
+                     double* wide, double* G);
+    // out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
+    void (*small_product_f32)(const float* X, std::int64_t rows, std::int64_t d, const float* F, std::int64_t width, float* out);
+    void (*small_product_f64)(const double* X, std::int64_t rows, std::int64_t d, const double* F, std::int64_t width, double* out);
+
+    // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
+    double (*coordinate_sweep_f32)(float* x, const float* p, const float* G, const float* inverse, std::int64_t k);
+    double (*coordinate_sweep_f64)(double* x, const double* p, const double* G, const double* inverse, std::int64_t k);
+    void (*extrapolate_f32)(const float* x, float beta, std::int64_t count, float* old);
+    void (*extrapolate_f64)(const double* x, double beta, std::int64_t count, double* old);
+    void (*transpose_f32)(const float* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, float* out,
+                          std::int64_t out_stride);
+    void (*transpose_f64)(const double* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, double* out,
+                          std::int64_t out_stride);
 };
 
 }  // namespace latom

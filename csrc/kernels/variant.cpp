@@ -15,11 +15,16 @@
 namespace latom {
 namespace {
 
+#include "kernels/coordinate_sweep.inl.h"
 #include "kernels/dot.inl.h"
 #include "kernels/gather.inl.h"
+#include "kernels/dots_at.inl.h"  // after the kernels whose helpers it shares
+#include "kernels/gram.inl.h"
+#include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
+#include "kernels/small_cholesky.inl.h"
 #include "kernels/threshold.inl.h"
 
 #if defined(__AVX512BF16__)
@@ -63,8 +68,11 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     kPanelAtoms,
     screen_tile<Float32Step>,
     screen_bf16,
+    solve_cholesky,
     raise_bar,
     drop_below,
+    kth_magnitude<float>,
+    kth_magnitude<double>,
     quantise_row,
     accumulate,
     accumulate_group,
@@ -73,6 +81,22 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     gather_add<float, std::int64_t>,
     gather_add<double, std::int32_t>,
     gather_add<double, std::int64_t>,
+    dots_at<float, std::int32_t>,
+    dots_at<float, std::int64_t>,
+    dots_at<double, std::int32_t>,
+    dots_at<double, std::int64_t>,
+    log_dot<float>,
+    log_dot<double>,
+    gram<float>,
+    gram<double>,
+    small_product<float>,
+    small_product<double>,
+    coordinate_sweep<float>,
+    coordinate_sweep<double>,
+    extrapolate<float>,
+    extrapolate<double>,
+    transpose<float>,
+    transpose<double>,
 };
 
 }  // namespace latom

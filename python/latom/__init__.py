@@ -15,15 +15,25 @@ from latom._config import __version__, config, show_config
 from latom.assignment import assign
 from latom.coreset import coreset, weighted_sample
 from latom.encoding import above, decode, encode, topk
+from latom.nmf_batch import Factorizations, nmf_batch
 from latom.seeding import afkmc2, kmeans_parallel, kmeans_plusplus, kmeans_plusplus_init
 
 if TYPE_CHECKING:
+    from latom._nmf_solvers import FactorizationState
     from latom.cluster import IterationState, KMeans, SphericalKMeans
+    from latom.minibatch_nmf import MiniBatchNMF
+    from latom.nmf import NMF, non_negative_factorization
+    from latom.semi_nmf import SemiNMF
     from latom.topk_encoder import TopKEncoder
 
 __all__ = [
+    "NMF",
+    "FactorizationState",
+    "Factorizations",
     "IterationState",
     "KMeans",
+    "MiniBatchNMF",
+    "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
@@ -37,14 +47,21 @@ __all__ = [
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
+    "nmf_batch",
+    "non_negative_factorization",
     "show_config",
     "topk",
     "weighted_sample",
 ]
 
 _ESTIMATORS = {
+    "NMF": "nmf",
+    "MiniBatchNMF": "minibatch_nmf",
+    "FactorizationState": "_nmf_solvers",
+    "non_negative_factorization": "nmf",
     "IterationState": "cluster",
     "KMeans": "cluster",
+    "SemiNMF": "semi_nmf",
     "SphericalKMeans": "cluster",
     "TopKEncoder": "topk_encoder",
 }

@@ -33,10 +33,10 @@ class Progress:
     def show(self, state: Any) -> None:
         """Report one iteration."""
         if self._bar is not None:
-            self._bar.set_postfix(objective=f"{state.objective:.6g}", changed=state.changed)
+            self._bar.set_postfix_str(f"objective {state.objective:.6g}, {state.note}")
             self._bar.update()
         elif self._verbose:
             print(
                 f"{self._name}: iteration {state.iteration}, objective {state.objective:.9g}, "
-                f"{state.changed} labels changed, {state.moved} atoms moved, {state.seconds:.3f} s"
+                f"{state.note}, {state.seconds:.3f} s"
             )

@@ -61,6 +61,11 @@ class IterationState:
     seconds: float
     avoided: float
 
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.changed} labels changed, {self.moved} atoms moved"
+
 
 _HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(IterationState)])
 

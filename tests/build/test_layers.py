@@ -36,15 +36,22 @@ LEVELS = {
     "_arrays": 2,
     "_progress": 2,
     "_pretrained": 2,
+    "_products": 3,
+    "_nmf_init": 4,
+    "_nmf_solvers": 4,
     "assignment": 3,
     "encoding": 3,
     "seeding": 3,
     "coreset": 3,
+    "nmf_batch": 3,
     "cluster": 4,
     "topk_encoder": 4,
-    "__init__": 5,
+    "_nmf_base": 5,
+    "nmf": 6,
+    "minibatch_nmf": 6,
+    "__init__": 7,
 }
-TOP = 6
+TOP = 8
 
 if not CSRC.exists():
     pytest.skip("the sources are not here", allow_module_level=True)

@@ -32,20 +32,10 @@ bool all_finite(const T* x, int64_t count) {
 }  // namespace
 
 template <class T, class I>
-void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& atoms, const T* bias, T* out,
-            const std::string& function) {
-    const int64_t n = codes.n, d = atoms.d, m = atoms.n;
-    const int64_t stray = detail::first_row(ctx, n, [&](int64_t i) {
-        for (int64_t p = codes.indptr[i]; p < codes.indptr[i + 1]; ++p)
-            if (codes.indices[p] < 0 || codes.indices[p] >= m) return true;
-        return false;
-    });
-    if (stray < n)
-        fail(function, "codes must have indices in [0, " + std::to_string(m) + "), the rows of W_dec",
-             "another index in row " + std::to_string(stray), "Decode with the atoms that the codes were made with.");
-
+int64_t gather_rows(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& atoms, const T* bias, T* out) {
     const auto add = detail::gather_add(ctx.kernels, T{}, I{});
-    const int64_t nnz = codes.indptr[n], width = slice_width(atoms, nnz), blocks = chunk_count(n, kRows);
+    const int64_t n = codes.n, d = atoms.d, nnz = codes.indptr[n];
+    const int64_t width = slice_width(atoms, nnz), blocks = chunk_count(n, kRows);
     std::atomic<int64_t> bad{n};
     // All blocks of one slice before those of the next: threads then share what the cache holds of the atoms.
     parallel_for(ctx, blocks * chunk_count(d, width), [&](int64_t chunk, int) {
@@ -62,18 +52,34 @@ void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& at
             for (int64_t seen = bad; i < seen && !bad.compare_exchange_weak(seen, i);) {}
         }
     });
+    return bad;
+}
+
+template <class T, class I>
+void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& atoms, const T* bias, T* out,
+            const std::string& function) {
+    const int64_t n = codes.n, m = atoms.n;
+    const int64_t stray = detail::first_row(ctx, n, [&](int64_t i) {
+        for (int64_t p = codes.indptr[i]; p < codes.indptr[i + 1]; ++p)
+            if (codes.indices[p] < 0 || codes.indices[p] >= m) return true;
+        return false;
+    });
+    if (stray < n)
+        fail(function, "codes must have indices in [0, " + std::to_string(m) + "), the rows of W_dec",
+             "another index in row " + std::to_string(stray), "Decode with the atoms that the codes were made with.");
+    const int64_t bad = gather_rows(ctx, codes, atoms, bias, out);
     if (bad < n)
         fail(function, "codes, W_dec and b_pre must be finite and give finite sums",
              "NaN or infinity in row " + std::to_string(bad) + " of the result", "Check them, or scale them down.");
 }
 
-template void decode(const Context&, const Codes<float, int32_t>&, const DenseView<float>&, const float*, float*,
-                     const std::string&);
-template void decode(const Context&, const Codes<float, int64_t>&, const DenseView<float>&, const float*, float*,
-                     const std::string&);
-template void decode(const Context&, const Codes<double, int32_t>&, const DenseView<double>&, const double*, double*,
-                     const std::string&);
-template void decode(const Context&, const Codes<double, int64_t>&, const DenseView<double>&, const double*, double*,
-                     const std::string&);
+#define LATOM_INSTANTIATE(T, I)                                                                                        \
+    template int64_t gather_rows(const Context&, const Codes<T, I>&, const DenseView<T>&, const T*, T*);               \
+    template void decode(const Context&, const Codes<T, I>&, const DenseView<T>&, const T*, T*, const std::string&);
+LATOM_INSTANTIATE(float, int32_t)
+LATOM_INSTANTIATE(float, int64_t)
+LATOM_INSTANTIATE(double, int32_t)
+LATOM_INSTANTIATE(double, int64_t)
+#undef LATOM_INSTANTIATE
 
 }  // namespace latom

@@ -28,4 +28,8 @@ template <class T, class I>
 void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& atoms, const T* bias, T* out,
             const std::string& function);
 
+/// The same sums without a look at the indices. Returns the lowest row that is not finite, or n.
+template <class T, class I>
+int64_t gather_rows(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& atoms, const T* bias, T* out);
+
 }  // namespace latom

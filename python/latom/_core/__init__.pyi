@@ -161,3 +161,106 @@ def decode(
     n_threads: int = 0,
     function: str = "decode",
 ) -> _F32 | _F64: ...
+
+# V^T V [k, k] in float64.
+def gram(V: _F32 | _F64, n_threads: int = 0, function: str = "gram") -> _F64: ...
+
+# Coordinate sweeps over the rows of X, written to out (X itself where None; P may be it):
+# (violation that first sweeps met, sum of (P - l1) X afterwards).
+def coordinate_sweep(
+    G: _F64,
+    P: _F32 | _F64,
+    X: _F32 | _F64,
+    l1: float = 0.0,
+    sweeps: int = 1,
+    enough: float = 0.0,
+    out: _F32 | _F64 | None = None,
+    n_threads: int = 0,
+    function: str = "coordinate_sweep",
+) -> tuple[float, float]: ...
+
+# The same with G less the outer products of the rows of F at a row's missing entries:
+# (violation, sum of (P - l1) X, sum of quadratic forms).
+def sweep_masked(
+    G: _F64,
+    l2: float,
+    F: _F32 | _F64,
+    indptr: _I64,
+    indices: _I32 | _I64,
+    P: _F32 | _F64,
+    X: _F32 | _F64,
+    l1: float = 0.0,
+    sweeps: int = 1,
+    enough: float = 0.0,
+    out: _F32 | _F64 | None = None,
+    n_threads: int = 0,
+    function: str = "sweep_masked",
+) -> tuple[float, float, float]: ...
+
+# old <- max(0, X + beta (X - old)), in place.
+def extrapolate(X: _F32 | _F64, old: _F32 | _F64, beta: float, n_threads: int = 0) -> None: ...
+
+# Many small problems; W [problems, n, k] and F [problems, d, k] are changed in place: (losses, iterations).
+def factorize_small(
+    X: _F32 | _F64,
+    W: _F32 | _F64,
+    F: _F32 | _F64,
+    sweeps: int,
+    enough: float,
+    tol: float,
+    max_iter: int,
+    n_threads: int = 0,
+    function: str = "factorize_small",
+) -> tuple[_F64, _I64]: ...
+
+# Products of CSR rows [n, d] with factors F [d, k] and W [n, k].
+class SparseProducts:
+    def __init__(
+        self, X: _Matrix, rows_per_block: int = 0, n_threads: int = 0, function: str = "SparseProducts"
+    ) -> None: ...
+    @property
+    def norm2(self) -> _F64: ...
+    @property
+    def non_negative(self) -> bool: ...
+    def times(
+        self, F: _F32 | _F64, out: _F32 | _F64 | None = None, n_threads: int = 0, function: str = "times"
+    ) -> _F32 | _F64: ...
+    def transposed_times(
+        self,
+        W: _F32 | _F64,
+        out: _F32 | _F64 | None = None,
+        n_threads: int = 0,
+        function: str = "transposed_times",
+    ) -> _F32 | _F64: ...
+    # (A after a step, the sum of X log Y before it); by_columns: A belongs to the columns of X.
+    def kullback_step(
+        self,
+        A: _F32 | _F64,
+        F: _F32 | _F64,
+        sums: _F64,
+        by_columns: bool,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        n_threads: int = 0,
+        function: str = "kullback_step",
+    ) -> tuple[_F32 | _F64, float]: ...
+
+# X is changed in place: below the k-th largest magnitude of its row (or column) entries become 0. Entries left.
+def keep_largest(
+    X: _F32 | _F64, k: int, columns: bool = False, n_threads: int = 0, function: str = "keep_largest"
+) -> _I64: ...
+
+# X [n, d] times the transpose of CSR atoms [m, d].
+def multiply_sparse(
+    X: _F32 | _F64,
+    indptr: _I64,
+    indices: _I32 | _I64,
+    values: _F32 | _F64,
+    n_threads: int = 0,
+    function: str = "multiply_sparse",
+) -> _F32 | _F64: ...
+
+# H [k, d] is changed in place: in each column G h = b for its entries that are not 0. Columns without a solution.
+def refit_supports(
+    G: _F64, B: _F64, H: _F64, n_threads: int = 0, function: str = "refit_supports"
+) -> int: ...

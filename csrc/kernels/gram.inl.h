@@ -1,0 +1,88 @@
+// gram.inl.h: the products of all pairs of columns.
+//
+//   gram            G[a][b] += sum_i V[i][a] V[i][b]      for b >= a, and some pairs beside them
+//   small_product   out [rows, width] = X [rows, d] F [d, width], width whole lines of 64 bytes; for matrices in cache
+//
+// Shapes    V [rows, k], its rows `stride` apart; wide [rows, width] is scratch, G [width, width]; width a multiple of 16.
+// Numerics  small_product in T, term by term in order. gram in float64, row by row in order. Products of float32 are exact; those of float64 are rounded before they are
+//           added. Same bits in every variant.
+// Cost      rows k^2 multiply-adds; rows are widened once, so that columns are read as whole lines.
+
+// Bytes of a vector, and the sums that registers hold beside what they are made of: columns, vectors of columns.
+#if defined(__AVX512F__)
+constexpr int kGramBytes = 64, kGramTogether = 8, kGramVectors = 2;
+#elif defined(__AVX2__)
+constexpr int kGramBytes = 32, kGramTogether = 4, kGramVectors = 2;
+#else
+constexpr int kGramBytes = 16, kGramTogether = 4, kGramVectors = 2;
+#endif
+typedef double GramVector __attribute__((vector_size(kGramBytes)));
+
+inline GramVector gram_add(GramVector sum, double x, GramVector y, double) {
+    const GramVector product = x * y;
+    return sum + product;
+}
+// Products of float32 are exact in float64, so a fused multiply-add gives the same bits.
+inline GramVector gram_add(GramVector sum, double x, GramVector y, float) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_pd(_mm512_set1_pd(x), y, sum);
+#elif defined(__FMA__)
+    return _mm256_fmadd_pd(_mm256_set1_pd(x), y, sum);
+#else
+    return gram_add(sum, x, y, 0.0);
+#endif
+}
+
+template <class T>
+void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width, double* wide, double* G) {
+    constexpr int kWidth = kGramBytes / 8, kColumns = kGramVectors * kWidth;
+    for (std::int64_t i = 0; i < rows; ++i) {
+        for (std::int64_t c = 0; c < k; ++c) wide[i * width + c] = static_cast<double>(V[i * stride + c]);
+        for (std::int64_t c = k; c < width; ++c) wide[i * width + c] = 0;
+    }
+    for (std::int64_t a = 0; a < k; a += kGramTogether)
+        for (std::int64_t b = a / kColumns * kColumns; b < width; b += kColumns) {
+            GramVector sum[kGramTogether][kGramVectors];
+#pragma GCC unroll 8
+            for (int t = 0; t < kGramTogether; ++t)
+                for (int v = 0; v < kGramVectors; ++v) sum[t][v] = load<GramVector>(G + (a + t) * width + b + v * kWidth);
+            for (std::int64_t i = 0; i < rows; ++i) {
+                const double* row = wide + i * width;
+                GramVector numbers[kGramVectors];
+#pragma GCC unroll 2
+                for (int v = 0; v < kGramVectors; ++v) numbers[v] = load<GramVector>(row + b + v * kWidth);
+#pragma GCC unroll 8
+                for (int t = 0; t < kGramTogether; ++t)
+#pragma GCC unroll 2
+                    for (int v = 0; v < kGramVectors; ++v) sum[t][v] = gram_add(sum[t][v], row[a + t], numbers[v], T{});
+            }
+#pragma GCC unroll 8
+            for (int t = 0; t < kGramTogether; ++t)
+                for (int v = 0; v < kGramVectors; ++v)
+                    __builtin_memcpy(G + (a + t) * width + b + v * kWidth, &sum[t][v], sizeof sum[t][v]);
+        }
+}
+
+template <int R, class T>
+inline void product_rows(const T* X, std::int64_t d, const T* F, std::int64_t width, T* out) {
+    typedef T Vector __attribute__((vector_size(kGramBytes)));
+    for (std::int64_t c = 0; c < width; c += kGramBytes / sizeof(T)) {
+        Vector sum[R] = {};
+        for (std::int64_t j = 0; j < d; ++j) {
+            const Vector numbers = load<Vector>(F + j * width + c);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) {
+                const Vector product = X[r * d + j] * numbers;
+                sum[r] = sum[r] + product;
+            }
+        }
+        for (int r = 0; r < R; ++r) __builtin_memcpy(out + r * width + c, &sum[r], sizeof sum[r]);
+    }
+}
+
+template <class T>
+void small_product(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out) {
+    std::int64_t i = 0;
+    for (; i + 8 <= rows; i += 8) product_rows<8>(X + i * d, d, F, width, out + i * width);
+    for (; i < rows; ++i) product_rows<1>(X + i * d, d, F, width, out + i * width);
+}
