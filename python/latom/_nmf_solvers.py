@@ -216,10 +216,9 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Arr
         plain = risen
 
 
-ENOUGH, MOST_SWEEPS = (
-    0.2,
-    3,
-)  # of a tile's first violation; by measurement: more sweeps bring less than they take
+# By measurement: what further sweeps bring takes longer than another product.
+ENOUGH = 0.2  # of a tile's first violation
+MOST_SWEEPS = 3
 
 
 def _sweeps(products: Products, rows: int, k: int) -> int:
