@@ -245,7 +245,7 @@ class SparseProducts:
         function: str = "kullback_step",
     ) -> tuple[_F32 | _F64, float]: ...
 
-# X is changed in place: below the k-th largest magnitude of its row (or column) entries become 0. Entries left.
+# X is changed in place: entries below the k-th largest magnitude of their row (column) become 0. Entries left.
 def keep_largest(
     X: _F32 | _F64, k: int, columns: bool = False, n_threads: int = 0, function: str = "keep_largest"
 ) -> _I64: ...
@@ -260,7 +260,7 @@ def multiply_sparse(
     function: str = "multiply_sparse",
 ) -> _F32 | _F64: ...
 
-# H [k, d] is changed in place: in each column G h = b for its entries that are not 0. Columns without a solution.
+# H [k, d] is changed in place: in each column G h = b for its entries that are not 0. Columns without one.
 def refit_supports(
     G: _F64, B: _F64, H: _F64, n_threads: int = 0, function: str = "refit_supports"
 ) -> int: ...
