@@ -62,7 +62,7 @@ def kmeans_plusplus(
         What rejections start from: the squared distance to the first centre; twice those of row and
         first centre to the mean, as in the paper (twice as many draws); or no data at all: the largest
         possible distance, from the lengths alone. "auto" takes "cap" for non-negative CSR rows under cosine,
-        else "first-center".
+        else "first-center"; with existing centres always the distance to these.
     max_trials : int, optional
         With method "rejection": after so many rejections in a row a centre is drawn by weight alone,
         so the law becomes a mixture: with t draws needed on average, a centre is drawn so with
@@ -119,14 +119,14 @@ def kmeans_plusplus(
             f"{function}: max_trials must be None with method={method!r}; got {max_trials!r}. "
             "Pass method='rejection', or leave it out: other methods keep the law without it."
         )
+    if bound != "auto" and (trials > 1 or method == "exact" or existing_centers is not None):
+        raise ValueError(
+            f"{function}: bound must be 'auto' with method 'exact', several local trials or existing centres; "
+            f"got {bound!r}. Leave it out: there is nothing to choose."
+        )
     there = None
     if existing_centers is not None:
         there = as_rows(function, existing_centers, "existing_centers", rows.dtype)
-        if there.shape[1] != rows.shape[1]:
-            raise ValueError(
-                f"{function}: existing_centers must have {rows.shape[1]} columns, as X has; got "
-                f"{there.shape[1]}. Pass centres of the same features."
-            )
         there = _like(there, rows)
     found = _core.kmeans_plusplus(
         to_core(rows),

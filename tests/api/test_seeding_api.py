@@ -42,6 +42,10 @@ FUNCTIONS = [
             lambda: latom.kmeans_plusplus(X, 3, bound="tight"),
             "bound must be 'auto', 'first-center', 'paper' or 'cap'; got 'tight'",
         ),
+        (
+            lambda: latom.kmeans_plusplus(X, 3, method="exact", bound="cap"),
+            "bound must be 'auto' with method 'exact'",
+        ),
         (lambda: latom.kmeans_plusplus(X, 3, n_local_trials=0), "n_local_trials must be a positive integer"),
         (lambda: latom.kmeans_plusplus(X, 3, n_local_trials="many"), "n_local_trials must be"),
         (

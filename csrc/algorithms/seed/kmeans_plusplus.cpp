@@ -55,6 +55,9 @@ Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing,
     bool has_negative = !rows.non_negative();
     Seeding out;
     if (existing && existing->n > 0) {
+        if (existing->d != X.d)
+            fail(function, "existing_centers must have " + std::to_string(X.d) + " columns, as X has", existing->d,
+                 "Pass centres of the same features.");
         const Rows<View> there(ctx, *existing, function, "existing_centers");
         has_negative = has_negative || !there.non_negative();
         take_existing(ctx, rows, metric, potential, there, out);
