@@ -208,12 +208,13 @@ def test_rejection_draws_the_rows_that_plain_numpy_draws(bound, metric, storage)
 def test_large_batches_draw_the_rows_that_plain_numpy_draws(storage):
     """From some hundred pending centres on, a batch has so many candidates that they are compared at once.
 
-    Rows are twins, so that many a candidate is rejected by one of its own batch.
+    Rows stand in loose groups of four: many a candidate is rejected by one of its own batch, and some are
+    near only to one that was rejected itself.
     """
     rng = np.random.default_rng(9)
-    X = np.repeat(rng.standard_normal((2000, 40)), 2, axis=0)
+    X = np.repeat(rng.standard_normal((1000, 40)), 4, axis=0)
     X[X < 0.6] = 0
-    X *= 1 + 0.02 * rng.standard_normal(X.shape)
+    X *= 1 + 0.4 * rng.standard_normal(X.shape)
     X, m, w = X[rng.permutation(4000)], 1300, rng.random(4000) + 0.5
     unit = X / np.linalg.norm(X, axis=1, keepdims=True)
     D = 2 - 2 * unit @ unit.T
