@@ -47,7 +47,7 @@ class Latom(Peer):
 
 
 class Torch(Peer):
-    """The SNMF reference's update: least squares, winner-take-all, a multiplicative step, the full residual."""
+    """The SNMF reference's update: least squares, winner-take-all, a multiplicative step, the residual."""
 
     name = "torch"
     distribution = "torch"

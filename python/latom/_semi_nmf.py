@@ -214,7 +214,8 @@ class _Product:
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
         if self._sparse:
-            return _core.multiply_sparse(rows, *self._atoms, self._threads)
+            sparse: NDArray[Any] = _core.multiply_sparse(rows, *self._atoms, self._threads)
+            return sparse
         return rows @ self._H.T
 
 

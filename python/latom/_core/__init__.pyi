@@ -97,6 +97,9 @@ class AtomIndex:
         function: str = "above",
     ) -> tuple[_I64, _I32, _F32 | _F64]: ...
 
+# float16 or bfloat16 bits of any shape as float32.
+def widen(half: NDArray[np.uint16], storage: str, n_threads: int = 0, function: str = "widen") -> _F32: ...
+
 # bias - atoms @ center, in float64: a centre of the rows as part of the atoms' bias.
 def fold_center(
     atoms: _F32 | _F64,
@@ -200,7 +203,8 @@ class SparseProducts:
         function: str = "kullback_step",
     ) -> tuple[_F32 | _F64, float]: ...
 
-# X is changed in place: below the k-th largest magnitude of its row (or column) entries become 0. Entries left.
+# X is changed in place: what is below the k-th largest magnitude of its row (or column) becomes 0.
+# The entries left in each.
 def keep_largest(
     X: _F32 | _F64, k: int, columns: bool = False, n_threads: int = 0, function: str = "keep_largest"
 ) -> _I64: ...
@@ -215,7 +219,8 @@ def multiply_sparse(
     function: str = "multiply_sparse",
 ) -> _F32 | _F64: ...
 
-# H [k, d] is changed in place: in each column G h = b for its entries that are not 0. Columns without a solution.
+# H [k, d] is changed in place: in each column G h = b for its entries that are not 0.
+# The number of columns without a solution.
 def refit_supports(
     G: _F64, B: _F64, H: _F64, n_threads: int = 0, function: str = "refit_supports"
 ) -> int: ...
