@@ -216,7 +216,8 @@ class _Product:
         if self._sparse:
             sparse: NDArray[Any] = _core.multiply_sparse(rows, *self._atoms, self._threads)
             return sparse
-        return rows @ self._H.T
+        dense: NDArray[Any] = rows @ self._H.T
+        return dense
 
 
 def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
