@@ -47,7 +47,7 @@ class Latom(Peer):
 
 
 class Torch(Peer):
-    """The SNMF reference's update: least squares, winner-take-all, a multiplicative step, the residual."""
+    """The SNMF reference's update: least squares, winner-take-all, a multiplicative step, full residual."""
 
     name = "torch"
     distribution = "torch"

@@ -15,6 +15,7 @@ void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& module);
+void register_seed(py::module_& module);
 void register_sparsify(py::module_& module);
 
 const KernelTable*& active_kernels() {
@@ -41,5 +42,6 @@ PYBIND11_MODULE(_core, module) {
     register_encode(module);
     register_factorize(module);
     register_kernels(module);
+    register_seed(module);
     register_sparsify(module);
 }

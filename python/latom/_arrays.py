@@ -208,6 +208,12 @@ def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64]
             f"{function}: sample_weight must be finite and not negative; got {weights[bad]} in row {bad}. "
             "Drop the row or set its weight to 0."
         )
+    if weights.max() > 1e100 or (weights[weights > 0] < 1e-100).any():
+        bad = int(np.flatnonzero((weights > 1e100) | ((weights > 0) & (weights < 1e-100)))[0])
+        raise ValueError(
+            f"{function}: sample_weight must be 0 or between 1e-100 and 1e100; got {weights[bad]} in "
+            f"row {bad}. Scale the weights."
+        )
     if not weights.any():
         raise ValueError(
             f"{function}: sample_weight must have a positive entry; got zeros only. "

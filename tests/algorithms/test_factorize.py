@@ -55,6 +55,19 @@ def test_products_do_not_depend_on_variant_threads_index_or_blocks(dtype, shape,
     assert (out == p.transposed_times(W)).all()
 
 
+def test_columns_of_many_entries_are_summed_by_blocks(rng):
+    n, d, k = 100_000, 3, 20
+    X, parts = sparse(rng, n, d, "float32", density=0.9)
+    W = rng.random((n, k), dtype=np.float32)
+    exact = X.toarray().astype(np.float64).T @ W
+    results = [_core.SparseProducts(parts, block).transposed_times(W, None, threads) for block, threads in
+               ((1000, 1), (1000, 4), (n, 1))]  # fmt: skip
+    assert (results[0] == results[1]).all()
+    blocks, whole = (np.abs(result / exact - 1).max() for result in results[1:])
+    assert blocks < 2e-6
+    assert blocks < whole / 5
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_kullback_step(isa, dtype, shape, rng):

@@ -42,6 +42,7 @@ LEVELS = {
     "assignment": 3,
     "encoding": 3,
     "seeding": 3,
+    "coreset": 3,
     "nmf_batch": 3,
     "cluster": 4,
     "topk_encoder": 4,

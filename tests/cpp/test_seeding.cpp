@@ -33,12 +33,24 @@ double distance2(const std::vector<double>& a, const std::vector<double>& b) {
 
 template <class View>
 Seeding seed_rows(const View& X, int64_t m, std::uint64_t seed, Metric metric, int threads, const std::string& isa = "",
-                  const double* weights = nullptr) {
-    return kmeans_plusplus(test::context(isa, threads), X, weights, metric, m, seed, "test");
+                  const double* weights = nullptr, const SeedPlan& plan = {.potential = true}, const View* existing = nullptr) {
+    return kmeans_plusplus(test::context(isa, threads), X, existing, weights, metric, m, plan, seed, "test");
+}
+
+/// Every way to draw; with the potential, so that folds are compared as well.
+std::vector<SeedPlan> plans() {
+    std::vector<SeedPlan> all{{.method = SeedMethod::kExact, .potential = true},
+                              {.method = SeedMethod::kExact, .local_trials = 4, .potential = true},
+                              {.method = SeedMethod::kRejection, .max_trials = 3, .potential = true}};
+    for (const SeedMethod method : {SeedMethod::kFold, SeedMethod::kRejection})
+        for (const SeedBound bound : {SeedBound::kFirstCenter, SeedBound::kPaper, SeedBound::kCap})
+            all.push_back({.method = method, .bound = bound, .potential = true});
+    return all;
 }
 
 bool same(const Seeding& a, const Seeding& b) {
-    return a.indices == b.indices && a.distinct == b.distinct && a.potential == b.potential;
+    return a.indices == b.indices && a.distinct == b.distinct && a.potential == b.potential && a.trials == b.trials &&
+           a.folds == b.folds && a.uniform == b.uniform;
 }
 
 bool all_different(const std::vector<int64_t>& indices, int64_t n) {
@@ -49,18 +61,46 @@ bool all_different(const std::vector<int64_t>& indices, int64_t n) {
 }  // namespace
 
 TEST(seeding_does_not_depend_on_threads_variant_or_index_width) {
-    const auto X = test::troubled_sparse<float>(21, 3000, 80, 5, true);
+    const auto X = test::random_sparse<float>(21, 3000, 80, 5, true);
     for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
-        for (const std::uint64_t seed : {0, 1, 2}) NOTE("seed " << seed) {
-            const Seeding first = seed_rows(X.view32(), 8, seed, metric, 1);
-            CHECK_EQUAL(first.indices.size(), 8u);
+        for (const SeedPlan& plan : plans())
+            NOTE("method " << static_cast<int>(plan.method) << ", bound " << static_cast<int>(plan.bound)) {
+                const Seeding first = seed_rows(X.view32(), 20, 1, metric, 1, "", nullptr, plan);
+                CHECK_EQUAL(first.indices.size(), 20u);
+                CHECK(all_different(first.indices, X.n));
+                for (const auto& isa : available_isas()) CHECK(same(first, seed_rows(X.view64(), 20, 1, metric, 1, isa, nullptr, plan)));
+                for (const int threads : {2, 5}) CHECK(same(first, seed_rows(X.view32(), 20, 1, metric, threads, "", nullptr, plan)));
+                CHECK(first.indices != seed_rows(X.view32(), 20, 1000, metric, 1, "", nullptr, plan).indices);
+            }
+}
+
+TEST(dense_seeding_does_not_depend_on_threads_or_variant) {
+    // Sixty centres of 40 columns: enough of both for every screen.
+    test::Random random(24);
+    std::vector<float> value(9000 * 40);
+    for (float& v : value) v = static_cast<float>(random.symmetric());
+    for (int64_t i = 0; i < 40 * 40; ++i) value[i + 40 * 100] = 2 * value[i];  // rows of one direction
+    const DenseView<float> X{value.data(), 9000, 40, 40};
+    for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
+        for (const SeedPlan& plan : plans())
+            NOTE("method " << static_cast<int>(plan.method) << ", bound " << static_cast<int>(plan.bound)) {
+                const Seeding first = seed_rows(X, 60, 1, metric, 1, "", nullptr, plan);
+                CHECK(all_different(first.indices, X.n));
+                for (const auto& isa : available_isas()) CHECK(same(first, seed_rows(X, 60, 1, metric, 1, isa, nullptr, plan)));
+                for (const int threads : {2, 5}) CHECK(same(first, seed_rows(X, 60, 1, metric, threads, "", nullptr, plan)));
+            }
+}
+
+TEST(troubled_rows_are_seeded_alike) {
+    const auto X = test::troubled_sparse<float>(25, 1000, 80, 5, true);
+    for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
+        for (const SeedPlan& plan : plans()) {
+            // One row is 1e12 times as long as others: a bound that never follows would be rejected for ever.
+            if (metric == Metric::kEuclidean && plan.method == SeedMethod::kRejection && plan.max_trials == 0) continue;
+            const Seeding first = seed_rows(X.view32(), 12, 3, metric, 1, "", nullptr, plan);
             CHECK(all_different(first.indices, X.n));
-            for (const auto& isa : available_isas())
-                for (const int threads : {1, 2, 5}) {
-                    CHECK(same(first, seed_rows(X.view32(), 8, seed, metric, threads, isa)));
-                    if (threads != 1) CHECK(same(first, seed_rows(X.view64(), 8, seed, metric, threads, isa)));
-                }
-            CHECK(first.indices != seed_rows(X.view32(), 8, seed + 1000, metric, 1).indices);
+            CHECK_EQUAL(first.distinct, 12);
+            CHECK(same(first, seed_rows(X.view64(), 12, 3, metric, 3, "baseline", nullptr, plan)));
         }
 }
 
@@ -117,7 +157,7 @@ TEST(seeding_without_any_weight_still_draws_distinct_rows) {
     CHECK_EQUAL(seeding.indices.size(), 50u);
 }
 
-TEST(seeding_draws_in_proportion_to_weight_and_distance) {
+TEST(every_method_draws_in_proportion_to_weight_and_distance) {
     test::Sparse<double> X;  // points 0, 1 and 3 on a line; weights 1, 2, 1
     X.d = 1;
     for (const double v : {0.0, 1.0, 3.0}) {
@@ -126,15 +166,66 @@ TEST(seeding_draws_in_proportion_to_weight_and_distance) {
     }
     const std::vector<double> weights{1, 2, 1};
     const double law[3][3] = {{0, 2.0 / 11, 9.0 / 11}, {1.0 / 5, 0, 4.0 / 5}, {9.0 / 17, 8.0 / 17, 0}};
-    double first[3] = {}, second[3][3] = {};
-    const int draws = 8000;
-    for (int s = 0; s < draws; ++s) {
-        const auto drawn = seed_rows(X.view32(), 2, static_cast<std::uint64_t>(s), Metric::kEuclidean, 1, "", weights.data()).indices;
-        ++first[drawn[0]];
-        ++second[drawn[0]][drawn[1]];
+    for (SeedPlan plan : plans()) {
+        if (plan.local_trials > 1 || plan.max_trials > 0) continue;
+        plan.potential = false;
+        double first[3] = {}, second[3][3] = {};
+        const int draws = 8000;
+        for (int s = 0; s < draws; ++s) {
+            const auto drawn = seed_rows(X.view32(), 2, static_cast<std::uint64_t>(s), Metric::kEuclidean, 1, "", weights.data(), plan).indices;
+            ++first[drawn[0]];
+            ++second[drawn[0]][drawn[1]];
+        }
+        for (int a = 0; a < 3; ++a) {
+            CHECK(std::abs(first[a] / draws - weights[a] / 4) < 0.025);
+            for (int b = 0; b < 3; ++b) CHECK(std::abs(second[a][b] / first[a] - law[a][b]) < 0.05);
+        }
     }
-    for (int a = 0; a < 3; ++a) {
-        CHECK(std::abs(first[a] / draws - weights[a] / 4) < 0.025);
-        for (int b = 0; b < 3; ++b) CHECK(std::abs(second[a][b] / first[a] - law[a][b]) < 0.05);
+}
+
+TEST(centres_that_are_there_are_kept_away_from) {
+    const auto X = test::random_sparse<double>(26, 400, 30, 6, false);
+    const auto there = X.rows({3, 50, 120});
+    const auto view = there.view32();
+    for (const SeedPlan& plan : plans()) {
+        const Seeding drawn = seed_rows(X.view32(), 397, 1, Metric::kEuclidean, 2, "", nullptr, plan, &view);
+        CHECK_EQUAL(drawn.indices.size(), 397u);
+        CHECK(all_different(drawn.indices, X.n));
+        if (plan.max_trials > 0) continue;
+        CHECK(std::all_of(drawn.indices.begin(), drawn.indices.end(), [](int64_t i) { return i != 3 && i != 50 && i != 120; }));
+        CHECK_EQUAL(drawn.potential, 0.0);
+    }
+}
+
+TEST(the_last_row_is_found_however_light_it_is) {
+    // Draws by weight alone would meet the other three for ever.
+    test::Sparse<double> X;
+    X.d = 4;
+    for (int64_t t = 0; t < 4; ++t) {
+        X.push(t, 1.0);
+        X.end_row();
+    }
+    const std::vector<double> weights{1, 1, 1, 1e-90};
+    for (const SeedPlan& plan : plans()) {
+        if (plan.method == SeedMethod::kRejection && plan.max_trials == 0) continue;
+        const Seeding drawn = seed_rows(X.view32(), 4, 1, Metric::kEuclidean, 1, "", weights.data(), plan);
+        CHECK_EQUAL(drawn.indices.back(), 3);
+        CHECK_EQUAL(drawn.distinct, 4);
+    }
+}
+
+TEST(long_rows_that_are_copies_are_at_no_distance) {
+    test::Random random(27);
+    test::Sparse<double> X;
+    X.d = 40'000;
+    for (int64_t i = 0; i < 2; ++i) {
+        for (int64_t t = 0; t < X.d; ++t) X.push(t, random.uniform());
+        X.end_row();
+    }
+    for (int64_t i = 0; i < 8; ++i) X.copy_row(i % 2, static_cast<double>(3 + i));
+    for (const SeedMethod method : {SeedMethod::kExact, SeedMethod::kFold}) {
+        const Seeding drawn = seed_rows(X.view32(), 8, 1, Metric::kCosine, 2, "", nullptr, {.method = method});
+        CHECK(all_different(drawn.indices, X.n));
+        CHECK_EQUAL(drawn.distinct, 2);
     }
 }

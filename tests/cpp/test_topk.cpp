@@ -26,6 +26,13 @@ std::vector<T> matrix(std::uint64_t seed, int64_t n, int64_t d) {
     return v;
 }
 
+template <class T>
+std::vector<const T*> rows_of(const std::vector<T>& W, int64_t d) {
+    std::vector<const T*> rows;
+    for (std::size_t at = 0; at < W.size(); at += static_cast<std::size_t>(d)) rows.push_back(&W[at]);
+    return rows;
+}
+
 /// The definition: all scores, summed as kernels/dot.inl.h does, in a stable order.
 template <class T>
 std::vector<int32_t> plain(const std::vector<T>& X, const std::vector<T>& W, const double* bias, int64_t d, int64_t k,
@@ -46,7 +53,7 @@ std::vector<int32_t> plain(const std::vector<T>& X, const std::vector<T>& W, con
         std::iota(order.begin(), order.end(), 0);
         std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) { return key(a) > key(b); });
         for (int64_t r = 0; r < k; ++r) {
-            const bool none = rank == Rank::kPositive && !(score[order[r]] > 0);
+            const bool none = rank == Rank::kAbove && !(score[order[r]] > 0);
             best.push_back(none ? 0 : order[r]);
             scores.push_back(none ? T{0} : static_cast<T>(score[order[r]]));
         }
@@ -63,7 +70,7 @@ TopKStats check_topk(const std::string& isa, int threads, const std::vector<T>& 
     if (pack) index->pack(ctx, "test");
     std::vector<T> score(static_cast<std::size_t>(n * k)), expected;
     std::vector<int32_t> best(score.size());
-    const TopKStats stats = index->topk(ctx, {X.data(), n, d, Storage::kNative}, k, rank, score.data(), best.data(), "test");
+    const TopKStats stats = index->topk(ctx, {X.data(), n, d, Storage::kNative}, k, rank, 0.0, score.data(), best.data(), nullptr, "test");
     CHECK(best == plain(X, W, bias, d, k, rank, expected));
     CHECK(score == expected);
     return stats;
@@ -71,7 +78,7 @@ TopKStats check_topk(const std::string& isa, int threads, const std::vector<T>& 
 
 template <class T>
 void check_shapes() {
-    const Rank ranks[] = {Rank::kScore, Rank::kPositive, Rank::kMagnitude};
+    const Rank ranks[] = {Rank::kScore, Rank::kAbove, Rank::kMagnitude};
     std::uint64_t turn = 0;
     for (const auto& isa : available_isas())
         for (const int64_t d : {1, 2, 15, 33, 257})
@@ -101,7 +108,7 @@ TEST(topk_of_ties_and_zeros) {
             W[700 * d] += 0.5f;
             std::fill_n(X.begin(), 5 * d, 0.0f);
             CHECK_EQUAL(check_topk<float>(isa, threads, X, W, nullptr, d, 3, Rank::kScore, "auto", false).crowded, 80);
-            check_topk<float>(isa, threads, X, W, nullptr, d, 30, Rank::kPositive, "auto", true);
+            check_topk<float>(isa, threads, X, W, nullptr, d, 30, Rank::kAbove, "auto", true);
             check_topk<float>(isa, threads, X, W, nullptr, d, 200, Rank::kMagnitude, "auto", false);
         }
 }
@@ -138,7 +145,7 @@ TEST(topk_of_halves_is_topk_of_floats) {
             std::vector<float> score(n * k), expected;
             std::vector<int32_t> best(n * k);
             for (const int64_t rows : {n, int64_t{3}}) {
-                index->topk(ctx, {half.data(), rows, d, Storage::kBFloat16}, k, Rank::kScore, score.data(), best.data(), "test");
+                index->topk(ctx, {half.data(), rows, d, Storage::kBFloat16}, k, Rank::kScore, 0.0, score.data(), best.data(), nullptr, "test");
                 const std::vector<float> some(X.begin(), X.begin() + rows * d);
                 const auto indices = plain<float>(some, W, nullptr, d, k, Rank::kScore, expected);
                 CHECK(std::equal(indices.begin(), indices.end(), best.begin()));
@@ -154,7 +161,7 @@ TEST(topk_refuses_what_it_cannot_use) {
     std::vector<int32_t> best(200);
     const auto index = make_atom_index<float>(ctx, {W.data(), 100, 4, 4}, nullptr, Similarity::kDot, "auto", "test");
     const auto topk = [&](int64_t d, int64_t k) {
-        return index->topk(ctx, {X.data(), 50, d, Storage::kNative}, k, Rank::kScore, score.data(), best.data(), "f");
+        return index->topk(ctx, {X.data(), 50, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(), best.data(), nullptr, "f");
     };
     CHECK_THROWS(topk(3, 2), std::invalid_argument, "f: X must have as many columns as atoms, 4; got 3");
     CHECK_THROWS(topk(4, 0), std::invalid_argument, "f: k must lie in [1, 100]; got 0");
@@ -172,7 +179,7 @@ TEST(panels_are_packed_once_or_not_at_all) {
     Context ctx = test::context("", 1);
     std::vector<double> norm2(static_cast<std::size_t>(m)), none;
     for (int64_t j = 0; j < m; ++j) norm2[j] = ctx.kernels->dense_dot_f32(&W[j * d], &W[j * d], d);
-    AtomPanels<float> panels(ctx, {W.data(), m, d, d}, norm2, none, none, {}, Screen::kAuto);
+    AtomPanels<float> panels(ctx, rows_of(W, d), d, norm2, none, none, {}, Screen::kAuto);
     AtomPanels<float>::Store scratch;
     const auto bytes = [&] {
         const auto run = panels.run(3, 2, scratch);
@@ -207,7 +214,7 @@ TEST(an_index_is_packed_while_others_scan) {
             threads.emplace_back([&, t] {
                 const int64_t rows = t == 3 ? n : 40;  // one block scans without packing, more pack first
                 std::vector<float> score(static_cast<std::size_t>(rows * k));
-                index->topk(ctx, {X.data(), rows, d, Storage::kNative}, k, Rank::kScore, score.data(), found[t].data(), "test");
+                index->topk(ctx, {X.data(), rows, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(), found[t].data(), nullptr, "test");
                 found[t].resize(static_cast<std::size_t>(rows * k));
             });
         for (auto& thread : threads) thread.join();
@@ -231,7 +238,7 @@ TEST(a_row_block_is_used_again) {
                 rows.push_back(&X[i * d]);
                 x_norm2.push_back(ctx.kernels->dense_dot_f32(rows[i], rows[i], d));
             }
-            const AtomPanels<float> panels(ctx, {W.data(), m, d, d}, norm2, none, none, {}, Screen::kAuto);
+            const AtomPanels<float> panels(ctx, rows_of(W, d), d, norm2, none, none, {}, Screen::kAuto);
             query.k = k;
             block.load(panels, rows.data(), x_norm2.data(), n, query);
             block.scan(panels, 0, panels.panels());

@@ -13,6 +13,7 @@ namespace {
 constexpr int64_t kSliceBytes = 1024;  // of a row of W that is gathered in one pass over the blocks
 constexpr int64_t kBlockRows = 8192;
 constexpr int64_t kDensity = 8;  // entries a column and block, on average, at least
+constexpr int64_t kApart = 64;   // entries whose sum is made apart: a column of very many would lose digits one by one
 constexpr int64_t kChunks = 16;  // more would share less of a block's rows
 
 }  // namespace
@@ -65,8 +66,14 @@ void Transposed<T>::product(const Context& ctx, const DenseView<T>& W, T* out) c
         const int64_t column = chunk / chunks * slice, width = std::min(slice, k - column);
         const int64_t first = borders_[chunk % chunks], last = borders_[chunk % chunks + 1];
         for (int64_t j = first; j < last; ++j) std::fill_n(out + j * k + column, width, T{0});
+        T partial[kSliceBytes / sizeof(T)];
         each_segment(first, last, [&](int64_t j, int64_t row, const int32_t* rows, const T* values, int64_t count, int64_t ahead) {
-            add(rows, values, count, ahead, W.row(row) + column, W.stride, width, out + j * k + column);
+            T* sum = out + j * k + column;
+            const bool apart = count >= kApart;
+            if (apart) std::fill_n(partial, width, T{0});
+            add(rows, values, count, ahead, W.row(row) + column, W.stride, width, apart ? partial : sum);
+            if (apart)
+                for (int64_t c = 0; c < width; ++c) sum[c] += partial[c];
         });
     });
 }

@@ -1,10 +1,10 @@
 // transposed.h: X^T W for CSR X [n, d], W [n, k].
 //
-//   out_j = sum_i X[i][j] W_i        over the stored entries, i rising
+//   out_j = sum_i X[i][j] W_i        over the stored entries, i rising; a block's sum apart where it has many
 //
 // A copy of X turned within blocks of rows: entries of a block by column, then by row. Sweeping block after block, the rows
 // of W that a column gathers are in the second cache. In T, products rounded before they are added: the same bits for
-// every number of threads and every kernel variant, and whatever the blocks.
+// every number of threads and every kernel variant.
 #pragma once
 
 #include <vector>
