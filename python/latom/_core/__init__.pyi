@@ -142,6 +142,9 @@ class AtomIndex:
         function: str = "above",
     ) -> tuple[_I64, _I32, _F32 | _F64]: ...
 
+# float16 or bfloat16 bits of any shape as float32.
+def widen(half: NDArray[np.uint16], storage: str, n_threads: int = 0, function: str = "widen") -> _F32: ...
+
 # bias - atoms @ center, in float64: a centre of the rows as part of the atoms' bias.
 def fold_center(
     atoms: _F32 | _F64,
