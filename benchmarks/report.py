@@ -78,11 +78,16 @@ def _from_benchmark(item: dict[str, Any]) -> Entry:
 
 def _machine(content: dict[str, Any]) -> dict[str, str]:
     cpu = content["machine_info"]["cpu"]
-    brand = re.sub(r"\((R|TM)\)|CPU|Processor|@.*", "", cpu.get("brand_raw", "unknown cpu"))
-    name = f"{' '.join(brand.split())}, {content['setup']['cpus']} cores"
+    name = machine_name(cpu.get("brand_raw", "unknown cpu"), content["setup"]["cpus"])
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
     instructions = " ".join(flag for flag in wanted if flag in cpu.get("flags", []))
     return {"machine": name, "instructions": instructions, "date": content["datetime"][:10]}
+
+
+def machine_name(brand: str, cpus: int) -> str:
+    """Such as "AMD EPYC, 2 cores"."""
+    plain = re.sub(r"\((R|TM)\)|CPU|Processor|@.*", "", brand)
+    return f"{' '.join(plain.split())}, {cpus} cores"
 
 
 def slug(machine: str) -> str:

@@ -12,7 +12,19 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
-from peers import DECODE, DENSE_KMEANS, GEMM, NMF, NMF_KL, REPLICATES, SEMI_NMF, SPARSE_KMEANS, TOPK, Peer
+from peers import (
+    DECODE,
+    DENSE_KMEANS,
+    GEMM,
+    NMF,
+    NMF_KL,
+    REPLICATES,
+    SEEDING,
+    SEMI_NMF,
+    SPARSE_KMEANS,
+    TOPK,
+    Peer,
+)
 
 Shape = dict[str, Any]
 
@@ -206,6 +218,22 @@ def _decode_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": codes.nnz, "m": m, "k": codes.nnz // n}
 
 
+def _seeding_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    nnz = problem["X"].nnz if sp.issparse(problem["X"]) else n * d
+    return {"n": n, "d": d, "nnz": nnz, "m": int(problem["m"])}
+
+
+def potential(problem: Problem, indices: np.ndarray) -> float:
+    """Sum over the rows of the squared distance to the nearest row that was drawn."""
+    import latom  # not in the process of every peer
+
+    X, euclidean = problem["X"], str(problem["metric"]) == "euclidean"
+    rows = X[np.asarray(indices, np.int64)]
+    scores = latom.assign(X, rows, metric=str(problem["metric"]))[1]
+    return float(-scores.sum() if euclidean else (2 - 2 * scores).sum())
+
+
 def _gemm_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     return {"n": n, "d": d, "nnz": n * d, "m": m}
@@ -293,6 +321,8 @@ TASKS: dict[str, Task] = {
         _entries_times_atoms,
         reference="scikit-learn, mu",
     ),
+    # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
+    "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),
     # Not a family with cases of its own: `peak.py` asks it how fast the machine multiplies.
     "gemm": Task(
         GEMM,

@@ -5,6 +5,7 @@ from peers.decode import DECODE
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
+from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.topk import TOPK
 
@@ -15,6 +16,7 @@ __all__ = [
     "NMF",
     "NMF_KL",
     "REPLICATES",
+    "SEEDING",
     "SEMI_NMF",
     "SPARSE_KMEANS",
     "TOPK",

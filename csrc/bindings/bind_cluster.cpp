@@ -1,9 +1,8 @@
-// bind_cluster.cpp: Lloyd's steps and seeding for Python.
+// bind_cluster.cpp: Lloyd's steps for Python.
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
 #include "latom/kmeans.h"
-#include "latom/seeding.h"
 
 namespace latom {
 namespace {
@@ -90,23 +89,6 @@ private:
     std::variant<std::unique_ptr<Lloyd<float>>, std::unique_ptr<Lloyd<double>>> run_;
 };
 
-py::tuple py_kmeans_plusplus(const py::object& X, std::int64_t m, const std::optional<Array<double>>& weights,
-                             const std::string& metric, std::uint64_t seed, int n_threads, const std::string& function) {
-    const Matrix matrix(X, function);
-    const Context ctx = make_context(n_threads);
-    const Metric parsed = parse_metric(function, metric);
-    Seeding seeding;
-    {
-        py::gil_scoped_release release;
-        std::visit(
-            [&](const auto& view) {
-                seeding = kmeans_plusplus(ctx, view, weights ? weights->data() : nullptr, parsed, m, seed, function);
-            },
-            matrix.view());
-    }
-    return py::make_tuple(to_array(seeding.indices), seeding.distinct, seeding.potential);
-}
-
 template <class I>
 bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, int n_threads, const std::string& function,
                   const std::string& name) {
@@ -132,8 +114,6 @@ void register_cluster(py::module_& module) {
         .def("scores", &PyLloyd::scores)
         .def("centers", &PyLloyd::centers)
         .def_property_readonly("zero_rows", &PyLloyd::zero_rows);
-    module.def("kmeans_plusplus", &py_kmeans_plusplus, "X"_a, "n_clusters"_a, "weights"_a.noconvert(), "metric"_a,
-               "seed"_a, "n_threads"_a = 0, "function"_a = "kmeans_plusplus");
     module.def("is_canonical", &is_canonical<std::int32_t>, "indptr"_a.noconvert(), "indices"_a.noconvert(),
                "n_threads"_a = 0, "function"_a = "is_canonical", "name"_a = "X");
     module.def("is_canonical", &is_canonical<std::int64_t>, "indptr"_a.noconvert(), "indices"_a.noconvert(),

@@ -16,6 +16,7 @@ void register_encode(py::module_& module);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& module);
 void register_sparsify(py::module_& module);
+void register_seed(py::module_& module);
 
 const KernelTable*& active_kernels() {
     static const KernelTable* table = kernel_table(std::getenv("LATOM_ISA") ? std::getenv("LATOM_ISA") : "");
@@ -42,4 +43,5 @@ PYBIND11_MODULE(_core, module) {
     register_factorize(module);
     register_kernels(module);
     register_sparsify(module);
+    register_seed(module);
 }

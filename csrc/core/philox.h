@@ -9,7 +9,15 @@
 
 namespace latom {
 
-enum class Purpose : std::uint32_t { kFirstCenter = 1, kNextCenter = 2 };
+enum class Purpose : std::uint32_t {
+    kFirstCenter = 1,
+    kNextCenter,
+    kTrial,
+    kFallback,
+    kChain,
+    kRound,
+    kSample,
+};
 
 class Philox {
 public:
@@ -33,12 +41,18 @@ public:
     }
 
     /// Uniform in [0, 1), a multiple of 2^-53.
-    double uniform(std::uint64_t counter) const {
+    double uniform(std::uint64_t counter) const { return uniforms(counter)[0]; }
+    /// Two independent ones.
+    std::array<double, 2> uniforms(std::uint64_t counter) const {
         const auto w = words(counter);
-        return static_cast<double>(((std::uint64_t{w[0]} << 32) | w[1]) >> 11) * 0x1p-53;
+        return {unit(w[0], w[1]), unit(w[2], w[3])};
     }
 
 private:
+    static double unit(std::uint32_t high, std::uint32_t low) {
+        return static_cast<double>(((std::uint64_t{high} << 32) | low) >> 11) * 0x1p-53;
+    }
+
     std::array<std::uint32_t, 2> key_;
     std::uint32_t purpose_;
 };

@@ -1,8 +1,8 @@
 """latom finds the latent atoms of a data set, exactly and fast.
 
 A compiled core under a small API: sparse and dense k-means (spherical and Euclidean), nearest-centre
-assignment, k-means++ seeding, nearest or best atoms (top-k, thresholds), and sparse encoding with its
-decoder. ``import latom`` imports numpy and scipy alone; the estimators import scikit-learn when they
+assignment, k-means++ seeding and coresets, nearest or best atoms (top-k, thresholds), and sparse encoding
+with its decoder. ``import latom`` imports numpy and scipy alone; the estimators import scikit-learn when they
 are first touched.
 """
 
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from latom._config import __version__, config, show_config
 from latom.assignment import assign
+from latom.coreset import coreset, weighted_sample
 from latom.encoding import above, decode, encode, topk
 from latom.nmf_batch import Factorizations, nmf_batch
-from latom.seeding import kmeans_plusplus
+from latom.seeding import afkmc2, kmeans_parallel, kmeans_plusplus, kmeans_plusplus_init
 
 if TYPE_CHECKING:
     from latom._nmf_solvers import FactorizationState
@@ -37,15 +38,20 @@ __all__ = [
     "TopKEncoder",
     "__version__",
     "above",
+    "afkmc2",
     "assign",
     "config",
+    "coreset",
     "decode",
     "encode",
+    "kmeans_parallel",
     "kmeans_plusplus",
+    "kmeans_plusplus_init",
     "nmf_batch",
     "non_negative_factorization",
     "show_config",
     "topk",
+    "weighted_sample",
 ]
 
 _ESTIMATORS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from latom import _core
@@ -65,3 +65,12 @@ def check_integer(function: str, argument: str, value: Any, high: int | None = N
         what = f"an integer in [1, {high}]" if high else "a positive integer"
         raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. Pass such a number.")
     return int(value)
+
+
+def check_number(function: str, argument: str, value: Any) -> float:
+    """Value as a positive, finite float."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < float("inf"):
+        raise ValueError(
+            f"{function}: {argument} must be a positive number; got {value!r}. Pass such a number."
+        )
+    return float(value)

@@ -346,6 +346,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                     m,
                     metric=self._metric,
                     sample_weight=weights,
+                    n_local_trials="auto",
                     random_state=rng,
                     n_threads=self.n_threads,
                 )[0]
@@ -426,8 +427,9 @@ class SphericalKMeans(_LloydEstimator):
     n_clusters : int, default 8
         Clusters, m.
     init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
-        Starting centres; "random" takes m random rows; a callable is called as
-        ``init(X, n_clusters, random_state=RandomState)``.
+        Starting centres; "k-means++" draws rows by squared distance, the best of several where that is
+        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`); "random" takes m random rows; a
+        callable is called as ``init(X, n_clusters, random_state=RandomState)``.
     n_init : int, default 1
         Runs from different starts; the one with the lowest objective is kept.
     max_iter : int, default 100

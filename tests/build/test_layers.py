@@ -43,6 +43,7 @@ LEVELS = {
     "encoding": 3,
     "seeding": 3,
     "nmf_batch": 3,
+    "coreset": 3,
     "cluster": 4,
     "topk_encoder": 4,
     "_nmf_base": 5,

@@ -6,6 +6,7 @@
 #include "algorithms/cluster/atoms.h"
 #include "algorithms/cluster/dense_select.h"
 #include "algorithms/cluster/sparse_select.h"
+#include "algorithms/every_view.h"
 #include "algorithms/rows.h"
 #include "latom/kmeans.h"
 
@@ -327,16 +328,7 @@ std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx,
 #define LATOM_INSTANTIATE(View)                                                                                \
     template std::unique_ptr<Lloyd<View::value_type>> make_lloyd(const Context&, const View&, const double*,   \
                                                                  Metric, const Bounds&, const std::string&);
-using SparseF32I32 = CsrView<float, int32_t>;
-using SparseF32I64 = CsrView<float, int64_t>;
-using SparseF64I32 = CsrView<double, int32_t>;
-using SparseF64I64 = CsrView<double, int64_t>;
-LATOM_INSTANTIATE(SparseF32I32)
-LATOM_INSTANTIATE(SparseF32I64)
-LATOM_INSTANTIATE(SparseF64I32)
-LATOM_INSTANTIATE(SparseF64I64)
-LATOM_INSTANTIATE(DenseView<float>)
-LATOM_INSTANTIATE(DenseView<double>)
+LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 
 }  // namespace latom

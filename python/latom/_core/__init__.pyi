@@ -1,6 +1,6 @@
 """The compiled core. Private: import latom instead."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,8 @@ class Lloyd:
     @property
     def zero_rows(self) -> int: ...
 
-# (rows drawn [m], how many were drawn by the law, potential)
+# indices [m]; distinct: how many were drawn by the law; method, trials, greedy, uniform, folds, products,
+# potential.
 def kmeans_plusplus(
     X: _Matrix,
     n_clusters: int,
@@ -59,7 +60,51 @@ def kmeans_plusplus(
     seed: int,
     n_threads: int = 0,
     function: str = "kmeans_plusplus",
-) -> tuple[_I64, int, float]: ...
+    *,
+    method: str = "auto",
+    bound: str = "auto",
+    local_trials: int = 1,
+    budget: float = ...,
+    max_trials: int = 0,
+    potential: bool = False,
+    existing: _Matrix | None = None,
+) -> dict[str, Any]: ...
+def afkmc2(
+    X: _Matrix,
+    n_clusters: int,
+    chain: int,
+    weights: _F64 | None,
+    metric: str,
+    seed: int,
+    n_threads: int = 0,
+    function: str = "afkmc2",
+) -> dict[str, Any]: ...
+
+# (rows drawn, the weight of the rows nearest to each, potential)
+def parallel_candidates(
+    X: _Matrix,
+    n_clusters: int,
+    amount: float,
+    rounds: int,
+    weights: _F64 | None,
+    metric: str,
+    seed: int,
+    n_threads: int = 0,
+    function: str = "kmeans_parallel",
+) -> tuple[_I64, _F64, float]: ...
+
+# (rows, weights)
+def coreset(
+    X: _Matrix,
+    size: int,
+    rough_centers: int,
+    weights: _F64 | None,
+    metric: str,
+    seed: int,
+    n_threads: int = 0,
+    function: str = "coreset",
+) -> tuple[_I64, _F64]: ...
+def weighted_sample(weights: _F64, size: int, replacement: bool, seed: int, n_threads: int = 0) -> _I64: ...
 def is_canonical(
     indptr: _I64, indices: _I32 | _I64, n_threads: int = 0, function: str = "is_canonical", name: str = "X"
 ) -> bool: ...

@@ -1,0 +1,101 @@
+#include "latom/coreset.h"
+
+#include "algorithms/every_view.h"
+#include "algorithms/seed/rejection.h"
+
+namespace latom {
+namespace {
+
+/// Numbers that q is proportional to, from m rough centres.
+template <class View>
+std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
+                                  int64_t m, std::uint64_t seed) {
+    const int64_t n = rows.n();
+    const int64_t start = potential.draw(Philox(seed, Purpose::kFirstCenter).uniform(0));
+    RejectionSeeding<View> rejection(rows, metric, potential, SeedPlan{}, seed);
+    Seeding drawn;
+    drawn.indices.push_back(start);
+    rejection.start(ctx, start, SeedBound::kAuto, drawn);
+    rejection.run(ctx, m, drawn);
+    rejection.fold(ctx, drawn);
+    const std::size_t clusters = potential.centers().size();
+    std::vector<double> weight(clusters, 0.0), cost(clusters, 0.0);
+    double total = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        if (!(potential.weight(i) > 0)) continue;
+        weight[potential.label(i)] += potential.weight(i);
+        cost[potential.label(i)] += potential.mass(i);
+        total += potential.weight(i);
+    }
+    const double a = 16 * (std::log(static_cast<double>(m)) + 2), mean = potential.total() / total;
+    std::vector<double> out(static_cast<std::size_t>(n), 0.0);
+    for (int64_t i = 0; i < n; ++i) {
+        const double w = potential.weight(i);
+        if (!(w > 0)) continue;
+        const int32_t b = potential.label(i);
+        const double far = mean > 0 ? a * (potential.bound(i) + 2 * cost[b] / weight[b]) / mean : 0;
+        out[i] = w * (far + 4 * total / weight[b]);
+    }
+    return out;
+}
+
+}  // namespace
+
+template <class View>
+Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t size, int64_t rough_centers,
+                std::uint64_t seed, const std::string& function) {
+    const Rows<View> rows(ctx, X, function);
+    const int64_t n = rows.n();
+    Potential<View> potential(ctx, rows, metric, weights);
+    const double total = potential.total();
+    Coreset out;
+    if (!(total > 0)) return out;
+    std::vector<double> q;
+    if (rough_centers > 0) {
+        q = sensitivities(ctx, rows, metric, potential, rough_centers, seed);
+    } else {
+        const auto mean = weighted_mean(ctx, rows, metric, [&](int64_t i) { return potential.weight(i); });
+        potential.set(ctx, [&](int64_t i) { return distance_to_mean(rows, metric, i, mean); });
+        const double spread = potential.total();
+        q.resize(static_cast<std::size_t>(n));
+        for (int64_t i = 0; i < n; ++i) q[i] = potential.weight(i) / total + (spread > 0 ? potential.mass(i) / spread : 0.0);
+    }
+    double sum = 0;
+    for (const double v : q) sum += v;
+    const AliasTable table(n, [&](int64_t i) { return q[i]; });
+    const Philox random(seed, Purpose::kSample);
+    std::vector<double> weight(static_cast<std::size_t>(n), 0.0);
+    for (int64_t s = 0; s < size; ++s) {
+        const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+        const int64_t i = table.draw(where, coin);
+        weight[i] += potential.weight(i) * sum / (static_cast<double>(size) * q[i]);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+        if (!(weight[i] > 0)) continue;
+        out.indices.push_back(i);
+        out.weights.push_back(weight[i]);
+    }
+    return out;
+}
+
+std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, int64_t n, int64_t size, bool replacement,
+                                     std::uint64_t seed) {
+    const Philox random(seed, Purpose::kSample);
+    const auto weight = [=](int64_t i) { return weights[i]; };
+    if (!replacement) return race(ctx, n, size, random, weight);
+    const AliasTable table(n, weight);
+    std::vector<int64_t> out(static_cast<std::size_t>(size));
+    for (int64_t s = 0; s < size; ++s) {
+        const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+        out[s] = table.draw(where, coin);
+    }
+    return out;
+}
+
+#define LATOM_INSTANTIATE(View)                                                                                      \
+    template Coreset coreset(const Context&, const View&, const double*, Metric, int64_t, int64_t, std::uint64_t,    \
+                             const std::string&);
+LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
+#undef LATOM_INSTANTIATE
+
+}  // namespace latom

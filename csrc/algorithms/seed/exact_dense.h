@@ -1,0 +1,259 @@
+// exact_dense.h: D^2 of all dense rows after every centre, one at a time or the best of several.
+//
+// Rows stand in lists, by the centre that they are nearest to. By the triangle inequality (potential.h) a new centre can only
+// take rows whose D^2 is beyond a quarter of its squared distance to their centre. A row's D^2 stands until it leaves its
+// list, so a list that has been opened for few of its rows is sorted by falling D^2: those few are then its head, and most
+// lists are never opened. A draw looks for its list, then for its row.
+//
+// Cost      a product with each centre so far, and with the rows in reach: all of them where the data have no clusters.
+#pragma once
+
+#include "algorithms/seed/potential.h"
+
+namespace latom {
+
+template <class View>
+class ExactDense {
+public:
+    using T = typename View::value_type;
+
+    ExactDense(const Context&, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool)
+        : rows_(rows), distance_(metric, rows), potential_(potential) {
+        if (!potential.known()) return;
+        list_.resize(potential.centers().size());
+        for (int64_t i = 0; i < rows.n(); ++i)
+            if (potential.bound(i) > 0) list_[potential.label(i)].row.push_back(i);
+        for (List& list : list_) measure(list);
+        sum_lists();
+    }
+
+    double total() const { return potential_.known() ? prefix_.back() : potential_.total(); }
+    int64_t draw(double uniform) const;
+    /// Of the draws the one that lowers the potential most; ties to the first.
+    int64_t best(const Context& ctx, const std::vector<int64_t>& draws);
+    /// Takes row c as a centre.
+    void add(const Context& ctx, int64_t c);
+    /// To be called when others go on with the potential.
+    void leave(const Context& ctx) { potential_.sum_all(ctx); }
+    double products() const { return products_; }
+
+private:
+    struct List {
+        std::vector<int64_t> row;  // of D^2 > 0; the others can neither be drawn nor taken
+        double mass = 0;           // sum of w D^2
+        bool sorted = false;
+    };
+    struct Piece {  // of a list, for one thread
+        std::size_t list;
+        int64_t from, to;
+        double reach;  // rows of at most this D^2 are out of reach
+        int64_t looked = 0;
+    };
+
+    void measure(List& list) const {
+        list.mass = 0;
+        for (const int64_t i : list.row) list.mass += potential_.mass(i);
+    }
+    void sort(List& list) const {
+        std::sort(list.row.begin(), list.row.end(), [this](int64_t a, int64_t b) {
+            return potential_.bound(a) != potential_.bound(b) ? potential_.bound(a) > potential_.bound(b) : a < b;
+        });
+        list.sorted = true;
+    }
+    void sum_lists() {
+        prefix_.assign(1, 0.0);
+        for (const List& list : list_) prefix_.push_back(prefix_.back() + list.mass);
+    }
+    std::vector<Piece> pieces(int64_t c);
+    void open(std::size_t list, double reach, std::vector<Piece>& out);
+    template <class F>
+    int64_t sweep(const Piece& piece, int64_t c, F f) const;
+    template <class F>
+    void sweep_all(const Context& ctx, std::vector<Piece>& pieces, F f);
+    void take_first(const Context& ctx, int64_t c);
+
+    const Rows<View>& rows_;
+    SquaredDistance distance_;
+    Potential<View>& potential_;
+    std::vector<List> list_;       // by label
+    std::vector<double> prefix_;   // of their masses
+    double products_ = 0;
+};
+
+template <class View>
+int64_t ExactDense<View>::draw(double uniform) const {
+    if (!potential_.known()) return potential_.draw(uniform);
+    if (!(total() > 0)) return -1;
+    const auto above = std::upper_bound(prefix_.begin() + 1, prefix_.end(), uniform * total());
+    auto at = std::min<std::size_t>(static_cast<std::size_t>(above - prefix_.begin()) - 1, list_.size() - 1);
+    while (!(list_[at].mass > 0)) --at;  // rounding may leave a little after the end: the last possible row takes it
+    double left = uniform * total() - prefix_[at];
+    int64_t found = -1;
+    for (const int64_t i : list_[at].row) {
+        const double v = potential_.mass(i);
+        if (!(v > 0)) continue;
+        found = i;
+        if (left < v) break;
+        left -= v;
+    }
+    return found;
+}
+
+// Rows of a list beyond `reach`.
+template <class View>
+void ExactDense<View>::open(std::size_t at, double reach, std::vector<Piece>& out) {
+    constexpr int64_t kRows = 4096;
+    List& list = list_[at];
+    auto end = static_cast<int64_t>(list.row.size());
+    if (list.sorted)
+        end = std::partition_point(list.row.begin(), list.row.end(), [&](int64_t i) { return potential_.bound(i) > reach; }) - list.row.begin();
+    for (int64_t from = 0; from < end; from += kRows) out.push_back({at, from, std::min(end, from + kRows), reach});
+}
+
+// What row c may be nearest to.
+template <class View>
+std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c) {
+    const auto& centers = potential_.centers();
+    std::vector<Piece> out;
+    constexpr std::size_t kBatch = 16;
+    const T *x[kBatch] = {}, *y[kBatch];
+    double dot[kBatch];
+    std::fill_n(y, kBatch, rows_.values(c));
+    for (std::size_t a = 0; a < list_.size(); a += kBatch) {
+        const std::size_t batch = std::min(kBatch, list_.size() - a);
+        for (std::size_t b = 0; b < batch; ++b) x[b] = rows_.values(std::max<int64_t>(centers[a + b], 0));
+        detail::dense_dots(rows_.kernels(), T{})(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
+        for (std::size_t b = 0; b < batch; ++b) {
+            const int64_t row = centers[a + b];  // none: a centre that is no row
+            open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))), out);
+        }
+    }
+    products_ += static_cast<double>(list_.size()) * static_cast<double>(rows_.d());
+    return out;
+}
+
+/// f(i, D^2(i, c)) for the rows of a piece in reach of c; how many these are.
+template <class View>
+template <class F>
+int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
+    constexpr std::size_t kBatch = 16;
+    const T *x[kBatch] = {}, *y[kBatch];
+    int64_t row[kBatch], looked = 0;
+    double dot[kBatch];
+    std::fill_n(y, kBatch, rows_.values(c));
+    std::size_t filled = 0;
+    const auto flush = [&] {
+        detail::dense_dots(rows_.kernels(), T{})(x, y, static_cast<int64_t>(filled), rows_.d(), dot);
+        for (std::size_t b = 0; b < filled; ++b)
+            f(row[b], row[b] == c ? 0.0 : distance_(dot[b], rows_.norm2(row[b]), rows_.norm2(c)));
+        looked += static_cast<int64_t>(filled);
+        filled = 0;
+    };
+    const auto& rows = list_[piece.list].row;
+    for (int64_t at = piece.from; at < piece.to; ++at) {
+        if (!(potential_.bound(rows[at]) > piece.reach)) continue;
+        row[filled] = rows[at];
+        x[filled] = rows_.values(rows[at]);
+        if (++filled == kBatch) flush();
+    }
+    flush();
+    return looked;
+}
+
+// f(piece) in parallel where that pays; f says how many rows it looked at.
+template <class View>
+template <class F>
+void ExactDense<View>::sweep_all(const Context& ctx, std::vector<Piece>& pieces, F f) {
+    constexpr double kSerial = 200'000;  // multiply-adds: less than the start of a thread costs
+    double work = 0;
+    for (const Piece& p : pieces) work += static_cast<double>((p.to - p.from) * rows_.d());
+    Context few = ctx;
+    if (work < kSerial) few.n_threads = 1;
+    parallel_for(few, static_cast<int64_t>(pieces.size()), [&](int64_t p, int) { pieces[p].looked = f(p); });
+    for (const Piece& p : pieces) products_ += static_cast<double>(p.looked * rows_.d());
+    // Lists of which less than half was in reach.
+    for (std::size_t p = 0; p < pieces.size();) {
+        List& list = list_[pieces[p].list];
+        const std::size_t at = pieces[p].list;
+        int64_t looked = 0, seen = 0;
+        for (; p < pieces.size() && pieces[p].list == at; ++p) {
+            looked += pieces[p].looked;
+            seen += pieces[p].to - pieces[p].from;
+        }
+        if (!list.sorted && 2 * looked < seen) sort(list);
+    }
+}
+
+template <class View>
+int64_t ExactDense<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
+    std::vector<Piece> all;
+    std::vector<std::size_t> whose;
+    for (std::size_t k = 0; k < draws.size(); ++k) {
+        for (const Piece& p : pieces(draws[k])) all.push_back(p);
+        whose.resize(all.size(), k);
+    }
+    std::vector<double> gain(all.size(), 0.0), total(draws.size(), 0.0);
+    sweep_all(ctx, all, [&](int64_t p) {
+        return sweep(all[p], draws[whose[p]], [&](int64_t i, double d2) {
+            const double less = potential_.bound(i) - d2;
+            if (less > 0) gain[p] += potential_.weight(i) * less;
+        });
+    });
+    for (std::size_t p = 0; p < all.size(); ++p) total[whose[p]] += gain[p];
+    return draws[most_gain(total, draws.size())];
+}
+
+template <class View>
+void ExactDense<View>::take_first(const Context& ctx, int64_t c) {
+    List& list = list_.emplace_back();
+    for (int64_t i = 0; i < rows_.n(); ++i)
+        if (potential_.weight(i) > 0) list.row.push_back(i);
+    potential_.begin(c);
+    std::vector<Piece> all;
+    open(0, 0.0, all);
+    sweep_all(ctx, all, [&](int64_t p) { return sweep(all[p], c, [&](int64_t i, double d2) { potential_.take(i, d2); }); });
+    std::erase_if(list.row, [this](int64_t i) { return !(potential_.bound(i) > 0); });
+    measure(list);
+    sum_lists();
+}
+
+template <class View>
+void ExactDense<View>::add(const Context& ctx, int64_t c) {
+    if (!potential_.known()) return take_first(ctx, c);
+    std::vector<Piece> all = pieces(c);
+    const auto label = static_cast<int32_t>(list_.size());
+    potential_.begin(c);
+    std::vector<std::vector<int64_t>> taken(all.size());
+    std::vector<double> left(list_.size(), -1.0);  // mass that lists which lose rows keep
+    for (const Piece& p : all) left[p.list] = list_[p.list].mass;
+    std::vector<double> lost(all.size(), 0.0);
+    std::vector<char> taken_any(all.size(), 0), loses(list_.size(), 0);
+    sweep_all(ctx, all, [&](int64_t p) {
+        return sweep(all[p], c, [&](int64_t i, double d2) {
+            const double before = potential_.mass(i);
+            if (!potential_.take(i, d2)) return;
+            lost[p] += before;
+            taken_any[p] = 1;
+            if (d2 > 0) taken[p].push_back(i);
+        });
+    });
+    List fresh;
+    for (std::size_t p = 0; p < all.size(); ++p) {
+        List& list = list_[all[p].list];
+        fresh.row.insert(fresh.row.end(), taken[p].begin(), taken[p].end());
+        left[all[p].list] -= lost[p];
+        loses[all[p].list] |= taken_any[p];
+        if (p + 1 < all.size() && all[p + 1].list == all[p].list) continue;
+        const double mass = left[all[p].list];
+        if (!loses[all[p].list]) continue;
+        std::erase_if(list.row, [&](int64_t i) { return potential_.label(i) == label; });
+        // A difference of nearly equal numbers is no sum.
+        if (2 * mass < list.mass || list.row.empty()) measure(list);
+        else list.mass = mass;
+    }
+    measure(fresh);
+    list_.push_back(std::move(fresh));
+    sum_lists();
+}
+
+}  // namespace latom

@@ -1,0 +1,84 @@
+// exact_sparse.h: D^2 of all CSR rows after every centre, one at a time or the best of several.
+//
+// Only rows that share a term with a centre have another product with it than 0 (row_postings.h). All others are at D^2 = 2,
+// or |x_i|^2 + |c|^2: they are looked at where that may be news, which without negative entries it is only for the first
+// centre, or under the Euclidean metric for one shorter than all before.
+//
+// Cost      a pass over those rows a draw, and one more for the draw that is kept, if there are several.
+#pragma once
+
+#include "algorithms/seed/potential.h"
+#include "algorithms/seed/row_postings.h"
+
+namespace latom {
+
+template <class View>
+class ExactSparse {
+public:
+    /// `has_negative`: the rows, or centres that are there already.
+    ExactSparse(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool has_negative)
+        : rows_(rows), distance_(metric, rows), potential_(potential), postings_(ctx, rows), signed_(has_negative),
+          scratch_(static_cast<std::size_t>(workers(ctx, postings_.slabs()))) {}
+
+    double total() const { return potential_.total(); }
+    int64_t draw(double uniform) const { return potential_.draw(uniform); }
+    /// Of the draws the one that lowers the potential most; ties to the first.
+    int64_t best(const Context& ctx, const std::vector<int64_t>& draws);
+    /// Takes row c as a centre.
+    void add(const Context& ctx, int64_t c);
+    /// To be called when others go on with the potential.
+    void leave(const Context&) {}
+    double products() const {
+        double sum = 0;
+        for (const auto& s : scratch_) sum += s.products;
+        return sum;
+    }
+
+private:
+    /// f(i, D^2(i, c)) for the rows of a slab that c may be nearest to.
+    template <class F>
+    void sweep(std::size_t worker, int64_t slab, int64_t c, bool all, F f) {
+        const double c2 = rows_.norm2(c);
+        all = all || signed_ || (distance_.metric == Metric::kEuclidean && c2 < shortest2_);
+        postings_.products(scratch_[worker], slab, c, all, [&](int64_t i, double dot) {
+            if (potential_.bound(i) > 0) f(i, i == c ? 0.0 : distance_(dot, rows_.norm2(i), c2));
+        });
+    }
+
+    const Rows<View>& rows_;
+    SquaredDistance distance_;
+    Potential<View>& potential_;
+    RowPostings<View> postings_;
+    bool signed_;
+    double shortest2_ = HUGE_VAL;  // of the centres
+    std::vector<typename RowPostings<View>::Scratch> scratch_;
+};
+
+template <class View>
+int64_t ExactSparse<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
+    const std::size_t count = draws.size();
+    const int64_t slabs = postings_.slabs();
+    std::vector<double> gain(static_cast<std::size_t>(slabs) * count, 0.0);
+    parallel_for(ctx, slabs, [&](int64_t slab, int worker) {
+        for (std::size_t k = 0; k < count; ++k)
+            sweep(worker, slab, draws[k], false, [&](int64_t i, double d2) {
+                const double less = potential_.bound(i) - d2;
+                if (less > 0) gain[slab * count + k] += potential_.weight(i) * less;
+            });
+    });
+    return draws[most_gain(gain, count)];
+}
+
+template <class View>
+void ExactSparse<View>::add(const Context& ctx, int64_t c) {
+    const bool first = !potential_.known();
+    potential_.begin(c);
+    parallel_for(ctx, postings_.slabs(), [&](int64_t slab, int worker) {
+        sweep(worker, slab, c, first, [&](int64_t i, double d2) { potential_.lower(i, d2); });
+        potential_.sum(postings_.first(slab), postings_.last(slab));
+    });
+    potential_.end();
+    shortest2_ = std::min(shortest2_, rows_.norm2(c));
+}
+
+}  // namespace latom

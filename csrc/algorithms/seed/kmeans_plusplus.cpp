@@ -1,0 +1,97 @@
+// kmeans_plusplus.cpp: the first centre, the method that draws the others, and what fills up when no distance is left.
+#include <optional>
+
+#include "algorithms/every_view.h"
+#include "algorithms/seed/exact_dense.h"
+#include "algorithms/seed/exact_sparse.h"
+#include "algorithms/seed/fill.h"
+#include "algorithms/seed/rejection.h"
+
+namespace latom {
+
+namespace {
+
+/// Until there are m centres, the potential is zero, or the budget is spent.
+template <class View>
+void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool has_negative,
+                  int64_t m, const SeedPlan& plan, const Philox& random, Seeding& out) {
+    std::conditional_t<kIsSparse<View>, ExactSparse<View>, ExactDense<View>> exact(ctx, rows, metric, potential, has_negative);
+    exact.add(ctx, out.indices.back());
+    std::vector<int64_t> draws;
+    while (static_cast<int64_t>(out.indices.size()) < m && exact.total() > 0 && exact.products() <= plan.budget) {
+        draws.clear();
+        for (int64_t l = 0; l < plan.local_trials; ++l)
+            draws.push_back(exact.draw(random.uniform(static_cast<std::uint64_t>(out.trials++))));
+        out.indices.push_back(draws.size() == 1 ? draws[0] : exact.best(ctx, draws));
+        exact.add(ctx, out.indices.back());
+    }
+    exact.leave(ctx);
+    out.greedy = plan.local_trials > 1 ? static_cast<int64_t>(out.indices.size()) : 0;
+    out.potential = potential.total();
+    out.products += exact.products();
+}
+
+/// D^2 to centres that are none of the rows.
+template <class View>
+void take_existing(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, const Rows<View>& there,
+                   Seeding& out) {
+    NearestCenter<View> centers(rows, metric);
+    std::vector<int64_t> none;
+    for (int64_t c = 0; c < there.n(); ++c) {
+        if (metric == Metric::kCosine && !(there.norm2(c) > 0)) continue;
+        centers.add(there, c);
+        none.push_back(-1);
+    }
+    if (!none.empty()) out.products += potential.fold(ctx, centers, none);
+}
+
+}  // namespace
+
+template <class View>
+Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing, const double* weights, Metric metric,
+                        int64_t m, const SeedPlan& plan, std::uint64_t seed, const std::string& function) {
+    const Rows<View> rows(ctx, X, function);
+    Potential<View> potential(ctx, rows, metric, weights);
+    bool has_negative = !rows.non_negative();
+    Seeding out;
+    if (existing && existing->n > 0) {
+        const Rows<View> there(ctx, *existing, function, "existing_centers");
+        has_negative = has_negative || !there.non_negative();
+        take_existing(ctx, rows, metric, potential, there, out);
+    }
+    const Philox first(seed, Purpose::kFirstCenter), next(seed, Purpose::kNextCenter);
+    out.method = plan.method == SeedMethod::kAuto ? SeedMethod::kFold : plan.method;
+    if (plan.local_trials > 1) out.method = SeedMethod::kExact;
+    if (const int64_t start = potential.draw(first.uniform(0)); start >= 0) {
+        out.indices.push_back(start);
+        out.trials = 1;
+        if (m > 1 || plan.potential) {
+            if (out.method == SeedMethod::kExact)
+                draw_exactly(ctx, rows, metric, potential, has_negative, m, plan, next, out);
+            if (out.method != SeedMethod::kExact || static_cast<int64_t>(out.indices.size()) < m) {
+                RejectionSeeding<View> rejection(rows, metric, potential, plan, seed);
+                if (out.method != SeedMethod::kExact) rejection.start(ctx, start, plan.bound, out);
+                rejection.run(ctx, m, out);
+                out.potential = -1;
+                if (plan.potential) {
+                    const int64_t folds = out.folds;
+                    rejection.fold(ctx, out);
+                    out.folds = folds;
+                    out.potential = potential.total();
+                }
+            }
+        }
+    }
+    out.distinct = static_cast<int64_t>(out.indices.size());
+    if (out.distinct < m) out.potential = 0;
+    fill_up(out.indices, m, rows.n(), first, [&](int64_t i) { return potential.weight(i); });
+    return out;
+}
+
+#define LATOM_INSTANTIATE(View)                                                                                       \
+    template Seeding kmeans_plusplus(const Context&, const View&, const View*, const double*, Metric, int64_t,        \
+                                     const SeedPlan&, std::uint64_t, const std::string&);
+LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
+#undef LATOM_INSTANTIATE
+
+}  // namespace latom

@@ -1,0 +1,379 @@
+// nearest_center.h: which of some centres is nearest to a row, if one lies within a limit.
+//
+//   score(i, c) = <x_i, c> / |c|  (cosine)     <x_i, c> - |c|^2 / 2  (Euclidean)        highest: nearest
+//   D^2(i, c)   = 2 - 2 cos(x_i, c)            |x_i|^2 + |c|^2 - 2 <x_i, c>             0 within rounding
+//
+// Sparse rows are scored in float64 against an inverted index of the centres: term by term of the row, centre by centre. Dense
+// rows go through the low-precision screen of algorithms/product_select.h with the limit as their threshold, and what passes
+// is decided in float64; most rows with a low limit never reach it.
+//
+// Cost      sparse: the entries of the centres in the row's terms; dense: d multiply-adds a centre, most in low precision.
+// Memory    O(entries of the centres).
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "algorithms/product_select.h"
+#include "latom/kmeans.h"
+
+namespace latom {
+
+/// Squared distance of two rows from their product and squared lengths.
+struct SquaredDistance {
+    Metric metric;
+    double zero;  // what rounding may leave of a distance of zero, in units of the squared lengths
+
+    template <class View>
+    SquaredDistance(Metric which, const Rows<View>& rows) : metric(which) {
+        int64_t longest = 0;
+        if constexpr (kIsSparse<View>)
+            for (int64_t i = 0; i < rows.n(); ++i) longest = std::max(longest, rows.size(i));
+        else longest = rows.d();
+        zero = 1e-14 * (1 + static_cast<double>(longest) / 256);
+    }
+
+    double operator()(double dot, double x2, double y2) const {
+        const bool cosine = metric == Metric::kCosine;
+        const double scale = cosine ? 1.0 : x2 + y2;
+        const double v = cosine ? 2 - 2 * dot / (std::sqrt(x2) * std::sqrt(y2)) : scale - 2 * dot;
+        return v < zero * scale ? 0.0 : v;
+    }
+};
+
+template <class View>
+class NearestCenter {
+public:
+    using T = typename View::value_type;
+
+    struct Query {
+        int64_t i;
+        double limit;  // of D^2
+    };
+    struct Answer {
+        double distance2;
+        int32_t center;  // -1: none within the limit
+    };
+    struct Scratch {
+        std::vector<double> score;  // zero between uses
+        std::vector<const T*> row;
+        std::vector<double> norm2;
+        RowBlock<T> block;
+        double products = 0;
+    };
+
+    NearestCenter(const Rows<View>& rows, Metric metric) : rows_(rows), distance_(metric, rows) {}
+
+    int64_t size() const { return static_cast<int64_t>(center_.size()); }
+    /// Row `row` of `source`, which must outlive the object.
+    void add(const Rows<View>& source, int64_t row) { center_.push_back({&source, row}); }
+    void clear() {
+        center_.clear();
+        indexed_ = 0;
+        for (auto& list : postings_) list.clear();
+    }
+
+    /// To be called after the last add() and before find().
+    void prepare(const Context& ctx);
+    /// The nearest centre of each row (of those that add() was not told of, too); ties to the lowest centre. Thread-safe.
+    void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
+    /// find() for many rows, in parallel where that pays. Returns the multiply-adds spent.
+    double find_all(const Context& ctx, const std::vector<Query>& query, std::vector<Answer>& answer);
+
+    /// Where row `query[q]` is centre q itself: the centres before q within its limit, in any order. Or that there are many.
+    struct Earlier {
+        std::vector<int32_t> center;
+        bool many = false;
+    };
+    double find_earlier(const Context& ctx, const std::vector<Query>& query, std::vector<Earlier>& earlier);
+
+private:
+    static constexpr int64_t kFewCenters = 16;   // below, scoring all costs less than rounding the row
+    static constexpr int64_t kLowColumns = 24;   // below, bfloat16 saves nothing and rounds too much
+    static constexpr int64_t kMostColumns = 1 << 20;
+
+    struct Center {
+        const Rows<View>* source;
+        int64_t row;
+    };
+    bool cosine() const { return distance_.metric == Metric::kCosine; }
+    double score(double dot, int64_t c) const { return cosine() ? dot * factor_[c] : dot + bias_[c]; }
+    /// The score that a centre within `limit` of row i reaches.
+    double least_score(int64_t i, double limit) const {
+        const double x2 = rows_.norm2(i);
+        return cosine() ? std::sqrt(x2) * (1 - limit / 2) : (x2 - limit) / 2;
+    }
+    Answer within(const Query& query, int32_t center, double dot) const {
+        const double d2 = distance_(dot, rows_.norm2(query.i), norm2_[center]);
+        return d2 <= query.limit ? Answer{d2, center} : Answer{query.limit, -1};
+    }
+    void extend_index();
+    template <class F>
+    double in_parallel(const Context& ctx, int64_t count, F f);
+    void find_sparse(Scratch& scratch, const Query& query, Answer& answer) const;
+    void find_dense(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
+    void find_earlier_sparse(Scratch& scratch, const Query& query, int64_t self, Earlier& earlier) const;
+    void find_earlier_dense(Scratch& scratch, const Query* query, int64_t self, int64_t count, Earlier* earlier) const;
+    void dots(Scratch& scratch, int64_t i) const;
+    template <class F>
+    void each_within(Scratch& scratch, const Query& query, int64_t count, F f) const;
+    void screen(Scratch& scratch, const Query* query, int64_t count, int64_t k, const int64_t* end) const;
+    template <class Next>
+    Answer best_of(Scratch& scratch, const Query& query, int64_t count, Next next) const;
+
+    const Rows<View>& rows_;
+    SquaredDistance distance_;
+    std::vector<Center> center_;
+    std::vector<double> norm2_, factor_, bias_;
+    std::unique_ptr<AtomPanels<T>> panels_;      // dense
+    struct Posting {
+        int32_t center;
+        T value;
+    };
+    std::vector<int32_t> slot_;                  // sparse, [d]: where a term's postings are; -1: nowhere
+    std::vector<std::vector<Posting>> postings_;  // of a term, centres rising
+    int64_t indexed_ = 0;
+    std::vector<Scratch> scratch_;
+};
+
+template <class View>
+void NearestCenter<View>::prepare(const Context& ctx) {
+    norm2_.clear();
+    factor_.clear();
+    bias_.clear();
+    for (const Center& c : center_) {
+        const double norm2 = c.source->norm2(c.row);
+        norm2_.push_back(norm2);
+        if (cosine()) factor_.push_back(norm2 > 0 ? 1 / std::sqrt(norm2) : 0.0);
+        else bias_.push_back(-0.5 * norm2);
+    }
+    if constexpr (kIsSparse<View>) {
+        extend_index();
+    } else {
+        panels_.reset();
+        if (size() < kFewCenters || rows_.d() > kMostColumns) return;
+        std::vector<const T*> atoms;
+        for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
+        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, factor_, bias_,
+                                                  std::vector<int32_t>{},
+                                                  rows_.d() < kLowColumns ? Screen::kFloat32 : Screen::kAuto);
+        panels_->keep(ctx);
+    }
+}
+
+// Only what was added since the last time.
+template <class View>
+void NearestCenter<View>::extend_index() {
+    if (slot_.empty()) slot_.assign(static_cast<std::size_t>(rows_.d()), -1);
+    for (; indexed_ < size(); ++indexed_) {
+        const Center& c = center_[indexed_];
+        c.source->each(c.row, [&](int64_t t, T v) {
+            if (slot_[t] < 0) {
+                slot_[t] = static_cast<int32_t>(postings_.size());
+                postings_.emplace_back();
+            }
+            postings_[slot_[t]].push_back({static_cast<int32_t>(indexed_), v});
+        });
+    }
+}
+
+template <class View>
+void NearestCenter<View>::find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const {
+    if constexpr (kIsSparse<View>) {
+        for (int64_t q = 0; q < count; ++q) find_sparse(scratch, query[q], answer[q]);
+    } else {
+        find_dense(scratch, query, count, answer);
+    }
+}
+
+// f(scratch, first, count) over all queries.
+template <class View>
+template <class F>
+double NearestCenter<View>::in_parallel(const Context& ctx, int64_t count, F f) {
+    constexpr int64_t kRows = 56;            // whole tiles
+    constexpr double kSerialWork = 200'000;  // multiply-adds: less than the start of a thread costs
+    const int64_t chunks = chunk_count(count, kRows);
+    Context few = ctx;
+    const double entries = kIsSparse<View> ? static_cast<double>(rows_.stored()) / static_cast<double>(rows_.n()) / 16
+                                           : static_cast<double>(rows_.d());
+    if (static_cast<double>(count * size()) * entries < kSerialWork) few.n_threads = 1;
+    scratch_.resize(static_cast<std::size_t>(std::max(workers(ctx, chunks), 1)));
+    for (Scratch& s : scratch_) s.products = 0;
+    parallel_for(few, chunks, [&](int64_t c, int worker) {
+        f(scratch_[worker], c * kRows, std::min(kRows, count - c * kRows));
+    });
+    double products = 0;
+    for (const Scratch& s : scratch_) products += s.products;
+    return products;
+}
+
+template <class View>
+double NearestCenter<View>::find_all(const Context& ctx, const std::vector<Query>& query, std::vector<Answer>& answer) {
+    answer.resize(query.size());
+    return in_parallel(ctx, static_cast<int64_t>(query.size()), [&](Scratch& s, int64_t from, int64_t count) {
+        find(s, query.data() + from, count, answer.data() + from);
+    });
+}
+
+template <class View>
+double NearestCenter<View>::find_earlier(const Context& ctx, const std::vector<Query>& query, std::vector<Earlier>& earlier) {
+    earlier.resize(query.size());
+    return in_parallel(ctx, static_cast<int64_t>(query.size()), [&](Scratch& s, int64_t from, int64_t count) {
+        if constexpr (kIsSparse<View>)
+            for (int64_t q = from; q < from + count; ++q) find_earlier_sparse(s, query[q], q, earlier[q]);
+        else
+            find_earlier_dense(s, query.data() + from, from, count, earlier.data() + from);
+    });
+}
+
+// Products of row i with all centres into score.
+template <class View>
+void NearestCenter<View>::dots(Scratch& s, int64_t i) const {
+    if (s.score.size() < center_.size()) s.score.resize(center_.size(), 0.0);
+    rows_.each(i, [&](int64_t t, T x) {
+        if (slot_[t] < 0) return;
+        const auto& list = postings_[slot_[t]];
+        for (const Posting& p : list) {
+            const double product = static_cast<double>(x) * static_cast<double>(p.value);
+            s.score[p.center] += product;
+        }
+        s.products += static_cast<double>(list.size());
+    });
+}
+
+// f(c, D^2, score) for those of the first `count` centres that lie within the limit, by the products in score, which are zero
+// afterwards.
+template <class View>
+template <class F>
+void NearestCenter<View>::each_within(Scratch& s, const Query& query, int64_t count, F f) const {
+    constexpr int64_t kLanes = 8, kBlock = 64;
+    const double x2 = rows_.norm2(query.i), limit = query.limit;
+    // Below the score of the limit by more than rounding: D^2 itself decides.
+    const double least = limit < HUGE_VAL ? least_score(query.i, limit) - 1e-12 * (cosine() ? std::sqrt(x2) : x2 + limit) : -HUGE_VAL;
+    for (int64_t from = 0; from < count; from += kBlock) {
+        const int64_t end = std::min(count, from + kBlock);
+        double most[kLanes];
+        std::fill_n(most, kLanes, -HUGE_VAL);
+        int64_t c = from;
+        for (; c + kLanes <= end; c += kLanes)
+            for (int64_t lane = 0; lane < kLanes; ++lane) {
+                const double v = cosine() ? s.score[c + lane] * factor_[c + lane] : s.score[c + lane] + bias_[c + lane];
+                most[lane] = v > most[lane] ? v : most[lane];
+            }
+        for (; c < end; ++c) most[0] = std::max(most[0], score(s.score[c], c));
+        if (*std::max_element(most, most + kLanes) >= least)
+            for (c = from; c < end; ++c) {
+                const double v = score(s.score[c], c);
+                if (v < least) continue;
+                if (const double d2 = distance_(s.score[c], x2, norm2_[c]); d2 <= limit) f(static_cast<int32_t>(c), d2, v);
+            }
+        std::fill(s.score.begin() + from, s.score.begin() + end, 0.0);
+    }
+    std::fill(s.score.begin() + count, s.score.begin() + size(), 0.0);
+}
+
+template <class View>
+void NearestCenter<View>::find_sparse(Scratch& s, const Query& query, Answer& answer) const {
+    dots(s, query.i);
+    answer = {query.limit, -1};
+    double most = -HUGE_VAL;
+    each_within(s, query, size(), [&](int32_t c, double d2, double v) {
+        if (v <= most) return;
+        most = v;
+        answer = {d2, c};
+    });
+}
+
+template <class View>
+void NearestCenter<View>::find_earlier_sparse(Scratch& s, const Query& query, int64_t self, Earlier& earlier) const {
+    dots(s, query.i);
+    earlier.center.clear();
+    earlier.many = false;
+    each_within(s, query, self, [&](int32_t c, double, double) { earlier.center.push_back(c); });
+}
+
+// The nearest of `count` centres, next(c) their numbers in rising order; products in float64, four at a time.
+template <class View>
+template <class Next>
+typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count, Next next) const {
+    constexpr int64_t kBatch = 16;
+    const T *x[kBatch], *y[kBatch];
+    double dot[kBatch];
+    std::fill_n(x, kBatch, rows_.values(query.i));
+    int32_t best = -1;
+    double most = -HUGE_VAL, its_dot = 0;
+    for (int64_t from = 0; from < count; from += kBatch) {
+        const int64_t batch = std::min(kBatch, count - from);
+        for (int64_t b = 0; b < batch; ++b) {
+            const Center& c = center_[next(from + b)];
+            y[b] = c.source->values(c.row);
+        }
+        detail::dense_dots(rows_.kernels(), T{})(x, y, batch, rows_.d(), dot);
+        for (int64_t b = 0; b < batch; ++b) {
+            const int64_t c = next(from + b);
+            if (const double v = score(dot[b], c); v > most || (v == most && c < best)) {
+                most = v;
+                its_dot = dot[b];
+                best = static_cast<int32_t>(c);
+            }
+        }
+    }
+    s.products += static_cast<double>(count * rows_.d());
+    return best < 0 ? Answer{query.limit, -1} : within(query, best, its_dot);
+}
+
+// The centres that may be among the k nearest within the limit, as candidates of the block.
+template <class View>
+void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k, const int64_t* end) const {
+    s.row.clear();
+    s.norm2.clear();
+    for (int64_t q = 0; q < count; ++q) {
+        s.row.push_back(rows_.values(query[q].i));
+        s.norm2.push_back(rows_.norm2(query[q].i));
+    }
+    typename RowBlock<T>::Query wanted;
+    wanted.k = k;
+    s.block.load(*panels_, s.row.data(), s.norm2.data(), count, wanted);
+    for (int64_t q = 0; q < count; ++q)
+        if (query[q].limit < HUGE_VAL) s.block.raise(q, least_score(query[q].i, query[q].limit));
+    s.block.scan(*panels_, 0, panels_->panels(), end);
+    s.block.finish();
+    s.products += static_cast<double>(count * size() * rows_.d());
+}
+
+template <class View>
+void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
+    const auto all = [](int64_t c) { return c; };
+    if (!panels_) {
+        for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
+        return;
+    }
+    screen(s, query, count, 1, nullptr);
+    for (int64_t q = 0; q < count; ++q) {
+        if (s.block.crowded(q)) answer[q] = best_of(s, query[q], size(), all);
+        else answer[q] = best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
+    }
+}
+
+template <class View>
+void NearestCenter<View>::find_earlier_dense(Scratch& s, const Query* query, int64_t self, int64_t count, Earlier* earlier) const {
+    constexpr int64_t kMany = 16;
+    for (int64_t q = 0; q < count; ++q) {
+        earlier[q].center.clear();
+        earlier[q].many = !panels_;
+    }
+    if (!panels_) return;
+    screen(s, query, count, kMany, nullptr);
+    for (int64_t q = 0; q < count; ++q) {
+        earlier[q].many = s.block.crowded(q) || s.block.candidates(q) >= kMany;
+        for (int64_t c = 0; !earlier[q].many && c < s.block.candidates(q); ++c) {
+            const int32_t at = s.block.position(q)[c];
+            if (at >= self + q) continue;
+            const double dot = rows_.dot(query[q].i, center_[at].source->values(center_[at].row));
+            if (within(query[q], at, dot).center >= 0) earlier[q].center.push_back(at);
+        }
+    }
+}
+
+}  // namespace latom

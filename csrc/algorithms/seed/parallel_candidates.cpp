@@ -1,0 +1,57 @@
+// parallel_candidates.cpp: the rounds of k-means|| (Bahmani, Moseley, Vattani, Kumar & Vassilvitskii 2012).
+#include "algorithms/every_view.h"
+#include "algorithms/seed/rejection.h"
+
+namespace latom {
+
+template <class View>
+Candidates parallel_candidates(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t m,
+                               double amount, int64_t rounds, std::uint64_t seed, const std::string& function) {
+    const Rows<View> rows(ctx, X, function);
+    const int64_t n = rows.n();
+    Potential<View> potential(ctx, rows, metric, weights);
+    NearestCenter<View> pending(rows, metric);
+    const Philox first(seed, Purpose::kFirstCenter), random(seed, Purpose::kRound);
+    Seeding drawn;
+    const auto fold = [&](const std::vector<int64_t>& fresh) {
+        for (const int64_t i : fresh) pending.add(rows, i);
+        potential.fold(ctx, pending, fresh);
+        pending.clear();
+        drawn.indices.insert(drawn.indices.end(), fresh.begin(), fresh.end());
+    };
+    if (const int64_t start = potential.draw(first.uniform(0)); start >= 0) fold({start});
+    for (int64_t round = 0; round < rounds && !drawn.indices.empty() && potential.total() > 0; ++round) {
+        constexpr int64_t kRows = 4096;
+        std::vector<std::vector<int64_t>> taken(static_cast<std::size_t>(chunk_count(n, kRows)));
+        parallel_for(ctx, chunk_count(n, kRows), [&](int64_t c, int) {
+            for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) {
+                const double p = amount * potential.mass(i) / potential.total();
+                if (p > 0 && random.uniform(static_cast<std::uint64_t>(round * n + i)) < p) taken[c].push_back(i);
+            }
+        });
+        std::vector<int64_t> fresh;
+        for (const auto& some : taken) fresh.insert(fresh.end(), some.begin(), some.end());
+        if (!fresh.empty()) fold(fresh);
+    }
+    if (!drawn.indices.empty()) {  // too few for m clusters: more, one by one
+        RejectionSeeding<View> more(rows, metric, potential, SeedPlan{}, seed);
+        more.run(ctx, m, drawn);
+        more.fold(ctx, drawn);
+    }
+    Candidates out;
+    out.indices = drawn.indices;
+    out.mass.assign(out.indices.size(), 0.0);
+    if (!out.indices.empty())
+        for (int64_t i = 0; i < n; ++i)
+            if (const double w = potential.weight(i); w > 0) out.mass[potential.label(i)] += w;
+    out.potential = out.indices.empty() ? 0.0 : potential.total();
+    return out;
+}
+
+#define LATOM_INSTANTIATE(View)                                                                                      \
+    template Candidates parallel_candidates(const Context&, const View&, const double*, Metric, int64_t, double,     \
+                                            int64_t, std::uint64_t, const std::string&);
+LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
+#undef LATOM_INSTANTIATE
+
+}  // namespace latom
