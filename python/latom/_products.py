@@ -82,7 +82,7 @@ class Products:
         """A after a multiplicative step; the sum of X log Y before it."""
         if self._core is None:
             self._core = _core.SparseProducts(to_core(sp.csr_array(self.X)), 0, self.n_threads, self.function)
-        sums = F.sum(axis=0, dtype=np.float64)
+        sums = _core.column_sums(F, self.n_threads)
         step: tuple[Array, float] = self._core.kullback_step(
             A, F, sums, by_columns, l1, l2, self.n_threads, self.function
         )
@@ -107,7 +107,7 @@ class Products:
     def kullback_loss(self, W: Array, F: Array) -> float:
         """sum X log(X / Y) - X + Y with Y = W F^T."""
         logs = self.kullback_step(W, F, False, 0.0, 0.0)[1]
-        total = W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64)
+        total = _core.column_sums(W, self.n_threads) @ _core.column_sums(F, self.n_threads)
         return self.entropy() - logs + float(total)
 
     def entropy(self) -> float:
