@@ -152,8 +152,10 @@ def _without(X: Matrix, gone: Any) -> Matrix:
         X = X.copy()
         X[gone.nonzero()] = 0
         return X
-    coo = X.tocoo()
-    keep = ~np.asarray(gone[coo.row, coo.col]).ravel()
+    coo, width = X.tocoo(), X.shape[1]
+    missing = gone.tocoo()
+    places, gone_places = (at.row.astype(np.int64) * width + at.col for at in (coo, missing))
+    keep = ~np.isin(places, gone_places)
     kept = (coo.data[keep], (coo.row[keep], coo.col[keep]))
     return sp.csr_array(kept, shape=X.shape)
 
