@@ -168,6 +168,9 @@ def decode(
 # V^T V [k, k] in float64.
 def gram(V: _F32 | _F64, n_threads: int = 0, function: str = "gram") -> _F64: ...
 
+# Sums of the columns of V, in float64.
+def column_sums(V: _F32 | _F64, n_threads: int = 0, function: str = "column_sums") -> _F64: ...
+
 # Coordinate sweeps over the rows of X, written to out (X itself where None; P may be it):
 # (violation that first sweeps met, sum of (P - l1) X afterwards).
 def coordinate_sweep(
