@@ -251,7 +251,7 @@ class SparseProducts:
         function: str = "kullback_step",
     ) -> tuple[_F32 | _F64, float]: ...
 
-# X is changed in place: entries below the k-th largest magnitude of their row (column) become 0. Entries left.
+# X is changed in place: entries below the k-th largest magnitude of a row (column) become 0; counts left.
 def keep_largest(
     X: _F32 | _F64, k: int, columns: bool = False, n_threads: int = 0, function: str = "keep_largest"
 ) -> _I64: ...
