@@ -5,6 +5,7 @@
 #include "latom/decode.h"
 #include "latom/fold.h"
 #include "latom/topk.h"
+#include "latom/widen.h"
 
 namespace latom {
 namespace {
@@ -114,6 +115,20 @@ private:
     std::variant<std::unique_ptr<AtomIndex<float>>, std::unique_ptr<AtomIndex<double>>> index_;
 };
 
+py::array_t<float> py_widen(const Array<std::uint16_t>& half, const std::string& storage, int n_threads,
+                            const std::string& function) {
+    if (storage != "float16" && storage != "bfloat16")
+        fail(function, "storage must be 'float16' or 'bfloat16'", "'" + storage + "'", "Pass one of them.");
+    const Context ctx = make_context(n_threads);
+    py::array_t<float> out(std::vector<py::ssize_t>(half.shape(), half.shape() + half.ndim()));
+    float* numbers = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        widen(ctx, half.data(), half.size(), storage == "float16" ? Storage::kFloat16 : Storage::kBFloat16, numbers);
+    }
+    return out;
+}
+
 template <class T>
 py::array_t<double> py_fold_center(const Array<T>& atoms, const Array<double>& center,
                                    const std::optional<Array<double>>& bias, int n_threads,
@@ -177,6 +192,7 @@ void register_encode(py::module_& module) {
              "n_threads"_a = 0, "function"_a = "topk")
         .def("above", &PyAtomIndex::above, "X"_a.noconvert(), "storage"_a, "threshold"_a, "n_threads"_a = 0,
              "function"_a = "above");
+    module.def("widen", &py_widen, "half"_a.noconvert(), "storage"_a, "n_threads"_a = 0, "function"_a = "widen");
     define_fold_center<float>(module);
     define_fold_center<double>(module);
     define_decode<float, std::int32_t>(module);

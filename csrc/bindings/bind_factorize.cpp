@@ -156,6 +156,19 @@ py::array_t<double> py_gram(const Array<T>& V, int n_threads, const std::string&
     return out;
 }
 
+template <class T>
+py::array_t<double> py_column_sums(const Array<T>& V, int n_threads, const std::string& function) {
+    const DenseView<T> view = view_of(V, function, "V");
+    const Context ctx = make_context(n_threads);
+    py::array_t<double> out(view.d);
+    double* sums = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        column_sums(ctx, view, sums);
+    }
+    return out;
+}
+
 void check_square(const Array<double>& G, int64_t k, const std::string& function) {
     if (G.ndim() != 2 || G.shape(0) != k || G.shape(1) != k)
         fail(function, "G must have as many rows and columns as P has columns, " + std::to_string(k), G.size(), "Check both.");
@@ -257,6 +270,7 @@ void define_products(py::class_<PySparseProducts>& products) {
 template <class T>
 void define(py::module_& module) {
     module.def("gram", &py_gram<T>, "V"_a.noconvert(), "n_threads"_a = 0, "function"_a = "gram");
+    module.def("column_sums", &py_column_sums<T>, "V"_a.noconvert(), "n_threads"_a = 0, "function"_a = "column_sums");
     module.def("coordinate_sweep", &py_coordinate_sweep<T>, "G"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(),
                "l1"_a = 0.0, "sweeps"_a = 1, "enough"_a = 0.0, "out"_a.noconvert() = py::none(), "n_threads"_a = 0,
                "function"_a = "coordinate_sweep");

@@ -26,14 +26,61 @@ inline auto fold(const V& v) {  // halves added until one number is left
 }
 
 template <class T, class I>
+inline void prefetch_row(const I* index, std::int64_t p, std::int64_t ahead, const T* F, std::int64_t width) {
+    if (p + kGatherAhead >= ahead) return;
+    const T* later = F + static_cast<std::int64_t>(index[p + kGatherAhead]) * width;
+    for (std::int64_t c = 0; c < width; c += 64 / sizeof(T)) __builtin_prefetch(later + c);
+}
+
+#if defined(__AVX512F__)
+// Four sums folded together: as many shuffles and additions as one.
+template <class I>
+inline std::int64_t dots_four(const I* index, std::int64_t count, std::int64_t ahead, const float* x, const float* F,
+                              std::int64_t width, float* out) {
+    typedef float Line __attribute__((vector_size(64)));
+    typedef std::int32_t Order __attribute__((vector_size(64)));
+    constexpr Order kLow8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}, kHigh8 = kLow8 + 8;
+    constexpr Order kLow4 = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27}, kHigh4 = kLow4 + 4;
+    std::int64_t p = 0;
+    for (; p + 4 <= count; p += 4) {
+        const float* row[4];
+        Line sum[4] = {};
+        for (int q = 0; q < 4; ++q) {
+            prefetch_row(index, p + q, ahead, F, width);
+            row[q] = F + static_cast<std::int64_t>(index[p + q]) * width;
+        }
+        for (std::int64_t c = 0; c < width; c += 16) {
+            const Line numbers = load<Line>(x + c);
+#pragma GCC unroll 4
+            for (int q = 0; q < 4; ++q) {
+                const Line product = numbers * load<Line>(row[q] + c);
+                sum[q] = sum[q] + product;
+            }
+        }
+        const Line first = __builtin_shuffle(sum[0], sum[1], kLow8) + __builtin_shuffle(sum[0], sum[1], kHigh8);
+        const Line second = __builtin_shuffle(sum[2], sum[3], kLow8) + __builtin_shuffle(sum[2], sum[3], kHigh8);
+        const Line all = __builtin_shuffle(first, second, kLow4) + __builtin_shuffle(first, second, kHigh4);
+        for (int q = 0; q < 4; ++q) out[p + q] = (all[4 * q] + all[4 * q + 2]) + (all[4 * q + 1] + all[4 * q + 3]);
+    }
+    return p;
+}
+#else
+template <class I>
+inline std::int64_t dots_four(const I*, std::int64_t, std::int64_t, const float*, const float*, std::int64_t, float*) {
+    return 0;
+}
+#endif
+template <class I>
+inline std::int64_t dots_four(const I*, std::int64_t, std::int64_t, const double*, const double*, std::int64_t, double*) {
+    return 0;
+}
+
+template <class T, class I>
 void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x, const T* F, std::int64_t width, T* out) {
     typedef T Line __attribute__((vector_size(64)));
     constexpr std::int64_t kLine = 64 / sizeof(T);
-    for (std::int64_t p = 0; p < count; ++p) {
-        if (p + kGatherAhead < ahead) {
-            const T* later = F + static_cast<std::int64_t>(index[p + kGatherAhead]) * width;
-            for (std::int64_t c = 0; c < width; c += kLine) __builtin_prefetch(later + c);
-        }
+    for (std::int64_t p = dots_four(index, count, ahead, x, F, width, out); p < count; ++p) {
+        prefetch_row(index, p, ahead, F, width);
         const T* row = F + static_cast<std::int64_t>(index[p]) * width;
         Line sum = {};
         for (std::int64_t c = 0; c < width; c += kLine) {

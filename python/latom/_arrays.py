@@ -171,13 +171,14 @@ def _two_dimensions(function: str, half: NDArray[Any], name: str) -> NDArray[np.
     return np.require(half, requirements=["C", "A"]).view(np.uint16)
 
 
-def widen(rows: NDArray[Any], storage: str) -> NDArray[Any]:
+def widen(rows: NDArray[Any], storage: str, n_threads: int = 0) -> NDArray[Any]:
     """What :func:`as_stored` has returned, as float32 or float64."""
-    if storage == "float16":
-        return rows.view(np.float16).astype(np.float32)
-    if storage == "bfloat16":
-        return (rows.astype(np.uint32) << 16).view(np.float32)
-    return rows
+    if not storage:
+        return rows
+    wide: NDArray[Any] = _core.widen(
+        np.require(rows.view(np.uint16), requirements=["C", "A"]), storage, n_threads
+    )
+    return wide
 
 
 def common_float(*arrays: Matrix) -> Any:

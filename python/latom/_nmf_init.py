@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from latom import _core
 from latom._products import Products
+from latom._row_blocks import RowBlocks
 
 Array = NDArray[Any]
 INITS = ("random", "nndsvd", "nndsvda", "nndsvdar")
@@ -58,7 +59,9 @@ def initial_factors(
     return W, F
 
 
-def truncated_svd(products: Products, k: int, rng: np.random.RandomState) -> tuple[Array, Array, Array]:
+def truncated_svd(
+    products: Products | RowBlocks, k: int, rng: np.random.RandomState
+) -> tuple[Array, Array, Array]:
     """U [n, k], S [k], V [d, k] of the leading singular triplets, by a randomized range finder.
 
     Halko, Martinsson & Tropp, "Finding structure with randomness", 2011: ten more columns than asked for, and

@@ -257,7 +257,9 @@ def multiplicative(
         # The step that renews W meets the loss of the iteration before; the last such step is thrown away.
         if kullback:
             new_W, logs = p.kullback_step(W, F, False, r.l1_W, r.l2_W)
-            loss = constant - logs + float(W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64))
+            loss = (
+                constant - logs + float(_core.column_sums(W, p.n_threads) @ _core.column_sums(F, p.n_threads))
+            )
         else:
             P, G = p.times(F), _core.gram(F, p.n_threads)
             loss = constant - _dot(P, W) + float(np.sum(G * _core.gram(W, p.n_threads))) / 2

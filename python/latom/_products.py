@@ -82,7 +82,7 @@ class Products:
         """A after a multiplicative step; the sum of X log Y before it."""
         if self._core is None:
             self._core = _core.SparseProducts(to_core(sp.csr_array(self.X)), 0, self.n_threads, self.function)
-        sums = F.sum(axis=0, dtype=np.float64)
+        sums = _core.column_sums(F, self.n_threads)
         step: tuple[Array, float] = self._core.kullback_step(
             A, F, sums, by_columns, l1, l2, self.n_threads, self.function
         )
@@ -107,7 +107,7 @@ class Products:
     def kullback_loss(self, W: Array, F: Array) -> float:
         """sum X log(X / Y) - X + Y with Y = W F^T."""
         logs = self.kullback_step(W, F, False, 0.0, 0.0)[1]
-        total = W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64)
+        total = _core.column_sums(W, self.n_threads) @ _core.column_sums(F, self.n_threads)
         return self.entropy() - logs + float(total)
 
     def entropy(self) -> float:
@@ -152,8 +152,10 @@ def _without(X: Matrix, gone: Any) -> Matrix:
         X = X.copy()
         X[gone.nonzero()] = 0
         return X
-    coo = X.tocoo()
-    keep = ~np.asarray(gone[coo.row, coo.col]).ravel()
+    coo, width = X.tocoo(), X.shape[1]
+    missing = gone.tocoo()
+    places, gone_places = (at.row.astype(np.int64) * width + at.col for at in (coo, missing))
+    keep = ~np.isin(places, gone_places)
     kept = (coo.data[keep], (coo.row[keep], coo.col[keep]))
     return sp.csr_array(kept, shape=X.shape)
 

@@ -37,7 +37,7 @@ class RowBlocks:
     def __iter__(self) -> Iterator[tuple[slice, NDArray[Any]]]:
         for first in range(0, self.n, self._step):
             part = slice(first, min(first + self._step, self.n))
-            yield part, widen(self._rows[part], self._storage)
+            yield part, widen(self._rows[part], self._storage, self.n_threads)
 
     def squares(self) -> float:
         """The sum of all squares, in float64; refuses NaN and infinity."""

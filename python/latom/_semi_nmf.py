@@ -214,8 +214,10 @@ class _Product:
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
         if self._sparse:
-            return _core.multiply_sparse(rows, *self._atoms, self._threads)
-        return rows @ self._H.T
+            sparse: NDArray[Any] = _core.multiply_sparse(rows, *self._atoms, self._threads)
+            return sparse
+        dense: NDArray[Any] = rows @ self._H.T
+        return dense
 
 
 def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:

@@ -39,7 +39,8 @@ def _from_svd(function: str, blocks: RowBlocks, k: int, rng: np.random.Generator
     U = left * np.sqrt(values)
     positive = np.einsum("ij,ij->j", np.maximum(U, 0), U)
     U *= np.where(2 * positive >= np.einsum("ij,ij->j", U, U), 1, -1).astype(U.dtype)
-    return np.maximum(U, U.dtype.type(LEAST_CODE), out=U)
+    codes: NDArray[Any] = np.maximum(U, U.dtype.type(LEAST_CODE), out=U)
+    return codes
 
 
 def _from_kmeans(function: str, blocks: RowBlocks, k: int, rng: np.random.Generator) -> NDArray[Any]:

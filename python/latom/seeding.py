@@ -121,8 +121,8 @@ def kmeans_plusplus(
         )
     if bound != "auto" and (trials > 1 or method == "exact" or existing_centers is not None):
         raise ValueError(
-            f"{function}: bound must be 'auto' with method 'exact', several local trials or existing centres; "
-            f"got {bound!r}. Leave it out: there is nothing to choose."
+            f"{function}: bound must be 'auto' with method 'exact', several local trials or existing "
+            f"centres; got {bound!r}. Leave it out: there is nothing to choose."
         )
     there = None
     if existing_centers is not None:

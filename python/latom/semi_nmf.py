@@ -261,7 +261,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         n, d, k = blocks.n, blocks.d, W.shape[1]
         if loss <= 0:
             return -np.inf
-        return log(loss / (n * d)) + k * (n + d) / (n * d) * log(n * d / (n + d))
+        return float(log(loss / (n * d)) + k * (n + d) / (n * d) * log(n * d / (n + d)))
 
     @property
     def _n_features_out(self) -> int:

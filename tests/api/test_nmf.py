@@ -36,7 +36,7 @@ def expected_failed_checks(estimator):
 @pytest.mark.filterwarnings("ignore")
 @parametrize_with_checks(
     [
-        latom.NMF(),
+        latom.NMF(max_iter=500),  # as scikit-learn asks it of its own NMF
         latom.NMF(solver="cd", max_iter=500),
         latom.NMF(solver="mu", max_iter=500),
         latom.MiniBatchNMF(batch_size=10, max_iter=20, fresh_restarts=True),

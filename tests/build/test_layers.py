@@ -46,9 +46,13 @@ LEVELS = {
     "nmf_batch": 3,
     "cluster": 4,
     "topk_encoder": 4,
+    "_row_blocks": 3,
     "_nmf_base": 5,
+    "_semi_nmf_init": 5,
+    "_semi_nmf": 5,
     "nmf": 6,
     "minibatch_nmf": 6,
+    "semi_nmf": 6,
     "__init__": 7,
 }
 TOP = 8

@@ -119,6 +119,13 @@ def test_gram(dtype: str, n: int, k: int, rng: np.random.Generator) -> None:
     assert np.allclose(got, wide.T @ wide, rtol=1e-12, atol=1e-12 * np.abs(wide.T) @ np.abs(wide))
 
 
+def test_column_sums(rng: np.random.Generator) -> None:
+    V = rng.random((9000, 7), dtype=np.float32)
+    results = plain.on_every_isa(lambda: [plain.bits(_core.column_sums(V, threads)) for threads in (1, 3)])
+    assert len({b for pair in results for b in pair}) == 1
+    assert np.allclose(_core.column_sums(V), V.sum(axis=0, dtype=np.float64), rtol=1e-13)
+
+
 def test_gram_adds_exact_products_of_float32(isa: str) -> None:
     V = np.array([[1 + 2.0**-23], [1]], np.float32)
     assert _core.gram(V)[0, 0] == (1 + 2.0**-23) ** 2 + 1

@@ -39,7 +39,25 @@ void gram(const Context& ctx, const DenseView<T>& V, double* G) {
         }
 }
 
-template void gram(const Context&, const DenseView<float>&, double*);
-template void gram(const Context&, const DenseView<double>&, double*);
+template <class T>
+void column_sums(const Context& ctx, const DenseView<T>& V, double* sums) {
+    constexpr int64_t kRowsSummed = 4096;
+    const int64_t k = V.d, chunks = chunk_count(V.n, kRowsSummed);
+    const auto add = detail::add_scaled(ctx.kernels, T{});
+    AlignedVector<double> partial(static_cast<std::size_t>(chunks * k), 0.0);
+    parallel_for(ctx, chunks, [&](int64_t c, int) {
+        for (int64_t i = c * kRowsSummed; i < std::min(V.n, (c + 1) * kRowsSummed); ++i)
+            add(V.row(i), 1.0, k, partial.data() + c * k);
+    });
+    std::fill_n(sums, k, 0.0);
+    for (int64_t c = 0; c < chunks; ++c) ctx.kernels->add_scaled_f64(partial.data() + c * k, 1.0, k, sums);
+}
+
+#define LATOM_INSTANTIATE(T)                                      \
+    template void gram(const Context&, const DenseView<T>&, double*); \
+    template void column_sums(const Context&, const DenseView<T>&, double*);
+LATOM_INSTANTIATE(float)
+LATOM_INSTANTIATE(double)
+#undef LATOM_INSTANTIATE
 
 }  // namespace latom

@@ -8,7 +8,8 @@
 namespace latom {
 namespace {
 
-constexpr int64_t kBlock = 8;  // coordinates, as the kernel takes them
+constexpr int64_t kBlock = 8;     // coordinates, as the kernel takes them
+constexpr double kLeft = 0x1p-10;  // of a diagonal, at least, where outer products are taken from a Gram matrix
 
 inline auto sweep_kernel(const KernelTable* k, float) { return k->coordinate_sweep_f32; }
 inline auto sweep_kernel(const KernelTable* k, double) { return k->coordinate_sweep_f64; }
@@ -97,12 +98,16 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
             const auto add_pair = [&](int64_t j, double sign) {
                 for (int64_t a = 0; a < k; ++a) add_row(F.row(j), sign * static_cast<double>(F.row(j)[a]), a + 1, own + a * k);
             };
-            // A difference of Gram matrices is only as good as what it leaves: not for rows that see few entries.
+            // A difference of Gram matrices is only as good as what it leaves: not for rows that see few entries, nor
+            // where what they miss was most of it.
             const int64_t lost = end - gone, seen = F.n - lost;
-            if (lost <= seen && seen > 4 * k) {
+            bool sound = lost <= seen && seen > 4 * k;
+            if (sound) {
                 std::copy_n(G, k * k, own);
-                for (; gone < end; ++gone) add_pair(*gone, -1);
-            } else {
+                for (const I* j = gone; j < end; ++j) add_pair(*j, -1);
+                for (int64_t t = 0; t < k; ++t) sound = sound && own[t * (k + 1)] >= kLeft * G[t * (k + 1)];
+            }
+            if (!sound) {
                 std::fill_n(own, k * k, 0.0);
                 for (int64_t j = 0; j < F.n; ++j)
                     if (gone < end && *gone == j) ++gone;

@@ -21,6 +21,10 @@ namespace latom {
 template <class T>
 void gram(const Context& ctx, const DenseView<T>& V, double* G);
 
+/// sums [k] of the columns of V in float64, chunks of rows in order.
+template <class T>
+void column_sums(const Context& ctx, const DenseView<T>& V, double* sums);
+
 struct SweepOptions {
     double l1 = 0;         // taken from P
     int64_t sweeps = 1;    // of a row, at most

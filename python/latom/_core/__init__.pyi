@@ -142,6 +142,9 @@ class AtomIndex:
         function: str = "above",
     ) -> tuple[_I64, _I32, _F32 | _F64]: ...
 
+# float16 or bfloat16 bits of any shape as float32.
+def widen(half: NDArray[np.uint16], storage: str, n_threads: int = 0, function: str = "widen") -> _F32: ...
+
 # bias - atoms @ center, in float64: a centre of the rows as part of the atoms' bias.
 def fold_center(
     atoms: _F32 | _F64,
@@ -164,6 +167,9 @@ def decode(
 
 # V^T V [k, k] in float64.
 def gram(V: _F32 | _F64, n_threads: int = 0, function: str = "gram") -> _F64: ...
+
+# Sums of the columns of V, in float64.
+def column_sums(V: _F32 | _F64, n_threads: int = 0, function: str = "column_sums") -> _F64: ...
 
 # Coordinate sweeps over the rows of X, written to out (X itself where None; P may be it):
 # (violation that first sweeps met, sum of (P - l1) X afterwards).
@@ -245,7 +251,7 @@ class SparseProducts:
         function: str = "kullback_step",
     ) -> tuple[_F32 | _F64, float]: ...
 
-# X is changed in place: entries below the k-th largest magnitude of their row (column) become 0. Entries left.
+# X is changed in place: entries below the k-th largest magnitude of a row (column) become 0; counts left.
 def keep_largest(
     X: _F32 | _F64, k: int, columns: bool = False, n_threads: int = 0, function: str = "keep_largest"
 ) -> _I64: ...
