@@ -349,7 +349,7 @@ def test_ctrl_c_stops_within_a_second(sparse, threads):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers")
 def test_a_signal_stops_a_long_row_of_short_passes():
-    """Exact seeding makes one pass a centre, each far shorter than the time between two looks for a signal."""
+    """Exact seeding: a pass a centre, each far shorter than the time between two looks for a signal."""
 
     def ring(*_):
         raise TimeoutError
