@@ -129,6 +129,7 @@ def table(entries: list[Entry], machine: str) -> str:
         lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
         for e in timed:
             name = f"**{e['library']}**" if e["library"].startswith("latom") else e["library"]
+            name = name.replace("|", "\\|")
             speed = f"{min(peers) / e['seconds']:.3g}" if peers else ""
             relative = [f"{a / b:.4f}" for a, b in zip(e["costs"], reference["costs"], strict=True)]
             cells = [name, f"{e['seconds']:.3g} ({e['seeds']})", speed, *relative, f"{e['memory'] / 1e6:.0f}"]
@@ -176,6 +177,9 @@ def plot(entries: list[Entry], machine: str, folder: Path) -> None:
     _legend(figure, axes)
     figure.savefig(folder / "seeding.png", dpi=150)
 
+    shown = [corpus for corpus in shown if any((e["corpus"], e["m"]) == (corpus, 100) for e in timed)]
+    if not shown:
+        return
     figure, axes = panels(3.1)
     for ax, corpus in zip(axes[0], shown, strict=True):
         own = [e for e in timed if e["corpus"] == corpus and e["m"] == 100]

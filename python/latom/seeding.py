@@ -56,7 +56,8 @@ def kmeans_plusplus(
     method : {"auto", "exact", "fold", "rejection"}
         "exact" knows the distances of all rows after every centre. "fold" draws by upper bounds and
         rejects down to the law; when rejections have cost as much as a pass over the data, the bounds
-        are brought up to date. "rejection" keeps its first bound. "auto" is "fold", or "exact" with
+        are brought up to date. "rejection" keeps its first bound, but for data on which
+        max(n, 1024) draws in a row were rejected. "auto" is "fold", or "exact" with
         several local trials.
     bound : {"auto", "first-center", "paper", "cap"}
         What rejections start from: the squared distance to the first centre; twice those of row and

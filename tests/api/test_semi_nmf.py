@@ -15,6 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
 from latom import SemiNMF, _core, _row_blocks
+from latom._semi_nmf import Steps
 
 
 def planted(n=300, d=40, k=4, noise=0.05, seed=0, dtype=np.float64):
@@ -337,6 +338,10 @@ def test_components_whose_codes_are_zero_stay_and_may_return():
     codes = model.fit_transform(X, W=W)
     assert np.isfinite(model.components_).all()
     assert np.isfinite(codes).all()
+    steps = Steps(_row_blocks.RowBlocks("test", X, 1), X.shape[1], False, "hals")
+    begun = steps.start(W)
+    begun.H[2] = 7
+    np.testing.assert_allclose(steps.components(begun)[0][2], 7)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
