@@ -156,3 +156,23 @@ def test_choices_are_as_good_as_k_means_plus_plus():
 
     assert cost(latom.kmeans_parallel) < 1.05 * cost(latom.kmeans_plusplus)
     assert cost(latom.afkmc2) < 1.5 * cost(latom.kmeans_plusplus)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_rows_that_share_no_term_with_a_centre_count(metric, signed):
+    """Their distance is news for signed rows, and for a centre shorter than all before."""
+    rng = np.random.default_rng(5)
+    X = sp.random_array((400, 60), density=0.04, format="csr", rng=rng)
+    X.data = (rng.standard_normal(X.nnz) if signed else rng.random(X.nnz)) * 10 ** rng.uniform(-1, 1, X.nnz)
+    for seed in range(5):
+        drawn, stats = latom.kmeans_plusplus(
+            X, 12, metric=metric, method="exact", random_state=seed, return_stats=True
+        )[1:]
+        rows = X.toarray()[np.diff(X.indptr) > 0] if metric == "cosine" else X.toarray()
+        centers = X.toarray()[drawn]
+        if metric == "cosine":
+            rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+            centers = centers / np.linalg.norm(centers, axis=1, keepdims=True)
+        nearest = ((rows[:, None] - centers[None]) ** 2).sum(axis=2).min(axis=1)
+        np.testing.assert_allclose(stats["potential"], nearest.sum(), rtol=1e-10)
