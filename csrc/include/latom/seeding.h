@@ -26,7 +26,7 @@ enum class SeedMethod {
     kAuto,
     kExact,      // D^2 of all rows after every centre
     kFold,       // draws by stale bounds, rejected down to D^2; now and then the bounds are brought up to date
-    kRejection,  // the same from one bound throughout
+    kRejection,  // the same from one bound, but where max(n, 1024) draws in a row are rejected
 };
 
 /// What a rejection starts from: B_i >= D^2(i). A centre then takes sum_i w_i B_i / sum_i w_i D^2(i) draws on average.
