@@ -14,27 +14,14 @@
 template <class T>
 constexpr int kSweepRows = 128 / static_cast<int>(sizeof(T));  // of a tile: two lines of 64 bytes
 
-// Bytes of a vector, and the sums that registers hold beside what they are made of: coordinates, vectors of rows.
-#if defined(__AVX512F__)
-constexpr int kSweepBytes = 64, kSweepTogether = 8, kSweepVectors = 2;
-#elif defined(__AVX2__)
-constexpr int kSweepBytes = 32, kSweepTogether = 4, kSweepVectors = 2;
-#else
-constexpr int kSweepBytes = 16, kSweepTogether = 4, kSweepVectors = 2;
-#endif
-
-template <class V, class T>
-inline V load(const T* p) {
-    V v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
+// The sums that registers hold beside what they are made of: coordinates, vectors of rows.
+constexpr int kSweepTogether = kVectorBytes == 64 ? 8 : 4, kSweepVectors = 2;
 
 // sum [8, rows]: the gradients of a block of 8, but for p.
 template <class T>
 inline void block_gradients(const T* x, const T* G, std::int64_t k, T* sum) {
-    typedef T Vector __attribute__((vector_size(kSweepBytes)));
-    constexpr int kWidth = kSweepBytes / sizeof(T), kRows = kSweepRows<T>;
+    typedef typename Line<T>::Part Vector;
+    constexpr int kWidth = Line<T>::kEach, kRows = kSweepRows<T>;
     for (int row = 0; row < kRows; row += kSweepVectors * kWidth)
         for (int first = 0; first < 8; first += kSweepTogether) {
             Vector total[kSweepTogether][kSweepVectors] = {};
@@ -59,8 +46,8 @@ inline void block_gradients(const T* x, const T* G, std::int64_t k, T* sum) {
 
 template <class T>
 double coordinate_sweep(T* x, const T* p, const T* G, const T* inverse, std::int64_t k) {
-    typedef T Vector __attribute__((vector_size(kSweepBytes)));
-    constexpr int kWidth = kSweepBytes / sizeof(T), kRows = kSweepRows<T>;
+    typedef typename Line<T>::Part Vector;
+    constexpr int kWidth = Line<T>::kEach, kRows = kSweepRows<T>;
     T sum[8 * kRows], violation[kRows] = {};
     for (std::int64_t block = 0; block < k; block += 8, G += 8 * k) {
         block_gradients(x, G, k, sum);
@@ -124,8 +111,8 @@ void transpose(const T* in, std::int64_t rows, std::int64_t in_stride, std::int6
 // old <- max(0, x + beta (x - old)).
 template <class T>
 void extrapolate(const T* x, T beta, std::int64_t count, T* old) {
-    typedef T Vector __attribute__((vector_size(kSweepBytes)));
-    constexpr std::int64_t kWidth = kSweepBytes / sizeof(T);
+    typedef typename Line<T>::Part Vector;
+    constexpr std::int64_t kWidth = Line<T>::kEach;
     std::int64_t p = 0;
     for (; p + kWidth <= count; p += kWidth) {
         const Vector now = load<Vector>(x + p), step = beta * (now - load<Vector>(old + p));

@@ -36,28 +36,24 @@ double sparse_dot(const T* x, const I* column, std::int64_t nnz, const T* y) {
     return dot8(x, nnz, [y, column](std::int64_t p) { return y[column[p]]; });
 }
 
-typedef double f64x8 __attribute__((vector_size(64)));
+// float64 numbers of a register.
+typedef f64x8::Part Wide;
+constexpr int kWide = f64x8::kEach;
 
-template <class T>
-inline f64x8 wide8(const T* p) {
-    typedef T Narrow __attribute__((vector_size(8 * sizeof(T))));
-    Narrow v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return __builtin_convertvector(v, f64x8);
-}
-
-inline f64x8 add_product(f64x8 sum, f64x8 x, f64x8 y, double) {
-    const f64x8 product = x * y;
+inline Wide add_product(Wide sum, Wide x, Wide y, double) {
+    const Wide product = x * y;
     return sum + product;
 }
-
-#if defined(__AVX512F__)
-inline f64x8 wide8(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 // Products of float32 are exact in float64, so a fused multiply-add gives the same bits.
-inline f64x8 add_product(f64x8 sum, f64x8 x, f64x8 y, float) { return _mm512_fmadd_pd(x, y, sum); }
+inline Wide add_product(Wide sum, Wide x, Wide y, float) {
+#if defined(__AVX512F__)
+    return _mm512_fmadd_pd(x, y, sum);
+#elif defined(__FMA__)
+    return _mm256_fmadd_pd(x, y, sum);
 #else
-inline f64x8 add_product(f64x8 sum, f64x8 x, f64x8 y, float) { return add_product(sum, x, y, 0.0); }
+    return add_product(sum, x, y, 0.0);
 #endif
+}
 
 // N products side by side: a single one waits for each addition.
 template <int N, class T>
@@ -65,22 +61,30 @@ inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* 
     f64x8 sum[N] = {};
     std::int64_t p = 0;
     for (; p + 8 <= d; p += 8)
-        for (int i = 0; i < N; ++i) sum[i] = add_product(sum[i], wide8(x[i] + p), wide8(y[i] + p), T{});
-    for (int lane = 0; p < d; ++p, ++lane)
-        for (int i = 0; i < N; ++i) {
-            const double product = static_cast<double>(x[i][p]) * static_cast<double>(y[i][p]);
-            sum[i][lane] += product;
-        }
+#pragma GCC unroll 4
+        for (int i = 0; i < N; ++i)
+#pragma GCC unroll 4
+            for (int q = 0; q < f64x8::kParts; ++q)
+                sum[i].part[q] = add_product(sum[i].part[q], wide(x[i] + p + q * kWide), wide(y[i] + p + q * kWide), T{});
     for (int i = 0; i < N; ++i) {
-        const f64x8 s = sum[i];
-        out[i] = ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+        if (p < d) {
+            double partial[8];
+            line_to(partial, sum[i]);
+            for (std::int64_t last = p; last < d; ++last) {
+                const double product = static_cast<double>(x[i][last]) * static_cast<double>(y[i][last]);
+                partial[last - p] += product;
+            }
+            sum[i] = line_at(partial);
+        }
+        out[i] = sum_lanes(sum[i]);
     }
 }
 
 template <class T>
 void dense_dots(const T* const* x, const T* const* y, std::int64_t count, std::int64_t d, double* out) {
+    constexpr int kTogether = kVectorBytes > 16 ? 4 : 2;  // whose sums the registers hold
     std::int64_t i = 0;
-    for (; i + 4 <= count; i += 4) dots8<4>(x + i, y + i, d, out + i);
+    for (; i + kTogether <= count; i += kTogether) dots8<kTogether>(x + i, y + i, d, out + i);
     for (; i < count; ++i) dots8<1>(x + i, y + i, d, out + i);
 }
 
@@ -92,20 +96,16 @@ void add_scaled(const T* x, double factor, std::int64_t d, double* sum) {
     }
 }
 
-// Atoms side by side that the registers hold eight partial sums of; stride is a multiple of 8.
-#if defined(__AVX512F__)
-constexpr int kSlabLines = 3;
-#else
-constexpr int kSlabLines = 1;
-#endif
+// Registers of atoms side by side that there is room for eight partial sums of; stride is a multiple of 8.
+constexpr int kSlabParts = kVectorBytes == 64 ? 3 : 1;
 
 template <int N, class T, class I>
 inline void slab_scores(const T* x, const I* column, std::int64_t nnz, const T* Y, std::int64_t stride, double* out) {
-    f64x8 sum[8][N] = {};
+    Wide sum[8][N] = {};
     const auto add = [&](std::int64_t p, int lane) {
         const T* row = Y + static_cast<std::int64_t>(column[p]) * stride;
-        const f64x8 value = f64x8{} + static_cast<double>(x[p]);
-        for (int i = 0; i < N; ++i) sum[lane][i] = add_product(sum[lane][i], value, wide8(row + 8 * i), T{});
+        const auto value = spread<Wide>(static_cast<double>(x[p]));
+        for (int i = 0; i < N; ++i) sum[lane][i] = add_product(sum[lane][i], value, wide(row + kWide * i), T{});
     };
     std::int64_t p = 0;
     for (; p + 8 <= nnz; p += 8) {
@@ -116,16 +116,16 @@ inline void slab_scores(const T* x, const I* column, std::int64_t nnz, const T* 
     for (int lane = 0; lane < 7; ++lane)
         if (p + lane < nnz) add(p + lane, lane);
     for (int i = 0; i < N; ++i) {
-        const f64x8 total = ((sum[0][i] + sum[4][i]) + (sum[2][i] + sum[6][i])) +
-                            ((sum[1][i] + sum[5][i]) + (sum[3][i] + sum[7][i]));
-        __builtin_memcpy(out + 8 * i, &total, sizeof total);
+        const Wide total = ((sum[0][i] + sum[4][i]) + (sum[2][i] + sum[6][i])) +
+                           ((sum[1][i] + sum[5][i]) + (sum[3][i] + sum[7][i]));
+        __builtin_memcpy(out + kWide * i, &total, sizeof total);
     }
 }
 
 template <class T, class I>
 void sparse_scores(const T* x, const I* column, std::int64_t nnz, const T* Y, std::int64_t stride, double* out) {
     std::int64_t j = 0;
-    for (; j + 8 * kSlabLines <= stride; j += 8 * kSlabLines)
-        slab_scores<kSlabLines>(x, column, nnz, Y + j, stride, out + j);
-    for (; j < stride; j += 8) slab_scores<1>(x, column, nnz, Y + j, stride, out + j);
+    for (; j + kWide * kSlabParts <= stride; j += kWide * kSlabParts)
+        slab_scores<kSlabParts>(x, column, nnz, Y + j, stride, out + j);
+    for (; j < stride; j += kWide) slab_scores<1>(x, column, nnz, Y + j, stride, out + j);
 }

@@ -10,21 +10,6 @@
 //           m in [0.707, 1.415): eleven terms, within 2 units in the last place of a normal result. Same bits in every variant.
 // Cost      2 width flops a product; some 30 a logarithm.
 
-template <class V>
-inline auto fold(const V& v) {  // halves added until one number is left
-    constexpr int kCount = sizeof(V) / sizeof(v[0]);
-    if constexpr (kCount == 2) {
-        return v[0] + v[1];
-    } else {
-        typedef decltype(v[0] + v[0]) T;
-        typedef T Half __attribute__((vector_size(sizeof(V) / 2)));
-        Half low, high;
-        __builtin_memcpy(&low, &v, sizeof low);
-        __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof low, sizeof high);
-        return fold(static_cast<Half>(low + high));
-    }
-}
-
 template <class T, class I>
 inline void prefetch_row(const I* index, std::int64_t p, std::int64_t ahead, const T* F, std::int64_t width) {
     if (p + kGatherAhead >= ahead) return;
@@ -37,29 +22,29 @@ inline void prefetch_row(const I* index, std::int64_t p, std::int64_t ahead, con
 template <class I>
 inline std::int64_t dots_four(const I* index, std::int64_t count, std::int64_t ahead, const float* x, const float* F,
                               std::int64_t width, float* out) {
-    typedef float Line __attribute__((vector_size(64)));
+    typedef f32x16::Part Whole;
     typedef std::int32_t Order __attribute__((vector_size(64)));
     constexpr Order kLow8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}, kHigh8 = kLow8 + 8;
     constexpr Order kLow4 = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27}, kHigh4 = kLow4 + 4;
     std::int64_t p = 0;
     for (; p + 4 <= count; p += 4) {
         const float* row[4];
-        Line sum[4] = {};
+        Whole sum[4] = {};
         for (int q = 0; q < 4; ++q) {
             prefetch_row(index, p + q, ahead, F, width);
             row[q] = F + static_cast<std::int64_t>(index[p + q]) * width;
         }
         for (std::int64_t c = 0; c < width; c += 16) {
-            const Line numbers = load<Line>(x + c);
+            const Whole numbers = load<Whole>(x + c);
 #pragma GCC unroll 4
             for (int q = 0; q < 4; ++q) {
-                const Line product = numbers * load<Line>(row[q] + c);
+                const Whole product = numbers * load<Whole>(row[q] + c);
                 sum[q] = sum[q] + product;
             }
         }
-        const Line first = __builtin_shuffle(sum[0], sum[1], kLow8) + __builtin_shuffle(sum[0], sum[1], kHigh8);
-        const Line second = __builtin_shuffle(sum[2], sum[3], kLow8) + __builtin_shuffle(sum[2], sum[3], kHigh8);
-        const Line all = __builtin_shuffle(first, second, kLow4) + __builtin_shuffle(first, second, kHigh4);
+        const Whole first = __builtin_shuffle(sum[0], sum[1], kLow8) + __builtin_shuffle(sum[0], sum[1], kHigh8);
+        const Whole second = __builtin_shuffle(sum[2], sum[3], kLow8) + __builtin_shuffle(sum[2], sum[3], kHigh8);
+        const Whole all = __builtin_shuffle(first, second, kLow4) + __builtin_shuffle(first, second, kHigh4);
         for (int q = 0; q < 4; ++q) out[p + q] = (all[4 * q] + all[4 * q + 2]) + (all[4 * q + 1] + all[4 * q + 3]);
     }
     return p;
@@ -77,31 +62,25 @@ inline std::int64_t dots_four(const I*, std::int64_t, std::int64_t, const double
 
 template <class T, class I>
 void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x, const T* F, std::int64_t width, T* out) {
-    typedef T Line __attribute__((vector_size(64)));
-    constexpr std::int64_t kLine = 64 / sizeof(T);
     for (std::int64_t p = dots_four(index, count, ahead, x, F, width, out); p < count; ++p) {
         prefetch_row(index, p, ahead, F, width);
         const T* row = F + static_cast<std::int64_t>(index[p]) * width;
-        Line sum = {};
-        for (std::int64_t c = 0; c < width; c += kLine) {
-            const Line product = load<Line>(x + c) * load<Line>(row + c);
+        Line<T> sum = {};
+        for (std::int64_t c = 0; c < width; c += Line<T>::kCount) {
+            const Line<T> product = line_at(x + c) * line_at(row + c);
             sum = sum + product;
         }
-        out[p] = fold(sum);
+        out[p] = sum_lanes(sum);
     }
 }
 
-inline f64x8 log8(f64x8 y) {
-    typedef std::uint64_t u64x8 __attribute__((vector_size(64)));
-    u64x8 bits;
-    __builtin_memcpy(&bits, &y, sizeof bits);
+inline f64x8 log8(const f64x8& y) {
+    typedef Line<std::uint64_t> u64x8;
+    const u64x8 bits = bits_as<std::uint64_t>(y);
     const std::uint64_t root_half = 0x3fe6a09e00000000u, one = std::uint64_t{1023} << 52;
     const u64x8 biased = (bits - root_half + one) >> 52;                  // e + 1023
-    const u64x8 mantissa = bits - ((biased - 1023) << 52), shifted = biased + 0x4338000000000000u;
-    f64x8 m, e;
-    __builtin_memcpy(&m, &mantissa, sizeof m);
-    __builtin_memcpy(&e, &shifted, sizeof e);
-    e = e - (0x1.8p52 + 1023);  // the integer as a number
+    const f64x8 m = bits_as<double>(bits - ((biased - 1023) << 52));
+    const f64x8 e = bits_as<double>(biased + 0x4338000000000000u) - (0x1.8p52 + 1023);  // the integer as a number
     const f64x8 s = (m - 1) / (m + 1), z = s * s;
     f64x8 series = z * (2.0 / 23) + 2.0 / 21;
     for (int odd = 19; odd >= 3; odd -= 2) {
@@ -126,5 +105,5 @@ double log_dot(const T* v, const T* y, std::int64_t count) {
         const f64x8 product = (some == 8 ? wide8(v + p) : wide8(weights)) * log8(some == 8 ? wide8(y + p) : wide8(numbers));
         sum = sum + product;
     }
-    return ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+    return sum_lanes(sum);
 }

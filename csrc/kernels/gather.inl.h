@@ -19,24 +19,22 @@ constexpr int kGatherAhead = 16;  // terms; by measurement
 template <int N, class T, class I>
 inline void gather_tile(const I* index, const T* value, std::int64_t count, std::int64_t ahead, const T* W,
                         std::int64_t stride, T* out) {
-    typedef T Line __attribute__((vector_size(64)));
-    constexpr std::int64_t kLine = 64 / sizeof(T);
-    Line sum[N];
-    __builtin_memcpy(sum, out, sizeof sum);
+    constexpr std::int64_t kLine = Line<T>::kCount;
+    Line<T> sum[N];
+    for (int i = 0; i < N; ++i) sum[i] = line_at(out + i * kLine);
     for (std::int64_t p = 0; p < count; ++p) {
         if (p + kGatherAhead < ahead) {
             const T* later = W + static_cast<std::int64_t>(index[p + kGatherAhead]) * stride;
             for (int i = 0; i < N; ++i) __builtin_prefetch(later + i * kLine);
         }
         const T* row = W + static_cast<std::int64_t>(index[p]) * stride;
+#pragma GCC unroll 8
         for (int i = 0; i < N; ++i) {
-            Line numbers;
-            __builtin_memcpy(&numbers, row + i * kLine, sizeof numbers);
-            const Line product = value[p] * numbers;
+            const Line<T> product = line_at(row + i * kLine) * value[p];
             sum[i] = sum[i] + product;
         }
     }
-    __builtin_memcpy(out, sum, sizeof sum);
+    for (int i = 0; i < N; ++i) line_to(out + i * kLine, sum[i]);
 }
 
 template <class T, class I>

@@ -8,53 +8,31 @@
 //           added. Same bits in every variant.
 // Cost      rows k^2 multiply-adds; rows are widened once, so that columns are read as whole lines.
 
-// Bytes of a vector, and the sums that registers hold beside what they are made of: columns, vectors of columns.
-#if defined(__AVX512F__)
-constexpr int kGramBytes = 64, kGramTogether = 8, kGramVectors = 2;
-#elif defined(__AVX2__)
-constexpr int kGramBytes = 32, kGramTogether = 4, kGramVectors = 2;
-#else
-constexpr int kGramBytes = 16, kGramTogether = 4, kGramVectors = 2;
-#endif
-typedef double GramVector __attribute__((vector_size(kGramBytes)));
-
-inline GramVector gram_add(GramVector sum, double x, GramVector y, double) {
-    const GramVector product = x * y;
-    return sum + product;
-}
-// Products of float32 are exact in float64, so a fused multiply-add gives the same bits.
-inline GramVector gram_add(GramVector sum, double x, GramVector y, float) {
-#if defined(__AVX512F__)
-    return _mm512_fmadd_pd(_mm512_set1_pd(x), y, sum);
-#elif defined(__FMA__)
-    return _mm256_fmadd_pd(_mm256_set1_pd(x), y, sum);
-#else
-    return gram_add(sum, x, y, 0.0);
-#endif
-}
+// The sums that registers hold beside what they are made of: columns, vectors of columns.
+constexpr int kGramTogether = kVectorBytes == 64 ? 8 : 4, kGramVectors = 2;
 
 template <class T>
 void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width, double* wide, double* G) {
-    constexpr int kWidth = kGramBytes / 8, kColumns = kGramVectors * kWidth;
+    constexpr int kWidth = kWide, kColumns = kGramVectors * kWidth;
     for (std::int64_t i = 0; i < rows; ++i) {
         for (std::int64_t c = 0; c < k; ++c) wide[i * width + c] = static_cast<double>(V[i * stride + c]);
         for (std::int64_t c = k; c < width; ++c) wide[i * width + c] = 0;
     }
     for (std::int64_t a = 0; a < k; a += kGramTogether)
         for (std::int64_t b = a / kColumns * kColumns; b < width; b += kColumns) {
-            GramVector sum[kGramTogether][kGramVectors];
+            Wide sum[kGramTogether][kGramVectors];
 #pragma GCC unroll 8
             for (int t = 0; t < kGramTogether; ++t)
-                for (int v = 0; v < kGramVectors; ++v) sum[t][v] = load<GramVector>(G + (a + t) * width + b + v * kWidth);
+                for (int v = 0; v < kGramVectors; ++v) sum[t][v] = load<Wide>(G + (a + t) * width + b + v * kWidth);
             for (std::int64_t i = 0; i < rows; ++i) {
                 const double* row = wide + i * width;
-                GramVector numbers[kGramVectors];
+                Wide numbers[kGramVectors];
 #pragma GCC unroll 2
-                for (int v = 0; v < kGramVectors; ++v) numbers[v] = load<GramVector>(row + b + v * kWidth);
+                for (int v = 0; v < kGramVectors; ++v) numbers[v] = load<Wide>(row + b + v * kWidth);
 #pragma GCC unroll 8
                 for (int t = 0; t < kGramTogether; ++t)
 #pragma GCC unroll 2
-                    for (int v = 0; v < kGramVectors; ++v) sum[t][v] = gram_add(sum[t][v], row[a + t], numbers[v], T{});
+                    for (int v = 0; v < kGramVectors; ++v) sum[t][v] = add_product(sum[t][v], spread<Wide>(row[a + t]), numbers[v], T{});
             }
 #pragma GCC unroll 8
             for (int t = 0; t < kGramTogether; ++t)
@@ -65,8 +43,8 @@ void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, st
 
 template <int R, class T>
 inline void product_rows(const T* X, std::int64_t d, const T* F, std::int64_t width, T* out) {
-    typedef T Vector __attribute__((vector_size(kGramBytes)));
-    for (std::int64_t c = 0; c < width; c += kGramBytes / sizeof(T)) {
+    typedef typename Line<T>::Part Vector;
+    for (std::int64_t c = 0; c < width; c += Line<T>::kEach) {
         Vector sum[R] = {};
         for (std::int64_t j = 0; j < d; ++j) {
             const Vector numbers = load<Vector>(F + j * width + c);

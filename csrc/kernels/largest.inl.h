@@ -21,20 +21,19 @@ struct Word<double> {
 template <class T>
 void kth_magnitude(const T* x, std::int64_t count, std::int64_t k, T* bar) {
     typedef typename Word<T>::Bits Bits;
-    typedef Bits Line __attribute__((vector_size(64)));
-    constexpr std::int64_t kLine = 64 / sizeof(T);
+    typedef Line<Bits> Numbers;
     constexpr int kTop = 8 * sizeof(T) - 2;  // the sign is left out
-    const Line magnitude = Line{} + static_cast<Bits>((static_cast<std::uint64_t>(1) << (kTop + 1)) - 1);
-    Line found = {};
+    const Numbers one = line_of(Bits{1}), zero = {};
+    const Bits unsigned_part = static_cast<Bits>((static_cast<std::uint64_t>(1) << (kTop + 1)) - 1);
+    Numbers found = {};
     for (int bit = kTop; bit >= 0; --bit) {
-        const Line candidate = found | (Line{} + (static_cast<Bits>(1) << bit));
-        Line reached = {};
+        const Numbers candidate = found | (static_cast<Bits>(1) << bit);
+        Numbers reached = {};
         for (std::int64_t i = 0; i < count; ++i) {
-            Line numbers;
-            __builtin_memcpy(&numbers, x + i * kLine, sizeof numbers);
-            reached -= (numbers & magnitude) >= candidate;  // true is -1
+            const Numbers numbers = bits_as<Bits>(line_at(x + i * Line<T>::kCount)) & unsigned_part;
+            reached = reached + where_less(numbers, candidate, zero, one);
         }
-        found = reached >= static_cast<Bits>(k) ? candidate : found;
+        found = where_less(reached, line_of(static_cast<Bits>(k)), found, candidate);
     }
-    __builtin_memcpy(bar, &found, sizeof found);
+    line_to(bar, bits_as<T>(found));
 }

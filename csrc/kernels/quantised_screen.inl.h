@@ -20,33 +20,13 @@
 // Numerics  exact integers: |sum| <= nnz 127^2 < 2^31 for nnz <= 133 000 (the caller checks).
 // Cost      count * width multiply-adds; count * width bytes.
 
-typedef float f32x16 __attribute__((vector_size(64)));
-typedef std::int32_t i32x16 __attribute__((vector_size(64)));
-
-inline f32x16 load16(const float* p) {
-    f32x16 v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
-
-inline i32x16 load16(const std::int32_t* p) {
-    i32x16 v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return v;
-}
-
-inline f32x16 max16(f32x16 a, f32x16 b) { return a > b ? a : b; }
-
-inline float sum_lanes(f32x16 v) {
-    for (int half = 8; half > 0; half /= 2)
-        for (int lane = 0; lane < half; ++lane) v[lane] += v[lane + half];
-    return v[0];
-}
-
-inline float max_lanes(f32x16 v) {
-    float best = v[0];
-    for (int lane = 1; lane < 16; ++lane) best = v[lane] > best ? v[lane] : best;
-    return best;
+// The lowest byte of each number.
+inline void store_bytes(const i32x16& v, std::int8_t* p) {
+    for (int i = 0; i < v.kParts; ++i) {
+        typedef std::int8_t Bytes __attribute__((vector_size(kVectorBytes / 4)));
+        const Bytes bytes = __builtin_convertvector(v.part[i], Bytes);
+        __builtin_memcpy(p + i * v.kEach, &bytes, sizeof bytes);
+    }
 }
 
 // a [count, a multiple of 16] is read; p [count] is written, rounded up or to nearest. Terms with |p| <= drop become 0.
@@ -54,8 +34,7 @@ RowError quantise_row(const float* a, std::int64_t count, bool round_up, int dro
     const f32x16 zero = {};
     f32x16 largest = zero;
     for (std::int64_t i = 0; i < count; i += 16) {
-        const f32x16 v = load16(a + i);
-        largest = max16(largest, max16(v, -v));
+        largest = larger(largest, magnitude(line_at(a + i)));
     }
     const float top = max_lanes(largest);
     RowError error{0, 0, 0, 0};
@@ -65,22 +44,21 @@ RowError quantise_row(const float* a, std::int64_t count, bool round_up, int dro
         return error;
     }
     error.step = top / 127;
-    const float inverse = 127 / top, limit = static_cast<float>(drop) + 0.5f, bump = round_up ? 1.0f : 0.0f;
+    const float inverse = 127 / top, bump = round_up ? 1.0f : 0.0f;
+    const f32x16 limit = line_of(static_cast<float>(drop) + 0.5f), most = line_of(127.0f);
     f32x16 abs_sum = zero, rest = zero, dropped = zero;
     for (std::int64_t i = 0; i < count; i += 16) {
-        const f32x16 v = load16(a + i), scaled = v * inverse;
+        const f32x16 v = line_at(a + i), scaled = v * inverse;
         const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
         f32x16 rounded = (scaled + magic) - magic;
-        rounded = rounded < scaled ? rounded + bump : rounded;
-        rounded = rounded > 127.0f ? rounded - 1.0f : rounded;  // 127.00001 is 127
-        const f32x16 magnitude = max16(rounded, -rounded), size = max16(v, -v);
-        abs_sum += size;
-        dropped += magnitude < limit ? size : zero;
-        rounded = magnitude < limit ? zero : rounded;
-        const f32x16 residual = v - rounded * error.step;
-        rest += magnitude < limit ? zero : max16(residual, -residual);
-        const i32x16 integer = __builtin_convertvector(rounded, i32x16);
-        for (int lane = 0; lane < 16; ++lane) p[i + lane] = static_cast<std::int8_t>(integer[lane]);
+        rounded = where_less(rounded, scaled, rounded + bump, rounded);
+        rounded = where_less(most, rounded, rounded - 1.0f, rounded);  // 127.00001 is 127
+        const f32x16 units = magnitude(rounded), size = magnitude(v);
+        abs_sum = abs_sum + size;
+        dropped = dropped + where_less(units, limit, size, zero);
+        rounded = where_less(units, limit, zero, rounded);
+        rest = rest + where_less(units, limit, zero, magnitude(v - rounded * error.step));
+        store_bytes(convert<std::int32_t>(rounded), p + i);
     }
     error.abs_sum = sum_lanes(abs_sum);
     error.rest = sum_lanes(rest);
@@ -229,18 +207,15 @@ float block_max(const std::int32_t* acc, std::int64_t count, float step, float s
         f32x16 top;
         if (scale) {
             for (int k = 0; k < 4; ++k) {
-                const f32x16 value = __builtin_convertvector(load16(acc + j + 16 * k), f32x16);
-                const f32x16 ub = max16(value * step + shift, f32x16{} + least) * load16(scale + j + 16 * k) +
-                                  bias_scale * load16(bias + j + 16 * k);
-                top = k ? max16(top, ub) : ub;
+                const f32x16 value = convert<float>(line_at(acc + j + 16 * k));
+                const f32x16 ub = larger(value * step + shift, line_of(least)) * line_at(scale + j + 16 * k) +
+                                  line_at(bias + j + 16 * k) * bias_scale;
+                top = k ? larger(top, ub) : ub;
             }
         } else {
-            i32x16 largest = load16(acc + j);  // the bound rises with acc: compare integers, convert once
-            for (int k = 1; k < 4; ++k) {
-                const i32x16 v = load16(acc + j + 16 * k);
-                largest = largest > v ? largest : v;
-            }
-            top = __builtin_convertvector(largest, f32x16) * step + shift;
+            i32x16 largest = line_at(acc + j);  // the bound rises with acc: compare integers, convert once
+            for (int k = 1; k < 4; ++k) largest = larger(largest, line_at(acc + j + 16 * k));
+            top = convert<float>(largest) * step + shift;
         }
         block[j / 64] = max_lanes(top);
         best = block[j / 64] > best ? block[j / 64] : best;

@@ -10,47 +10,43 @@
 //           sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
 // Cost      one pass.
 
-typedef std::uint32_t u32x16 __attribute__((vector_size(64)));
-typedef std::uint16_t u16x16 __attribute__((vector_size(32)));
+inline u32x16 round_bits(const u32x16& bits, float) { return bits; }
+inline u32x16 round_bits(const u32x16& bits, std::uint16_t) { return (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u; }
 
-inline u32x16 round_bits(u32x16 bits, float) { return bits; }
-inline u32x16 round_bits(u32x16 bits, std::uint16_t) { return (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u; }
-
-inline void store16(u32x16 bits, float* out) { __builtin_memcpy(out, &bits, sizeof bits); }
-inline void store16(u32x16 bits, std::uint16_t* out) {
-    const u16x16 upper = __builtin_convertvector(bits >> 16, u16x16);
-    __builtin_memcpy(out, &upper, sizeof upper);
+inline void store16(const u32x16& bits, float* out) { line_to(out, bits_as<float>(bits)); }
+inline void store16(const u32x16& bits, std::uint16_t* out) {
+    typedef std::uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
+    const u32x16 upper = bits >> 16;
+    for (int i = 0; i < upper.kParts; ++i) {
+        const Halves halves = __builtin_convertvector(upper.part[i], Halves);
+        __builtin_memcpy(out + i * upper.kEach, &halves, sizeof halves);
+    }
 }
 
 // scale x as float32, and what that leaves out.
 inline f32x16 scaled16(const float* x, double scale, f32x16& rest) {
     rest = f32x16{};
-    return load16(x) * static_cast<float>(scale);
+    return line_at(x) * static_cast<float>(scale);
 }
 inline f32x16 scaled16(const double* x, double scale, f32x16& rest) {
-    f32x16 v;
-    for (int half = 0; half < 2; ++half) {
-        const f64x8 exact = wide8(x + 8 * half) * scale;
-        for (int lane = 0; lane < 8; ++lane) {
-            v[8 * half + lane] = static_cast<float>(exact[lane]);
-            rest[8 * half + lane] = static_cast<float>(exact[lane] - static_cast<double>(v[8 * half + lane]));
-        }
+    float rounded[16], left[16];
+    for (int lane = 0; lane < 16; ++lane) {
+        const double exact = x[lane] * scale;
+        rounded[lane] = static_cast<float>(exact);
+        left[lane] = static_cast<float>(exact - static_cast<double>(rounded[lane]));
     }
-    return v;
+    rest = line_at(left);
+    return line_at(rounded);
 }
 
 template <class T, class Out>
 inline f32x16 round16(const T* x, double scale, Out* out) {
     f32x16 rest;
     const f32x16 v = scaled16(x, scale, rest);
-    u32x16 bits;
-    __builtin_memcpy(&bits, &v, sizeof bits);
-    bits = round_bits(bits, Out{});
-    bits &= (u32x16)((bits & 0x7fffffffu) >= 0x21800000u);  // 2^-60
+    u32x16 bits = round_bits(bits_as<std::uint32_t>(v), Out{});
+    bits = where_less(bits_as<std::int32_t>(bits & 0x7fffffffu), line_of(0x21800000), u32x16{}, bits);  // 2^-60
     store16(bits, out);
-    f32x16 kept;
-    __builtin_memcpy(&kept, &bits, sizeof kept);
-    const f32x16 residual = (v - kept) + rest;
+    const f32x16 residual = (v - bits_as<float>(bits)) + rest;
     return residual * residual;
 }
 
@@ -61,12 +57,12 @@ double round_row(const T* x, std::int64_t d, double scale, Out* out) {
         const std::int64_t to = from + 256 < d ? from + 256 : d;
         f32x16 sum = {};
         std::int64_t p = from;
-        for (; p + 16 <= to; p += 16) sum += round16(x + p, scale, out + p);
+        for (; p + 16 <= to; p += 16) sum = sum + round16(x + p, scale, out + p);
         if (p < to) {
             T rest[16] = {};
             Out rounded[16];
             for (int lane = 0; lane < to - p; ++lane) rest[lane] = x[p + lane];
-            sum += round16(rest, scale, rounded);
+            sum = sum + round16(rest, scale, rounded);
             for (int lane = 0; lane < to - p; ++lane) out[p + lane] = rounded[lane];
         }
         total += static_cast<double>(sum_lanes(sum));

@@ -8,9 +8,9 @@
 
 // The numbers at [i, i + 16), those beyond count replaced by `rest`.
 inline f32x16 load16_until(const float* v, std::int64_t i, std::int64_t count, float rest) {
-    i32x16 lane;
+    std::int32_t lane[16];
     for (int l = 0; l < 16; ++l) lane[l] = l;
-    return lane < static_cast<std::int32_t>(count - i) ? load16(v + i) : f32x16{} + rest;
+    return where_less(line_at(lane), line_of(static_cast<std::int32_t>(count - i)), line_at(v + i), line_of(rest));
 }
 
 inline std::int64_t count_reaching(const float* v, std::int64_t count, float bar) {
@@ -23,12 +23,12 @@ inline std::int64_t count_reaching(const float* v, std::int64_t count, float bar
 
 float raise_bar(const float* v, std::int64_t count, std::int64_t k, float low, int halvings) {
     if (count < k) return low;
-    f32x16 most = f32x16{} - __builtin_inff(), least = -most;
+    f32x16 most = line_of(-__builtin_inff()), least = most;  // the least, negated
     for (std::int64_t i = 0; i < count; i += 16) {
-        most = max16(most, load16_until(v, i, count, -__builtin_inff()));
-        least = -max16(-least, -load16_until(v, i, count, __builtin_inff()));
+        most = larger(most, load16_until(v, i, count, -__builtin_inff()));
+        least = larger(least, -load16_until(v, i, count, __builtin_inff()));
     }
-    const float floor = -max_lanes(-least);
+    const float floor = -max_lanes(least);
     float bar = low > floor ? low : floor, high = max_lanes(most);
     if (count_reaching(v, count, bar) < k) return low;
     if (count_reaching(v, count, high) >= k) return high;

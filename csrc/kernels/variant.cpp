@@ -15,6 +15,8 @@
 namespace latom {
 namespace {
 
+#include "kernels/line.inl.h"  // what the others are written in
+
 #include "kernels/coordinate_sweep.inl.h"
 #include "kernels/dot.inl.h"
 #include "kernels/gather.inl.h"
