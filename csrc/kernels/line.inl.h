@@ -19,6 +19,11 @@ struct Line {
     Part part[kParts];
 };
 
+template <int N>
+struct Constant {
+    static constexpr int kValue = N;
+};
+
 template <class T>
 struct Own {  // keeps a scalar operand out of template deduction
     typedef T Type;

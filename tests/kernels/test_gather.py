@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latom import _core
 
-WIDTHS = [*range(1, 41), 63, 64, 65, 127, 128, 129, 160, 272]  # below, at and above lines and tiles
+WIDTHS = (*range(1, 75), 95, 96, 97, 127, 128, 129, 130, 131, 135, 136, 137, 257, 768)
 
 
 def expected(
