@@ -4,14 +4,17 @@
 
 "hals" and "cd" sweep over coordinates (latom/factorize.h). With P = X^T W and G = W^T W of the half-step that
 renews F, the loss costs next to nothing: ||X||^2 / 2 - <P, F> + <G, F^T F> / 2, in float64.
+
+A solver is a generator: it yields the product with X that it needs, is sent that product, and returns the
+factors. So runs from several starts advance side by side (`side_by_side`), and their products are made at once.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import astuple, dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +40,7 @@ class FactorizationState:
         What the coordinates lacked of optimality when they were met, relative to the first iteration; NaN
         for the multiplicative solver.
     seconds : float
-        Time of the iteration.
+        Time of the iteration; of starts that advance side by side, of an iteration of all.
     """
 
     iteration: int
@@ -113,6 +116,41 @@ class Run:
         return np.array([astuple(state) for state in self.states], dtype=HISTORY)
 
 
+class Product(NamedTuple):
+    """X A, or X^T A, wanted by a solver; written to out where that is given."""
+
+    transposed: bool
+    A: Array
+    out: Array | None = None
+
+
+Answer = TypeVar("Answer")
+Steps = Generator[Product, Array, Answer]
+
+
+def side_by_side(products: Products, solvers: Iterable[Steps[Answer]]) -> list[Answer]:
+    """What the solvers return. Products that they want at the same time are made at once."""
+    found: dict[int, Answer] = {}
+    waiting: dict[int, tuple[Steps[Answer], Product]] = {}
+
+    def go_on(place: int, solver: Steps[Answer], product: Array | None) -> None:
+        try:
+            waiting[place] = solver, next(solver) if product is None else solver.send(product)
+        except StopIteration as end:
+            waiting.pop(place, None)
+            found[place] = end.value
+
+    for place, solver in enumerate(solvers):
+        go_on(place, solver, None)
+    while waiting:  # all solvers ask for X A and X^T A by turns
+        now = list(waiting.items())
+        transposed = now[0][1][1].transposed
+        made = products.each([(p.A, p.out) for _, (_, p) in now], transposed)
+        for (place, (solver, _)), product in zip(now, made, strict=True):
+            go_on(place, solver, product)
+    return [found[place] for place in sorted(found)]
+
+
 class HalfSteps:
     """The two least-squares half-steps of a problem: W with F fixed, and F with W fixed."""
 
@@ -123,18 +161,20 @@ class HalfSteps:
         self._columns = None if weights is None else weights[:, None].astype(products.dtype)
         self._roots = None if weights is None else np.sqrt(weights)[:, None].astype(products.dtype)
 
-    def of_W(self, F: Array, W: Array, sweeps: int, enough: float, out: Array | None) -> tuple[Array, float]:
+    def of_W(
+        self, F: Array, W: Array, sweeps: int, enough: float, out: Array | None
+    ) -> Steps[tuple[Array, float]]:
         """Swept W, written to out, and the violation met."""
-        P = self.products.times(F, out)
+        P = yield Product(False, F, out)
         missing = self.products.missing
         return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, missing, sweeps, enough)[:2]
 
-    def of_F(self, W: Array, F: Array, sweeps: int, enough: float) -> tuple[Array, float, float]:
+    def of_F(self, W: Array, F: Array, sweeps: int, enough: float) -> Steps[tuple[Array, float, float]]:
         """Swept F, the violation met, and the objective with W."""
         weighted, root = W, W
         if self._columns is not None and self._roots is not None:
             weighted, root = W * self._columns, W * self._roots
-        P = self.products.transposed_times(weighted)
+        P = yield Product(True, weighted)
         missing = self.products.missing_of_columns
         swept, violation, cross, quadratic, G = self._sweep(
             root, P, F, self.penalties.l1_H, self.penalties.l2_H, missing, sweeps, enough
@@ -161,18 +201,18 @@ class HalfSteps:
         return P, violation, cross, quadratic, G
 
 
-def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Array, Array]:
+def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Run) -> Steps[tuple[Array, Array]]:
     """One sweep a half-step, as scikit-learn's solver with shuffle=False."""
     spare = None
     while True:
-        swept, violation = half.of_W(F, W, 1, 0.0, spare)
+        swept, violation = yield from half.of_W(F, W, 1, 0.0, spare)
         W, spare = swept, W
-        F, more, objective = half.of_F(W, F, 1, 0.0)
+        F, more, objective = yield from half.of_F(W, F, 1, 0.0)
         if run.stop(objective, violation + more):
             return W, F
 
 
-def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Array, Array]:
+def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> Steps[tuple[Array, Array]]:
     """Several sweeps a half-step, factors extrapolated while the loss falls, an iteration undone if it rises.
 
     Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative
@@ -190,12 +230,12 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> tuple[Arr
     spare = np.empty_like(W)
     plain = True  # this iteration starts from what is kept and does not extrapolate W
     while True:
-        swept, violation = half.of_W(start, kept, sweeps_W, ENOUGH, spare)
+        swept, violation = yield from half.of_W(start, kept, sweeps_W, ENOUGH, spare)
         if plain:
             np.copyto(last, swept)
         else:
             _core.extrapolate(swept, last, beta, half.products.n_threads)
-        new_F, more, objective = half.of_F(last, start, sweeps_F, ENOUGH)
+        new_F, more, objective = yield from half.of_F(last, start, sweeps_F, ENOUGH)
         risen = objective > best
         if risen:
             start = kept_F
@@ -247,7 +287,7 @@ def solve_W(half: HalfSteps, W: Array, F: Array, run: Run) -> Array:
 
 def multiplicative(
     half: HalfSteps, W: Array, F: Array, run: Run, kullback: bool, update_H: bool
-) -> tuple[Array, Array]:
+) -> Steps[tuple[Array, Array]]:
     """Multiplicative steps for half the squared error or the Kullback-Leibler divergence (Lee & Seung)."""
     p, r = half.products, half.penalties
     constant = p.entropy() if kullback else p.norm2.sum() / 2
@@ -261,7 +301,7 @@ def multiplicative(
                 constant - logs + float(_core.column_sums(W, p.n_threads) @ _core.column_sums(F, p.n_threads))
             )
         else:
-            P, G = p.times(F), _core.gram(F, p.n_threads)
+            P, G = (yield Product(False, F)), _core.gram(F, p.n_threads)
             loss = constant - _dot(P, W) + float(np.sum(G * _core.gram(W, p.n_threads))) / 2
             new_W = frobenius_step(W, P, G, r.l1_W, r.l2_W)
         objective = loss + r.of(W, r.l1_W, r.l2_W) + r.of(F, r.l1_H, r.l2_H)
@@ -281,7 +321,8 @@ def multiplicative(
                 F = p.kullback_step(F, W, True, r.l1_H, r.l2_H)[0]
                 F[np.finfo(np.float64).eps > F] = 0
             else:
-                F = frobenius_step(F, p.transposed_times(W), _core.gram(W, p.n_threads), r.l1_H, r.l2_H)
+                P = yield Product(True, W)
+                F = frobenius_step(F, P, _core.gram(W, p.n_threads), r.l1_H, r.l2_H)
 
 
 def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,23 @@ class Products:
             product: Array = self._core.transposed_times(W, out, self.n_threads, self.function)
             return product
         return np.matmul(self.X.T, W, out=out)
+
+    def each(self, factors: Sequence[tuple[Array, Array | None]], transposed: bool) -> list[Array]:
+        """X A (X^T A) of several A, each written to its array where one is given, in one product of X."""
+        product = self.transposed_times if transposed else self.times
+        if len(factors) == 1:
+            return [product(*factors[0])]
+        beside = product(np.concatenate([A for A, _ in factors], axis=1))
+        made, first = [], 0
+        for A, out in factors:
+            own = beside[:, first : first + A.shape[1]]
+            first += A.shape[1]
+            if out is None:
+                out = np.ascontiguousarray(own)
+            else:
+                np.copyto(out, own)
+            made.append(out)
+        return made
 
     def kullback_step(
         self, A: Array, F: Array, by_columns: bool, l1: float, l2: float

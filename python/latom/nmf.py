@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,19 @@ from latom._nmf_solvers import (
     FactorizationState,
     HalfSteps,
     Run,
+    Steps,
     accelerated_hals,
     coordinate_descent,
     multiplicative,
+    side_by_side,
     solve_W,
 )
 from latom._products import Products
 from latom._progress import Progress
 
 Array = NDArray[Any]
+
+BESIDE = 128  # columns of dense products, at most, by measurement; those of CSR gain nothing by being wider
 
 
 class NMF(BaseNMF):
@@ -57,7 +62,8 @@ class NMF(BaseNMF):
     max_iter : int, default 200
         Most iterations of a run.
     n_init : int, default 1
-        Runs from different starts; the one with the lowest objective is kept.
+        Runs from different starts; the one with the lowest objective is kept. With dense X they advance side by
+        side, as many as have 128 components together: one wide product takes less time than several narrow ones.
     random_state : int, Generator, RandomState or None
         Seed of the starts.
     alpha_W, alpha_H : float, default 0.0 and "same"
@@ -74,7 +80,7 @@ class NMF(BaseNMF):
     device : {None, "cpu"}
         Where to compute; this build has the CPU.
     callback : callable, optional
-        Called with a :class:`latom.FactorizationState` after each iteration; a true result stops the run.
+        Called with a :class:`latom.FactorizationState` after each iteration; a true result stops that run.
 
     Attributes
     ----------
@@ -94,7 +100,7 @@ class NMF(BaseNMF):
     -----
     The results for CSR do not depend on threads or processor, to the bit. An iteration costs two products,
     4 nnz k flops, and sweeps of 2 k^2 flops a row; sparse X is not densified for either loss. Extra memory: a
-    transposed copy of sparse X, three times W and a few times H.
+    transposed copy of sparse X, three times W and a few times H; times the starts that advance side by side.
 
     References
     ----------
@@ -201,19 +207,16 @@ class NMF(BaseNMF):
         self._check_multiplicative(name, products, weights)
         half = HalfSteps(products, self._penalties(*X.shape), weights)
         rng = check_random_state(seeded(self.random_state))
+        n_init = 1 if self.init == "custom" else self.n_init
         best: tuple[Run, Array, Array] | None = None
-        for _ in range(1 if self.init == "custom" else self.n_init):
-            W_run, F = self._start(name, products, W, H, rng)
-            with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
-                run = Run(self.max_iter, self.tol, self.callback, progress)
-                if self.solver == "mu":
-                    W_run, F = multiplicative(half, W_run, F, run, self._kullback, True)
-                elif self.solver == "cd":
-                    W_run, F = coordinate_descent(half, W_run, F, run)
-                else:
-                    W_run, F = accelerated_hals(half, W_run, F, run)
-            if best is None or run.states[-1].objective < best[0].states[-1].objective:
-                best = run, W_run, F
+        while n_init > 0:
+            starts = [self._start(name, products, W, H, rng)]
+            together = 1 if products.sparse else max(1, BESIDE // starts[0][1].shape[1])
+            starts += [self._start(name, products, W, H, rng) for _ in range(min(n_init, together) - 1)]
+            n_init -= len(starts)
+            for found in self._run(half, starts):
+                if best is None or found[0].states[-1].objective < best[0].states[-1].objective:
+                    best = found
         assert best is not None
         run, W_run, F = best
         self._warn_unless_converged(name, len(run.states), run.converged)
@@ -245,6 +248,27 @@ class NMF(BaseNMF):
         products = Products(name, X, mask, check_threads(name, self.n_threads))
         return self._solve(name, products, self.components_)[0]
 
+    def _run(self, half: HalfSteps, starts: list[tuple[Array, Array]]) -> list[tuple[Run, Array, Array]]:
+        """Runs from these starts, side by side."""
+        name = type(self).__name__
+        with ExitStack() as stack:
+            runs, solvers = [], []
+            for place, (W, F) in enumerate(starts):
+                own = name if len(starts) == 1 else f"{name}, start {place + 1}"
+                progress = stack.enter_context(Progress(own, self.max_iter, self.verbose))
+                run = Run(self.max_iter, self.tol, self.callback, progress)
+                solver: Steps[tuple[Array, Array]]
+                if self.solver == "mu":
+                    solver = multiplicative(half, W, F, run, self._kullback, True)
+                elif self.solver == "cd":
+                    solver = coordinate_descent(half, W, F, run)
+                else:
+                    solver = accelerated_hals(half, W, F, run)
+                runs.append(run)
+                solvers.append(solver)
+            found = side_by_side(half.products, solvers)
+        return [(run, *factors) for run, factors in zip(runs, found, strict=True)]
+
     # ---- one half
 
     def _solve(self, name: str, products: Products, H: Array) -> tuple[Array, int]:
@@ -257,7 +281,7 @@ class NMF(BaseNMF):
             run = Run(self.max_iter, self.tol, None, progress)
             if self.solver == "mu":  # steps that multiply cannot leave 0
                 W = np.full(shape, np.sqrt(products.mean() / F.shape[1]), products.dtype)
-                W = multiplicative(half, W, F, run, self._kullback, False)[0]
+                W = side_by_side(products, [multiplicative(half, W, F, run, self._kullback, False)])[0][0]
             else:
                 W = solve_W(half, np.zeros(shape, products.dtype), F, run)
         self._warn_unless_converged(name, len(run.states), run.converged)
