@@ -6,7 +6,7 @@
 renews F, the loss costs next to nothing: ||X||^2 / 2 - <P, F> + <G, F^T F> / 2, in float64.
 
 A solver is a generator: it yields the product with X that it needs, is sent that product, and returns the
-factors. So runs from several starts advance side by side (`side_by_side`), and their products are made at once.
+factors. So runs from several starts advance side by side, and their products are made at once.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ class NMF(BaseNMF):
     max_iter : int, default 200
         Most iterations of a run.
     n_init : int, default 1
-        Runs from different starts; the one with the lowest objective is kept. With dense X they advance side by
-        side, as many as have 128 components together: one wide product takes less time than several narrow ones.
+        Runs from different starts; the one with the lowest objective is kept. With dense X they advance side
+        by side, as many as have 128 components together: one wide product is faster than several narrow ones.
     random_state : int, Generator, RandomState or None
         Seed of the starts.
     alpha_W, alpha_H : float, default 0.0 and "same"
