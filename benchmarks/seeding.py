@@ -31,7 +31,7 @@ import latom
 
 Entry = dict[str, Any]
 REFERENCE = "scikit-learn"
-COMPARED = ("latom", "latom, auto trials", REFERENCE)  # with as many seeds as asked for
+COMPARED = ("latom", "latom, estimators' start", REFERENCE)  # with as many seeds as asked for
 ITERATIONS = (5, 20)
 
 

@@ -27,7 +27,7 @@ class Latom(Peer):
         self.name, self.note, self.function, self.arguments = name, note, function, arguments
 
     def load(self) -> None:
-        self.draw = getattr(importlib.import_module("latom"), self.function)
+        self.draw = getattr(importlib.import_module("latom.seeding"), self.function)
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X, m, metric = problem["X"], int(problem["m"]), str(problem["metric"])
@@ -122,9 +122,7 @@ def _rows_of(X: np.ndarray, centers: np.ndarray) -> np.ndarray:
 SEEDING: dict[str, Peer] = by_name(
     Latom("latom", "the law of k-means++"),
     Latom("latom, exact", "the same law", method="exact"),
-    Latom(
-        "latom, auto trials", "greedy where that is cheap: default of the estimators", n_local_trials="auto"
-    ),
+    Latom("latom, estimators' start", "their default: greedy, of candidates where dense", "starting_centers"),
     Latom("latom, greedy", "2 + ln m draws a centre, the best taken", n_local_trials=None),
     Latom("latom, paper's bound", "the same law", method="rejection", bound="paper"),
     Latom("latom, paper's bound, 50 trials", "approximate", method="rejection", bound="paper", max_trials=50),

@@ -30,7 +30,7 @@ from latom._arrays import Matrix, as_rows, as_seed, as_weights, to_core
 from latom._config import check_device, check_integer, check_threads
 from latom._progress import Progress
 from latom.assignment import assign_rows
-from latom.seeding import kmeans_plusplus
+from latom.seeding import starting_centers
 
 
 @dataclass(frozen=True)
@@ -341,12 +341,11 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         if isinstance(self.init, str) and self.init == "k-means++":
             with warnings.catch_warnings():  # fit itself tells when there are too few distinct rows
                 warnings.simplefilter("ignore", UserWarning)
-                return kmeans_plusplus(
+                return starting_centers(
                     X,
                     m,
                     metric=self._metric,
                     sample_weight=weights,
-                    n_local_trials="auto",
                     random_state=rng,
                     n_threads=self.n_threads,
                 )[0]
@@ -428,8 +427,9 @@ class SphericalKMeans(_LloydEstimator):
         Clusters, m.
     init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
         Starting centres; "k-means++" draws rows by squared distance, the best of several where that is
-        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`); "random" takes m random rows; a
-        callable is called as ``init(X, n_clusters, random_state=RandomState)``.
+        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`), from many dense rows through
+        :func:`latom.kmeans_parallel`; "random" takes m random rows; a callable is called as
+        ``init(X, n_clusters, random_state=RandomState)``.
     n_init : int, default 1
         Runs from different starts; the one with the lowest objective is kept.
     max_iter : int, default 100

@@ -6,12 +6,16 @@ import doctest
 import functools
 import importlib
 import inspect
+import warnings
 
+import laws
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import latom
+import latom.cluster
+from latom import seeding
 
 X = np.random.default_rng(0).random((60, 4))
 FUNCTIONS = [
@@ -245,3 +249,49 @@ def test_every_argument_is_documented(function):
         assert name in text, name
     for section in ("Parameters\n----------", "Returns\n-------"):
         assert section in text
+
+
+@pytest.mark.parametrize(("n", "m", "through"), [(9000, 20, True), (3000, 200, False), (60, 4, False)])
+def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng, monkeypatch):
+    """Through k-means‖ where greedy trials over all rows take longer, and candidates are few of the rows."""
+    rows = rng.standard_normal((n, 64))
+    options = {"metric": "euclidean", "random_state": 3}
+    function, own = latom.kmeans_plusplus, {}
+    if through:
+        function, own = latom.kmeans_parallel, {"oversampling": 1.0}
+    indices = function(rows, m, n_local_trials="auto", **own, **options)[1]
+    assert (seeding.starting_centers(rows, m, **options)[1] == indices).all()
+    sparse = sp.csr_array(rows)
+    indices = latom.kmeans_plusplus(sparse, m, n_local_trials="auto", **options)[1]
+    assert (seeding.starting_centers(sparse, m, **options)[1] == indices).all()
+
+    asked = {}
+
+    def start(X, m, **options):
+        asked.update(options)
+        return X[7 : 7 + m], None
+
+    monkeypatch.setattr(latom.cluster, "starting_centers", start)
+    states = []
+    weights = rng.random(n)
+    model = latom.KMeans(m, max_iter=1, callback=states.append)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(rows, sample_weight=weights)
+    near = laws.squared_distances(rows, "euclidean", rows[7 : 7 + m]).min(axis=1)
+    assert states[0].objective == pytest.approx(weights @ near)
+    assert asked["metric"] == "euclidean"
+    assert (asked["sample_weight"] == weights).all()
+
+
+def test_more_trials_reduce_candidates_better(rng):
+    rows = rng.standard_normal((4000, 8))
+
+    def potential(trials, seed):
+        options = {"metric": "euclidean", "n_local_trials": trials, "random_state": seed}
+        centers = latom.kmeans_parallel(rows, 40, **options)[0]
+        return laws.squared_distances(rows, "euclidean", centers).min(axis=1).sum()
+
+    greedy, auto, one = (np.median([potential(t, seed) for seed in range(7)]) for t in (None, "auto", 1))
+    assert greedy < 0.99 * one
+    assert auto == greedy  # little enough to be greedy to the end
