@@ -78,20 +78,24 @@ def _from_benchmark(item: dict[str, Any]) -> Entry:
 
 def _machine(content: dict[str, Any]) -> dict[str, str]:
     cpu = content["machine_info"]["cpu"]
-    name = machine_name(cpu.get("brand_raw", "unknown cpu"), content["setup"]["cpus"])
+    name = machine_name(cpu, content["setup"]["cpus"])
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
     instructions = " ".join(flag for flag in wanted if flag in cpu.get("flags", []))
     return {"machine": name, "instructions": instructions, "date": content["datetime"][:10]}
 
 
-def machine_name(brand: str, cpus: int) -> str:
-    """Such as "AMD EPYC, 2 cores"."""
-    plain = re.sub(r"\((R|TM)\)|CPU|Processor|@.*", "", brand)
-    return f"{' '.join(plain.split())}, {cpus} cores"
+VECTORS = {"avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2", "sve": "SVE", "asimd": "NEON"}
+
+
+def machine_name(cpu: dict[str, Any], cpus: int) -> str:
+    """Such as "AMD EPYC, AVX2, 2 cores", of what py-cpuinfo tells: a brand alone may hide what decides most."""
+    plain = re.sub(r"\((R|TM)\)|CPU|Processor|@.*", "", cpu.get("brand_raw", "unknown cpu"))
+    vectors = [name for flag, name in VECTORS.items() if flag in cpu.get("flags", [])][:1]
+    return ", ".join([" ".join(plain.split()), *vectors, f"{cpus} cores"])
 
 
 def slug(machine: str) -> str:
-    """Folder name of a machine, such as `amd-epyc-2-cores`."""
+    """Folder name of a machine, such as `amd-epyc-avx2-2-cores`."""
     return re.sub(r"[^a-z0-9]+", "-", machine.lower()).strip("-")
 
 

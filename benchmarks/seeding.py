@@ -244,7 +244,7 @@ def main() -> None:
                     known[name, m, library] = e
                     print(name, m, library, {k: e.get(k) for k in ("seconds", "costs", "reason")}, flush=True)
     entries = sorted(known.values(), key=lambda e: (list(corpora()).index(e["corpus"]), e["m"]))
-    machine = machine_name(get_cpu_info().get("brand_raw", "unknown cpu"), available_cpus())
+    machine = machine_name(get_cpu_info(), available_cpus())
     folder = options.output / slug(machine)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "seeding.json").write_text(

@@ -107,7 +107,7 @@ class SoyClustering(Peer):
         X, m = sp.csr_matrix(problem["X"]), int(problem["m"])
 
         def fit(seed: int) -> Answer:
-            centers = self.initialize(X, m, "similar_cut", np.random.RandomState(seed), 0.5, 3)
+            centers = self.initialize(X, m, "similar_cut", seed, 0.5, 3)  # it seeds the global generator
             return Answer(lambda: np.asarray((X @ centers.T).argmax(axis=0)).ravel(), seed)
 
         return fit
