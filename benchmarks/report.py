@@ -88,7 +88,7 @@ VECTORS = {"avx512_bf16": "AVX-512 BF16", "avx512f": "AVX-512", "avx2": "AVX2", 
 
 
 def machine_name(cpu: dict[str, Any], cpus: int) -> str:
-    """Such as "AMD EPYC, AVX2, 2 cores", of what py-cpuinfo tells: a brand alone may hide what decides most."""
+    """Such as "AMD EPYC, AVX2, 2 cores", of what py-cpuinfo tells: the brand alone may hide what decides."""
     plain = re.sub(r"\((R|TM)\)|CPU|Processor|@.*", "", cpu.get("brand_raw", "unknown cpu"))
     vectors = [name for flag, name in VECTORS.items() if flag in cpu.get("flags", [])][:1]
     return ", ".join([" ".join(plain.split()), *vectors, f"{cpus} cores"])
