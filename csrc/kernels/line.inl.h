@@ -1,7 +1,7 @@
 // line.inl.h: a cache line of numbers as one value, held in as many registers as the instruction set needs.
 //
-// The compiler's own vectors of 64 bytes go through memory, byte by byte almost, where registers are shorter: an AVX2 gather
-// of rows took ten times as long. So a Line is an array of vectors that fit, and each operation a loop that is unrolled.
+// The compiler's own vectors of 64 bytes go through memory, a number at a time, where registers are shorter: gathering rows
+// with AVX2 took seven times as long. So a Line is an array of vectors that fit; each operation is a loop over them, unrolled.
 // Lane l of a Line is number l of the 64 bytes, whatever the registers.
 
 #if defined(__AVX512F__)
