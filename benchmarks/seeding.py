@@ -73,6 +73,15 @@ def costs(problem: Problem, indices: np.ndarray) -> list[float]:
     return found if metric == "euclidean" else [2 * cost for cost in found]
 
 
+def draws(problem: Problem, library: str, m: int) -> float | None:
+    """Draws a centre that latom's seedings made from seed 0; None where a method does not count them."""
+    peer = SEEDING[library]
+    if getattr(peer, "function", "") != "kmeans_plusplus":
+        return None
+    options = peer.arguments | {"metric": str(problem["metric"]), "random_state": 0}
+    return float(latom.kmeans_plusplus(problem["X"], m, return_stats=True, **options)[2]["trials"] / m)
+
+
 def measure(case: Case, library: str, options: argparse.Namespace, expected: float) -> Entry:
     """Draws from seeds 0, 1, ... while the budget lasts; costs of the first ones."""
     entry: Entry = case.describe() | {"library": library, "note": SEEDING[library].note}
@@ -98,6 +107,7 @@ def measure(case: Case, library: str, options: argparse.Namespace, expected: flo
         "seeds": len(runs),
         "memory": done.memory,
         "scored": len(scored),
+        "draws": draws(case.problem, library, entry["m"]),
         "costs": [statistics.median(column) for column in zip(*scored, strict=True)],
     }
 
@@ -112,6 +122,7 @@ def table(entries: list[Entry], machine: str) -> str:
         "potential",
         "after 5",
         "after 20",
+        "draws a centre",
         "memory, MB",
     ]
     for case in dict.fromkeys((e["corpus"], e["m"]) for e in entries):
@@ -132,7 +143,9 @@ def table(entries: list[Entry], machine: str) -> str:
             name = name.replace("|", "\\|")
             speed = f"{min(peers) / e['seconds']:.3g}" if peers else ""
             relative = [f"{a / b:.4f}" for a, b in zip(e["costs"], reference["costs"], strict=True)]
-            cells = [name, f"{e['seconds']:.3g} ({e['seeds']})", speed, *relative, f"{e['memory'] / 1e6:.0f}"]
+            drawn = f"{e['draws']:.2f}" if e.get("draws") else ""
+            cells = [name, f"{e['seconds']:.3g} ({e['seeds']})", speed, *relative, drawn]
+            cells.append(f"{e['memory'] / 1e6:.0f}")
             lines.append("| " + " | ".join(cells) + " |")
         lines += [f"| {e['library']} | {e['reason']} |" for e in own if "reason" in e]
         lines.append("")
