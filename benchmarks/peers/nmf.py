@@ -98,11 +98,12 @@ class NmfTorch(Peer):
         X, m = _dense(problem["X"]), len(problem["H"])
 
         def fit(n_iter: int) -> Answer:
+            count = max(10, n_iter)  # it looks at its error every ten iterations, and fails if it never did
             W, H, _ = self.run(
-                X, m, init="random", algo="hals", tol=0.0, n_jobs=threads, batch_max_iter=n_iter,
+                X, m, init="random", algo="hals", tol=0.0, n_jobs=threads, batch_max_iter=count,
                 beta_loss=str(problem["beta"]),
             )  # fmt: skip
-            return Answer(lambda: _stacked(W, H), n_iter)
+            return Answer(lambda: _stacked(W, H), count)
 
         return fit
 

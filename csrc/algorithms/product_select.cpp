@@ -222,6 +222,7 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
     std::uint32_t hit[16];
     for (int64_t from = first; from < last; from += step) {
         const int64_t count = std::min(step, last - from);
+        poll();
         const auto run = atoms.run(from, count, scratch_);
         for (int64_t tile = 0; tile < tiles(); ++tile) {
             const int64_t row = tile * tile_rows_, stop = end ? std::min(count, end[tile] - from) : count;

@@ -9,7 +9,7 @@
 // Threads are started for each call and joined before it returns (some 20 us each): there is no pool, so fork() has
 // nothing to break. A call from inside a worker runs serially. The first exception stops the others and is rethrown
 // on the caller; check_interrupt runs on the caller's thread only, at most every 20 ms over all its calls, so that a long
-// row of short calls is stopped as well.
+// row of short calls is stopped as well. It runs between chunks, and wherever a chunk that may take long calls poll().
 #pragma once
 
 #include <atomic>
@@ -27,9 +27,15 @@ namespace latom {
 /// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota allow.
 int resolve_threads(int n_threads);
 
-inline bool& inside_worker() {
-    thread_local bool inside = false;
-    return inside;
+/// What the chunk belongs to that runs on this thread; without a context none runs.
+struct RunningChunk {
+    const Context* ctx = nullptr;
+    const std::atomic<bool>* stop = nullptr;
+    bool caller = false;
+};
+inline RunningChunk& running_chunk() {
+    thread_local RunningChunk chunk;
+    return chunk;
 }
 
 /// When this thread last asked for an interrupt.
@@ -38,14 +44,25 @@ inline std::chrono::steady_clock::time_point& last_check() {
     return last;
 }
 
+struct Stopped {};  // thrown where another chunk has failed
+
+/// For chunks that may take a good part of a second: ends this one where the whole call is to end.
+inline void poll() {
+    using clock = std::chrono::steady_clock;
+    const RunningChunk& chunk = running_chunk();
+    if (chunk.stop && chunk.stop->load(std::memory_order_relaxed)) throw Stopped{};
+    if (!chunk.caller || !chunk.ctx->check_interrupt || clock::now() - last_check() <= std::chrono::milliseconds(20)) return;
+    last_check() = clock::now();
+    chunk.ctx->check_interrupt();
+}
+
 inline int workers(const Context& ctx, std::int64_t chunks) {
-    if (inside_worker() || chunks <= 1) return 1;
+    if (running_chunk().ctx || chunks <= 1) return 1;
     return static_cast<int>(chunks < ctx.n_threads ? chunks : ctx.n_threads);
 }
 
 template <class F>
 void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
-    using clock = std::chrono::steady_clock;
     const int count = workers(ctx, chunks);
     std::atomic<std::int64_t> next{0};
     std::atomic<bool> stop{false};
@@ -53,23 +70,19 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
     std::mutex error_mutex;
 
     auto work = [&](int worker) {
-        const bool outer = inside_worker();
-        const bool caller = worker == 0 && !outer;
-        inside_worker() = true;
+        const bool nested = running_chunk().ctx;
+        if (!nested) running_chunk() = {&ctx, &stop, worker == 0};
         try {
             for (std::int64_t c; !stop.load(std::memory_order_relaxed) && (c = next.fetch_add(1)) < chunks;) {
                 run(c, worker);
-                if (caller && ctx.check_interrupt && clock::now() - last_check() > std::chrono::milliseconds(20)) {
-                    last_check() = clock::now();
-                    ctx.check_interrupt();
-                }
+                if (!nested) poll();
             }
         } catch (...) {
             std::lock_guard<std::mutex> lock(error_mutex);
             if (!error) error = std::current_exception();
             stop = true;
         }
-        inside_worker() = outer;
+        if (!nested) running_chunk() = {};
     };
 
     std::vector<std::thread> threads;

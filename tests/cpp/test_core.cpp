@@ -85,7 +85,7 @@ TEST(parallel_for_rethrows_on_the_caller) {
         for (const auto& times : ran) CHECK(times <= 1);
         if (threads == 1) CHECK_EQUAL(ran[38].load(), 0);
         CHECK_THROWS(parallel_for(ctx, 64, [](int64_t, int) { throw Stop("every chunk"); }), Stop, "every chunk");
-        CHECK(!inside_worker());
+        CHECK(!running_chunk().ctx);
         CHECK(covers(ctx, 100));
     }
 }
@@ -101,11 +101,11 @@ TEST(parallel_for_runs_nested_calls_serially) {
             if (worker != 0 || c != expected++ || std::this_thread::get_id() != here) ++wrong;
             ++inner;
         });
-        if (!inside_worker()) ++wrong;
+        if (!running_chunk().ctx) ++wrong;
     });
     CHECK_EQUAL(wrong.load(), 0);
     CHECK_EQUAL(inner.load(), 800);
-    CHECK(!inside_worker());
+    CHECK(!running_chunk().ctx);
     CHECK_THROWS(parallel_for(ctx, 8, [&](int64_t, int) {
         parallel_for(ctx, 3, [](int64_t, int) { throw Stop("from within"); });
     }), Stop, "from within");
@@ -134,13 +134,35 @@ TEST(parallel_for_stops_at_an_interrupt) {
     }
 }
 
+TEST(long_chunks_stop_where_they_poll) {
+    Context ctx = with_threads(3);
+    ctx.check_interrupt = [] { throw Stop("Ctrl-C"); };
+    const auto start = std::chrono::steady_clock::now();
+    std::atomic<int> whole{0};
+    CHECK_THROWS(parallel_for(ctx, 3,
+                              [&](int64_t, int) {
+                                  parallel_for(ctx, 5, [&](int64_t, int) {  // nested calls pass it on
+                                      for (int step = 0; step < 2000; ++step) {
+                                          poll();
+                                          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                      }
+                                  });
+                                  ++whole;
+                              }),
+                 Stop, "Ctrl-C");
+    CHECK_EQUAL(whole.load(), 0);
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+    CHECK(!running_chunk().ctx);
+    poll();  // outside of any call: nothing to stop
+}
+
 TEST(parallel_for_asks_for_interrupts_in_the_outermost_call_only) {
     Context ctx = with_threads(2);
     std::atomic<int> asked{0};
     ctx.check_interrupt = [&] { ++asked; };
-    inside_worker() = true;  // as in a worker of an outer call
+    running_chunk().ctx = &ctx;  // as in a worker of an outer call
     parallel_for(ctx, 30, [](int64_t, int) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
-    inside_worker() = false;
+    running_chunk() = {};
     CHECK_EQUAL(asked.load(), 0);
     parallel_for(ctx, 100, [](int64_t, int) { std::this_thread::sleep_for(std::chrono::milliseconds(1)); });
     CHECK(asked > 0);

@@ -222,6 +222,7 @@ private:
             write(job, first + r, w.rows.norm2[r], w.entries.data() + w.begin[r - from], w.begin[r - from + 1] - w.begin[r - from]);
         }
         for (const int64_t r : crowded) {
+            poll();
             w.scores.resize(static_cast<std::size_t>(m()));
             score_all(job.ctx.kernels, w.rows.row[r], 0, m(), w.scores.data());
             w.stats.scored += m();
