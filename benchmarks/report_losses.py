@@ -92,6 +92,8 @@ def notes() -> list[str]:
 
 def lines(timed: list[Entry], pyplot: Any) -> Any:
     """Loss against seconds, a panel a case; the goal as a dashed line."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     panels: dict[tuple[Any, ...], list[Entry]] = {}
     for e in timed:
         panels.setdefault((e["series"], e["m"], e.get("k") or 0), []).append(e)
@@ -119,6 +121,9 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
         kept = f", {own[0]['k']} kept" if own[0].get("k") else ""
         ax.set_title(f"{spaced(own[0]['n'])} × {spaced(own[0]['d'])}, m = {own[0]['m']}{kept}", fontsize=9)
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a panel may span less than a decade
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(which="major", alpha=0.3)
     for row in axes:
         row[0].set_ylabel("loss")
