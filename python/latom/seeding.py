@@ -317,11 +317,14 @@ def starting_centers(X: Matrix, n_clusters: int, **options: Any) -> tuple[Matrix
     On documents one trial is as good as several. Many dense rows are first reduced by k-means‖. The options
     are those that :func:`latom.kmeans_plusplus` and :func:`latom.kmeans_parallel` share.
     """
-    greedy = X.size * n_clusters * (2 + math.log(n_clusters))
-    if sp.issparse(X) or greedy < LITTLE or X.shape[0] < 25 * n_clusters:
-        centers, indices = kmeans_plusplus(X, n_clusters, n_local_trials="auto", **options)
+    m = n_clusters
+    greedy = X.size * m * (2 + math.log(m))
+    if sp.issparse(X) or greedy < LITTLE or X.shape[0] < 25 * m:
+        centers, indices = kmeans_plusplus(X, m, n_local_trials="auto", **options)
         return centers, indices
-    return kmeans_parallel(X, n_clusters, oversampling=1.0, n_local_trials="auto", **options)
+    # Few candidates may miss the smallest of clusters whose sizes differ by orders of magnitude.
+    oversampling = 2.0 if m <= 200 else 1.0
+    return kmeans_parallel(X, m, oversampling=oversampling, n_local_trials="auto", **options)
 
 
 def _local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:

@@ -251,14 +251,16 @@ def test_every_argument_is_documented(function):
         assert section in text
 
 
-@pytest.mark.parametrize(("n", "m", "through"), [(9000, 20, True), (3000, 200, False), (60, 4, False)])
+@pytest.mark.parametrize(
+    ("n", "m", "through"), [(9000, 20, 2.0), (9000, 300, 1.0), (3000, 200, None), (60, 4, None)]
+)
 def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng, monkeypatch):
     """Through k-means‖ where greedy trials over all rows take longer, and candidates are few of the rows."""
     rows = rng.standard_normal((n, 64))
     options = {"metric": "euclidean", "random_state": 3}
     function, own = latom.kmeans_plusplus, {}
     if through:
-        function, own = latom.kmeans_parallel, {"oversampling": 1.0}
+        function, own = latom.kmeans_parallel, {"oversampling": through}
     indices = function(rows, m, n_local_trials="auto", **own, **options)[1]
     assert (seeding.starting_centers(rows, m, **options)[1] == indices).all()
     sparse = sp.csr_array(rows)
