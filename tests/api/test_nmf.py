@@ -208,6 +208,7 @@ def test_a_weight_is_a_repetition(alpha, rng):
     two = latom.NMF(5, alpha_H=alpha, **options).fit(X[rows], W=first["W"][rows], H=first["H"])
     assert np.allclose(one.components_, two.components_, rtol=1e-6, atol=1e-8)
     assert np.isclose(one.reconstruction_err_, two.reconstruction_err_)
+    assert np.allclose(one.history_["objective"], two.history_["objective"])
     options["solver"] = "hals"
     one = latom.NMF(5, alpha_H=alpha * len(rows) / 40, **options).fit(X, sample_weight=weights, **first)
     two = latom.NMF(5, alpha_H=alpha, **options).fit(X[rows], W=first["W"][rows], H=first["H"])
