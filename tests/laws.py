@@ -251,3 +251,44 @@ def replay_rejection(seed, D, w, m, bound):
             chosen.append(i)
             near = np.minimum(near, D[:, i])
     return chosen, trial + 1
+
+
+def lists_drawn(seed, D, w, rows):
+    """Whether each row is of the list, by nearest centre, that the number of its draw falls on."""
+    near, label = D[:, rows[0]].copy(), np.zeros(len(w), int)
+    for k in range(1, len(rows)):
+        mass = np.bincount(label, w * near, minlength=k)
+        if label[rows[k]] != pick(mass, uniforms(seed, NEXT_CENTER, k)[0]):
+            return False
+        closer = D[:, rows[k]] < near
+        near[closer], label[closer] = D[closer, rows[k]], k
+    return True
+
+
+def replay_folds(seed, D, w, bound, rows, folds, trials):
+    """Whether rejection from bound(first) draws these rows with so many folds before some of its trials."""
+
+    def proposals(size):  # once the first `size` centres are folded in; 0: none
+        B = D[:, rows[:size]].min(axis=1) if size else bound(rows[0])
+        return B, np.cumsum(w * B)
+
+    near = [D[:, rows[: k + 1]].min(axis=1) for k in range(len(rows))]
+    known = {0: proposals(0)}
+    ways = {(1, 0, 0)}  # centres, those folded in, folds
+    for trial in range(trials - 1):
+        where, r = uniforms(seed, TRIAL, trial)
+        ways |= {(k, k, f + 1) for k, size, f in ways if k > size and f < folds}
+        after = set()
+        for k, size, f in ways:
+            if k == len(rows):
+                continue
+            if size not in known:
+                known[size] = proposals(size)
+            B, total = known[size]
+            i = find(total, where)
+            if not r * 2.0**-53 * B[i] < near[k - 1][i]:
+                after.add((k, size, f))
+            elif i == rows[k]:
+                after.add((k + 1, size, f))
+        ways = after
+    return any(k == len(rows) and f == folds for k, _, f in ways)

@@ -14,7 +14,9 @@ from laws import (
     draw,
     greedy_law,
     joint,
+    lists_drawn,
     replay_exact,
+    replay_folds,
     replay_rejection,
     squared_distances,
 )
@@ -199,9 +201,39 @@ def test_rejection_draws_the_rows_that_plain_numpy_draws(bound, metric, storage)
         assert list(draws[0]) == plain
         assert counts["trials"] == trials
         assert trials > 64, "one batch was enough"
-        folded, folds = draw(stored(X, storage), 60, 1, method="fold", **options)
-        if not folds["folds"]:
-            assert list(folded[0]) == plain
+        folded, counts = draw(stored(X, storage), 60, 1, method="fold", **options)
+        assert replay_folds(seed, D, w, B, list(folded[0]), counts["folds"], counts["trials"])
+
+
+@pytest.mark.parametrize("storage", ["dense", "csr"])
+def test_folds_draw_the_rows_that_plain_numpy_draws(storage):
+    """Tight groups, of which rejection must find the last ones: some folds come, whenever they are due."""
+    rng = np.random.default_rng(10)
+    X = np.repeat(rng.standard_normal((40, 6)), 15, axis=0) + 0.02 * rng.standard_normal((600, 6))
+    D, w = squared_distances(X, "euclidean"), rng.random(600) + 0.5
+    B, folds = bounds(X, w, "euclidean", "first-center"), 0
+    for seed in range(4):
+        draws, counts = draw(stored(X, storage), 45, 1, w=w, seed=seed, method="fold", bound="first-center")
+        rows = list(draws[0])
+        assert replay_folds(seed, D, w, B, rows, counts["folds"], counts["trials"])
+        assert not replay_folds(seed, D, np.ones(600), B, rows, counts["folds"], counts["trials"])
+        folds += counts["folds"]
+    assert folds >= 8
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("grouped", [False, True])
+def test_dense_draws_fall_in_the_list_that_plain_numpy_finds(grouped, metric):
+    """Exact draws of dense rows look for the centre first: rows that are nearest to it have the share drawn."""
+    rng = np.random.default_rng(11)
+    X, w = points(700, 12, signed=True)
+    if grouped:
+        X = np.repeat(X[:70], 10, axis=0) + 0.02 * rng.standard_normal(X.shape)
+    D = squared_distances(X, metric)
+    for seed in range(6):
+        draws, _ = draw(X, 120, 1, w=w, metric=metric, seed=seed, method="exact")
+        assert lists_drawn(seed, D, w, draws[0])
+        assert not lists_drawn(seed, D, np.ones(700), draws[0])
 
 
 @pytest.mark.parametrize("storage", ["dense", "csr"])
