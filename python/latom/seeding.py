@@ -305,8 +305,9 @@ def kmeans_parallel(
             )
         _warn_of_copies(function, len(drawn), m)
         return centers, indices
+    other = as_seed(function, np.random.default_rng(seed))  # numbers that the rounds have not used
     chosen = _core.kmeans_plusplus(
-        to_core(rows[drawn]), m, mass, metric, seed, threads, function, local_trials=trials, budget=budget
+        to_core(rows[drawn]), m, mass, metric, other, threads, function, local_trials=trials, budget=budget
     )["indices"]
     return rows[drawn[chosen]], drawn[chosen]
 

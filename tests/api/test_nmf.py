@@ -19,6 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
 from latom import _core
+from latom._products import Products
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -189,6 +190,8 @@ def test_missing_entries_are_not_fitted(rng):
     )
     again = by_mask.transform(noisy, mask=observed)
     assert np.abs(again @ by_mask.components_ - X).max() < 0.05
+    for held in (noisy, csr):  # what a random start is scaled by
+        assert np.isclose(Products("test", held, observed, 1).mean(), X[observed].mean())
     with pytest.raises(ValueError, match="mask must be boolean"):
         latom.NMF(3).fit(X, mask=observed.astype(int))
     with pytest.raises(ValueError, match="mask must be None with solver='mu'"):
@@ -213,6 +216,20 @@ def test_a_weight_is_a_repetition(alpha, rng):
     one = latom.NMF(5, alpha_H=alpha * len(rows) / 40, **options).fit(X, sample_weight=weights, **first)
     two = latom.NMF(5, alpha_H=alpha, **options).fit(X[rows], W=first["W"][rows], H=first["H"])
     assert np.isclose(one.reconstruction_err_, two.reconstruction_err_, rtol=0.02)
+
+
+@pytest.mark.parametrize("solver", ["hals", "cd", "mu"])
+def test_transform_keeps_the_penalties(solver, rng):
+    X = matrix(rng, dtype="float64")
+    options = {"tol": 1e-9, "max_iter": 4000, "alpha_W": 0.01, "alpha_H": 0.002, "l1_ratio": 0.3}
+    ours = latom.NMF(4, solver=solver, random_state=0, **options).fit(X)
+    theirs = SklearnNMF(4, random_state=0, **options).fit(X)
+    theirs.components_ = ours.components_
+    new = X[::3] * 1.5
+    settled = 5e-3 if solver == "mu" else 1e-4  # numbers that end at zero take mu long
+    assert np.allclose(ours.transform(new), theirs.transform(new), atol=settled)
+    ours.alpha_W = 0.0
+    assert not np.allclose(ours.transform(new), theirs.transform(new), atol=2e-2)
 
 
 def test_transform_and_function(rng):
@@ -382,6 +399,21 @@ def test_minibatch_is_scikit_learns(rng):
                 ours.partial_fit(X[rows], W=first["W"][rows], H=first["H"])
             assert np.allclose(ours.components_, theirs.components_, rtol=1e-6, atol=1e-9)
             assert np.allclose(ours.transform(X), theirs.transform(X), rtol=1e-6, atol=1e-9)
+
+
+def test_minibatch_stops_where_scikit_learn_does(rng):
+    """By the smoothed cost, after batches of 40 and one of 10."""
+    steps = []
+    for patience in (1, 2, 3):
+        X = matrix(rng, 130, 30)
+        first = start(rng, X, 4)
+        options = {"init": "custom", "batch_size": 40, "max_no_improvement": patience, "tol": 0.0}
+        theirs = SklearnMiniBatchNMF(4, **options).fit(X, **{name: A.copy() for name, A in first.items()})
+        ours = latom.MiniBatchNMF(4, **options).fit(X, **first)
+        assert (ours.n_iter_, ours.n_steps_) == (theirs.n_iter_, theirs.n_steps_)
+        steps.append(ours.n_steps_)
+    assert max(steps) < 200 * 4
+    assert len(set(steps)) > 1
 
 
 def test_batch_of_small_problems(rng):

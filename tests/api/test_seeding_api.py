@@ -286,6 +286,26 @@ def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng,
     assert (asked["sample_weight"] == weights).all()
 
 
+@pytest.mark.parametrize("trials", [1, 3])
+def test_candidates_are_reduced_by_their_mass(trials):
+    """Where every row is a candidate its mass is its weight, and the law that of k-means++ over all rows."""
+    rng = np.random.default_rng(12)
+    rows, w = rng.random((6, 3)), rng.random(6) + 0.1
+    options = {"metric": "euclidean", "rounds": 1, "oversampling": 1e9, "n_local_trials": trials}
+    draws = [
+        latom.kmeans_parallel(rows, 2, sample_weight=w, random_state=seed, n_threads=1, **options)[1]
+        for seed in range(4000)
+    ]
+    D = laws.squared_distances(rows, "euclidean")
+
+    def p_value(w):
+        law = laws.d2_law(D, w) if trials == 1 else laws.greedy_law(D, w, trials)
+        return laws.chi_square(np.array(draws), laws.joint(law, 6, 2))
+
+    assert p_value(w) > laws.FALSE_ALARM
+    assert p_value(np.ones(6)) < laws.FALSE_ALARM
+
+
 def test_more_trials_reduce_candidates_better(rng):
     rows = rng.standard_normal((4000, 8))
 
