@@ -93,13 +93,12 @@ class Screen(Gemm):
         self.kernels = importlib.import_module("latom._core").kernels
 
     def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
-        narrow = self.precision == "bfloat16"
         rows, atoms, _ = self.kernels.tile_shape()
         products = problem["X"].shape[0] * problem["X"].shape[1] * problem["atoms"].shape[0]
-        cells = self.columns // 2 if narrow else self.columns
+        cells = self.columns if self.precision == "float32" else self.columns // 2
         times = products // (rows * atoms * self.columns)
-        self.kernels.repeat_screen(narrow, cells, 0, threads)  # raises where there are no such products
-        return lambda: self.kernels.repeat_screen(narrow, cells, times, threads)
+        self.kernels.repeat_screen(self.precision, cells, 0, threads)  # raises if it has none
+        return lambda: self.kernels.repeat_screen(self.precision, cells, times, threads)
 
     def output(self, result: Any) -> np.ndarray:
         return np.zeros(1)
@@ -124,5 +123,6 @@ GEMM: dict[str, Gemm] = by_name(
     Torch("float32"),
     Torch("bfloat16"),
     Screen("float32"),
+    Screen("int16"),
     Screen("bfloat16"),
 )

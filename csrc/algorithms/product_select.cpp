@@ -11,6 +11,8 @@ constexpr float kLeastBias = 0x1p-126f;  // kUlp of it is more than rounding to 
 
 auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
 auto round_f32(const KernelTable* k, double) { return k->round_f64_f32; }
+auto round_i16(const KernelTable* k, float) { return k->round_f32_i16; }
+auto round_i16(const KernelTable* k, double) { return k->round_f64_i16; }
 auto round_bf16(const KernelTable* k, float) { return k->round_f32_bf16; }
 auto round_bf16(const KernelTable* k, double) { return k->round_f64_bf16; }
 
@@ -27,21 +29,34 @@ float round_up(double v) { return static_cast<float>(v * (1 + 1e-6)); }
 
 /// Rounds a row into its cells [cells]; the length of what that leaves.
 template <class T>
-double round_cells(const KernelTable* kernels, bool bfloat16, const T* row, int64_t d, double scale,
+double round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale,
                    std::uint32_t* cells) {
     double residual2;
-    if (bfloat16) {
-        auto* out = reinterpret_cast<std::uint16_t*>(cells);
-        if (d % 2) out[d] = 0;
-        residual2 = round_bf16(kernels, T{})(row, d, scale, out);
-    } else {
-        residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
-    }
+    if (screen != Screen::kFloat32 && d % 2) cells[d / 2] = 0;
+    if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells));
+    else if (screen == Screen::kInt16) residual2 = round_i16(kernels, T{})(row, d, scale, reinterpret_cast<std::int16_t*>(cells));
+    else residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
     // Squares below 2^-149 are lost: they count where a row was not blown up to length 1.
     return std::sqrt(residual2) + std::sqrt(static_cast<double>(d)) * 0x1p-74;
 }
 
 }  // namespace
+
+ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen) {
+    if (screen == Screen::kInt16) return kernels->screen_i16;
+    return screen == Screen::kBFloat16 ? kernels->screen_bf16 : kernels->screen_f32;
+}
+
+Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function) {
+    if (name == "auto") return Screen::kAuto;
+    std::string known;
+    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"}, {Screen::kBFloat16, "bfloat16"}}) {
+        if (!screen_kernel(kernels, screen)) continue;
+        if (name == text) return screen;
+        known += std::string(", '") + text + "'";
+    }
+    fail(function, "screen must be 'auto' or one that this kernel variant has" + known, "'" + name + "'", "Pass 'auto'.");
+}
 
 template <class T>
 AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
@@ -54,8 +69,10 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
       factor_(std::move(factor)),
       bias_(std::move(bias)),
       order_(std::move(order)) {
-    bfloat16_ = screen != Screen::kFloat32 && kernels_->screen_bf16;
-    cells_ = bfloat16_ ? (d + 1) / 2 : d;
+    screen_ = screen;
+    if (screen == Screen::kAuto)
+        screen_ = kernels_->screen_bf16 ? Screen::kBFloat16 : kernels_->screen_i16 ? Screen::kInt16 : Screen::kFloat32;
+    cells_ = screen_ == Screen::kFloat32 ? d : (d + 1) / 2;
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     // Factors are at most |factor| times the reciprocal of scale_to_unit: twice the length, or what its cap leaves.
     double largest = 0, longest2 = 0;
@@ -108,7 +125,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
                     for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(next + byte);
                 }
                 const double scale = scale_to_unit<T>(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
-                const double error = round_cells(kernels_, bfloat16_, atoms_[j], d(), scale, cells);
+                const double error = round_cells(kernels_, screen_, atoms_[j], d(), scale, cells);
                 const double factor = norm2_[j] > 0 ? (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_ : 0.0;
                 phi = static_cast<float>(factor);
                 beta = biased() ? static_cast<float>(bias_[j] * unit_) : 0.0f;
@@ -180,7 +197,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
     cells_.resize(static_cast<std::size_t>(padded * cells));
     rounded_.resize(static_cast<std::size_t>(tile_rows_ * stride));
 
-    const double gamma = 1.01 * static_cast<double>(atoms.d() + 8) * 0x1p-24 + kUlp;
+    const int64_t roundings = atoms.screen() == Screen::kInt16 ? 8 : atoms.d() + 8;
+    const double gamma = 1.01 * static_cast<double>(roundings) * 0x1p-24 + kUlp;
     for (int64_t tile = 0; tile < tiles(); ++tile) {
         for (int64_t t = 0; t < tile_rows_; ++t) {
             const int64_t r = tile * tile_rows_ + t;
@@ -191,7 +209,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
             }
             // With biases a row is not blown up beyond what they can follow in float32.
             const double unit = scale_to_unit<T>(norm2[r]), scale = atoms.biased() ? std::min(unit, 0x1p60) : unit;
-            const double error = round_cells(kernels_, atoms.bfloat16(), rows[r], atoms.d(), scale, rounded);
+            const double error = round_cells(kernels_, atoms.screen(), rows[r], atoms.d(), scale, rounded);
             const double length = std::sqrt(norm2[r]) * scale + error;
             rounding_[r] = round_up(error + gamma * length) * kWiden;
             length_[r] = round_up(length) * kWiden;
@@ -214,7 +232,7 @@ void RowBlock<T>::raise(int64_t r, double score) {
 
 template <class T>
 void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end) {
-    const auto screen = atoms.bfloat16() ? kernels_->screen_bf16 : kernels_->screen_f32;
+    ScreenTile* const screen = screen_kernel(kernels_, atoms.screen());
     const int64_t width = atoms.panel_atoms(), bytes = atoms.panel_bytes();
     // Panels that stay in the second cache while the block's tiles pass over them.
     const int64_t step = std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);

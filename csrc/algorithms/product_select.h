@@ -3,7 +3,7 @@
 //   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
 //
 // Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), and rounded
-// to x~ and w~ (bfloat16, or float32), |x~| <= |x^| + |x^ - x~|. One power of two g brings all factors and biases to at most 1:
+// to x~ and w~ (bfloat16, int16 in units of 2^-15, or float32), |x~| <= |x^| + |x^ - x~|. One power of two g brings all factors and biases to at most 1:
 //
 //   screen units   2^p g S = phi <x^, w^> + rho beta,        phi = factor 2^-q g,   beta = bias g,   rho = 2^p
 //
@@ -11,6 +11,7 @@
 //   rounding of the data    |<x^, w^> - <x~, w~>| = |<x^ - x~, w^> + <x~, w^ - w~>|
 //                                                <= |x^ - x~| |w^| + |x~| |w^ - w~|           (Cauchy-Schwarz)
 //   float32 sums            d + 1 roundings of sums of products: <= gamma |x~| |w~|, gamma = (d + 8) 2^-24 (1 + 1%)
+//   int16                   sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 + 1%)
 //   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
 // so with D = |w^ - w~|, W = |w^| + D and the lengths of the actual residuals
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
@@ -32,6 +33,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "algorithms/rows.h"
@@ -39,7 +41,12 @@
 
 namespace latom {
 
-enum class Screen { kAuto, kFloat32, kBFloat16 };
+enum class Screen { kAuto, kFloat32, kInt16, kBFloat16 };
+
+/// Null where this variant has no such products. kAuto: of those that it has, the fastest.
+ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen);
+/// "auto", "float32", "int16" or "bfloat16".
+Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function);
 
 /// Atoms as panels for the screen's kernel, with what their bounds need. Positions [m] are in the given order.
 template <class T>
@@ -69,7 +76,7 @@ public:
     int64_t cells() const { return cells_; }                  // cells of 4 bytes in a row
     int64_t panel_bytes() const { return cells_ * 4 * panel_atoms(); }
     int32_t atom(int64_t position) const { return order_.empty() ? static_cast<int32_t>(position) : order_[position]; }
-    bool bfloat16() const { return bfloat16_; }
+    Screen screen() const { return screen_; }  // never kAuto
     bool biased() const { return !bias_.empty(); }
     double unit() const { return unit_; }  // g
     const KernelTable* kernels() const { return kernels_; }
@@ -89,7 +96,7 @@ private:
     const KernelTable* kernels_;
     std::vector<double> norm2_, factor_, bias_;
     std::vector<int32_t> order_;
-    bool bfloat16_;
+    Screen screen_;
     int64_t cells_, panels_;
     double unit_ = 1;
     Store store_;

@@ -18,6 +18,7 @@ public:
         std::vector<const T*> row;   // [count]
         std::vector<double> norm2;   // [count]
         AlignedVector<T> wide;
+        std::vector<T> zero;  // [d] stands for a row that cannot be used
     };
 
     /// Whether algorithms can use a row of this squared length. Squares that lose bits to underflow would make bounds wrong.
@@ -63,6 +64,8 @@ public:
             block.norm2[r] = dot(block.row[r], block.row[r], d);
             if (!usable(block.row[r], d, block.norm2[r])) {
                 block.norm2[r] = 0;
+                block.zero.assign(static_cast<std::size_t>(d), T{0});
+                block.row[r] = block.zero.data();
                 int64_t seen = bad_.load(std::memory_order_relaxed);
                 while (first + r < seen && !bad_.compare_exchange_weak(seen, first + r)) {}
             }

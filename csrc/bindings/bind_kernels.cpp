@@ -83,19 +83,18 @@ template <class T>
 py::tuple round_row(const Array<T>& x, double scale, const std::string& to) {
     const KernelTable* k = active_kernels();
     constexpr bool wide = sizeof(T) == 8;
-    if (to == "float32") {
-        py::array_t<float> out(x.size());
+    const auto rounded = [&]<class Out>(double (*f64)(const double*, std::int64_t, double, Out*),
+                                        double (*f32)(const float*, std::int64_t, double, Out*)) {
+        py::array_t<Out> out(x.size());
         double left;
-        if constexpr (wide) left = k->round_f64_f32(x.data(), x.size(), scale, out.mutable_data());
-        else left = k->round_f32_f32(x.data(), x.size(), scale, out.mutable_data());
+        if constexpr (wide) left = f64(x.data(), x.size(), scale, out.mutable_data());
+        else left = f32(x.data(), x.size(), scale, out.mutable_data());
         return py::make_tuple(out, left);
-    }
-    if (to != "bfloat16") throw py::value_error("round_row: to must be 'float32' or 'bfloat16'");
-    py::array_t<std::uint16_t> out(x.size());
-    double left;
-    if constexpr (wide) left = k->round_f64_bf16(x.data(), x.size(), scale, out.mutable_data());
-    else left = k->round_f32_bf16(x.data(), x.size(), scale, out.mutable_data());
-    return py::make_tuple(out, left);
+    };
+    if (to == "float32") return rounded(k->round_f64_f32, k->round_f32_f32);
+    if (to == "int16") return rounded(k->round_f64_i16, k->round_f32_i16);
+    if (to == "bfloat16") return rounded(k->round_f64_bf16, k->round_f32_bf16);
+    throw py::value_error("round_row: to must be 'float32', 'int16' or 'bfloat16'");
 }
 
 py::array interleave(const Array<std::uint32_t>& rows, std::int64_t cells) {
@@ -140,16 +139,18 @@ py::tuple drop_below(float bar, const Array<float>& lower, const Array<float>& u
 
 py::tuple tile_shape() {
     const KernelTable* k = active_kernels();
-    return py::make_tuple(k->tile_rows, k->panel_atoms, k->screen_bf16 != nullptr);
+    std::vector<std::string> screens{"float32"};
+    if (k->screen_i16) screens.push_back("int16");
+    if (k->screen_bf16) screens.push_back("bfloat16");
+    return py::make_tuple(k->tile_rows, k->panel_atoms, screens);
 }
 
-/// Cells of float32, or of pairs of bfloat16 in one uint32.
-template <class Cell>
-py::tuple screen_tile(const Array<Cell>& tile, const Array<Cell>& panel, const Array<float>& factor,
-                      const Array<float>& bias, const Array<float>& limit, const Array<float>& row_bias, bool magnitude) {
+/// Cells of 4 bytes: a float32, or a pair of int16 or bfloat16.
+py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile, const Array<std::uint32_t>& panel,
+                      const Array<float>& factor, const Array<float>& bias, const Array<float>& limit,
+                      const Array<float>& row_bias, bool magnitude) {
     const KernelTable* k = active_kernels();
-    const auto screen = std::is_same_v<Cell, float> ? k->screen_f32 : k->screen_bf16;
-    if (!screen) throw py::value_error("screen_tile: this variant has no bfloat16 products");
+    ScreenTile* const screen = screen_kernel(k, parse_screen(k, name, "screen_tile"));
     if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) != panel.shape(0) || tile.shape(1) != k->tile_rows ||
         panel.shape(1) != k->panel_atoms)
         throw py::value_error("screen_tile: tile must be [cells, tile_rows] and panel [cells, panel_atoms]");
@@ -165,10 +166,9 @@ py::tuple screen_tile(const Array<Cell>& tile, const Array<Cell>& panel, const A
 }
 
 /// The screen's inner loop alone, `times` on a tile and a panel that stay in the first cache: how fast it could be.
-void repeat_screen(bool bfloat16, std::int64_t cells, std::int64_t times, int n_threads) {
+void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t times, int n_threads) {
     const Context ctx = make_context(n_threads);
-    const auto screen = bfloat16 ? ctx.kernels->screen_bf16 : ctx.kernels->screen_f32;
-    if (!screen) throw py::value_error("repeat_screen: this variant has no bfloat16 products");
+    ScreenTile* const screen = screen_kernel(ctx.kernels, parse_screen(ctx.kernels, name, "repeat_screen"));
     if (cells < 1 || times < 0) throw py::value_error("repeat_screen: cells must be positive and times not negative");
     py::gil_scoped_release release;
     parallel_for(ctx, ctx.n_threads, [&](std::int64_t c, int) {
@@ -185,7 +185,7 @@ void repeat_screen(bool bfloat16, std::int64_t cells, std::int64_t times, int n_
 /// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units [n].
 template <class T>
 py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vector<double>& factor,
-                       const std::vector<double>& bias, bool bfloat16, bool magnitude) {
+                       const std::vector<double>& bias, const std::string& screen, bool magnitude) {
     if (X.ndim() != 2 || atoms.ndim() != 2 || X.shape(1) != atoms.shape(1) || X.shape(1) < 1 || atoms.shape(0) < 1)
         throw py::value_error("score_bounds: X and atoms must be matrices of as many columns");
     const py::ssize_t n = X.shape(0), m = atoms.shape(0);
@@ -193,8 +193,6 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
         if (!v->empty() && static_cast<py::ssize_t>(v->size()) != m)
             throw py::value_error("score_bounds: factor and bias must be empty or have one number an atom");
     const Context ctx = make_context(1);
-    if (bfloat16 && !ctx.kernels->screen_bf16)
-        throw py::value_error("score_bounds: this variant has no bfloat16 products");
     const auto norms = [&](const Array<T>& rows) {
         std::vector<double> norm2;
         for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
@@ -211,7 +209,7 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     };
     const std::vector<const T*> rows = pointers(X);
     const AtomPanels<T> panels(ctx, pointers(atoms), atoms.shape(1), norm2, factor, bias, {},
-                               bfloat16 ? Screen::kBFloat16 : Screen::kFloat32);
+                               parse_screen(ctx.kernels, screen, "score_bounds"));
     RowBlock<T> block;
     block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude});  // k = m: nothing is discarded
     block.scan(panels, 0, panels.panels());
@@ -272,16 +270,14 @@ void register_kernels(py::module_& module) {
     kernels.def("widen_bf16", &widened<&KernelTable::widen_bf16>, "x"_a.noconvert());
     kernels.def("raise_bar", &raise_bar, "v"_a.noconvert(), "k"_a, "low"_a, "halvings"_a);
     kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(), "position"_a.noconvert());
-    kernels.def("repeat_screen", &repeat_screen, "bfloat16"_a, "cells"_a, "times"_a, "n_threads"_a = 0);
+    kernels.def("repeat_screen", &repeat_screen, "screen"_a, "cells"_a, "times"_a, "n_threads"_a = 0);
     kernels.def("tile_shape", &tile_shape);
-    kernels.def("screen_tile", &screen_tile<float>, "tile"_a.noconvert(), "panel"_a.noconvert(), "factor"_a.noconvert(),
+    kernels.def("screen_tile", &screen_tile, "screen"_a, "tile"_a.noconvert(), "panel"_a.noconvert(), "factor"_a.noconvert(),
                 "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(), "magnitude"_a);
-    kernels.def("screen_tile", &screen_tile<std::uint32_t>, "tile"_a.noconvert(), "panel"_a.noconvert(),
-                "factor"_a.noconvert(), "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(), "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<float>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
-                "bfloat16"_a, "magnitude"_a);
+                "screen"_a, "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
-                "bfloat16"_a, "magnitude"_a);
+                "screen"_a, "magnitude"_a);
     define_gather_add<float, std::int32_t>(kernels);
     define_gather_add<float, std::int64_t>(kernels);
     define_gather_add<double, std::int32_t>(kernels);

@@ -4,9 +4,11 @@
 //
 // Shapes    a tile has kTileRows rows, a panel kPanelAtoms atoms. Columns are packed `depth` together: x [d / depth]
 //           [kTileRows][depth], w [d / depth][kPanelAtoms][depth], so that both are read as one stream. float32: depth 1;
-//           bfloat16: depth 2.
+//           int16 and bfloat16: depth 2.
 // Numerics  float32 accumulation, a column (bfloat16: a pair of columns) at a time. Variants may round differently: the
 //           caller's bound covers d roundings of sums of |x_t w_t|, and two more for factor and bias.
+//           int16 is in units of 2^-15; its sums are exact where |x| |w| < 2, as by Cauchy-Schwarz none of them leaves 32 bits,
+//           and each is rounded once, to float32.
 // Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product.
 //
 // A tile holds as many sums as the registers do; the panel is two registers wide.
@@ -19,6 +21,15 @@ inline Lanes lanes_at(const float* p) { return _mm512_loadu_ps(p); }
 inline void lanes_to(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 inline Lanes lanes_abs(Lanes v) { return _mm512_abs_ps(v); }
+typedef __m512i Pairs;
+inline Pairs pairs_at(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
+inline Pairs pairs_of(std::uint32_t v) { return _mm512_set1_epi32(static_cast<int>(v)); }
+inline Lanes pairs_as_float(Pairs v) { return _mm512_cvtepi32_ps(v); }
+#if defined(__AVX512VNNI__)
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm512_dpwssd_epi32(sum, a, b); }
+#else
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+#endif
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) { return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ); }
 #elif defined(__AVX2__) && defined(__FMA__)
 #define LATOM_TILE_ROWS 6
@@ -28,6 +39,11 @@ inline Lanes lanes_at(const float* p) { return _mm256_loadu_ps(p); }
 inline void lanes_to(float* p, Lanes v) { _mm256_storeu_ps(p, v); }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
 inline Lanes lanes_abs(Lanes v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+typedef __m256i Pairs;
+inline Pairs pairs_at(const std::uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline Pairs pairs_of(std::uint32_t v) { return _mm256_set1_epi32(static_cast<int>(v)); }
+inline Lanes pairs_as_float(Pairs v) { return _mm256_cvtepi32_ps(v); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
     return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, limit, _CMP_NLT_UQ)));
 }
@@ -43,6 +59,13 @@ inline Lanes lanes_at(const float* p) {
 inline void lanes_to(float* p, Lanes v) { __builtin_memcpy(p, &v, sizeof v); }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return a * b + c; }
 inline Lanes lanes_abs(Lanes v) { return v < 0.0f ? -v : v; }
+#if defined(__SSE2__)
+typedef __m128i Pairs;
+inline Pairs pairs_at(const std::uint32_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+inline Pairs pairs_of(std::uint32_t v) { return _mm_set1_epi32(static_cast<int>(v)); }
+inline Lanes pairs_as_float(Pairs v) { return _mm_cvtepi32_ps(v); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm_add_epi32(sum, _mm_madd_epi16(a, b)); }
+#endif
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
     std::uint32_t mask = 0;
     for (int lane = 0; lane < 4; ++lane) mask |= static_cast<std::uint32_t>(!(v[lane] < limit[lane])) << lane;
@@ -57,19 +80,34 @@ constexpr int kAhead = 4;  // steps; by measurement
 
 struct Float32Step {
     using Cell = float;
+    using Sum = Lanes;
     Lanes atoms(const Cell* w) const { return lanes_at(w); }
     Lanes row(const Cell* x) const { return lanes_of(*x); }
     Lanes add(Lanes sum, Lanes x, Lanes w) const { return lanes_fma(x, w, sum); }
+    Lanes product(Lanes sum) const { return sum; }
 };
 
-#if defined(__AVX512BF16__)
-struct BFloat16Step {  // a cell is a pair of neighbouring columns
+#if defined(__SSE2__)
+struct Int16Step {  // a cell is a pair of neighbouring columns
     using Cell = std::uint32_t;
+    using Sum = Pairs;
+    Pairs atoms(const Cell* w) const { return pairs_at(w); }
+    Pairs row(const Cell* x) const { return pairs_of(*x); }
+    Pairs add(Pairs sum, Pairs x, Pairs w) const { return pairs_add(sum, x, w); }
+    Lanes product(Pairs sum) const { return pairs_as_float(sum) * 0x1p-30f; }
+};
+#endif
+
+#if defined(__AVX512BF16__)
+struct BFloat16Step {
+    using Cell = std::uint32_t;
+    using Sum = Lanes;
     Lanes atoms(const Cell* w) const { return _mm512_loadu_ps(w); }
     Lanes row(const Cell* x) const { return _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(*x))); }
     Lanes add(Lanes sum, Lanes x, Lanes w) const {
         return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(w));
     }
+    Lanes product(Lanes sum) const { return sum; }
 };
 #endif
 
@@ -79,15 +117,15 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
     const auto* x = static_cast<const typename Step::Cell*>(tile);
     const auto* w = static_cast<const typename Step::Cell*>(panel);
     const Step step{};
-    Lanes sum[kTileRows][2];
-    for (auto& row : sum) row[0] = row[1] = Lanes{};
+    typename Step::Sum sum[kTileRows][2];
+    for (auto& row : sum) row[0] = row[1] = typename Step::Sum{};
     for (std::int64_t t = 0; t < cells; ++t, x += kTileRows, w += kPanelAtoms) {
         __builtin_prefetch(w + kAhead * kPanelAtoms);  // each step reads two new cache lines of atoms
         __builtin_prefetch(w + kAhead * kPanelAtoms + kLanes);
-        const Lanes left = step.atoms(w), right = step.atoms(w + kLanes);
+        const auto left = step.atoms(w), right = step.atoms(w + kLanes);
 #pragma GCC unroll 16
         for (int r = 0; r < kTileRows; ++r) {
-            const Lanes value = step.row(x + r);
+            const auto value = step.row(x + r);
             sum[r][0] = step.add(sum[r][0], value, left);
             sum[r][1] = step.add(sum[r][1], value, right);
         }
@@ -99,7 +137,7 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
         std::uint32_t mask = 0;
         for (int half = 0; half < 2; ++half) {
             Lanes v = lanes_fma(row_bias, lanes_at(scale.bias + half * kLanes),
-                                sum[r][half] * lanes_at(scale.factor + half * kLanes));
+                                step.product(sum[r][half]) * lanes_at(scale.factor + half * kLanes));
             if (limits.magnitude) v = lanes_abs(v);
             mask |= lanes_reach(v, limit) << (half * kLanes);
             lanes_to(score + r * kPanelAtoms + half * kLanes, v);

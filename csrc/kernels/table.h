@@ -27,6 +27,8 @@ struct TileLimit {
     const float *limit, *row_bias;
     bool magnitude;  // compare and return |score|
 };
+typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                                 const TileLimit& limits, float* score, std::uint32_t* hit);
 
 struct KernelTable {
     const char* isa;
@@ -56,9 +58,12 @@ struct KernelTable {
     void (*add_scaled_f32)(const float* x, double factor, std::int64_t d, double* sum);
     void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);
 
-    // round_row.inl.h: scale * x in float32 or bfloat16 (the upper half of a float32), out [d]; sum of squared residuals.
+    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped) or bfloat16 (the upper half of a float32), out [d];
+    // sum of squared residuals.
     double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out);
     double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out);
+    double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out);
+    double (*round_f64_i16)(const double* x, std::int64_t d, double scale, std::int16_t* out);
     double (*round_f32_bf16)(const float* x, std::int64_t d, double scale, std::uint16_t* out);
     double (*round_f64_bf16)(const double* x, std::int64_t d, double scale, std::uint16_t* out);
     // Rows [width, stride] of 4-byte cells as one stream [cells, width].
@@ -71,10 +76,7 @@ struct KernelTable {
     // product_screen.inl.h: scores of a tile of rows with a panel of atoms. hit [tile_rows], bit c for atom c; returns
     // their union; score [tile_rows, panel_atoms] is written where it is not 0.
     int tile_rows, panel_atoms;
-    std::uint32_t (*screen_f32)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
-                                const TileLimit& limits, float* score, std::uint32_t* hit);
-    std::uint32_t (*screen_bf16)(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
-                                 const TileLimit& limits, float* score, std::uint32_t* hit);  // null: no such products
+    ScreenTile *screen_f32, *screen_i16, *screen_bf16;  // null: no such products
 
     // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
     bool (*solve_cholesky)(double* A, double* b, std::int64_t k);

@@ -29,10 +29,15 @@ namespace {
 #include "kernels/small_cholesky.inl.h"
 #include "kernels/threshold.inl.h"
 
-#if defined(__AVX512BF16__)
-constexpr auto screen_bf16 = screen_tile<BFloat16Step>;
+#if defined(__SSE2__)
+constexpr ScreenTile* screen_i16 = screen_tile<Int16Step>;
 #else
-constexpr decltype(KernelTable::screen_bf16) screen_bf16 = nullptr;
+constexpr ScreenTile* screen_i16 = nullptr;
+#endif
+#if defined(__AVX512BF16__)
+constexpr ScreenTile* screen_bf16 = screen_tile<BFloat16Step>;
+#else
+constexpr ScreenTile* screen_bf16 = nullptr;
 #endif
 
 }  // namespace
@@ -61,6 +66,8 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     add_scaled<double>,
     round_row<float, float>,
     round_row<double, float>,
+    round_row<float, std::int16_t>,
+    round_row<double, std::int16_t>,
     round_row<float, std::uint16_t>,
     round_row<double, std::uint16_t>,
     interleave,
@@ -69,6 +76,7 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     kTileRows,
     kPanelAtoms,
     screen_tile<Float32Step>,
+    screen_i16,
     screen_bf16,
     solve_cholesky,
     raise_bar,

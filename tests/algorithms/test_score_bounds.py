@@ -15,16 +15,19 @@ from oracle import topk_model
 
 from latom import _core
 
-ULP = 2.0**-7  # of bfloat16 at 1
+
+def last_bit(screen, d):
+    """Of the screen's numbers at 1, in a row of d such ones."""
+    return 2.0 ** (np.frexp(np.sqrt(d))[1] - 15) if screen == "int16" else 2.0**-7
 
 
-def kinds():
-    return [False, True] if _core.kernels.tile_shape()[2] else [False]
+def screens():
+    return _core.kernels.tile_shape()[2]
 
 
-def bounds(X, W, bfloat16, factor=(), bias=(), magnitude=False):
+def bounds(X, W, screen, factor=(), bias=(), magnitude=False):
     X, W = np.ascontiguousarray(X), np.ascontiguousarray(W)
-    lower, upper, unit = _core.kernels.score_bounds(X, W, list(factor), list(bias), bfloat16, magnitude)
+    lower, upper, unit = _core.kernels.score_bounds(X, W, list(factor), list(bias), screen, magnitude)
     assert not np.isnan(lower).any(), "a pair has no bounds"
     return lower.astype(np.float64), upper.astype(np.float64), unit
 
@@ -47,20 +50,20 @@ def just(value, side, dtype):
     return np.nextafter(value, np.copysign(np.inf, side).astype(dtype)) if side else value
 
 
-def aligned(rng, n, m, d, side=-1, dtype=np.float32):
+def aligned(rng, n, m, d, screen, side=-1, dtype=np.float32):
     """Numbers beside midpoints, all rounded the same way; atoms parallel to what that leaves."""
-    odd = 2 * rng.integers(0, 64, (n, d))
-    X = just(1 + ULP * (odd * rng.integers(0, 2) + 0.5), side, dtype)
-    W = just(1 + ULP * (2 * rng.integers(0, 2, (m, 1)) + 0.5) * np.ones((m, d)), side, dtype)
+    odd, ulp = 2 * rng.integers(0, 64, (n, d)), last_bit(screen, d)
+    X = just(1 + ulp * (odd * rng.integers(0, 2) + 0.5), side, dtype)
+    W = just(1 + ulp * (2 * rng.integers(0, 2, (m, 1)) + 0.5) * np.ones((m, d)), side, dtype)
     sign = rng.choice([-1, 1], d)
     return X * sign, W * sign
 
 
-def adversarial(rng, n, m, d, dtype=np.float32):
+def adversarial(rng, n, m, d, screen, dtype=np.float32):
     """(name, X [n, d], W [m, d])"""
     for side in (-1, 0, 1):
-        yield f"aligned {side}", *aligned(rng, n, m, d, side, dtype)
-    X, W = aligned(rng, n, m, d)
+        yield f"aligned {side}", *aligned(rng, n, m, d, screen, side, dtype)
+    X, W = aligned(rng, n, m, d, screen)
     yield "residuals along x only", X, (np.sign(X[:1]) * np.ones((m, 1))).astype(dtype)
     scale = 2.0 ** np.where(np.arange(d) % 2, 0, -rng.integers(1, 40, d))
     yield "huge and tiny in turn", X * scale, W / scale
@@ -87,21 +90,21 @@ def adversarial(rng, n, m, d, dtype=np.float32):
 
 @pytest.mark.parametrize("magnitude", [False, True])
 def test_no_pair_leaves_its_bounds(isa, magnitude, rng):
-    for bfloat16 in kinds():
+    for screen in screens():
         for d in (1, 2, 7, 64, 301):
-            for name, X, W in adversarial(rng, 20, 40, d):
+            for name, X, W in adversarial(rng, 20, 40, d, screen):
                 X, W = X.astype(np.float32), W.astype(np.float32)
-                lower, upper, unit = bounds(X, W, bfloat16, magnitude=magnitude)
+                lower, upper, unit = bounds(X, W, screen, magnitude=magnitude)
                 exact = exact_unit(X, W, unit)
                 exact = np.abs(exact) if magnitude else exact
-                assert (lower <= exact).all(), (name, d, bfloat16)
-                assert (exact <= upper).all(), (name, d, bfloat16)
+                assert (lower <= exact).all(), (name, d, screen)
+                assert (exact <= upper).all(), (name, d, screen)
 
 
 def test_no_pair_leaves_its_bounds_with_factors_and_biases(isa, rng):
-    for bfloat16 in kinds():
+    for screen in screens():
         for d in (2, 33):
-            for name, X, W in adversarial(rng, 15, 40, d):
+            for name, X, W in adversarial(rng, 15, 40, d, screen):
                 X, W = X.astype(np.float32), W.astype(np.float32)
                 for bias in (
                     np.zeros(40),
@@ -114,7 +117,7 @@ def test_no_pair_leaves_its_bounds_with_factors_and_biases(isa, rng):
                         for scale in (np.float32(1), np.float32(1e-25)):
                             x = X * scale
                             lower, upper, unit = bounds(
-                                x, W, bfloat16, factor if factor is not None else (), bias
+                                x, W, screen, factor if factor is not None else (), bias
                             )
                             exact = exact_unit(x, W, unit, factor, bias)
                             # Another rounding of a float64 or two, of terms that may cancel.
@@ -124,11 +127,11 @@ def test_no_pair_leaves_its_bounds_with_factors_and_biases(isa, rng):
 
 
 def test_float64_rows_in_fractions(isa, rng):
-    for bfloat16 in kinds():
-        for name, X, W in adversarial(rng, 4, 6, 24, np.float64):
+    for screen in screens():
+        for name, X, W in adversarial(rng, 4, 6, 24, screen, np.float64):
             for scale in (1.0, 1e-120, 1e120):
                 X, W = (X * scale).astype(np.float64), W.astype(np.float64)
-                lower, upper, unit = bounds(X, W, bfloat16)
+                lower, upper, unit = bounds(X, W, screen)
                 for i in range(len(X)):
                     for j in range(len(W)):
                         s = sum(
@@ -140,25 +143,25 @@ def test_float64_rows_in_fractions(isa, rng):
 def test_the_bound_is_reached(isa):
     """It is not vacuous: residuals that lie along the other vector make an error close to what is claimed."""
     rng = np.random.default_rng(1)
-    for bfloat16 in kinds():
+    for screen in screens():
         for d in (1, 16, 301):
-            if bfloat16:
-                X, W = (v.astype(np.float32) for v in aligned(rng, 30, 30, d))
+            if screen != "float32":
+                X, W = (v.astype(np.float32) for v in aligned(rng, 30, 30, d, screen))
                 claim = 1.5  # times the worst error
             else:
                 X = W = np.full((3, d), 1 + 2.0**-24 - 2.0**-40)  # float64 rows, rounded to float32
                 claim = 16 + d  # and a bound for d roundings, of which chance makes most cancel
-            lower, upper, unit = bounds(X, W, bfloat16)
+            lower, upper, unit = bounds(X, W, screen)
             worst = np.abs(exact_unit(X, W, unit) - (lower + upper) / 2).max()
             claimed = ((upper - lower) / 2).max()
-            assert worst <= claimed <= claim * worst, (bfloat16, d, claimed / worst)
+            assert worst <= claimed <= claim * worst, (screen, d, claimed / worst)
 
 
-def near_ties(rng, n, m, d, turn):
+def near_ties(rng, n, m, d, turn, screen):
     """Rows, and atoms of which many differ by the last bits of a few numbers, beside midpoints."""
     step = np.float32(2.0**-23)
     kind = turn % 6
-    X, W = aligned(rng, n, 1, d, (-1, 0, 1)[turn % 3])
+    X, W = aligned(rng, n, 1, d, screen, (-1, 0, 1)[turn % 3])
     if kind == 1:
         X = X * 2.0 ** rng.integers(-20, 20, (n, 1))
     if kind == 2:
@@ -181,22 +184,23 @@ def near_ties(rng, n, m, d, turn):
     return X.astype(np.float32), atoms
 
 
-def uneven_errors(rng, n, m, d, turn):
+def uneven_errors(rng, n, m, d, turn, screen):
     """Errors of some atoms only: a panel's bound must be that of its worst atom."""
+    ulp = last_bit(screen, d)
     if (
         turn % 3 == 2
     ):  # the row is rounded down where the best atoms look, up where the others do; some are zero
         best, look = rng.random(m) < 0.2, np.arange(d) % 2 == 0
-        up = np.nextafter(np.float32(1 + ULP / 2), np.float32(2))
-        row = np.where(look, np.nextafter(np.float32(1 + ULP / 2), np.float32(0)), up)
+        up = np.nextafter(np.float32(1 + ulp / 2), np.float32(2))
+        row = np.where(look, np.nextafter(np.float32(1 + ulp / 2), np.float32(0)), up)
         atoms = np.where(best[:, None] == look, 1.0, 0.0) * (rng.random((m, 1)) < 0.5)
         bias = np.where(best, 2.0**-18 * d, 0.0)
         return np.tile(row, (n, 1)).astype(np.float32), atoms.astype(np.float32), bias
     X = np.ones((n, d)) * 2.0 ** rng.integers(-3, 3, (n, 1))
     atoms = np.ones((m, d))
-    atoms[:, : 1 + d // 4] += ULP  # exact in bfloat16, and beside the best ones in their score
+    atoms[:, : 1 + d // 4] += ulp  # exact, and beside the best ones in their score
     best = rng.random(m) < 0.2
-    atoms[best] = np.nextafter(np.float32(1 + ULP / 2), np.float32(0)) + 2.0**-23 * rng.integers(
+    atoms[best] = np.nextafter(np.float32(1 + ulp / 2), np.float32(0)) + 2.0**-23 * rng.integers(
         -9, 0, (best.sum(), 1)
     )
     if turn % 2:
@@ -207,24 +211,27 @@ def uneven_errors(rng, n, m, d, turn):
 
 
 def test_near_ties_are_not_lost():
-    """3 10^5 rows. In the best variant of each screen, where a wrong discard changes the answer."""
+    """3 10^5 rows. In the best variants, where a wrong discard changes the answer."""
     rng = np.random.default_rng(7)
     before, rows, crowded_rows, turn = _core.isa(), 0, 0, 0
     try:
         while rows < 300_000:
             n, d, m = 2000, int(rng.choice([3, 8, 16, 31])), int(rng.choice([120, 200, 300]))
-            if turn % 5 == 4:
-                X, W, bias = uneven_errors(rng, n, m, d, turn)
-            else:
-                X, W = near_ties(rng, n, m, d, turn)
-                bias = rng.choice([0, 2.0**-22, -(2.0**-22)], m) if turn % 4 == 3 else None
-            k, activation = int(rng.choice([1, 3, 10])), ("identity", "abs", "relu")[turn % 3]
             name = _core.available_isas()[-1 - turn // 2 % 2 * (len(_core.available_isas()) > 1)]
             _core.set_isa(name)
-            values, indices, _, crowded = _core.AtomIndex(W, bias).topk(X, "", k, activation, 2)
+            screen = screens()[turn // 4 % len(screens())]
+            if turn % 5 == 4:
+                X, W, bias = uneven_errors(rng, n, m, d, turn, screen)
+            else:
+                X, W = near_ties(rng, n, m, d, turn, screen)
+                bias = rng.choice([0, 2.0**-22, -(2.0**-22)], m) if turn % 4 == 3 else None
+            k, activation = int(rng.choice([1, 3, 10])), ("identity", "abs", "relu")[turn % 3]
+            values, indices, _, crowded = _core.AtomIndex(W, bias, "dot", screen).topk(
+                X, "", k, activation, 2
+            )
             expected = topk_model(X, W, k, bias, "dot", activation)
-            assert np.array_equal(indices, expected[1]), (turn, name, d, m, k)
-            assert np.array_equal(values, expected[0]), (turn, name, d, m, k)
+            assert np.array_equal(indices, expected[1]), (turn, name, screen, d, m, k)
+            assert np.array_equal(values, expected[0]), (turn, name, screen, d, m, k)
             rows, crowded_rows, turn = rows + n, crowded_rows + crowded, turn + 1
     finally:
         _core.set_isa(before)

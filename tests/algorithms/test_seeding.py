@@ -224,7 +224,7 @@ def test_folds_draw_the_rows_that_plain_numpy_draws(storage):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("grouped", [False, True])
 def test_dense_draws_fall_in_the_list_that_plain_numpy_finds(grouped, metric):
-    """Exact draws of dense rows look for the centre first: rows that are nearest to it have the share drawn."""
+    """Exact draws of dense rows look for the centre first: its rows have the share drawn."""
     rng = np.random.default_rng(11)
     X, w = points(700, 12, signed=True)
     if grouped:

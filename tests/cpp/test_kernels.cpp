@@ -158,6 +158,11 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
             auto u = random_exact<double>(random, d, -1, 1);
             Exact<float> wide(d), wide_plain(d);
             Exact<std::uint16_t> half(d), half_plain(d);
+            Exact<std::int16_t> fixed(d), fixed_plain(d);
+            CHECK_EQUAL(k->round_f32_i16(x.data(), d, 0.5, fixed.data()), plain->round_f32_i16(x.data(), d, 0.5, fixed_plain.data()));
+            CHECK(fixed.copy() == fixed_plain.copy());
+            CHECK_EQUAL(k->round_f64_i16(u.data(), d, 2, fixed.data()), plain->round_f64_i16(u.data(), d, 2, fixed_plain.data()));
+            CHECK(fixed.copy() == fixed_plain.copy());
             CHECK_EQUAL(k->round_f32_f32(x.data(), d, 0.5, wide.data()), plain->round_f32_f32(x.data(), d, 0.5, wide_plain.data()));
             CHECK(wide.copy() == wide_plain.copy());
             CHECK_EQUAL(k->round_f64_f32(u.data(), d, 2, wide.data()), plain->round_f64_f32(u.data(), d, 2, wide_plain.data()));
@@ -199,6 +204,16 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                     CHECK_EQUAL(score[r * atoms + c], 0.5f * static_cast<float>(sum) + static_cast<float>(c));
                     CHECK_EQUAL(hit[r] >> c & 1u, score[r * atoms + c] >= 0 ? 1u : 0u);
                 }
+            if (k->screen_i16) {  // the low half of a cell alone
+                Exact<std::uint32_t> tile_i(d * tile_rows), panel_i(d * atoms);
+                for (int64_t p = 0; p < d * tile_rows; ++p) tile_i[p] = static_cast<std::uint16_t>(tile[p]);
+                for (int64_t p = 0; p < d * atoms; ++p) panel_i[p] = static_cast<std::uint16_t>(panel[p]);
+                const auto expected = score.copy();
+                for (int64_t c = 0; c < atoms; ++c) factor[c] = 0x1p29f;
+                k->screen_i16(tile_i.data(), panel_i.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
+                              score.data(), hit.data());
+                CHECK(score.copy() == expected);
+            }
             const int64_t stride = (d + 3) / 4 * 4;
             auto cells = random_exact<std::uint32_t>(random, atoms * stride, 0, 4e9);
             Exact<std::uint32_t> stream(atoms * d);

@@ -21,24 +21,29 @@ def rounded(x: NDArray[Any]) -> NDArray[np.float32]:
 class Case:
     """Rows [tile_rows, d] and atoms [panel_atoms, d] as the kernel wants them."""
 
-    def __init__(self, rng: np.random.Generator, cells: int, bfloat16: bool) -> None:
+    def __init__(self, rng: np.random.Generator, cells: int, screen: str) -> None:
         self.rows, self.atoms, _ = _core.kernels.tile_shape()
-        depth = 2 if bfloat16 else 1
-        self.bfloat16 = bfloat16
+        depth = 1 if screen == "float32" else 2
+        self.screen, self.unit = screen, np.float32(2.0**-15 if screen == "int16" else 1)
         self.x = rng.standard_normal((self.rows, cells * depth)).astype(np.float32)
         self.w = rng.standard_normal((self.atoms, cells * depth)).astype(np.float32)
-        if bfloat16:
+        if screen == "bfloat16":
             self.x, self.w = rounded(self.x), rounded(self.w)
+        if screen == "int16":  # rows of length 1, or a little more
+            for v in (self.x, self.w):
+                v /= np.linalg.norm(v, axis=1, keepdims=True) + 1e-9
+                v[:] = np.clip(np.rint(v / self.unit), -32767, 32767) * self.unit
         self.factor = rng.standard_normal(self.atoms).astype(np.float32)
         self.bias = rng.standard_normal(self.atoms).astype(np.float32)
         self.row_bias = rng.random(self.rows, np.float32)
         self.limit = np.full(self.rows, -np.inf, np.float32)
 
     def pack(self, v: NDArray[np.float32]) -> NDArray[Any]:
-        if not self.bfloat16:
-            return np.ascontiguousarray(v.T)
-        upper = (v.view(np.uint32) >> 16).astype(np.uint16)
-        return np.ascontiguousarray(upper).view(np.uint32).T.copy()  # a pair: the even column in the low half
+        if self.screen == "float32":
+            return v.T.copy().view(np.uint32)
+        half = (v / self.unit).astype(np.int16) if self.screen == "int16" else v.view(np.uint32) >> 16
+        half = np.ascontiguousarray(half.astype(np.uint16))
+        return half.view(np.uint32).T.copy()  # a pair: the even column in the low half
 
     def exact(self) -> NDArray[np.float64]:
         product = self.x.astype(np.float64) @ self.w.astype(np.float64).T
@@ -52,6 +57,7 @@ class Case:
 
     def run(self, magnitude: bool = False) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]:
         return _core.kernels.screen_tile(
+            self.screen,
             self.pack(self.x),
             self.pack(self.w),
             self.factor,
@@ -62,8 +68,8 @@ class Case:
         )
 
 
-def kinds() -> list[bool]:
-    return [False, True] if _core.kernels.tile_shape()[2] else [False]
+def screens() -> list[str]:
+    return _core.kernels.tile_shape()[2]
 
 
 def unpacked(hit: NDArray[np.uint32], atoms: int) -> NDArray[np.bool_]:
@@ -71,17 +77,21 @@ def unpacked(hit: NDArray[np.uint32], atoms: int) -> NDArray[np.bool_]:
 
 
 def test_shapes_are_known(isa: str) -> None:
-    expected = {"baseline": (6, 8, False), "avx2": (6, 16, False), "avx512": (14, 32, False)}
-    assert _core.kernels.tile_shape() == {**expected, "avx512bf16": (14, 32, True)}.get(isa)
+    rows, atoms = {"baseline": (6, 8), "avx2": (6, 16)}.get(isa, (14, 32))
+    found = _core.kernels.tile_shape()
+    assert found[:2] == (rows, atoms)
+    assert set(found[2]) <= {"float32", "int16", "bfloat16"}
+    assert isa == "baseline" or "int16" in found[2]
+    assert ("bfloat16" in found[2]) == (isa == "avx512bf16")
 
 
 @pytest.mark.parametrize("magnitude", [False, True])
 def test_scores_are_within_the_roundings_that_the_header_names(
     isa: str, magnitude: bool, rng: np.random.Generator
 ) -> None:
-    for bfloat16 in kinds():
+    for screen in screens():
         for cells in CELLS:
-            case = Case(rng, cells, bfloat16)
+            case = Case(rng, cells, screen)
             any_hit, hit, score = case.run(magnitude)
             exact = np.abs(case.exact()) if magnitude else case.exact()
             d = case.x.shape[1]
@@ -94,9 +104,9 @@ def test_scores_are_within_the_roundings_that_the_header_names(
 def test_hits_are_the_scores_that_reach_the_limit(
     isa: str, magnitude: bool, rng: np.random.Generator
 ) -> None:
-    for bfloat16 in kinds():
+    for screen in screens():
         for cells in CELLS:
-            case = Case(rng, cells, bfloat16)
+            case = Case(rng, cells, screen)
             _, _, score = case.run(magnitude)
             case.limit = score[np.arange(case.rows), rng.integers(0, case.atoms, case.rows)].copy()
             any_hit, hit, again = case.run(magnitude)
@@ -111,12 +121,12 @@ def test_hits_are_the_scores_that_reach_the_limit(
 
 
 def test_an_error_that_is_no_number_discards_nothing(isa: str, rng: np.random.Generator) -> None:
-    for bfloat16 in kinds():
-        case = Case(rng, 8, bfloat16)
+    for screen in screens():
+        case = Case(rng, 8, screen)
         case.limit[:] = np.nan
         assert case.run()[0] == 2**case.atoms - 1
         case.limit[:] = np.inf
-        case.x[1, 3] = np.nan
+        (case.row_bias if screen == "int16" else case.x[:, 3])[1] = np.nan
         _, hit, _ = case.run()
         assert unpacked(hit, case.atoms)[1].all()
         assert not np.delete(hit, 1).any()
@@ -124,29 +134,46 @@ def test_an_error_that_is_no_number_discards_nothing(isa: str, rng: np.random.Ge
 
 def test_each_pair_of_cells_reaches_its_score(isa: str, rng: np.random.Generator) -> None:
     """Powers of two: every score is exact, and tells which row and which atom met."""
-    for bfloat16 in kinds():
-        case = Case(rng, 4, bfloat16)
+    for screen in screens():
+        case = Case(rng, 4, screen)
         case.factor[:], case.bias[:] = 1, 0
         d = case.x.shape[1]
         for t in range(d):
             case.x[:], case.w[:] = 0, 0
-            case.x[:, t] = 2.0 ** np.arange(case.rows)
-            case.w[:, t] = 1 + np.arange(case.atoms)
+            case.x[:, t] = 2.0 ** np.arange(case.rows) * case.unit
+            case.w[:, t] = (1 + np.arange(case.atoms)) * case.unit
             assert np.array_equal(case.run()[2], np.outer(case.x[:, t], case.w[:, t]))
 
 
 def test_wrong_shapes_are_refused(isa: str, rng: np.random.Generator) -> None:
-    case = Case(rng, 4, False)
+    case = Case(rng, 4, "float32")
     tile, panel = case.pack(case.x), case.pack(case.w)
     scales = case.factor, case.bias, case.limit, case.row_bias
     for bad in ((tile[:3].copy(), panel, *scales), (tile[:, 1:].copy(), panel, *scales),
                 (tile, panel[:, 1:].copy(), *scales), (tile[0].copy(), panel, *scales)):  # fmt: skip
         with pytest.raises(ValueError, match="screen_tile: tile must be"):
-            _core.kernels.screen_tile(*bad, False)
+            _core.kernels.screen_tile("float32", *bad, False)
     for at in range(4):
         short = [s[1:].copy() if i == at else s for i, s in enumerate(scales)]
         with pytest.raises(ValueError, match="screen_tile: factor and bias"):
-            _core.kernels.screen_tile(tile, panel, *short, False)
-    if not _core.kernels.tile_shape()[2]:
-        with pytest.raises(ValueError, match="no bfloat16"):
-            _core.kernels.screen_tile(tile.view(np.uint32), panel.view(np.uint32), *scales, False)
+            _core.kernels.screen_tile("float32", tile, panel, *short, False)
+    for unknown in ("float16", *({"int16", "bfloat16"} - set(screens()))):
+        with pytest.raises(ValueError, match="screen_tile: screen must be 'auto' or one that"):
+            _core.kernels.screen_tile(unknown, tile, panel, *scales, False)
+
+
+def test_sums_of_int16_are_exact_to_the_last_bit_of_32(isa: str, rng: np.random.Generator) -> None:
+    """Parallel rows as long as int16 goes, all in one column or in many: sums that touch 2^31."""
+    if "int16" not in screens():
+        pytest.skip("this variant has no products of int16")
+    case = Case(rng, 512, "int16")
+    case.factor[:], case.bias[:] = 1, 0
+    d = case.x.shape[1]
+    for columns in (1, 2, 3, d):
+        size = min(32767, int(2**15.5 / np.sqrt(columns)))
+        for sign in (1, -1):
+            case.x[:], case.w[:] = 0, 0
+            case.x[:, -columns:], case.w[:, -columns:] = size * case.unit, sign * size * case.unit
+            whole = sign * size * size * columns
+            assert abs(whole) < 2**31
+            assert (case.run()[2] == np.float32(whole) * np.float32(2.0**-30)).all()

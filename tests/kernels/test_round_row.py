@@ -1,4 +1,4 @@
-"""round_row and interleave: scaled rows in float32 or bfloat16, what that leaves out, and cells by column."""
+"""round_row and interleave: rows in float32, int16 or bfloat16, what that leaves out, and cells by column."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def to_float(bits: NDArray[np.uint32]) -> NDArray[np.float32]:
 def model(x: NDArray[Any], scale: float, to: str) -> NDArray[np.float32]:
     """The rounded row as float32: nearest, ties to even; below 2^-60 nothing."""
     v = (x.astype(np.float64) * scale).astype(np.float32)
+    if to == "int16":
+        return (np.clip(np.rint(v * np.float32(32768)), -32767, 32767) / 32768).astype(np.float32)
     if to == "bfloat16":
         low = v.view(np.uint32) & 0xFFFF0000
         below, above = to_float(low), to_float(low + 0x10000)  # towards zero and away from it
@@ -33,6 +35,8 @@ def model(x: NDArray[Any], scale: float, to: str) -> NDArray[np.float32]:
 
 
 def as_float(out: NDArray[Any]) -> NDArray[np.float32]:
+    if out.dtype == np.int16:
+        return out.astype(np.float32) / np.float32(32768)
     return to_float(out.astype(np.uint32) << 16) if out.dtype == np.uint16 else out
 
 
@@ -52,7 +56,7 @@ def rows(rng: np.random.Generator, d: int, dtype: str) -> list[NDArray[Any]]:
     return [row.astype(dtype) for row in [*plain_rows, carry, np.nextafter(np.float32(1), 2) * np.ones(d)]]
 
 
-@pytest.mark.parametrize("to", ["float32", "bfloat16"])
+@pytest.mark.parametrize("to", ["float32", "int16", "bfloat16"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_are_rounded_to_nearest_even(isa: str, dtype: str, to: str, rng: np.random.Generator) -> None:
     for d in LENGTHS:
@@ -95,6 +99,24 @@ def test_what_is_dropped_counts_as_residual(isa: str, dtype: str, to: str) -> No
     assert residual == pytest.approx(exact, rel=2e-6, abs=1e-44)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_int16_midpoint(isa: str, dtype: str) -> None:
+    """On, just above and just below; what is beyond the ends counts as residual."""
+    middle = (np.arange(-32768, 32768) + 0.5) / 32768
+    for side in (-1, 0, 1):
+        x = just(middle, side, dtype)
+        out, residual = _core.kernels.round_row(x, 1.0, "int16")
+        units = np.rint(x.astype(np.float32) * np.float32(32768))  # a float32, then to even
+        assert np.array_equal(out, np.clip(units, -32767, 32767).astype(np.int16))
+        exact = math.fsum((x.astype(np.float64) - out.astype(np.float64) / 32768) ** 2)
+        assert residual == pytest.approx(exact, rel=2e-6)
+
+
+def just(value: NDArray[np.float64], side: int, dtype: str) -> NDArray[Any]:
+    value = value.astype(dtype)
+    return np.nextafter(value, np.asarray(side * np.inf, dtype)) if side else value
+
+
 def test_residual_of_float64_is_not_lost_in_float32(isa: str) -> None:
     x = np.full(300, 1 + 2.0**-30)
     out, residual = _core.kernels.round_row(x, 0.5, "float32")
@@ -102,7 +124,7 @@ def test_residual_of_float64_is_not_lost_in_float32(isa: str) -> None:
     assert residual == pytest.approx(300 * 2.0**-62, rel=1e-6)
 
 
-@pytest.mark.parametrize("to", ["float32", "bfloat16"])
+@pytest.mark.parametrize("to", ["float32", "int16", "bfloat16"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_variants_agree_to_the_bit(dtype: str, to: str, rng: np.random.Generator) -> None:
     for d in LENGTHS:

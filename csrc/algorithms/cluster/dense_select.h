@@ -6,7 +6,7 @@
 // bound on the second is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from
 // the start: few others ever reach float64. Rows with like prefixes share a tile.
 //
-// The screen is bfloat16 where there is such a product and d is not small; it gives way to float32 where it left too much.
+// The screen has 16 bits where d is not small; it gives way to float32 where it left too much.
 #pragma once
 
 #include <memory>
@@ -34,7 +34,7 @@ public:
 private:
     static constexpr int64_t kBlockRows = 256;
     static constexpr int64_t kFewAtoms = 16;        // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLowColumns = 24;      // below, bfloat16 saves nothing and rounds too much
+    static constexpr int64_t kLowColumns = 24;      // below, 16 bits save nothing and round too much
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
 

@@ -357,22 +357,13 @@ private:
     std::unique_ptr<AtomPanels<T>> panels_;
 };
 
-Screen parse_screen(const Context& ctx, const std::string& name, const std::string& function) {
-    if (name == "auto") return Screen::kAuto;
-    if (name == "float32") return Screen::kFloat32;
-    if (name != "bfloat16") fail(function, "screen must be 'auto', 'float32' or 'bfloat16'", "'" + name + "'", "Pass one.");
-    if (!ctx.kernels->screen_bf16)
-        fail(function, "screen must be 'auto' or 'float32' with this kernel variant", "'" + name + "'", "Pass 'auto'.");
-    return Screen::kBFloat16;
-}
-
 }  // namespace
 
 template <class T>
 std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
                                               Similarity similarity, const std::string& screen,
                                               const std::string& function) {
-    return std::make_unique<Index<T>>(atoms, bias, similarity, parse_screen(ctx, screen, function), function);
+    return std::make_unique<Index<T>>(atoms, bias, similarity, parse_screen(ctx.kernels, screen, function), function);
 }
 
 template std::unique_ptr<AtomIndex<float>> make_atom_index(const Context&, const DenseView<float>&, const double*,

@@ -90,7 +90,7 @@ public:
 
 private:
     static constexpr int64_t kFewCenters = 16;   // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLowColumns = 24;   // below, bfloat16 saves nothing and rounds too much
+    static constexpr int64_t kLowColumns = 24;   // below, 16 bits save nothing and round too much
     static constexpr int64_t kMostColumns = 1 << 20;
 
     struct Center {

@@ -49,10 +49,10 @@ def dense_dots(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.flo
 @overload
 def dense_dots(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
-# (out: float32, or bfloat16 as uint16; sum of squared residuals)
+# (out: float32, int16, or bfloat16 as uint16; sum of squared residuals)
 def round_row(
     x: NDArray[np.float32] | NDArray[np.float64], scale: float, to: str
-) -> tuple[NDArray[np.float32] | NDArray[np.uint16], float]: ...
+) -> tuple[NDArray[np.float32] | NDArray[np.int16] | NDArray[np.uint16], float]: ...
 def interleave(rows: NDArray[np.uint32], cells: int) -> NDArray[np.uint32]: ...
 def widen_f16(x: NDArray[np.uint16]) -> NDArray[np.float32]: ...
 def widen_bf16(x: NDArray[np.uint16]) -> NDArray[np.float32]: ...
@@ -63,24 +63,15 @@ def drop_below(
     bar: float, lower: NDArray[np.float32], upper: NDArray[np.float32], position: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]: ...
 
-# (rows of a tile, atoms of a panel, whether there are bfloat16 products)
-def repeat_screen(bfloat16: bool, cells: int, times: int, n_threads: int = 0) -> None: ...
-def tile_shape() -> tuple[int, int, bool]: ...
+def repeat_screen(screen: str, cells: int, times: int, n_threads: int = 0) -> None: ...
 
-# Cells of float32, or of pairs of bfloat16.
+# (rows of a tile, atoms of a panel, screens of this variant)
+def tile_shape() -> tuple[int, int, list[str]]: ...
+
+# Cells of 4 bytes: a float32, or a pair of int16 or bfloat16.
 # (union of the hits, hits [tile_rows], scores [tile_rows, panel_atoms])
-@overload
 def screen_tile(
-    tile: NDArray[np.float32],
-    panel: NDArray[np.float32],
-    factor: NDArray[np.float32],
-    bias: NDArray[np.float32],
-    limit: NDArray[np.float32],
-    row_bias: NDArray[np.float32],
-    magnitude: bool,
-) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]: ...
-@overload
-def screen_tile(
+    screen: str,
     tile: NDArray[np.uint32],
     panel: NDArray[np.uint32],
     factor: NDArray[np.float32],
@@ -98,7 +89,7 @@ def score_bounds(
     atoms: NDArray[np.float32],
     factor: Sequence[float],
     bias: Sequence[float],
-    bfloat16: bool,
+    screen: str,
     magnitude: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
 @overload
@@ -107,7 +98,7 @@ def score_bounds(
     atoms: NDArray[np.float64],
     factor: Sequence[float],
     bias: Sequence[float],
-    bfloat16: bool,
+    screen: str,
     magnitude: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
 
