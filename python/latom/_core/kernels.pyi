@@ -62,7 +62,6 @@ def raise_bar(v: NDArray[np.float32], k: int, low: float, halvings: int) -> floa
 def drop_below(
     bar: float, lower: NDArray[np.float32], upper: NDArray[np.float32], position: NDArray[np.int32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]: ...
-
 def repeat_screen(screen: str, cells: int, times: int, n_threads: int = 0) -> None: ...
 
 # (rows of a tile, atoms of a panel, screens of this variant)
