@@ -1,5 +1,6 @@
 #include "algorithms/product_select.h"
 
+#include "algorithms/stored_rows.h"
 #include "core/cache.h"
 
 namespace latom {
@@ -76,14 +77,50 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     // Factors are at most |factor| times the reciprocal of scale_to_unit: twice the length, or what its cap leaves.
     double largest = 0, longest2 = 0;
+    if (norm2_.empty()) {  // some atoms tell the scale
+        std::vector<double> some(static_cast<std::size_t>(panel_atoms()));
+        for (int64_t panel = 0; panel < panels_; panel += chunk_count(panels_, 4)) {
+            measure(panel * panel_atoms(), some.data());
+            longest2 = std::max(longest2, *std::max_element(some.begin(), some.end()));
+        }
+    }
     const double least = 1 / scale_to_unit<T>(1e-300);
-    for (int64_t j = 0; j < m(); ++j) {
+    for (int64_t j = 0; j < static_cast<int64_t>(norm2_.size()); ++j) {
         if (factor_.empty()) longest2 = std::max(longest2, norm2_[j]);
         else if (norm2_[j] > 0) largest = std::max(largest, std::abs(factor_[j]) * std::max(2 * std::sqrt(norm2_[j]), least));
         if (biased()) largest = std::max(largest, std::abs(bias_[j]));
     }
     if (longest2 > 0) largest = std::max(largest, 1 / scale_to_unit<T>(longest2));
     if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
+}
+
+template <class T>
+void AtomPanels<T>::prefetch(const T* row) const {
+    const auto* next = reinterpret_cast<const char*>(row);
+    const int64_t size = std::min<int64_t>(d_ * static_cast<int64_t>(sizeof(T)), 4096);
+    for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(next + byte);
+}
+
+// Squared lengths [panel_atoms] of the atoms at `position` and after; 0, and no longer sound, where one cannot be used.
+template <class T>
+void AtomPanels<T>::measure(int64_t position, double* norm2) const {
+    const int64_t width = panel_atoms(), count = std::min(width, m() - position);
+    std::fill_n(norm2, width, 0.0);
+    const T* rows[32];
+    for (int64_t c = 0; c < count; ++c) {
+        rows[c] = atoms_[atom(position + c)];
+        if (!norm2_.empty()) norm2[c] = norm2_[atom(position + c)];
+    }
+    if (!norm2_.empty()) return;
+    for (int64_t c = 0; c < count; c += 4) {
+        for (int64_t next = c + 4; next < std::min(c + 8, count); ++next) prefetch(rows[next]);
+        detail::dense_dots(kernels_, T{})(rows + c, rows + c, std::min<int64_t>(4, count - c), d_, norm2 + c);
+    }
+    for (int64_t c = 0; c < count; ++c)
+        if (!RowReader<T>::usable(rows[c], d_, norm2[c])) {
+            norm2[c] = 0;
+            sound_ = false;
+        }
 }
 
 template <class T>
@@ -109,26 +146,25 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
                          std::vector<std::uint32_t>& rounded) const {
     const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
     rounded.resize(static_cast<std::size_t>(width * stride));
+    double norm2[32];
     for (int64_t panel = first; panel < first + count; ++panel, ++at) {
         const Run run = view(store, at, panel_bytes(), width);
         const auto entry = [](const float* p) -> float& { return *const_cast<float*>(p); };
         auto* out = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(run.cells));
         entry(run.most_length) = entry(run.most_residual) = entry(run.most_magnitude) = 0;
+        measure(panel * width, norm2);
         for (int64_t c = 0; c < width; ++c) {
             std::uint32_t* cells = rounded.data() + c * stride;
             float phi = 0, beta = 0, length = 0, residual = 0;
-            if (const int64_t position = panel * width + c; position < m()) {
-                const int64_t j = atom(position);
-                if (position + 2 < m()) {
-                    const auto* next = reinterpret_cast<const char*>(atoms_[atom(position + 2)]);
-                    const int64_t size = std::min<int64_t>(d() * static_cast<int64_t>(sizeof(T)), 4096);
-                    for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(next + byte);
-                }
-                const double scale = scale_to_unit<T>(norm2_[j]), size = std::sqrt(norm2_[j]) * scale;
+            const int64_t position = panel * width + c, j = position < m() ? atom(position) : -1;
+            if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
+            if (norm2[c] > 0) {
+                if (position + 2 < m()) prefetch(atoms_[atom(position + 2)]);
+                const double scale = scale_to_unit<T>(norm2[c]), size = std::sqrt(norm2[c]) * scale;
                 const double error = round_cells(kernels_, screen_, atoms_[j], d(), scale, cells);
-                const double factor = norm2_[j] > 0 ? (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_ : 0.0;
+                const double factor = (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_;
+                if (factor > 0x1p60) sound_ = false;  // beyond what was guessed
                 phi = static_cast<float>(factor);
-                beta = biased() ? static_cast<float>(bias_[j] * unit_) : 0.0f;
                 length = round_up(std::abs(factor) * (size + error));
                 residual = round_up(std::abs(factor) * error);
             } else {
@@ -178,6 +214,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
     magnitude_ = query.magnitude;
     capacity_ = capacity(k_);
     kernels_ = atoms.kernels();
+    atoms_ = &atoms;
     tile_rows_ = kernels_->tile_rows;
     const int64_t padded = tiles() * tile_rows_, cells = atoms.cells(), stride = cells + 16;
     const auto size = static_cast<std::size_t>(padded);

@@ -3,7 +3,8 @@
 //   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
 //
 // Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), and rounded
-// to x~ and w~ (bfloat16, int16 in units of 2^-15, or float32), |x~| <= |x^| + |x^ - x~|. One power of two g brings all factors and biases to at most 1:
+// to x~ and w~ (bfloat16, int16 in units of 2^-15, or float32), |x~| <= |x^| + |x^ - x~|. One power of two g brings all factors
+// and biases to at most 1 (to about 1, where lengths are found on the way):
 //
 //   screen units   2^p g S = phi <x^, w^> + rho beta,        phi = factor 2^-q g,   beta = bias g,   rho = 2^p
 //
@@ -53,6 +54,8 @@ template <class T>
 class AtomPanels {
 public:
     /// atoms [m] of d numbers, and norm2 [m], their squared lengths, finite. factor and bias [m] may be empty: 1 and 0.
+    /// Without norm2 (then without factor and bias) lengths are found as atoms are packed, and the largest is guessed from some:
+    /// where the guess fails, or an atom cannot be used, sound() turns false and results mean nothing.
     /// order [m]: position -> atom, or empty for the order of the atoms.
     AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
                std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen);
@@ -79,6 +82,7 @@ public:
     Screen screen() const { return screen_; }  // never kAuto
     bool biased() const { return !bias_.empty(); }
     double unit() const { return unit_; }  // g
+    bool sound() const { return sound_.load(std::memory_order_relaxed); }
     const KernelTable* kernels() const { return kernels_; }
 
     /// Packs all atoms at once; otherwise each run() packs into the caller's scratch.
@@ -87,6 +91,8 @@ public:
     Run run(int64_t first, int64_t count, Store& scratch) const;
 
 private:
+    void prefetch(const T* row) const;
+    void measure(int64_t position, double* norm2) const;
     void pack(int64_t first, int64_t count, Store& store, int64_t at, std::vector<std::uint32_t>& rounded) const;
     static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
     static Run view(const Store& store, int64_t at, int64_t panel_bytes, int64_t panel_atoms);
@@ -101,6 +107,7 @@ private:
     double unit_ = 1;
     Store store_;
     std::atomic<bool> kept_{false};  // store_ is whole
+    mutable std::atomic<bool> sound_{true};
 };
 
 /// Rows that are screened together: rounded, with their thresholds and candidates. Reused from block to block.
@@ -131,6 +138,7 @@ public:
     const float* lower(int64_t r) const { return lower_.data() + r * capacity_; }
     const float* upper(int64_t r) const { return upper_.data() + r * capacity_; }
     const int32_t* position(int64_t r) const { return position_.data() + r * capacity_; }
+    int32_t atom(int64_t r, int64_t c) const { return atoms_->atom(position(r)[c]); }
     /// No atom that is not among the candidates scores more than this, in units of S.
     double ceiling(int64_t r) const {
         return to_screen_[r] > 0 ? static_cast<double>(tau_[r]) / to_screen_[r] : HUGE_VAL;  // 0: biases beyond all products
@@ -156,6 +164,7 @@ private:
     void drop(int64_t r);
 
     const KernelTable* kernels_ = nullptr;
+    const AtomPanels<T>* atoms_ = nullptr;
     int64_t count_ = 0, k_ = 1, capacity_ = 0, tile_rows_ = 1;
     bool magnitude_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]

@@ -24,7 +24,7 @@
 
 namespace latom {
 
-/// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota allow.
+/// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota (as first read) allow.
 int resolve_threads(int n_threads);
 
 /// What the chunk belongs to that runs on this thread; without a context none runs.

@@ -55,17 +55,20 @@ inline Wide add_product(Wide sum, Wide x, Wide y, float) {
 #endif
 }
 
-// N products side by side: a single one waits for each addition.
-template <int N, class T>
+// N products side by side: a single one waits for each addition. kSame: all y are one row, read and widened once.
+template <int N, bool kSame, class T>
 inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* out) {
     f64x8 sum[N] = {};
     std::int64_t p = 0;
     for (; p + 8 <= d; p += 8)
 #pragma GCC unroll 4
-        for (int i = 0; i < N; ++i)
+        for (int q = 0; q < f64x8::kParts; ++q) {
+            const std::int64_t at = p + q * kWide;
+            const Wide first = wide(y[0] + at);
 #pragma GCC unroll 4
-            for (int q = 0; q < f64x8::kParts; ++q)
-                sum[i].part[q] = add_product(sum[i].part[q], wide(x[i] + p + q * kWide), wide(y[i] + p + q * kWide), T{});
+            for (int i = 0; i < N; ++i)
+                sum[i].part[q] = add_product(sum[i].part[q], wide(x[i] + at), kSame || i == 0 ? first : wide(y[i] + at), T{});
+        }
     for (int i = 0; i < N; ++i) {
         if (p < d) {
             double partial[8];
@@ -84,8 +87,13 @@ template <class T>
 void dense_dots(const T* const* x, const T* const* y, std::int64_t count, std::int64_t d, double* out) {
     constexpr int kTogether = kVectorBytes > 16 ? 4 : 2;  // whose sums the registers hold
     std::int64_t i = 0;
-    for (; i + kTogether <= count; i += kTogether) dots8<kTogether>(x + i, y + i, d, out + i);
-    for (; i < count; ++i) dots8<1>(x + i, y + i, d, out + i);
+    for (; i + kTogether <= count; i += kTogether) {
+        bool same = true;
+        for (int j = 1; j < kTogether; ++j) same &= y[i + j] == y[i];
+        if (same) dots8<kTogether, true>(x + i, y + i, d, out + i);
+        else dots8<kTogether, false>(x + i, y + i, d, out + i);
+    }
+    for (; i < count; ++i) dots8<1, true>(x + i, y + i, d, out + i);
 }
 
 template <class T>

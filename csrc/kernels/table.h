@@ -41,7 +41,7 @@ struct KernelTable {
     double (*sparse_dot_f64_i32)(const double* x, const std::int32_t* column, std::int64_t nnz, const double* y);
     double (*sparse_dot_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* y);
 
-    // The same sums for `count` pairs of rows x[i], y[i]; out [count].
+    // The same sums for `count` pairs of rows x[i], y[i]; out [count]. Faster where neighbouring y are one row.
     void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d, double* out);
     void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d, double* out);
 

@@ -186,6 +186,19 @@ def test_hard_cases(isa, dtype, rng):
                           threads=1 + turn % 2, expected=expected, note=name)  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lengths_found_on_the_way(isa, dtype, rng):
+    """A call that reads the atoms once guesses their scale from a few: others may be far longer."""
+    X, W = rng.standard_normal((40, 33)).astype(dtype), rng.standard_normal((2000, 33)).astype(dtype)
+    for longest in (1.0, 1e6, 1e17, 1e25 if dtype == "float32" else 1e120):
+        for j in rng.integers(0, 2000, 4):
+            atoms = W.copy()
+            atoms[j] *= longest
+            atoms[(j + 7) % 2000] /= longest
+            for activation in ("identity", "abs"):
+                check(X, atoms, 9, activation=activation, threads=2, note=f"{longest} {j}")
+
+
 def test_crowded_rows_are_counted_and_exact(isa, rng):
     """More atoms within the bound of the k-th best than candidates are kept."""
     X = rng.standard_normal((50, 20)).astype(np.float32)

@@ -55,14 +55,13 @@ public:
         if (X.d != d()) fail(function, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
         if (k < 1 || k > m()) fail(function, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
         const RowReader<T> reader(ctx.kernels, X);
-        const Job job{ctx, X, reader, k, rank, threshold, score, index, found};
+        const Job job{ctx, X, reader, k, rank, threshold, score, index, found, function};
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
         if ((X.n <= kFewRows && !packed()) || X.n <= 2 || 4 * k > m() || d() > kMostColumns) {
             if (similarity_ != Similarity::kDot) measure(ctx, function);
             if (!all(job, stats) && reader.sound()) measure(ctx, function);  // names the atom that is not finite
         } else {
-            measure(ctx, function);
             stats = screened(job);
         }
         reader.check(function);
@@ -84,6 +83,7 @@ private:
         T* score;
         int32_t* index;
         int64_t* found;
+        const std::string& function;
     };
     struct Worker {
         typename RowReader<T>::Block rows;
@@ -112,9 +112,16 @@ private:
             if (similarity_ == Similarity::kCosine) factor_.push_back(norm2_[j] > 0 ? 1 / std::sqrt(norm2_[j]) : 0.0);
             if (similarity_ == Similarity::kEuclidean) bias_.push_back(-0.5 * norm2_[j]);
         }
+        panels_ = std::make_unique<AtomPanels<T>>(ctx, rows_of_atoms(), d(), norm2_, factor_, bias_, scattered(m()), screen_);
+    }
+    std::vector<const T*> rows_of_atoms() const {
         std::vector<const T*> rows(static_cast<std::size_t>(m()));
         for (int64_t j = 0; j < m(); ++j) rows[j] = atoms_.row(j);
-        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), d(), norm2_, factor_, bias_, scattered(m()), screen_);
+        return rows;
+    }
+    bool measured() {
+        std::lock_guard<std::mutex> lock(mutex_);
+        return panels_ != nullptr;
     }
     bool packed() {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -138,30 +145,41 @@ private:
         const int64_t fit = kCandidateBytes / (12 * RowBlock<T>::capacity(job.k));
         const int64_t rows = std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
+        TopKStats stats;
+        if (blocks == 1 && bias_.empty() && similarity_ == Similarity::kDot && !measured()) {
+            AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, {}, scattered(m()), screen_);
+            if (sliced(job, once, rows, stats)) return stats;
+        }
+        measure(job.ctx, job.function);
         if (blocks > 1) {
             std::lock_guard<std::mutex> lock(mutex_);
             panels_->keep(job.ctx);
         }
-        TopKStats stats;
         if (blocks >= threads) {
             std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, blocks)));
             parallel_for(job.ctx, blocks, [&](int64_t b, int id) {
                 Worker& w = scratch[id];
                 const int64_t first = b * rows, count = std::min(rows, n - first);
-                screen(job, w, first, count, 0, panels_->panels());
+                screen(job, *panels_, w, first, count, 0, panels_->panels());
                 settle(job, w, first, 0, count, {&w.block});
             });
             for (const Worker& w : scratch) add(stats, w.stats);
             return stats;
         }
-        // Few rows: the threads share out the atoms, then the rows.
-        const int64_t slices = std::min(threads, panels_->panels());
+        sliced(job, *panels_, rows, stats);
+        return stats;
+    }
+
+    // Few rows: the threads share out the atoms, then the rows. False, with nothing written, where the panels are not sound.
+    bool sliced(const Job& job, const AtomPanels<T>& panels, int64_t rows, TopKStats& stats) const {
+        const int64_t n = job.X.n, threads = job.ctx.n_threads, slices = std::min(threads, panels.panels());
         for (int64_t first = 0; first < n; first += rows) {
             const int64_t count = std::min(rows, n - first), group = chunk_count(count, 4 * threads);
             std::vector<Worker> scratch(static_cast<std::size_t>(slices));
             parallel_for(job.ctx, slices, [&](int64_t s, int) {
-                screen(job, scratch[s], first, count, panels_->panels() * s / slices, panels_->panels() * (s + 1) / slices);
+                screen(job, panels, scratch[s], first, count, panels.panels() * s / slices, panels.panels() * (s + 1) / slices);
             });
+            if (!panels.sound()) return false;
             std::vector<const RowBlock<T>*> parts;
             for (const Worker& w : scratch) parts.push_back(&w.block);
             const int64_t groups = chunk_count(count, group);
@@ -172,7 +190,7 @@ private:
             });
             for (const Worker& w : deciding) add(stats, w.stats);
         }
-        return stats;
+        return true;
     }
 
     static void add(TopKStats& total, const TopKStats& part) {
@@ -180,14 +198,14 @@ private:
         total.crowded += part.crowded;
     }
 
-    void screen(const Job& job, Worker& w, int64_t first, int64_t count, int64_t from, int64_t to) const {
+    void screen(const Job& job, const AtomPanels<T>& panels, Worker& w, int64_t first, int64_t count, int64_t from, int64_t to) const {
         job.reader.read(first, count, w.rows);
         typename RowBlock<T>::Query query;
         query.k = job.k;
         query.magnitude = job.rank == Rank::kMagnitude;
-        w.block.load(*panels_, w.rows.row.data(), w.rows.norm2.data(), count, query);
+        w.block.load(panels, w.rows.row.data(), w.rows.norm2.data(), count, query);
         for (int64_t r = 0; job.rank == Rank::kAbove && r < count; ++r) w.block.raise(r, least(w.rows.norm2[r], job.threshold));
-        w.block.scan(*panels_, from, to);
+        w.block.scan(panels, from, to);
         w.block.finish();
     }
 
@@ -214,7 +232,7 @@ private:
             for (const auto* part : parts)
                 for (int64_t c = 0; whole && c < part->candidates(r); ++c)
                     if (part->upper(r)[c] >= tau)
-                        w.entries.push_back({0, static_cast<int32_t>(r), panels_->atom(part->position(r)[c])});
+                        w.entries.push_back({0, static_cast<int32_t>(r), part->atom(r, c)});
             w.begin.push_back(static_cast<int64_t>(w.entries.size()));
         }
         score_entries(job.ctx.kernels, w);
@@ -269,7 +287,7 @@ private:
     bool all(const Job& job, TopKStats& stats) {
         std::atomic<bool> sound{true};
         Context ctx = job.ctx;  // a thread takes some 40 us to start
-        ctx.n_threads = static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 21, 1, ctx.n_threads));
+        ctx.n_threads = static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 19, 1, ctx.n_threads));
         constexpr int64_t kRows = 8, kAtoms = 256;
         typename RowReader<T>::Block rows;
         std::vector<double> scores(static_cast<std::size_t>(std::min(kRows, job.X.n) * m()));
@@ -303,7 +321,7 @@ private:
         for (int64_t j = from; j < from + run; ++j) {
             int64_t count = 0;
             for (; count < 4 && j + count * run < to; ++count) atoms[count] = atoms_.row(j + count * run);
-            dots(rows, atoms, count, d(), dot);
+            dots(atoms, rows, count, d(), dot);
             for (int64_t i = 0; i < count; ++i) out[j + i * run] = decide(dot[i], j + i * run);
         }
     }
