@@ -30,7 +30,7 @@ class Estimator(Peer):
     ) -> None:
         self.name, self.note, self.distribution = name, note, distribution
         self._module, self._class, self._arguments = module, class_name, arguments
-        self.lengths = (5, 10, 15, 20, 30, 40, 60, 100) if distribution == "latom" else (10, 100)
+        self.lengths = (5, 10, 15, 20, 25, 30, 40, 60, 100) if distribution == "latom" else (10, 100)
 
     def load(self) -> None:
         self.estimator = getattr(importlib.import_module(self._module), self._class)

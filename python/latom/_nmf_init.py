@@ -74,7 +74,7 @@ def truncated_svd(
     for _ in range(iterations):
         Z = products.transposed_times(_orthonormal(Y, products.n_threads))
         Y = products.times(_orthonormal(Z, products.n_threads))
-    Q = _orthonormal(Y, products.n_threads)
+    Q = _orthonormal(_orthonormal(Y, products.n_threads), products.n_threads)
     Z = products.transposed_times(Q)  # X is about Q Z^T
     values, vectors = np.linalg.eigh(_core.gram(Z, products.n_threads))
     order = np.argsort(-values)[:k]
@@ -88,12 +88,12 @@ def truncated_svd(
 
 
 def _orthonormal(Y: Array, n_threads: int) -> Array:
-    """Columns that span those of Y, orthonormal but for rounding; columns of no length become 0."""
-    for _ in range(2):  # the second time repairs what the Gram matrix lost to its condition
-        values, vectors = np.linalg.eigh(_core.gram(Y, n_threads))
-        least = values[-1] * np.finfo(Y.dtype).eps
-        inverse = np.divide(
-            1, np.sqrt(np.abs(values)), out=np.zeros_like(values), where=values > max(least, 0)
-        )
-        Y = Y @ (vectors * inverse).astype(Y.dtype)
-    return Y
+    """Columns that span those of Y; columns of no length become 0.
+
+    Nearly orthonormal, which is what a power iteration needs; a second time repairs what the Gram matrix
+    lost to its condition.
+    """
+    values, vectors = np.linalg.eigh(_core.gram(Y, n_threads))
+    least = values[-1] * np.finfo(Y.dtype).eps
+    inverse = np.divide(1, np.sqrt(np.abs(values)), out=np.zeros_like(values), where=values > max(least, 0))
+    return Y @ (vectors * inverse).astype(Y.dtype)
