@@ -323,9 +323,7 @@ def starting_centers(X: Matrix, n_clusters: int, **options: Any) -> tuple[Matrix
     if sp.issparse(X) or greedy < LITTLE or X.shape[0] < 25 * m:
         centers, indices = kmeans_plusplus(X, m, n_local_trials="auto", **options)
         return centers, indices
-    # Few candidates may miss the smallest of clusters whose sizes differ by orders of magnitude.
-    oversampling = 2.0 if m <= 200 else 1.0
-    return kmeans_parallel(X, m, oversampling=oversampling, n_local_trials="auto", **options)
+    return kmeans_parallel(X, m, oversampling=1.0, n_local_trials="auto", **options)
 
 
 def _local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:

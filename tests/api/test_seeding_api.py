@@ -252,7 +252,7 @@ def test_every_argument_is_documented(function):
 
 
 @pytest.mark.parametrize(
-    ("n", "m", "through"), [(9000, 20, 2.0), (9000, 300, 1.0), (3000, 200, None), (60, 4, None)]
+    ("n", "m", "through"), [(9000, 20, 1.0), (9000, 300, 1.0), (3000, 200, None), (60, 4, None)]
 )
 def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng, monkeypatch):
     """Through k-means‖ where greedy trials over all rows take longer, and candidates are few of the rows."""
