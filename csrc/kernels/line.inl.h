@@ -133,6 +133,12 @@ inline Line<T> magnitude(const Line<T>& a) {
     return larger(a, -a);
 }
 
+// Of numbers below 2^22.
+inline f32x16 nearest_integer(const f32x16& v) {
+    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
+    return (v + magic) - magic;
+}
+
 template <class To, class T>
 inline Line<To> convert(const Line<T>& a) {  // numbers of one size
     Line<To> v;

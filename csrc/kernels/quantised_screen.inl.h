@@ -49,8 +49,7 @@ RowError quantise_row(const float* a, std::int64_t count, bool round_up, int dro
     f32x16 abs_sum = zero, rest = zero, dropped = zero;
     for (std::int64_t i = 0; i < count; i += 16) {
         const f32x16 v = line_at(a + i), scaled = v * inverse;
-        const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-        f32x16 rounded = (scaled + magic) - magic;
+        f32x16 rounded = nearest_integer(scaled);
         rounded = where_less(rounded, scaled, rounded + bump, rounded);
         rounded = where_less(most, rounded, rounded - 1.0f, rounded);  // 127.00001 is 127
         const f32x16 units = magnitude(rounded), size = magnitude(v);

@@ -6,8 +6,8 @@
 // The caller's scale is a power of two that brings the row's length to about 1, so scale x_t is exact and cannot overflow.
 // Numbers below 2^-60 become 0: products of what is left cannot underflow, which hardware flushes to zero. What was
 // dropped counts as residual. An int16 counts units of 2^-15 and ends at 1 - 2^-15, of either sign.
-// Numerics  round to nearest even; the residuals of int16 and bfloat16 are exact in float32. Squares are summed in 16 float32 partial
-//           sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
+// Numerics  round to nearest even; the residuals of int16 and bfloat16 are exact in float32. Squares are summed in 16
+//           float32 partial sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
 // Cost      one pass.
 
 inline u32x16 round_bits(const u32x16& bits, float) { return bits; }
@@ -42,16 +42,9 @@ inline f32x16 scaled16(const double* x, double scale, f32x16& rest) {
 template <class T>
 inline f32x16 round16(const T* x, double scale, std::int16_t* out) {
     f32x16 rest;
-    const f32x16 v = scaled16(x, scale, rest), most = line_of(32767.0f);
-    const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
-    f32x16 units = larger(where_less(most, v * 32768.0f, most, v * 32768.0f), -most);
-    units = (units + magic) - magic;
-    typedef std::int16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
-    const i32x16 whole = convert<std::int32_t>(units);
-    for (int i = 0; i < whole.kParts; ++i) {
-        const Halves halves = __builtin_convertvector(whole.part[i], Halves);
-        __builtin_memcpy(out + i * whole.kEach, &halves, sizeof halves);
-    }
+    const f32x16 v = scaled16(x, scale, rest), all = v * 32768.0f, most = line_of(32767.0f);
+    const f32x16 units = nearest_integer(larger(where_less(most, all, most, all), -most));
+    store16(bits_as<std::uint32_t>(convert<std::int32_t>(units)) << 16, reinterpret_cast<std::uint16_t*>(out));
     const f32x16 residual = (v - units * 0x1p-15f) + rest;
     return residual * residual;
 }

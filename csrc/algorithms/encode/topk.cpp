@@ -170,7 +170,8 @@ private:
         return stats;
     }
 
-    // Few rows: the threads share out the atoms, then the rows. False, with nothing written, where the panels are not sound.
+    // Few rows: the threads share out the atoms, then the rows. False where the panels are not sound; nothing of that block is
+    // written.
     bool sliced(const Job& job, const AtomPanels<T>& panels, int64_t rows, TopKStats& stats) const {
         const int64_t n = job.X.n, threads = job.ctx.n_threads, slices = std::min(threads, panels.panels());
         for (int64_t first = 0; first < n; first += rows) {
