@@ -62,14 +62,15 @@ Screen parse_screen(const KernelTable* kernels, const std::string& name, const s
 template <class T>
 AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
                           std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order,
-                          Screen screen)
+                          Screen screen, double slack)
     : atoms_(std::move(atoms)),
       d_(d),
       kernels_(ctx.kernels),
       norm2_(std::move(norm2)),
       factor_(std::move(factor)),
       bias_(std::move(bias)),
-      order_(std::move(order)) {
+      order_(std::move(order)),
+      slack_(slack) {
     screen_ = screen;
     if (screen == Screen::kAuto)
         screen_ = kernels_->screen_bf16 ? Screen::kBFloat16 : kernels_->screen_i16 ? Screen::kInt16 : Screen::kFloat32;
@@ -212,6 +213,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
     count_ = count;
     k_ = std::min(query.k, atoms.m());
     magnitude_ = query.magnitude;
+    from_above_ = query.from_above;
     capacity_ = capacity(k_);
     kernels_ = atoms.kernels();
     atoms_ = &atoms;
@@ -222,7 +224,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
     tau_.assign(size, HUGE_VALF);
     bar_.assign(size, HUGE_VALF);
     to_screen_.resize(size);
-    full_.assign(size, static_cast<int32_t>(k_) + batch());
+    full_.assign(size, static_cast<int32_t>(from_above_ ? capacity_ : k_ + batch()));
     filled_.assign(size, 0);
     crowded_.assign(size, 0);
     const auto places = static_cast<std::size_t>(count * capacity_);
@@ -235,7 +237,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
     rounded_.resize(static_cast<std::size_t>(tile_rows_ * stride));
 
     const int64_t roundings = atoms.screen() == Screen::kInt16 ? 8 : atoms.d() + 8;
-    const double gamma = 1.01 * static_cast<double>(roundings) * 0x1p-24 + kUlp;
+    const double gamma = 1.01 * static_cast<double>(roundings) * 0x1p-24 + kUlp + atoms.slack();
     for (int64_t tile = 0; tile < tiles(); ++tile) {
         for (int64_t t = 0; t < tile_rows_; ++t) {
             const int64_t r = tile * tile_rows_ + t;
@@ -313,7 +315,7 @@ void RowBlock<T>::collect(const typename AtomPanels<T>::Run& run, int64_t r, con
         const int c = __builtin_ctz(hits);
         const float s = score[c], e = error(run, r, at + c) * kWiden + std::abs(s) * 2.5e-7f + 1e-30f;
         const int64_t place = r * capacity_ + filled_[r];
-        lower_[place] = s - e;
+        lower_[place] = from_above_ ? -HUGE_VALF : s - e;
         upper_[place] = s + e;
         position_[place] = static_cast<int32_t>(position + c);
         filled_[r] += s + e >= tau_[r];
@@ -344,8 +346,10 @@ void RowBlock<T>::raise_to_kth(int64_t r, int halvings) {
 
 template <class T>
 void RowBlock<T>::tighten(int64_t r) {
-    raise_to_kth(r, 6);  // any bar that k candidates reach will do
-    drop(r);
+    if (!from_above_) {
+        raise_to_kth(r, 6);  // any bar that k candidates reach will do
+        drop(r);
+    }
     full_[r] = std::min(filled_[r] + batch(), static_cast<int32_t>(capacity_));
     if (filled_[r] + batch() / 2 <= capacity_) return;
     crowded_[r] = 1;
@@ -361,6 +365,7 @@ void RowBlock<T>::drop(int64_t r) {
 
 template <class T>
 void RowBlock<T>::finish() {
+    if (from_above_) return;
     for (int64_t r = 0; r < count_; ++r) {
         if (crowded_[r]) continue;
         raise_to_kth(r, 20);  // close to the k-th best: what is left is scored in float64

@@ -57,8 +57,10 @@ public:
     /// Without norm2 (then without factor and bias) lengths are found as atoms are packed, and the largest is guessed from some:
     /// where the guess fails, or an atom cannot be used, sound() turns false and results mean nothing.
     /// order [m]: position -> atom, or empty for the order of the atoms.
+    /// slack: what |x^| |w^| may be short of, where rows and atoms stand for others (cluster/projection.h).
     AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
-               std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen);
+               std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen,
+               double slack = 0);
 
     /// A run of panels, packed.
     struct Run {
@@ -80,6 +82,7 @@ public:
     int64_t panel_bytes() const { return cells_ * 4 * panel_atoms(); }
     int32_t atom(int64_t position) const { return order_.empty() ? static_cast<int32_t>(position) : order_[position]; }
     Screen screen() const { return screen_; }  // never kAuto
+    double slack() const { return slack_; }
     bool biased() const { return !bias_.empty(); }
     double unit() const { return unit_; }  // g
     bool sound() const { return sound_.load(std::memory_order_relaxed); }
@@ -103,6 +106,7 @@ private:
     std::vector<double> norm2_, factor_, bias_;
     std::vector<int32_t> order_;
     Screen screen_;
+    double slack_;
     int64_t cells_, panels_;
     double unit_ = 1;
     Store store_;
@@ -118,6 +122,7 @@ public:
     struct Query {
         int64_t k = 1;
         bool magnitude = false;
+        bool from_above = false;  // scores are bounds from above alone: only raise() raises thresholds
     };
     static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16; }  // whole vectors
 
@@ -166,7 +171,7 @@ private:
     const KernelTable* kernels_ = nullptr;
     const AtomPanels<T>* atoms_ = nullptr;
     int64_t count_ = 0, k_ = 1, capacity_ = 0, tile_rows_ = 1;
-    bool magnitude_ = false;
+    bool magnitude_ = false, from_above_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
     // by row, padded to whole tiles: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with
     std::vector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;

@@ -13,11 +13,11 @@ using namespace pybind11::literals;
 class PyLloyd {
 public:
     PyLloyd(const py::object& X, const std::optional<Array<double>>& weights, const std::string& metric, int n_threads,
-            const std::string& function, bool screen, bool drift, bool residual, bool few, int group, int drop)
+            const std::string& function, bool screen, bool drift, bool residual, bool few, int shorten, int group, int drop)
         : matrix_(X, function), weights_{weights}, threads_(n_threads), function_(function) {
         const Context ctx = make_context(threads_);
         if (group != 0 && group != 1 && group != 8) throw py::value_error("Lloyd: group must be 0, 1 or 8");
-        const Bounds bounds{screen, drift, residual, few, group, drop};
+        const Bounds bounds{screen, drift, residual, few, shorten, group, drop};
         const Metric parsed = parse_metric(function, metric);
         py::gil_scoped_release release;
         std::visit([&](const auto& view) { run_ = make_lloyd(ctx, view, weights_.data(), parsed, bounds, function); },
@@ -104,9 +104,9 @@ bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, in
 void register_cluster(py::module_& module) {
     py::class_<PyLloyd>(module, "Lloyd")
         .def(py::init<const py::object&, const std::optional<Array<double>>&, const std::string&, int,
-                      const std::string&, bool, bool, bool, bool, int, int>(),
+                      const std::string&, bool, bool, bool, bool, int, int, int>(),
              "X"_a, "weights"_a.noconvert(), "metric"_a, "n_threads"_a = 0, "function"_a = "Lloyd", py::kw_only(),
-             "screen"_a = true, "drift"_a = true, "residual"_a = true, "few"_a = true, "group"_a = 0, "drop"_a = 0)
+             "screen"_a = true, "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0, "drop"_a = 0)
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign)
         .def("update", &PyLloyd::update)

@@ -108,6 +108,72 @@ def test_hard_data_stay_exact(metric, name, dtype, isa):
     same(run(X, start, metric, 3, screen=False, drift=False), run(X, start, metric, 3))
 
 
+def flat(rng, n, d, dtype, noise=0.1):
+    """Groups of rows near 12 directions: few numbers hold most of each."""
+    members = rng.standard_normal((40, 12))[rng.integers(40, size=n)] + 0.3 * rng.standard_normal((n, 12))
+    return (members @ rng.standard_normal((12, d)) / 4 + noise * rng.standard_normal((n, d))).astype(dtype)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [48, 97, 144])
+def test_short_rows_give_the_same_bits(metric, dtype, d, isa):
+    rng = np.random.default_rng(d)
+    X = flat(rng, 1500, d, dtype)
+    X[7] = 0
+    start = X[rng.permutation(1500)[:90]]
+    reference = run(X, start, metric, 5, screen=False, drift=False)
+    long = run(X, start, metric, 5, shorten=0, drift=False)
+    for threads, drift in itertools.product([1, 2], [False, True]):
+        short = run(X, start, metric, 5, threads, shorten=2, drift=drift)
+        same(reference, short)
+    assert run(X, start, metric, 5, shorten=2, drift=False)[3][-1][2] < 0.9 * long[3][-1][2]  # they were used
+    core = _core.Lloyd(X, None, metric, 1, "test", shorten=2)  # the rows stay short from start to start
+    for centers in (start, X[:50], start):
+        core.set_centers(centers, metric == "cosine")
+        for _ in range(3):
+            core.assign()
+            core.update()
+    core.assign()
+    again = run(X, start, metric, 3, screen=False, drift=False)
+    assert np.array_equal(core.labels(), again[0])
+    assert np.array_equal(core.scores(), again[1])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hard_data_stay_exact_in_short_rows(metric, name, dtype, isa):
+    rng = np.random.default_rng(len(name))
+    X = HARD[name](rng, 600, 60)
+    X = X @ np.linalg.svd(rng.standard_normal((60, 60)))[0] if name in ("one-hot", "zero rows") else X
+    X = X.astype(dtype)
+    start = np.vstack([X[rng.permutation(600)[:80]], X[:60]])  # with repeated atoms
+    same(run(X, start, metric, 4, screen=False, drift=False), run(X, start, metric, 4, shorten=2))
+
+
+def test_short_rows_of_ties_take_the_lowest_atom():
+    rng = np.random.default_rng(5)
+    X = (rng.integers(-1, 2, size=(900, 6)) @ rng.integers(-2, 3, size=(6, 64))).astype(np.float32)
+    start = X[rng.integers(900, size=200)]
+    for metric in METRICS:
+        same(run(X, start, metric, 4, screen=False, drift=False), run(X, start, metric, 4, shorten=2))
+
+
+def test_short_rows_give_way_where_they_leave_too_much():
+    """Rows whose few directions hold most, with all atoms alike in these: the long screen takes over, and is right."""
+    rng = np.random.default_rng(6)
+    X = (rng.standard_normal((5000, 1)) * np.eye(96)[0] * 0.1 + np.eye(96)[1] * 3 + 0.1 * rng.standard_normal((5000, 96))).astype(
+        np.float32
+    )
+    start = X[:600]
+    stats = run(X, start, "euclidean", 3, drift=False)
+    plain = run(X, start, "euclidean", 3, shorten=0, drift=False)
+    same(plain, stats)
+    assert stats[3][1][2] > plain[3][1][2]  # tried once
+    assert stats[3][-1][2] <= plain[3][-1][2]  # and not again
+
+
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -6,12 +6,16 @@
 // bound on the second is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from
 // the start: few others ever reach float64. Rows with like prefixes share a tile.
 //
-// The screen has 16 bits where d is not small; it gives way to float32 where it left too much.
+// The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where few directions hold most
+// of the rows, short rows (short_rows.h) go first: with both thresholds known, they leave few atoms, which float32 and then
+// float64 decide. Rows that keep too many go through the long screen after all.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "algorithms/cluster/lloyd_state.h"
+#include "algorithms/cluster/short_rows.h"
 #include "algorithms/product_select.h"
 
 namespace latom {
@@ -22,7 +26,7 @@ public:
     using T = typename View::value_type;
 
     DenseSelect(const Rows<View>& rows, Metric metric, const Bounds& bounds)
-        : rows_(rows), metric_(metric), bounds_(bounds), float32_(rows.d() < kLowColumns) {}
+        : rows_(rows), metric_(metric), bounds_(bounds), float32_(rows.d() < kLowColumns), short_(rows) {}
 
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
@@ -37,10 +41,13 @@ private:
     static constexpr int64_t kLowColumns = 24;      // below, 16 bits save nothing and round too much
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
+    static constexpr int64_t kShortAtoms = 512, kShortRows = 4096;  // below, short rows are not worth making
+    static constexpr double kCandidate = 16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {
         int64_t i, width;
         double unseen;
+        double second = -HUGE_VAL;  // score of last time's runner-up
     };
     struct Pair {
         int64_t i;
@@ -55,6 +62,11 @@ private:
         std::vector<double> norm2;
         std::vector<int64_t> end;  // of each tile, in panels
         RowBlock<T> block;
+        std::vector<const float*> short_rows;
+        RowBlock<float> short_block;
+        typename ShortRows<View>::Scratch closer;
+        std::vector<std::pair<double, int32_t>> hopeful;  // bound of the score, atom
+        int64_t short_looked = 0, candidates = 0, crowded = 0;
         int64_t looked = 0, scored = 0;
     };
 
@@ -64,7 +76,12 @@ private:
     void score_own(Worker& w, int64_t from, int64_t to, RowState& state) const;
     void score_pairs(Worker& w) const;
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
+    template <class U>
+    void scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const std::vector<const U*>& rows, bool from_above,
+              const RowState& state) const;
     void screen(Worker& w, bool known, RowState& state) const;
+    void screen_short(Worker& w, RowState& state) const;
+    bool decide_short(Worker& w, int64_t r, RowState& state) const;
     void decide(Worker& w, int64_t r, bool known, RowState& state) const;
     void score_all(Worker& w, int64_t i, RowState& state) const;
     double score(int64_t i, int32_t j) const { return decision_(rows_.dot(i, (*atoms_)[j].value.data()), j); }
@@ -79,6 +96,8 @@ private:
     DriftOrder drift_;
     std::vector<double> norm2_;
     std::unique_ptr<AtomPanels<T>> panels_;
+    ShortRows<View> short_;
+    bool shorten_ = true;  // they have not been found to be no use
     double largest_norm2_ = 0;
     std::vector<Worker> scratch_;
 };
@@ -107,11 +126,17 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
         largest_norm2_ = std::max(largest_norm2_, atom.norm2);
     }
     panels_.reset();
+    short_.drop_atoms();
     if (!bounds_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool cosine = metric_ == Metric::kCosine;
-    panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_,
-                                              cosine ? decision_.factor : std::vector<double>{}, decision_.bias,
-                                              drift_.order, float32_ ? Screen::kFloat32 : Screen::kAuto);
+    const std::vector<double> factor = cosine ? decision_.factor : std::vector<double>{};
+    const bool pays = bounds_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
+    if (bounds_.shorten && shorten_ && pays && !drift.empty()) {
+        if (!short_.built()) shorten_ = short_.build(ctx);
+        if (shorten_) short_.pack(ctx, rows, norm2_, factor, decision_.bias, drift_.order);
+    }
+    panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, factor, decision_.bias, drift_.order,
+                                              float32_ ? Screen::kFloat32 : Screen::kAuto);
     panels_->keep(ctx);
 }
 
@@ -124,7 +149,7 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
     const int64_t chunks = chunk_count(n, rows);
     const auto count = static_cast<std::size_t>(workers(ctx, chunks));
     if (scratch_.size() < count) scratch_.resize(count);
-    for (Worker& w : scratch_) w.looked = w.scored = 0;
+    for (Worker& w : scratch_) w.looked = w.scored = w.short_looked = w.candidates = w.crowded = 0;
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
         w.queue.clear();
@@ -137,13 +162,24 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
             for (const Queued& row : w.queue) score_all(w, row.i, state);
         }
     });
-    double looked = 0, scored = 0;
+    double looked = 0, scored = 0, short_looked = 0, candidates = 0, crowded = 0;
     for (const Worker& w : scratch_) {
         looked += static_cast<double>(w.looked);
         scored += static_cast<double>(w.scored);
+        short_looked += static_cast<double>(w.short_looked);
+        candidates += static_cast<double>(w.candidates);
+        crowded += static_cast<double>(w.crowded);
     }
     if (scored > kTooMany * looked + 4.0 * static_cast<double>(n)) float32_ = true;
-    return (looked + scored) * static_cast<double>(rows_.d());
+    const double d = static_cast<double>(rows_.d());
+    const double width = short_.panels() ? static_cast<double>(short_.width()) : 0.0;
+    // What short rows cost beside what they spared the long screen.
+    const double spared = (short_looked - crowded) * d - short_looked * width;
+    if (bounds_.shorten == 1 && short_.panels() && kCandidate * candidates * d > spared) {
+        shorten_ = false;
+        short_.clear();
+    }
+    return (looked + scored + candidates) * d + short_looked * width;
 }
 
 // Scores of rows with their own atoms, as they are now.
@@ -198,33 +234,110 @@ template <class View>
 void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
     // Rows with like prefixes share a tile.
     std::stable_sort(w.queue.begin(), w.queue.end(), [](const Queued& a, const Queued& b) { return a.width > b.width; });
-    const auto count = static_cast<int64_t>(w.queue.size());
-    w.rows.resize(w.queue.size());
-    w.norm2.resize(w.queue.size());
-    for (int64_t r = 0; r < count; ++r) {
-        w.rows[r] = rows_.values(w.queue[r].i);
-        w.norm2[r] = rows_.norm2(w.queue[r].i);
+    if (known) {
+        w.pairs.clear();
+        for (std::size_t r = 0; r < w.queue.size(); ++r) {
+            const int64_t i = w.queue[r].i;
+            if (state.second[i] < 0 || state.second[i] == state.label[i]) continue;
+            w.pairs.push_back({i, state.second[i], 0, static_cast<int32_t>(r)});
+        }
+        score_pairs(w);
+        for (const Pair& pair : w.pairs) w.queue[pair.row].second = pair.score;
+        if (short_.panels()) screen_short(w, state);
     }
-    typename RowBlock<T>::Query query;
+    w.rows.clear();
+    w.norm2.clear();
+    for (const Queued& row : w.queue) {
+        w.rows.push_back(rows_.values(row.i));
+        w.norm2.push_back(rows_.norm2(row.i));
+        w.looked += row.width;
+    }
+    scan(w, *panels_, w.block, w.rows, false, state);
+    for (std::size_t r = 0; r < w.queue.size(); ++r) decide(w, static_cast<int64_t>(r), known, state);
+}
+
+// Candidates of the queue's rows for their two best atoms.
+template <class View>
+template <class U>
+void DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const std::vector<const U*>& rows,
+                             bool from_above, const RowState& state) const {
+    typename RowBlock<U>::Query query;
     query.k = 2;
-    w.block.load(*panels_, w.rows.data(), w.norm2.data(), count, query);
-    w.pairs.clear();
-    for (int64_t r = 0; known && r < count; ++r) {
-        const int64_t i = w.queue[r].i;
-        if (state.second[i] < 0 || state.second[i] == state.label[i]) continue;
-        w.pairs.push_back({i, state.second[i], 0, static_cast<int32_t>(r)});
-    }
-    score_pairs(w);
-    for (const Pair& pair : w.pairs) w.block.raise(pair.row, std::min(state.own[pair.i], pair.score));
-    w.end.assign(static_cast<std::size_t>(w.block.tiles()), 0);
+    query.from_above = from_above;
+    const auto count = static_cast<int64_t>(w.queue.size());
+    block.load(panels, rows.data(), w.norm2.data(), count, query);
+    w.end.assign(static_cast<std::size_t>(block.tiles()), 0);
     for (int64_t r = 0; r < count; ++r) {
+        const Queued& row = w.queue[r];
+        if (row.second > -HUGE_VAL) block.raise(r, std::min(state.own[row.i], row.second));
         int64_t& end = w.end[r / kernels_->tile_rows];
-        end = std::max(end, chunk_count(w.queue[r].width, panels_->panel_atoms()));
-        w.looked += w.queue[r].width;
+        end = std::max(end, chunk_count(row.width, panels.panel_atoms()));
     }
-    w.block.scan(*panels_, 0, w.end.empty() ? 0 : w.end[0], w.end.data());
-    w.block.finish();
-    for (int64_t r = 0; r < count; ++r) decide(w, r, known, state);
+    block.scan(panels, 0, w.end.empty() ? 0 : w.end[0], w.end.data());
+    block.finish();
+}
+
+// Decides the rows whose short form leaves few candidates; the others stay in the queue.
+template <class View>
+void DenseSelect<View>::screen_short(Worker& w, RowState& state) const {
+    w.short_rows.clear();
+    w.norm2.clear();
+    for (const Queued& row : w.queue) {
+        w.short_rows.push_back(short_.row(row.i));
+        w.norm2.push_back(short_.norm2(row.i));
+        w.short_looked += row.width;
+    }
+    scan(w, *short_.panels(), w.short_block, w.short_rows, true, state);
+    std::size_t left = 0;
+    for (std::size_t r = 0; r < w.queue.size(); ++r)
+        if (!decide_short(w, static_cast<int64_t>(r), state)) w.queue[left++] = w.queue[r];
+    w.queue.resize(left);
+}
+
+// The two best atoms of a row: its own and last time's runner-up are known, and whatever may reach the second of them is scored.
+template <class View>
+bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) const {
+    const Queued& row = w.queue[r];
+    if (row.second == -HUGE_VAL || w.short_block.crowded(r)) {
+        w.crowded += row.width;
+        return false;
+    }
+    const int64_t i = row.i;
+    const int32_t mine = state.label[i], before = state.second[i];
+    Pair best{i, mine, state.own[i]}, second{i, before, row.second};
+    const auto beats = [](const Pair& a, const Pair& b) { return a.score > b.score || (a.score == b.score && a.atom < b.atom); };
+    if (beats(second, best)) std::swap(best, second);
+    auto& found = w.closer.atom;
+    found.clear();
+    w.hopeful.clear();
+    const double to_screen = w.short_block.to_screen(r);
+    for (int64_t c = 0; c < w.short_block.candidates(r); ++c) {
+        const int32_t j = w.short_block.atom(r, c);
+        if (j == mine || j == before) continue;
+        found.push_back(j);
+        if constexpr (!ShortRows<View>::kCloser) w.hopeful.push_back({w.short_block.upper(r)[c] / to_screen, j});
+    }
+    w.candidates += static_cast<int64_t>(found.size());
+    if constexpr (ShortRows<View>::kCloser) {
+        short_.look_closer(i, w.closer);
+        for (std::size_t c = 0; c < found.size(); ++c) {
+            const double upper = decision_(w.closer.upper[c], found[c]);
+            if (upper >= second.score) w.hopeful.push_back({upper, found[c]});
+        }
+    }
+    std::sort(w.hopeful.begin(), w.hopeful.end(), std::greater<>());  // the likeliest first: they raise what others must reach
+    for (const auto& [upper, j] : w.hopeful) {
+        if (upper < second.score) break;
+        Pair next{i, j, score(i, j)};
+        ++w.scored;
+        if (beats(next, best)) std::swap(next, best);
+        if (next.score > second.score) second = next;
+    }
+    state.label[i] = best.atom;
+    state.own[i] = best.score;
+    state.second[i] = second.atom;
+    state.far[i] = round_down(std::min(far(i, second.score), row.unseen));
+    return true;
 }
 
 // Float64 scores of the candidates that may beat the row's own atom; a bound on all others.

@@ -35,6 +35,7 @@ class Lloyd:
         drift: bool = True,
         residual: bool = True,
         few: bool = True,
+        shorten: int = 1,
         group: int = 0,
         drop: int = 0,
     ) -> None: ...
