@@ -315,7 +315,7 @@ void RowBlock<T>::collect(const typename AtomPanels<T>::Run& run, int64_t r, con
         const int c = __builtin_ctz(hits);
         const float s = score[c], e = error(run, r, at + c) * kWiden + std::abs(s) * 2.5e-7f + 1e-30f;
         const int64_t place = r * capacity_ + filled_[r];
-        lower_[place] = from_above_ ? -HUGE_VALF : s - e;
+        lower_[place] = s - e;
         upper_[place] = s + e;
         position_[place] = static_cast<int32_t>(position + c);
         filled_[r] += s + e >= tau_[r];

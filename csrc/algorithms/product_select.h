@@ -122,7 +122,7 @@ public:
     struct Query {
         int64_t k = 1;
         bool magnitude = false;
-        bool from_above = false;  // scores are bounds from above alone: only raise() raises thresholds
+        bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
     };
     static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16; }  // whole vectors
 

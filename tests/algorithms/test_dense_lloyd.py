@@ -152,20 +152,33 @@ def test_hard_data_stay_exact_in_short_rows(metric, name, dtype, isa):
     same(run(X, start, metric, 4, screen=False, drift=False), run(X, start, metric, 4, shorten=2))
 
 
-def test_short_rows_of_ties_take_the_lowest_atom():
+@pytest.mark.parametrize("turned", [False, True])
+def test_short_rows_of_ties_take_the_lowest_atom(turned):
+    """A row that both its own atom and a lower one reach alike, once they have moved, changes over to the lower."""
     rng = np.random.default_rng(5)
-    X = (rng.integers(-1, 2, size=(900, 6)) @ rng.integers(-2, 3, size=(6, 64))).astype(np.float32)
-    start = X[rng.integers(900, size=200)]
-    for metric in METRICS:
-        same(run(X, start, metric, 4, screen=False, drift=False), run(X, start, metric, 4, shorten=2))
+    groups, d = 30, 60
+    X, left, right = [], [], []
+    for g in range(groups):
+        place = np.r_[0, 1, 100 * g, rng.integers(2, size=d - 3)]
+        for x in (-3, -1, 0, 1, 5):  # the first two have mean -2, the others 2: 0 is as far from both
+            X.append(place + x * np.eye(d)[0])
+        left.append(X[-5])
+        right.append(X[-2])
+    start = np.array(right + left if turned else left + right, np.float32)
+    rows = np.array(X * 4, np.float32)
+    plain = run(rows, start, "euclidean", 1, screen=False, drift=False)
+    assert plain[0][2] == 0
+    same(plain, run(rows, start, "euclidean", 1, shorten=2))
 
 
 def test_short_rows_give_way_where_they_leave_too_much():
     """Rows whose few directions hold most, with all atoms alike in these: the long screen takes over, and is right."""
     rng = np.random.default_rng(6)
-    X = (rng.standard_normal((5000, 1)) * np.eye(96)[0] * 0.1 + np.eye(96)[1] * 3 + 0.1 * rng.standard_normal((5000, 96))).astype(
-        np.float32
-    )
+    X = (
+        rng.standard_normal((5000, 1)) * np.eye(96)[0] * 0.1
+        + np.eye(96)[1] * 3
+        + 0.1 * rng.standard_normal((5000, 96))
+    ).astype(np.float32)
     start = X[:600]
     stats = run(X, start, "euclidean", 3, drift=False)
     plain = run(X, start, "euclidean", 3, shorten=0, drift=False)
