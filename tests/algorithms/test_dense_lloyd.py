@@ -154,13 +154,13 @@ def test_hard_data_stay_exact_in_short_rows(metric, name, dtype, isa):
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_short_rows_of_ties_take_the_lowest_atom(turned):
-    """A row that both its own atom and a lower one reach alike, once they have moved, changes over to the lower."""
+    """A row as far from its own atom as from a lower one, once they have moved, changes over to that."""
     rng = np.random.default_rng(5)
     groups, d = 30, 60
     X, left, right = [], [], []
     for g in range(groups):
         place = np.r_[0, 1, 100 * g, rng.integers(2, size=d - 3)]
-        for x in (-3, -1, 0, 1, 5):  # the first two have mean -2, the others 2: 0 is as far from both
+        for x in (-3, -1, 0, 1, 5):  # the first two have mean -2, the others, if row -1 goes left, 2
             X.append(place + x * np.eye(d)[0])
         left.append(X[-5])
         right.append(X[-2])
@@ -172,7 +172,7 @@ def test_short_rows_of_ties_take_the_lowest_atom(turned):
 
 
 def test_short_rows_give_way_where_they_leave_too_much():
-    """Rows whose few directions hold most, with all atoms alike in these: the long screen takes over, and is right."""
+    """Where atoms are alike in the few directions that hold most, the long screen takes over."""
     rng = np.random.default_rng(6)
     X = (
         rng.standard_normal((5000, 1)) * np.eye(96)[0] * 0.1
