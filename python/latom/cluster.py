@@ -471,7 +471,7 @@ class SphericalKMeans(_LloydEstimator):
 
     An iteration costs at most nnz * m multiply-adds; bounds avoid most of them (``history_["avoided"]``).
     Extra memory is some 40 bytes a row, one byte per entry of the denser part of the centres, and
-    20 bytes a column a thread.
+    20 bytes a column a thread; of dense rows at most a third once more, as float32.
 
     References
     ----------

@@ -41,7 +41,7 @@ private:
     static constexpr int64_t kLowColumns = 24;      // below, 16 bits save nothing and round too much
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
-    static constexpr int64_t kShortAtoms = 512, kShortRows = 4096;  // below, short rows are not worth making
+    static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
     static constexpr double kCandidate = 16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {
@@ -130,7 +130,7 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     if (!bounds_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool cosine = metric_ == Metric::kCosine;
     const std::vector<double> factor = cosine ? decision_.factor : std::vector<double>{};
-    const bool pays = bounds_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
+    const bool pays = bounds_.shorten > 1 || (ShortRows<View>::kCloser && m >= kShortAtoms && rows_.n() >= kShortRows);
     if (bounds_.shorten && shorten_ && pays && !drift.empty()) {
         if (!short_.built()) shorten_ = short_.build(ctx);
         if (shorten_) short_.pack(ctx, rows, norm2_, factor, decision_.bias, drift_.order);

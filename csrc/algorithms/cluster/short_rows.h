@@ -48,7 +48,7 @@ public:
 
 private:
     static constexpr int64_t kRows = 256, kLine = 16;
-    static constexpr int64_t kMostWidth = 192;
+    static constexpr int64_t kMostWidth = 128;
     static constexpr double kLeft = 0.22;  // share of the squared length that may be left out
 
     const Rows<View>& rows_;
