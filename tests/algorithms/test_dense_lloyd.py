@@ -179,7 +179,7 @@ def test_short_rows_give_way_where_they_leave_too_much():
         + np.eye(96)[1] * 3
         + 0.1 * rng.standard_normal((5000, 96))
     ).astype(np.float32)
-    start = X[:600]
+    start = X[:1100]
     stats = run(X, start, "euclidean", 3, drift=False)
     plain = run(X, start, "euclidean", 3, shorten=0, drift=False)
     same(plain, stats)
