@@ -2,7 +2,7 @@
 // at the atoms that these cannot rule out.
 //
 // The closer look is a float32 dot product: d products and d additions, in whatever order, are wrong by at most
-// (d + 8) 2^-24 |x||w| (1 + 1%). Rows of float64 go without.
+// (d + 8) 2^-24 |x||w| (1 + 1%). Rows of float64 go without, so that short rows seldom pay there.
 //
 // Cost      2 d r flops a row once and an atom a pass; memory 4 (r + 1) + 8 bytes a row, d + r + 1 float32 an atom.
 #pragma once

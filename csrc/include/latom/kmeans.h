@@ -59,7 +59,7 @@ struct Centers {
 };
 
 /// Extra memory: O(n) for labels, scores and bounds, O(m d) bytes at worst for the index, scratch of d and of the
-/// terms of 1024 rows a thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 192 numbers of a row.
+/// terms of 1024 rows a thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 128 numbers of a row.
 template <class T>
 class Lloyd {
 public:
