@@ -67,9 +67,10 @@ bool ShortRows<View>::build(const Context& ctx) {
         if (!Projection::takes(rows_.norm2(i))) return false;
     const auto directions = main_directions(ctx, rows_, std::min(kMostWidth, rows_.d() / 3), kLeft);
     if (directions.empty()) return false;
-    projection_ = Projection(ctx.kernels, directions, rows_.d());
-    if (!projection_) return false;
-    short_rows_.resize(static_cast<std::size_t>(n * width()));
+    const Projection projection(ctx.kernels, directions, rows_.d());
+    if (!projection) return false;
+    const int64_t width = projection.width();
+    short_rows_.resize(static_cast<std::size_t>(n * width));
     row_norm2_.resize(static_cast<std::size_t>(n));
     parallel_for(ctx, chunk_count(n, kRows), [&](int64_t c, int) {
         const int64_t from = c * kRows, count = std::min(kRows, n - from);
@@ -79,8 +80,9 @@ bool ShortRows<View>::build(const Context& ctx) {
             rows.push_back(rows_.values(i));
             norm2.push_back(rows_.norm2(i));
         }
-        projection_.apply(rows.data(), norm2.data(), count, short_rows_.data() + from * width(), row_norm2_.data() + from);
+        projection.apply(rows.data(), norm2.data(), count, short_rows_.data() + from * width, row_norm2_.data() + from);
     });
+    projection_ = projection;  // only now: an interrupt leaves nothing half built
     return true;
 }
 
