@@ -53,7 +53,7 @@ void check_bound(const std::string& isa, double defect, int64_t d, int64_t r) {
         }
     const Projection projection(kernels, V, d);
     CHECK(projection);
-    constexpr int64_t kRows = 240;
+    constexpr int64_t kRows = 120;
     const auto X = rows_of_all_kinds<T>(random, V, kRows, d);
     std::vector<const T*> rows;
     std::vector<double> norm2, short_norm2(kRows);
