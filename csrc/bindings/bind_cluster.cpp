@@ -17,6 +17,7 @@ public:
         : matrix_(X, function), weights_{weights}, threads_(n_threads), function_(function) {
         const Context ctx = make_context(threads_);
         if (group != 0 && group != 1 && group != 8) throw py::value_error("Lloyd: group must be 0, 1 or 8");
+        if (shorten < 0 || shorten > 2) throw py::value_error("Lloyd: shorten must be 0, 1 or 2");
         const Bounds bounds{screen, drift, residual, few, group, drop, shorten};
         const Metric parsed = parse_metric(function, metric);
         py::gil_scoped_release release;

@@ -1,6 +1,7 @@
 // test_projection.cpp: products of short rows bound those of the rows themselves, whatever the directions.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,7 @@ using namespace latom;
 
 namespace {
 
-/// Rows inside the directions, outside, between, one-hot, cancelling and constant, of lengths from 1e-15 to 1e15.
+/// Rows inside the directions, outside, between, one-hot, cancelling and constant, of lengths from 1e-14 to 1e14.
 template <class T>
 std::vector<T> rows_of_all_kinds(test::Random& random, const std::vector<float>& V, int64_t count, int64_t d) {
     const auto r = static_cast<int64_t>(V.size()) / d;
@@ -48,7 +49,7 @@ void check_bound(const std::string& isa, double defect, int64_t d, int64_t r) {
     for (int64_t a = 0; a < r; ++a)
         for (int64_t t = 0; t < d; ++t) {
             const double size = std::sqrt((a == 0 ? 1.0 : 2.0) / static_cast<double>(d));
-            const double exact = size * std::cos(M_PI * (static_cast<double>(t) + 0.5) * static_cast<double>(a) / static_cast<double>(d));
+            const double exact = size * std::cos(std::numbers::pi * (static_cast<double>(t) + 0.5) * static_cast<double>(a) / static_cast<double>(d));
             V.push_back(static_cast<float>(exact * (1 + (a % 3 == 0 ? defect : -defect)) + 0.1 * defect * size * random.symmetric()));
         }
     const Projection projection(kernels, V, d);

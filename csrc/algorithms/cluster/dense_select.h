@@ -76,9 +76,9 @@ private:
     void score_own(Worker& w, int64_t from, int64_t to, RowState& state) const;
     void score_pairs(Worker& w) const;
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
-    template <class U>
-    void scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const std::vector<const U*>& rows, bool from_above,
-              const RowState& state) const;
+    template <class Source, class U>
+    int64_t scan(Worker& w, const Source& source, const AtomPanels<U>& panels, RowBlock<U>& block, std::vector<const U*>& rows,
+                 bool from_above, const RowState& state) const;
     void screen(Worker& w, bool known, RowState& state) const;
     void screen_short(Worker& w, RowState& state) const;
     bool decide_short(Worker& w, int64_t r, RowState& state) const;
@@ -170,7 +170,7 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
         candidates += static_cast<double>(w.candidates);
         crowded += static_cast<double>(w.crowded);
     }
-    if (scored > kTooMany * looked + 4.0 * static_cast<double>(n)) float32_ = true;
+    if (scored > kTooMany * (looked + short_looked) + 4.0 * static_cast<double>(n)) float32_ = true;
     const double d = static_cast<double>(rows_.d());
     const double width = short_.panels() ? static_cast<double>(short_.width()) : 0.0;
     // What short rows cost beside what they spared the long screen.
@@ -245,26 +245,27 @@ void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
         for (const Pair& pair : w.pairs) w.queue[pair.row].second = pair.score;
         if (short_.panels()) screen_short(w, state);
     }
-    w.rows.clear();
-    w.norm2.clear();
-    for (const Queued& row : w.queue) {
-        w.rows.push_back(rows_.values(row.i));
-        w.norm2.push_back(rows_.norm2(row.i));
-        w.looked += row.width;
-    }
-    scan(w, *panels_, w.block, w.rows, false, state);
+    w.looked += scan(w, rows_, *panels_, w.block, w.rows, false, state);
     for (std::size_t r = 0; r < w.queue.size(); ++r) decide(w, static_cast<int64_t>(r), known, state);
 }
 
-// Candidates of the queue's rows for their two best atoms.
+// Candidates of the queue's rows, as `source` has them, for their two best atoms. Returns how many scores were looked at.
 template <class View>
-template <class U>
-void DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const std::vector<const U*>& rows,
-                             bool from_above, const RowState& state) const {
+template <class Source, class U>
+int64_t DenseSelect<View>::scan(Worker& w, const Source& source, const AtomPanels<U>& panels, RowBlock<U>& block,
+                                std::vector<const U*>& rows, bool from_above, const RowState& state) const {
+    const auto count = static_cast<int64_t>(w.queue.size());
+    int64_t looked = 0;
+    rows.clear();
+    w.norm2.clear();
+    for (const Queued& row : w.queue) {
+        rows.push_back(source.values(row.i));
+        w.norm2.push_back(source.norm2(row.i));
+        looked += row.width;
+    }
     typename RowBlock<U>::Query query;
     query.k = 2;
     query.from_above = from_above;
-    const auto count = static_cast<int64_t>(w.queue.size());
     block.load(panels, rows.data(), w.norm2.data(), count, query);
     w.end.assign(static_cast<std::size_t>(block.tiles()), 0);
     for (int64_t r = 0; r < count; ++r) {
@@ -275,19 +276,13 @@ void DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>
     }
     block.scan(panels, 0, w.end.empty() ? 0 : w.end[0], w.end.data());
     block.finish();
+    return looked;
 }
 
 // Decides the rows whose short form leaves few candidates; the others stay in the queue.
 template <class View>
 void DenseSelect<View>::screen_short(Worker& w, RowState& state) const {
-    w.short_rows.clear();
-    w.norm2.clear();
-    for (const Queued& row : w.queue) {
-        w.short_rows.push_back(short_.row(row.i));
-        w.norm2.push_back(short_.norm2(row.i));
-        w.short_looked += row.width;
-    }
-    scan(w, *short_.panels(), w.short_block, w.short_rows, true, state);
+    w.short_looked += scan(w, short_, *short_.panels(), w.short_block, w.short_rows, true, state);
     std::size_t left = 0;
     for (std::size_t r = 0; r < w.queue.size(); ++r)
         if (!decide_short(w, static_cast<int64_t>(r), state)) w.queue[left++] = w.queue[r];

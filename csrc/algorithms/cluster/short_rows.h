@@ -34,7 +34,7 @@ public:
     /// The atoms of this pass; null where there are none, or one that cannot be shortened.
     const AtomPanels<float>* panels() const { return panels_.get(); }
     int64_t width() const { return projection_.width(); }
-    const float* row(int64_t i) const { return short_rows_.data() + i * width(); }
+    const float* values(int64_t i) const { return short_rows_.data() + i * width(); }
     double norm2(int64_t i) const { return row_norm2_[i]; }
 
     static constexpr bool kCloser = sizeof(T) == 4;
