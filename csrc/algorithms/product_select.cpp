@@ -2,6 +2,7 @@
 
 #include "algorithms/stored_rows.h"
 #include "core/cache.h"
+#include "core/prefetch.h"
 
 namespace latom {
 namespace {
@@ -59,6 +60,18 @@ Screen parse_screen(const KernelTable* kernels, const std::string& name, const s
     fail(function, "screen must be 'auto' or one that this kernel variant has" + known, "'" + name + "'", "Pass 'auto'.");
 }
 
+Screen fastest_screen(const KernelTable* kernels) {
+    return kernels->screen_bf16 ? Screen::kBFloat16 : kernels->screen_i16 ? Screen::kInt16 : Screen::kFloat32;
+}
+
+template <class T>
+RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
+                     std::uint32_t* cells) {
+    const double unit = scale_to_unit<T>(norm2), scale = biased ? std::min(unit, 0x1p60) : unit;
+    const double error = round_cells(kernels, screen, row, d, scale, cells);
+    return {scale, round_up(error), round_up(std::sqrt(norm2) * scale + error)};
+}
+
 template <class T>
 AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
                           std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order,
@@ -73,8 +86,8 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
       slack_(slack) {
     screen_ = screen;
     if (screen == Screen::kAuto)
-        screen_ = kernels_->screen_bf16 ? Screen::kBFloat16 : kernels_->screen_i16 ? Screen::kInt16 : Screen::kFloat32;
-    cells_ = screen_ == Screen::kFloat32 ? d : (d + 1) / 2;
+        screen_ = fastest_screen(kernels_);
+    cells_ = row_cells(screen_, d);
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     // Factors are at most |factor| times the reciprocal of scale_to_unit: twice the length, or what its cap leaves.
     double largest = 0, longest2 = 0;
@@ -95,13 +108,6 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
 }
 
-template <class T>
-void AtomPanels<T>::prefetch(const T* row) const {
-    const auto* next = reinterpret_cast<const char*>(row);
-    const int64_t size = std::min<int64_t>(d_ * static_cast<int64_t>(sizeof(T)), 4096);
-    for (int64_t byte = 0; byte < size; byte += 64) __builtin_prefetch(next + byte);
-}
-
 // Squared lengths [panel_atoms] of the atoms at `position` and after; 0, and no longer sound, where one cannot be used.
 template <class T>
 void AtomPanels<T>::measure(int64_t position, double* norm2) const {
@@ -114,7 +120,7 @@ void AtomPanels<T>::measure(int64_t position, double* norm2) const {
     }
     if (!norm2_.empty()) return;
     for (int64_t c = 0; c < count; c += 4) {
-        for (int64_t next = c + 4; next < std::min(c + 8, count); ++next) prefetch(rows[next]);
+        for (int64_t next = c + 4; next < std::min(c + 8, count); ++next) prefetch(rows[next], d_);
         detail::dense_dots(kernels_, T{})(rows + c, rows + c, std::min<int64_t>(4, count - c), d_, norm2 + c);
     }
     for (int64_t c = 0; c < count; ++c)
@@ -160,7 +166,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             const int64_t position = panel * width + c, j = position < m() ? atom(position) : -1;
             if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
             if (norm2[c] > 0) {
-                if (position + 2 < m()) prefetch(atoms_[atom(position + 2)]);
+                if (position + 2 < m()) prefetch(atoms_[atom(position + 2)], d_);
                 const double scale = scale_to_unit<T>(norm2[c]), size = std::sqrt(norm2[c]) * scale;
                 const double error = round_cells(kernels_, screen_, atoms_[j], d(), scale, cells);
                 const double factor = (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_;
@@ -210,6 +216,14 @@ typename AtomPanels<T>::Run AtomPanels<T>::run(int64_t first, int64_t count, Sto
 template <class T>
 void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count,
                        const Query& query) {
+    load(atoms, count, query, [&](int64_t r, std::uint32_t* cells) {
+        return round_for_screen(atoms.kernels(), atoms.screen(), rows[r], atoms.d(), norm2[r], atoms.biased(), cells);
+    });
+}
+
+template <class T>
+void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& query,
+                       const std::function<RoundedRow(int64_t, std::uint32_t*)>& round) {
     count_ = count;
     k_ = std::min(query.k, atoms.m());
     magnitude_ = query.magnitude;
@@ -219,12 +233,12 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
     atoms_ = &atoms;
     tile_rows_ = kernels_->tile_rows;
     const int64_t padded = tiles() * tile_rows_, cells = atoms.cells(), stride = cells + 16;
-    const auto size = static_cast<std::size_t>(padded);
+    const auto size = static_cast<std::size_t>(padded + kMostTile);
     for (auto* v : {&rounding_, &length_, &row_bias_, &bias_error_}) v->assign(size, 0.0f);
     tau_.assign(size, HUGE_VALF);
     bar_.assign(size, HUGE_VALF);
     to_screen_.resize(size);
-    full_.assign(size, static_cast<int32_t>(from_above_ ? capacity_ : k_ + batch()));
+    full_.assign(size, static_cast<int32_t>(from_above_ ? capacity_ - kMostPanel : k_ + batch()));
     filled_.assign(size, 0);
     crowded_.assign(size, 0);
     const auto places = static_cast<std::size_t>(count * capacity_);
@@ -246,15 +260,12 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, const T* const* rows, const d
                 std::fill_n(rounded, cells, 0u);
                 continue;
             }
-            // With biases a row is not blown up beyond what they can follow in float32.
-            const double unit = scale_to_unit<T>(norm2[r]), scale = atoms.biased() ? std::min(unit, 0x1p60) : unit;
-            const double error = round_cells(kernels_, atoms.screen(), rows[r], atoms.d(), scale, rounded);
-            const double length = std::sqrt(norm2[r]) * scale + error;
-            rounding_[r] = round_up(error + gamma * length) * kWiden;
-            length_[r] = round_up(length) * kWiden;
-            row_bias_[r] = atoms.biased() && scale > 0x1p-100 ? static_cast<float>(scale) : 0.0f;
+            const RoundedRow row = round(r, rounded);
+            rounding_[r] = round_up(static_cast<double>(row.error) + gamma * static_cast<double>(row.length)) * kWiden;
+            length_[r] = row.length * kWiden;
+            row_bias_[r] = atoms.biased() && row.scale > 0x1p-100 ? static_cast<float>(row.scale) : 0.0f;
             bias_error_[r] = static_cast<float>(kUlp) * row_bias_[r];
-            to_screen_[r] = scale * atoms.unit();
+            to_screen_[r] = row.scale * atoms.unit();
             set_tau(r, -HUGE_VALF);
         }
         std::uint32_t* out = cells_.data() + tile * tile_rows_ * cells;
@@ -269,14 +280,24 @@ void RowBlock<T>::raise(int64_t r, double score) {
     if (tau > tau_[r]) set_tau(r, tau);
 }
 
+// What rows of a tile are compared with, at a panel of these largest errors. All lanes alike, so that they are vectors.
+template <class T>
+void RowBlock<T>::limits(int64_t row, float length, float residual, float magnitude, float* limit) const {
+    const float *bar = bar_.data() + row, *rounding = rounding_.data() + row, *lengths = length_.data() + row,
+                *bias = bias_error_.data() + row;
+#pragma GCC ivdep
+    for (int t = 0; t < kMostTile; ++t)
+        limit[t] = bar[t] - kWiden * (rounding[t] * length + lengths[t] * residual + bias[t] * magnitude + 1e-30f);
+}
+
 template <class T>
 void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end) {
     ScreenTile* const screen = screen_kernel(kernels_, atoms.screen());
     const int64_t width = atoms.panel_atoms(), bytes = atoms.panel_bytes();
     // Panels that stay in the second cache while the block's tiles pass over them.
     const int64_t step = std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
-    float limit[16], score[16 * 32];
-    std::uint32_t hit[16];
+    float limit[kMostTile], score[kMostTile * kMostPanel];
+    std::uint32_t hit[kMostTile];
     for (int64_t from = first; from < last; from += step) {
         const int64_t count = std::min(step, last - from);
         poll();
@@ -284,6 +305,11 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
         for (int64_t tile = 0; tile < tiles(); ++tile) {
             const int64_t row = tile * tile_rows_, stop = end ? std::min(count, end[tile] - from) : count;
             const std::uint32_t* cells = cells_.data() + row * atoms.cells();
+            const RowCandidates into{rounding_.data() + row, length_.data() + row, bias_error_.data() + row,
+                                     tau_.data() + row, full_.data() + row, filled_.data() + row,
+                                     lower_.data() + row * capacity_, upper_.data() + row * capacity_,
+                                     position_.data() + row * capacity_, capacity_};
+            const std::uint32_t real = (std::uint32_t{1} << std::min(tile_rows_, count_ - row)) - 1;
             for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
                 const int64_t next = r * capacity_ + filled_[r];
                 __builtin_prefetch(lower_.data() + next);
@@ -291,37 +317,17 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
                 __builtin_prefetch(position_.data() + next);
             }
             for (int64_t p = 0; p < stop; ++p) {
-                for (int64_t t = 0; t < tile_rows_; ++t)
-                    limit[t] = bar_[row + t] - kWiden * (rounding_[row + t] * run.most_length[p] +
-                                                         length_[row + t] * run.most_residual[p] +
-                                                         bias_error_[row + t] * run.most_magnitude[p] + 1e-30f);
+                limits(row, run.most_length[p], run.most_residual[p], run.most_magnitude[p], limit);
                 const PanelScale scale{run.factor + p * width, run.bias + p * width};
-                if (!screen(cells, run.cells + p * bytes, atoms.cells(), scale,
-                            {limit, row_bias_.data() + row, magnitude_}, score, hit))
-                    continue;
+                std::uint32_t rows = real & screen(cells, run.cells + p * bytes, atoms.cells(), scale,
+                                                   {limit, row_bias_.data() + row, magnitude_}, score, hit);
+                if (!rows) continue;
                 const int64_t position = (from + p) * width, left = atoms.m() - position;
                 const std::uint32_t valid = left < width ? (1u << left) - 1 : ~0u;
-                for (int64_t t = 0; t < std::min(tile_rows_, count_ - row); ++t)
-                    if (hit[t] & valid) collect(run, row + t, score + t * width, hit[t] & valid, p * width, position);
+                const AtomError error{run.length + p * width, run.residual + p * width, run.magnitude + p * width};
+                rows = kernels_->collect(rows, hit, valid, score, error, static_cast<int32_t>(position), into);
+                for (; rows; rows &= rows - 1) tighten(row + __builtin_ctz(rows));
             }
-        }
-    }
-}
-
-template <class T>
-void RowBlock<T>::collect(const typename AtomPanels<T>::Run& run, int64_t r, const float* score, std::uint32_t hits,
-                          int64_t at, int64_t position) {
-    for (; hits; hits &= hits - 1) {
-        const int c = __builtin_ctz(hits);
-        const float s = score[c], e = error(run, r, at + c) * kWiden + std::abs(s) * 2.5e-7f + 1e-30f;
-        const int64_t place = r * capacity_ + filled_[r];
-        lower_[place] = s - e;
-        upper_[place] = s + e;
-        position_[place] = static_cast<int32_t>(position + c);
-        filled_[r] += s + e >= tau_[r];
-        if (filled_[r] == full_[r]) {
-            tighten(r);
-            if (crowded_[r]) return;
         }
     }
 }
@@ -350,8 +356,9 @@ void RowBlock<T>::tighten(int64_t r) {
         raise_to_kth(r, 6);  // any bar that k candidates reach will do
         drop(r);
     }
-    full_[r] = std::min(filled_[r] + batch(), static_cast<int32_t>(capacity_));
-    if (filled_[r] + batch() / 2 <= capacity_) return;
+    const auto most = static_cast<int32_t>(capacity_ - kMostPanel);
+    full_[r] = std::min(filled_[r] + batch(), most);
+    if (filled_[r] + batch() / 2 <= most) return;
     crowded_[r] = 1;
     bar_[r] = HUGE_VALF;  // no more hits
 }
@@ -373,6 +380,8 @@ void RowBlock<T>::finish() {
     }
 }
 
+template RoundedRow round_for_screen(const KernelTable*, Screen, const float*, int64_t, double, bool, std::uint32_t*);
+template RoundedRow round_for_screen(const KernelTable*, Screen, const double*, int64_t, double, bool, std::uint32_t*);
 template class AtomPanels<float>;
 template class AtomPanels<double>;
 template class RowBlock<float>;

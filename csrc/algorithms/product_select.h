@@ -33,6 +33,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <string>
 #include <vector>
@@ -48,6 +49,21 @@ enum class Screen { kAuto, kFloat32, kInt16, kBFloat16 };
 ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen);
 /// "auto", "float32", "int16" or "bfloat16".
 Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function);
+
+/// Of those that this variant has, the fastest.
+Screen fastest_screen(const KernelTable* kernels);
+
+/// A row x as the screen takes it: x^ = scale x, its error |x^ - x~| and a bound on |x~|.
+struct RoundedRow {
+    double scale;
+    float error, length;
+};
+/// Rounds a row into `cells` [row_cells()]. biased: where biases are added, a row is not blown up beyond what they can follow.
+template <class T>
+RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
+                     std::uint32_t* cells);
+/// Cells of 4 bytes in a row of d numbers.
+inline int64_t row_cells(Screen screen, int64_t d) { return screen == Screen::kFloat32 ? d : (d + 1) / 2; }
 
 /// Atoms as panels for the screen's kernel, with what their bounds need. Positions [m] are in the given order.
 template <class T>
@@ -94,7 +110,6 @@ public:
     Run run(int64_t first, int64_t count, Store& scratch) const;
 
 private:
-    void prefetch(const T* row) const;
     void measure(int64_t position, double* norm2) const;
     void pack(int64_t first, int64_t count, Store& store, int64_t at, std::vector<std::uint32_t>& rounded) const;
     static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
@@ -124,10 +139,13 @@ public:
         bool magnitude = false;
         bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
     };
-    static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16; }  // whole vectors
+    static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16 + kMostPanel; }  // whole vectors
 
     /// rows [count] with their squared norms.
     void load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count, const Query& query);
+    /// round(r, cells) gives row r of `count`, rounded for the screen of these atoms.
+    void load(const AtomPanels<T>& atoms, int64_t count, const Query& query,
+              const std::function<RoundedRow(int64_t, std::uint32_t*)>& round);
     /// Raises row r's threshold to a score that is known to be reached by k atoms.
     void raise(int64_t r, double score);
     /// Looks at panels [first, last), or for the rows of a tile at those before `end[tile]`.
@@ -151,19 +169,17 @@ public:
     double to_screen(int64_t r) const { return to_screen_[r]; }
 
 private:
+    static constexpr int kMostTile = 16;       // rows
+    static constexpr int64_t kMostPanel = 32;  // atoms: what one panel may add
+
     /// Candidates that come between two looks at the threshold.
     int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>(k_, 8)); }
-
 
     void set_tau(int64_t r, float tau) {
         tau_[r] = tau;
         bar_[r] = tau - 1e-6f * std::abs(tau);
     }
-    float error(const typename AtomPanels<T>::Run& run, int64_t r, int64_t at) const {
-        return rounding_[r] * run.length[at] + length_[r] * run.residual[at] + bias_error_[r] * run.magnitude[at];
-    }
-    void collect(const typename AtomPanels<T>::Run& run, int64_t row, const float* score, std::uint32_t hits, int64_t at,
-                 int64_t position);
+    void limits(int64_t row, float length, float residual, float magnitude, float* limit) const;
     void raise_to_kth(int64_t r, int halvings);
     void tighten(int64_t r);
     void drop(int64_t r);
@@ -173,8 +189,8 @@ private:
     int64_t count_ = 0, k_ = 1, capacity_ = 0, tile_rows_ = 1;
     bool magnitude_ = false, from_above_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
-    // by row, padded to whole tiles: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with
-    std::vector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;
+    // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with
+    AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;
     std::vector<double> to_screen_;
     std::vector<int32_t> filled_, full_;  // candidates of a row, and how many make it tighten its threshold
     std::vector<char> crowded_;

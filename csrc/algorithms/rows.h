@@ -20,6 +20,7 @@
 
 #include "core/message.h"
 #include "core/parallel.h"
+#include "core/prefetch.h"
 #include "kernels/table.h"
 #include "latom/views.h"
 
@@ -153,10 +154,7 @@ public:
     /// Starts loading row i.
     void prefetch(int64_t i) const {
         if constexpr (!sparse) {
-            constexpr int64_t kMost = 4096;  // bytes; beyond them the processor follows by itself
-            const auto* x = reinterpret_cast<const char*>(values(i));
-            const int64_t bytes = std::min<int64_t>(kMost, view_.d * static_cast<int64_t>(sizeof(T)));
-            for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(x + at);
+            latom::prefetch(values(i), view_.d);
         } else {
             const auto *value = values(i), *value_end = value + size(i);
             const auto *column = columns(i), *column_end = column + size(i);

@@ -1,11 +1,14 @@
 // dots_at.inl.h: dot products of one row with rows at given indices, and logarithms of them.
 //
 //   dots_at           out[p] = sum_c x[c] * F[index[p] * width + c]
+//   dots_at_bf16      the same of bfloat16
 //   log_dot           sum_p v[p] * log(y[p]),  y positive, normal
 //
 // Shapes    index, out [count]; x [width], F of rows `width` apart; width whole lines of 64 bytes, padded with zeros;
-//           index [count, ahead) is read as well: what later calls will gather.
-// Numerics  dots_at in T: number c of a line goes to partial sum c, then halves are added to halves. log_dot in float64,
+//           index [count, ahead) is read as well: what later calls will gather. bfloat16 in cells of two
+//           neighbouring numbers, `cells` of them in a row.
+// Numerics  dots_at in T: number c of a line goes to partial sum c, then halves are added to halves. dots_at_bf16 in
+//           float32; variants may round differently, each at most as often as there are numbers. log_dot in float64,
 //           term p in partial sum p mod 8, then as in dot.inl.h; log y = e log 2 + 2 atanh((m - 1) / (m + 1)) with y = m 2^e,
 //           m in [0.707, 1.415): eleven terms, within 2 units in the last place of a normal result. Same bits in every variant.
 // Cost      2 width flops a product; some 30 a logarithm.
@@ -71,6 +74,54 @@ void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x,
             sum = sum + product;
         }
         out[p] = sum_lanes(sum);
+    }
+}
+
+#if defined(__AVX512BF16__)
+typedef __m512bh Halves;
+typedef __m512 HalvesSum;
+inline Halves halves_at(const std::uint32_t* p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
+inline HalvesSum halves_add(HalvesSum sum, Halves x, Halves y) { return _mm512_dpbf16_ps(sum, x, y); }
+inline float halves_total(HalvesSum sum) { return _mm512_reduce_add_ps(sum); }
+#else
+struct Halves {
+    f32x16 even, odd;
+};
+typedef f32x16 HalvesSum;
+inline Halves halves_at(const std::uint32_t* p) {
+    const u32x16 bits = line_at(p);
+    return {bits_as<float>(bits << 16), bits_as<float>(bits & 0xffff0000u)};
+}
+inline HalvesSum halves_add(const HalvesSum& sum, const Halves& x, const Halves& y) {
+    return sum + (x.even * y.even + x.odd * y.odd);
+}
+inline float halves_total(const HalvesSum& sum) { return sum_lanes(sum); }
+#endif
+
+// Four products together, so that none waits for its own additions.
+void dots_at_bf16(const std::int32_t* index, std::int64_t count, const std::uint32_t* x, const std::uint32_t* F,
+                  std::int64_t cells, float* out) {
+    const auto row = [=](std::int64_t p) { return F + static_cast<std::int64_t>(index[p < count ? p : count - 1]) * cells; };
+    const std::uint32_t *row0, *row1, *row2, *row3;
+    for (std::int64_t p = 0; p < count; p += 4) {
+        row0 = row(p), row1 = row(p + 1), row2 = row(p + 2), row3 = row(p + 3);
+        const std::uint32_t *next0 = row(p + 4), *next1 = row(p + 5), *next2 = row(p + 6), *next3 = row(p + 7);
+        HalvesSum sum0 = {}, sum1 = {}, sum2 = {}, sum3 = {};
+        for (std::int64_t c = 0; c < cells; c += 16) {
+            __builtin_prefetch(next0 + c);
+            __builtin_prefetch(next1 + c);
+            __builtin_prefetch(next2 + c);
+            __builtin_prefetch(next3 + c);
+            const Halves numbers = halves_at(x + c);
+            sum0 = halves_add(sum0, numbers, halves_at(row0 + c));
+            sum1 = halves_add(sum1, numbers, halves_at(row1 + c));
+            sum2 = halves_add(sum2, numbers, halves_at(row2 + c));
+            sum3 = halves_add(sum3, numbers, halves_at(row3 + c));
+        }
+        out[p] = halves_total(sum0);
+        if (p + 1 < count) out[p + 1] = halves_total(sum1);
+        if (p + 2 < count) out[p + 2] = halves_total(sum2);
+        if (p + 3 < count) out[p + 3] = halves_total(sum3);
     }
 }
 

@@ -130,7 +130,7 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
             sum[r][1] = step.add(sum[r][1], value, right);
         }
     }
-    std::uint32_t any = 0;
+    std::uint32_t rows = 0;
 #pragma GCC unroll 16
     for (int r = 0; r < kTileRows; ++r) {
         const Lanes limit = lanes_of(limits.limit[r]), row_bias = lanes_of(limits.row_bias[r]);
@@ -143,7 +143,7 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
             lanes_to(score + r * kPanelAtoms + half * kLanes, v);
         }
         hit[r] = mask;
-        any |= mask;
+        rows |= static_cast<std::uint32_t>(mask != 0) << r;
     }
-    return any;
+    return rows;
 }

@@ -27,6 +27,19 @@ struct TileLimit {
     const float *limit, *row_bias;
     bool magnitude;  // compare and return |score|
 };
+// What bounds the screened scores of a panel's atoms, and the rows of a tile with their candidates (see candidates.inl.h).
+struct AtomError {
+    const float *length, *residual, *magnitude;
+};
+struct RowCandidates {
+    const float *rounding, *length, *bias, *tau;
+    const std::int32_t* full;
+    std::int32_t* filled;
+    float *lower, *upper;  // [tile_rows, capacity]
+    std::int32_t* position;
+    std::int64_t capacity;
+};
+
 typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);
 
@@ -74,7 +87,7 @@ struct KernelTable {
     void (*widen_bf16)(const std::uint16_t* x, std::int64_t count, float* out);
 
     // product_screen.inl.h: scores of a tile of rows with a panel of atoms. hit [tile_rows], bit c for atom c; returns
-    // their union; score [tile_rows, panel_atoms] is written where it is not 0.
+    // bit r for each row with any; score [tile_rows, panel_atoms] is written where that is not 0.
     int tile_rows, panel_atoms;
     ScreenTile *screen_f32, *screen_i16, *screen_bf16;  // null: no such products
 
@@ -83,6 +96,11 @@ struct KernelTable {
 
     // threshold.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
+
+    // candidates.inl.h: appends what the screen let pass of `valid` atoms, the first of which stands at `first`, to the
+    // candidates of `rows`; those that are full now.
+    std::uint32_t (*collect)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
+                             const AtomError& atoms, std::int32_t first, const RowCandidates& to);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
 
@@ -118,6 +136,9 @@ struct KernelTable {
                             const double* F, std::int64_t width, double* out);
     void (*dots_at_f64_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const double* x,
                             const double* F, std::int64_t width, double* out);
+    // The same of bfloat16, two in a cell; cells whole lines. Variants may round differently.
+    void (*dots_at_bf16)(const std::int32_t* index, std::int64_t count, const std::uint32_t* x, const std::uint32_t* F,
+                         std::int64_t cells, float* out);
     // Sum of v log y in float64; y positive.
     double (*log_dot_f32)(const float* v, const float* y, std::int64_t count);
     double (*log_dot_f64)(const double* v, const double* y, std::int64_t count);

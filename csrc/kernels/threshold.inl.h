@@ -39,28 +39,3 @@ float raise_bar(const float* v, std::int64_t count, std::int64_t k, float low, i
     }
     return bar;
 }
-
-std::int64_t drop_below(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position) {
-    std::int64_t kept = 0;
-#if defined(__AVX512F__)
-    for (std::int64_t i = 0; i < count; i += 16) {
-        const __m512 ends = _mm512_loadu_ps(upper + i), starts = _mm512_loadu_ps(lower + i);
-        const __m512i places = _mm512_loadu_si512(position + i);
-        const __mmask16 whole = static_cast<__mmask16>(count - i >= 16 ? 0xffff : (1 << (count - i)) - 1);
-        const __mmask16 mask = _mm512_mask_cmp_ps_mask(whole, ends, _mm512_set1_ps(bar), _CMP_GE_OQ);
-        _mm512_storeu_ps(upper + kept, _mm512_maskz_compress_ps(mask, ends));
-        _mm512_storeu_ps(lower + kept, _mm512_maskz_compress_ps(mask, starts));
-        _mm512_storeu_si512(position + kept, _mm512_maskz_compress_epi32(mask, places));
-        kept += __builtin_popcount(mask);
-    }
-#else
-    for (std::int64_t i = 0; i < count; ++i) {
-        const bool stays = upper[i] >= bar;
-        lower[kept] = lower[i];
-        upper[kept] = upper[i];
-        position[kept] = position[i];
-        kept += stays;
-    }
-#endif
-    return kept;
-}

@@ -24,6 +24,7 @@ namespace {
 #include "kernels/gram.inl.h"
 #include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
+#include "kernels/candidates.inl.h"  // in the screen's registers
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
 #include "kernels/small_cholesky.inl.h"
@@ -80,6 +81,7 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     screen_bf16,
     solve_cholesky,
     raise_bar,
+    collect,
     drop_below,
     kth_magnitude<float>,
     kth_magnitude<double>,
@@ -95,6 +97,7 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     dots_at<float, std::int64_t>,
     dots_at<double, std::int32_t>,
     dots_at<double, std::int64_t>,
+    dots_at_bf16,
     log_dot<float>,
     log_dot<double>,
     gram<float>,

@@ -62,7 +62,6 @@ private:
         std::vector<double> norm2;
         std::vector<int64_t> end;  // of each tile, in panels
         RowBlock<T> block;
-        std::vector<const float*> short_rows;
         RowBlock<float> short_block;
         typename ShortRows<View>::Scratch closer;
         std::vector<std::pair<double, int32_t>> hopeful;  // bound of the score, atom
@@ -76,9 +75,8 @@ private:
     void score_own(Worker& w, int64_t from, int64_t to, RowState& state) const;
     void score_pairs(Worker& w) const;
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
-    template <class Source, class U>
-    int64_t scan(Worker& w, const Source& source, const AtomPanels<U>& panels, RowBlock<U>& block, std::vector<const U*>& rows,
-                 bool from_above, const RowState& state) const;
+    template <class U>
+    int64_t scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const RowState& state) const;
     void screen(Worker& w, bool known, RowState& state) const;
     void screen_short(Worker& w, RowState& state) const;
     bool decide_short(Worker& w, int64_t r, RowState& state) const;
@@ -130,9 +128,9 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     if (!bounds_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool cosine = metric_ == Metric::kCosine;
     const std::vector<double> factor = cosine ? decision_.factor : std::vector<double>{};
-    const bool pays = bounds_.shorten > 1 || (ShortRows<View>::kCloser && m >= kShortAtoms && rows_.n() >= kShortRows);
+    const bool pays = bounds_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
     if (bounds_.shorten && shorten_ && pays && !drift.empty()) {
-        if (!short_.built()) shorten_ = short_.build(ctx);
+        if (!short_.built()) shorten_ = short_.build(ctx, !decision_.bias.empty());
         if (shorten_) short_.pack(ctx, rows, norm2_, factor, decision_.bias, drift_.order);
     }
     panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, factor, decision_.bias, drift_.order,
@@ -203,6 +201,10 @@ void DenseSelect<View>::score_pairs(Worker& w) const {
             x[b] = rows_.values(w.pairs[from + b].i);
             y[b] = (*atoms_)[w.pairs[from + b].atom].value.data();
         }
+        for (std::size_t next = from + kBatch; next < std::min(from + 2 * kBatch, w.pairs.size()); ++next) {
+            rows_.prefetch(w.pairs[next].i);
+            prefetch((*atoms_)[w.pairs[next].atom].value.data(), rows_.d());
+        }
         dots(x, y, static_cast<int64_t>(count), rows_.d(), out);
         for (std::size_t b = 0; b < count; ++b) w.pairs[from + b].score = decision_(out[b], w.pairs[from + b].atom);
     }
@@ -245,31 +247,26 @@ void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
         for (const Pair& pair : w.pairs) w.queue[pair.row].second = pair.score;
         if (short_.panels()) screen_short(w, state);
     }
-    w.looked += scan(w, rows_, *panels_, w.block, w.rows, false, state);
+    w.rows.clear();
+    w.norm2.clear();
+    for (const Queued& row : w.queue) {
+        w.rows.push_back(rows_.values(row.i));
+        w.norm2.push_back(rows_.norm2(row.i));
+    }
+    w.block.load(*panels_, w.rows.data(), w.norm2.data(), static_cast<int64_t>(w.rows.size()), {.k = 2});
+    w.looked += scan(w, *panels_, w.block, state);
     for (std::size_t r = 0; r < w.queue.size(); ++r) decide(w, static_cast<int64_t>(r), known, state);
 }
 
-// Candidates of the queue's rows, as `source` has them, for their two best atoms. Returns how many scores were looked at.
+// The queue's rows, loaded into the block, look at as many panels as they must. Returns how many scores that were.
 template <class View>
-template <class Source, class U>
-int64_t DenseSelect<View>::scan(Worker& w, const Source& source, const AtomPanels<U>& panels, RowBlock<U>& block,
-                                std::vector<const U*>& rows, bool from_above, const RowState& state) const {
-    const auto count = static_cast<int64_t>(w.queue.size());
+template <class U>
+int64_t DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const RowState& state) const {
     int64_t looked = 0;
-    rows.clear();
-    w.norm2.clear();
-    for (const Queued& row : w.queue) {
-        rows.push_back(source.values(row.i));
-        w.norm2.push_back(source.norm2(row.i));
-        looked += row.width;
-    }
-    typename RowBlock<U>::Query query;
-    query.k = 2;
-    query.from_above = from_above;
-    block.load(panels, rows.data(), w.norm2.data(), count, query);
     w.end.assign(static_cast<std::size_t>(block.tiles()), 0);
-    for (int64_t r = 0; r < count; ++r) {
+    for (int64_t r = 0; r < block.count(); ++r) {
         const Queued& row = w.queue[r];
+        looked += row.width;
         if (row.second > -HUGE_VAL) block.raise(r, std::min(state.own[row.i], row.second));
         int64_t& end = w.end[r / kernels_->tile_rows];
         end = std::max(end, chunk_count(row.width, panels.panel_atoms()));
@@ -282,7 +279,9 @@ int64_t DenseSelect<View>::scan(Worker& w, const Source& source, const AtomPanel
 // Decides the rows whose short form leaves few candidates; the others stay in the queue.
 template <class View>
 void DenseSelect<View>::screen_short(Worker& w, RowState& state) const {
-    w.short_looked += scan(w, short_, *short_.panels(), w.short_block, w.short_rows, true, state);
+    w.short_block.load(*short_.panels(), static_cast<int64_t>(w.queue.size()), {.k = 2, .from_above = true},
+                       [&](int64_t r, std::uint32_t* cells) { return short_.row(w.queue[r].i, cells); });
+    w.short_looked += scan(w, *short_.panels(), w.short_block, state);
     std::size_t left = 0;
     for (std::size_t r = 0; r < w.queue.size(); ++r)
         if (!decide_short(w, static_cast<int64_t>(r), state)) w.queue[left++] = w.queue[r];
@@ -302,23 +301,16 @@ bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) cons
     Pair best{i, mine, state.own[i]}, second{i, before, row.second};
     const auto beats = [](const Pair& a, const Pair& b) { return a.score > b.score || (a.score == b.score && a.atom < b.atom); };
     if (beats(second, best)) std::swap(best, second);
+    if (r + 1 < static_cast<int64_t>(w.queue.size())) rows_.prefetch(w.queue[r + 1].i);
     auto& found = w.closer.atom;
-    found.clear();
-    w.hopeful.clear();
-    const double to_screen = w.short_block.to_screen(r);
-    for (int64_t c = 0; c < w.short_block.candidates(r); ++c) {
-        const int32_t j = w.short_block.atom(r, c);
-        if (j == mine || j == before) continue;
-        found.push_back(j);
-        if constexpr (!ShortRows<View>::kCloser) w.hopeful.push_back({w.short_block.upper(r)[c] / to_screen, j});
-    }
+    found.resize(static_cast<std::size_t>(w.short_block.candidates(r)));
+    for (std::size_t c = 0; c < found.size(); ++c) found[c] = drift_.order[w.short_block.position(r)[c]];
     w.candidates += static_cast<int64_t>(found.size());
-    if constexpr (ShortRows<View>::kCloser) {
-        short_.look_closer(i, w.closer);
-        for (std::size_t c = 0; c < found.size(); ++c) {
-            const double upper = decision_(w.closer.upper[c], found[c]);
-            if (upper >= second.score) w.hopeful.push_back({upper, found[c]});
-        }
+    short_.look_closer(i, w.closer);
+    w.hopeful.clear();
+    for (std::size_t c = 0; c < found.size(); ++c) {
+        const double upper = decision_(w.closer.upper[c], found[c]);
+        if (upper >= second.score && found[c] != mine && found[c] != before) w.hopeful.push_back({upper, found[c]});
     }
     std::sort(w.hopeful.begin(), w.hopeful.end(), std::greater<>());  // the likeliest first: they raise what others must reach
     for (const auto& [upper, j] : w.hopeful) {
