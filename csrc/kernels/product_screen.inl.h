@@ -21,14 +21,14 @@ inline Lanes lanes_at(const float* p) { return _mm512_loadu_ps(p); }
 inline void lanes_to(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
 inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
 inline Lanes lanes_abs(Lanes v) { return _mm512_abs_ps(v); }
-typedef __m512i Pairs;
-inline Pairs pairs_at(const std::uint32_t* p) { return _mm512_loadu_si512(p); }
-inline Pairs pairs_of(std::uint32_t v) { return _mm512_set1_epi32(static_cast<int>(v)); }
-inline Lanes pairs_as_float(Pairs v) { return _mm512_cvtepi32_ps(v); }
+typedef std::int32_t Pairs __attribute__((vector_size(64)));
+inline Pairs pairs_at(const std::uint32_t* p) { return (Pairs)_mm512_loadu_si512(p); }
+inline Pairs pairs_of(std::uint32_t v) { return (Pairs)_mm512_set1_epi32(static_cast<int>(v)); }
+inline Lanes pairs_as_float(Pairs v) { return _mm512_cvtepi32_ps((__m512i)v); }
 #if defined(__AVX512VNNI__)
-inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm512_dpwssd_epi32(sum, a, b); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return (Pairs)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
 #else
-inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return sum + (Pairs)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
 #endif
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) { return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ); }
 #elif defined(__AVX2__) && defined(__FMA__)

@@ -62,9 +62,13 @@ void Projection::apply(const T* const* rows, const double* norm2, int64_t count,
         for (int64_t i = 0; i < some; ++i)
             std::transform(rows[from + i], rows[from + i] + d_, wide.data() + i * d_, [](T v) { return static_cast<float>(v); });
         kernels_->small_product_f32(wide.data(), some, d_, columns_.data(), width_, out + from * width_);
+        const float* short_rows[kTogether];
+        double squares[kTogether];
+        for (int64_t i = 0; i < some; ++i) short_rows[i] = out + (from + i) * width_;
+        kernels_->dense_dots_f32(short_rows, short_rows, some, width_, squares);  // the last number is still 0
         for (int64_t i = from; i < from + some; ++i) {
             float* row = out + i * width_;
-            const double inside2 = kernels_->dense_dot_f32(row, row, width_ - 1);
+            const double inside2 = squares[i - from];
             const double left2 = std::max(0.0, norm2[i] - inside2) + 2 * rounding_ * std::sqrt(norm2[i] * inside2) +
                                  defect_ * inside2;
             const auto left = static_cast<float>(std::sqrt(left2) * (1 + 1e-6));
