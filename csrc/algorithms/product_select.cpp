@@ -1,5 +1,8 @@
 #include "algorithms/product_select.h"
 
+#include <numeric>
+#include <utility>
+
 #include "algorithms/stored_rows.h"
 #include "core/cache.h"
 #include "core/prefetch.h"
@@ -15,15 +18,20 @@ auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
 auto round_f32(const KernelTable* k, double) { return k->round_f64_f32; }
 auto round_i16(const KernelTable* k, float) { return k->round_f32_i16; }
 auto round_i16(const KernelTable* k, double) { return k->round_f64_i16; }
+auto round_i8(const KernelTable* k, float) { return k->round_f32_i8; }
+auto round_i8(const KernelTable* k, double) { return k->round_f64_i8; }
+auto largest(const KernelTable* k, float) { return k->largest_f32; }
+auto largest(const KernelTable* k, double) { return k->largest_f64; }
 auto round_bf16(const KernelTable* k, float) { return k->round_f32_bf16; }
 auto round_bf16(const KernelTable* k, double) { return k->round_f64_bf16; }
 
 /// Power of two that brings a vector of this squared norm to a length in [1/2, 1), or below where float32 data are so short
 /// that the power itself would be no float32; 1 for zero.
 template <class T>
+constexpr double kMostScale = sizeof(T) == 4 ? 0x1p127 : HUGE_VAL;
+template <class T>
 double scale_to_unit(double norm2) {
-    constexpr double kMost = sizeof(T) == 4 ? 0x1p127 : HUGE_VAL;
-    return norm2 > 0 ? std::min(std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1), kMost) : 1.0;
+    return norm2 > 0 ? std::min(std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1), kMostScale<T>) : 1.0;
 }
 
 /// A float at least v, v >= 0.
@@ -34,8 +42,9 @@ template <class T>
 double round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale,
                    std::uint32_t* cells) {
     double residual2;
-    if (screen != Screen::kFloat32 && d % 2) cells[d / 2] = 0;
-    if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells));
+    if (screen != Screen::kFloat32) cells[row_cells(screen, d) - 1] = 0;
+    if (screen == Screen::kInt8) residual2 = round_i8(kernels, T{})(row, d, scale, reinterpret_cast<std::int8_t*>(cells));
+    else if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells));
     else if (screen == Screen::kInt16) residual2 = round_i16(kernels, T{})(row, d, scale, reinterpret_cast<std::int16_t*>(cells));
     else residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
     // Squares below 2^-149 are lost: they count where a row was not blown up to length 1.
@@ -46,13 +55,14 @@ double round_cells(const KernelTable* kernels, Screen screen, const T* row, int6
 
 ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen) {
     if (screen == Screen::kInt16) return kernels->screen_i16;
+    if (screen == Screen::kInt8) return kernels->screen_i8;
     return screen == Screen::kBFloat16 ? kernels->screen_bf16 : kernels->screen_f32;
 }
 
 Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function) {
     if (name == "auto") return Screen::kAuto;
     std::string known;
-    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"}, {Screen::kBFloat16, "bfloat16"}}) {
+    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"}, {Screen::kBFloat16, "bfloat16"}, {Screen::kInt8, "int8"}}) {
         if (!screen_kernel(kernels, screen)) continue;
         if (name == text) return screen;
         known += std::string(", '") + text + "'";
@@ -60,16 +70,25 @@ Screen parse_screen(const KernelTable* kernels, const std::string& name, const s
     fail(function, "screen must be 'auto' or one that this kernel variant has" + known, "'" + name + "'", "Pass 'auto'.");
 }
 
-Screen fastest_screen(const KernelTable* kernels) {
-    return kernels->screen_bf16 ? Screen::kBFloat16 : kernels->screen_i16 ? Screen::kInt16 : Screen::kFloat32;
+Screen fine_screen(const KernelTable* kernels, int64_t d) {
+    constexpr int64_t kMostColumns = 1 << 14;  // beyond, units of 2^-15 round more than bfloat16
+    if (kernels->screen_i16 && (d <= kMostColumns || !kernels->screen_bf16)) return Screen::kInt16;
+    return kernels->screen_bf16 ? Screen::kBFloat16 : Screen::kFloat32;
 }
+
+bool has_coarse_screen(const KernelTable* kernels, int64_t d) { return kernels->screen_i8 && d <= (1 << 16); }
 
 template <class T>
 RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
                      std::uint32_t* cells) {
-    const double unit = scale_to_unit<T>(norm2), scale = biased ? std::min(unit, 0x1p60) : unit;
-    const double error = round_cells(kernels, screen, row, d, scale, cells);
-    return {scale, round_up(error), round_up(std::sqrt(norm2) * scale + error)};
+    double scale = scale_to_unit<T>(norm2);
+    if (const double most = screen == Screen::kInt8 ? largest(kernels, T{})(row, d) : 0; most > 0)
+        scale = std::min(127 / most, kMostScale<T>);
+    if (biased) scale = std::min(scale, 0x1p60);
+    const double length = std::sqrt(norm2) * scale;
+    double error = round_cells(kernels, screen, row, d, scale, cells);
+    if (screen == Screen::kInt8) error += 0x1p-23 * length;
+    return {scale, round_up(error), round_up(length + error)};
 }
 
 template <class T>
@@ -86,7 +105,8 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
       slack_(slack) {
     screen_ = screen;
     if (screen == Screen::kAuto)
-        screen_ = fastest_screen(kernels_);
+        screen_ = fine_screen(kernels_, d);
+    if (screen_ == Screen::kInt8 && !has_coarse_screen(kernels_, d)) screen_ = fine_screen(kernels_, d);
     cells_ = row_cells(screen_, d);
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     // Factors are at most |factor| times the reciprocal of scale_to_unit: twice the length, or what its cap leaves.
@@ -158,6 +178,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
         const Run run = view(store, at, panel_bytes(), width);
         const auto entry = [](const float* p) -> float& { return *const_cast<float*>(p); };
         auto* out = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(run.cells));
+        std::uint32_t* const start = screen_ == Screen::kInt8 ? std::exchange(out, out + width) : nullptr;
         entry(run.most_length) = entry(run.most_residual) = entry(run.most_magnitude) = 0;
         measure(panel * width, norm2);
         for (int64_t c = 0; c < width; ++c) {
@@ -167,15 +188,18 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
             if (norm2[c] > 0) {
                 if (position + 2 < m()) prefetch(atoms_[atom(position + 2)], d_);
-                const double scale = scale_to_unit<T>(norm2[c]), size = std::sqrt(norm2[c]) * scale;
-                const double error = round_cells(kernels_, screen_, atoms_[j], d(), scale, cells);
-                const double factor = (factor_.empty() ? 1.0 : factor_[j]) / scale * unit_;
+                const RoundedRow row = round_for_screen(kernels_, screen_, atoms_[j], d(), norm2[c], false, cells);
+                const double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
                 if (factor > 0x1p60) sound_ = false;  // beyond what was guessed
                 phi = static_cast<float>(factor);
-                length = round_up(std::abs(factor) * (size + error));
-                residual = round_up(std::abs(factor) * error);
+                length = round_up(std::abs(factor) * static_cast<double>(row.length));
+                residual = round_up(std::abs(factor) * static_cast<double>(row.error));
             } else {
                 std::fill_n(cells, cells_, 0u);
+            }
+            if (start) {
+                const auto* numbers = reinterpret_cast<const std::int8_t*>(cells);
+                start[c] = static_cast<std::uint32_t>(-128 * std::accumulate(numbers, numbers + 4 * cells_, 0));
             }
             entry(run.factor + c) = phi;
             entry(run.bias + c) = beta;
@@ -228,7 +252,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     k_ = std::min(query.k, atoms.m());
     magnitude_ = query.magnitude;
     from_above_ = query.from_above;
-    capacity_ = capacity(k_);
+    room_ = query.room;
+    capacity_ = capacity(k_, query.room);
     kernels_ = atoms.kernels();
     atoms_ = &atoms;
     tile_rows_ = kernels_->tile_rows;
@@ -250,7 +275,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     cells_.resize(static_cast<std::size_t>(padded * cells));
     rounded_.resize(static_cast<std::size_t>(tile_rows_ * stride));
 
-    const int64_t roundings = atoms.screen() == Screen::kInt16 ? 8 : atoms.d() + 8;
+    const bool exact = atoms.screen() == Screen::kInt16 || atoms.screen() == Screen::kInt8;
+    const int64_t roundings = exact ? 8 : atoms.d() + 8;
     const double gamma = 1.01 * static_cast<double>(roundings) * 0x1p-24 + kUlp + atoms.slack();
     for (int64_t tile = 0; tile < tiles(); ++tile) {
         for (int64_t t = 0; t < tile_rows_; ++t) {
@@ -261,6 +287,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
                 continue;
             }
             const RoundedRow row = round(r, rounded);
+            if (atoms.screen() == Screen::kInt8)  // q + 128
+                for (int64_t c = 0; c < cells; ++c) rounded[c] ^= 0x80808080u;
             rounding_[r] = round_up(static_cast<double>(row.error) + gamma * static_cast<double>(row.length)) * kWiden;
             length_[r] = row.length * kWiden;
             row_bias_[r] = atoms.biased() && row.scale > 0x1p-100 ? static_cast<float>(row.scale) : 0.0f;
@@ -275,8 +303,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
 
 template <class T>
 void RowBlock<T>::raise(int64_t r, double score) {
-    const double v = score * to_screen_[r];
-    const auto tau = static_cast<float>(v - 1e-6 * std::abs(v) - 1e-30);
+    const float tau = threshold_of(r, score);
     if (tau > tau_[r]) set_tau(r, tau);
 }
 

@@ -3,8 +3,9 @@
 //   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
 //
 // Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), and rounded
-// to x~ and w~ (bfloat16, int16 in units of 2^-15, or float32), |x~| <= |x^| + |x^ - x~|. One power of two g brings all factors
-// and biases to at most 1 (to about 1, where lengths are found on the way):
+// to x~ and w~ (int16 in units of 2^-15, bfloat16, or float32), |x~| <= |x^| + |x^ - x~|. int8 is of another kind: scaled so that
+// the largest number is 127, by factors that stand for 2^p and 2^q below, and rounded to integers. One power of two g brings
+// all factors and biases to at most 1 (to about 1, where lengths are found on the way):
 //
 //   screen units   2^p g S = phi <x^, w^> + rho beta,        phi = factor 2^-q g,   beta = bias g,   rho = 2^p
 //
@@ -12,7 +13,8 @@
 //   rounding of the data    |<x^, w^> - <x~, w~>| = |<x^ - x~, w^> + <x~, w^ - w~>|
 //                                                <= |x^ - x~| |w^| + |x~| |w^ - w~|           (Cauchy-Schwarz)
 //   float32 sums            d + 1 roundings of sums of products: <= gamma |x~| |w~|, gamma = (d + 8) 2^-24 (1 + 1%)
-//   int16                   sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 + 1%)
+//   int16, int8             sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 + 1%)
+//   int8                    x^ itself is rounded to float32 before: 2^-23 |x^| counts as residual
 //   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
 // so with D = |w^ - w~|, W = |w^| + D and the lengths of the actual residuals
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
@@ -26,7 +28,10 @@
 // below it go. A row that cannot get rid of its candidates (ties within the bound) is `crowded`: the caller scores all atoms
 // in float64.
 //
-// Cost      2 d flops a score. Memory: atoms once more, in 2 or 4 bytes a number; `capacity` candidates a row of a block.
+// Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16, 2^-7 with
+// int8, which takes half the time and leaves some times the candidates.
+//
+// Cost      2 d flops a score. Memory: atoms once more, in 1, 2 or 4 bytes a number; `capacity` candidates a row of a block.
 #pragma once
 
 #include <algorithm>
@@ -43,27 +48,31 @@
 
 namespace latom {
 
-enum class Screen { kAuto, kFloat32, kInt16, kBFloat16 };
+enum class Screen { kAuto, kFloat32, kInt16, kBFloat16, kInt8 };
 
-/// Null where this variant has no such products. kAuto: of those that it has, the fastest.
+/// Null where this variant has no such products.
 ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen);
-/// "auto", "float32", "int16" or "bfloat16".
+/// "auto", "float32", "int16", "bfloat16" or "int8".
 Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function);
 
-/// Of those that this variant has, the fastest.
-Screen fastest_screen(const KernelTable* kernels);
+/// kAuto: of those that this variant has, the fastest that leaves few candidates.
+Screen fine_screen(const KernelTable* kernels, int64_t d);
+/// Whether this variant has int8, and it can hold the sums.
+bool has_coarse_screen(const KernelTable* kernels, int64_t d);
 
 /// A row x as the screen takes it: x^ = scale x, its error |x^ - x~| and a bound on |x~|.
 struct RoundedRow {
     double scale;
     float error, length;
 };
-/// Rounds a row into `cells` [row_cells()]. biased: where biases are added, a row is not blown up beyond what they can follow.
+/// Rounds a row into `cells` [row_cells() and up to 3 more]. biased: where biases are added, a row is not blown up beyond what they can follow.
 template <class T>
 RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
                      std::uint32_t* cells);
 /// Cells of 4 bytes in a row of d numbers.
-inline int64_t row_cells(Screen screen, int64_t d) { return screen == Screen::kFloat32 ? d : (d + 1) / 2; }
+inline int64_t row_cells(Screen screen, int64_t d) {
+    return screen == Screen::kFloat32 ? d : screen == Screen::kInt8 ? (d + 3) / 4 : (d + 1) / 2;
+}
 
 /// Atoms as panels for the screen's kernel, with what their bounds need. Positions [m] are in the given order.
 template <class T>
@@ -95,7 +104,7 @@ public:
     int64_t panels() const { return panels_; }
     int64_t panel_atoms() const { return kernels_->panel_atoms; }
     int64_t cells() const { return cells_; }                  // cells of 4 bytes in a row
-    int64_t panel_bytes() const { return cells_ * 4 * panel_atoms(); }
+    int64_t panel_bytes() const { return (cells_ + (screen_ == Screen::kInt8)) * 4 * panel_atoms(); }  // int8: a line to start from
     int32_t atom(int64_t position) const { return order_.empty() ? static_cast<int32_t>(position) : order_[position]; }
     Screen screen() const { return screen_; }  // never kAuto
     double slack() const { return slack_; }
@@ -138,8 +147,9 @@ public:
         int64_t k = 1;
         bool magnitude = false;
         bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
+        int64_t room = 0;         // for candidates beyond what a fine screen leaves
     };
-    static constexpr int64_t capacity(int64_t k) { return (2 * k + 143) / 16 * 16 + kMostPanel; }  // whole vectors
+    static constexpr int64_t capacity(int64_t k, int64_t room = 0) { return (2 * k + 143 + room) / 16 * 16 + kMostPanel; }  // whole vectors
 
     /// rows [count] with their squared norms.
     void load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count, const Query& query);
@@ -167,13 +177,20 @@ public:
         return to_screen_[r] > 0 ? static_cast<double>(tau_[r]) / to_screen_[r] : HUGE_VAL;  // 0: biases beyond all products
     }
     double to_screen(int64_t r) const { return to_screen_[r]; }
+    /// The threshold, in screen units: k candidates' lower bounds reach it, or raise() set it.
+    float threshold(int64_t r) const { return tau_[r]; }
+    /// In screen units and rounded down: a threshold.
+    float threshold_of(int64_t r, double score) const {
+        const double v = score * to_screen_[r];
+        return static_cast<float>(v - 1e-6 * std::abs(v) - 1e-30);
+    }
 
 private:
     static constexpr int kMostTile = 16;       // rows
     static constexpr int64_t kMostPanel = 32;  // atoms: what one panel may add
 
     /// Candidates that come between two looks at the threshold.
-    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>(k_, 8)); }
+    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>({k_, 8, room_ / 8})); }
 
     void set_tau(int64_t r, float tau) {
         tau_[r] = tau;
@@ -186,7 +203,7 @@ private:
 
     const KernelTable* kernels_ = nullptr;
     const AtomPanels<T>* atoms_ = nullptr;
-    int64_t count_ = 0, k_ = 1, capacity_ = 0, tile_rows_ = 1;
+    int64_t count_ = 0, k_ = 1, room_ = 0, capacity_ = 0, tile_rows_ = 1;
     bool magnitude_ = false, from_above_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
     // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with

@@ -94,7 +94,14 @@ py::tuple round_row(const Array<T>& x, double scale, const std::string& to) {
     if (to == "float32") return rounded(k->round_f64_f32, k->round_f32_f32);
     if (to == "int16") return rounded(k->round_f64_i16, k->round_f32_i16);
     if (to == "bfloat16") return rounded(k->round_f64_bf16, k->round_f32_bf16);
-    throw py::value_error("round_row: to must be 'float32', 'int16' or 'bfloat16'");
+    if (to == "int8") return rounded(k->round_f64_i8, k->round_f32_i8);
+    throw py::value_error("round_row: to must be 'float32', 'int16', 'bfloat16' or 'int8'");
+}
+
+template <class T>
+double largest_magnitude(const Array<T>& x) {
+    if constexpr (sizeof(T) == 8) return active_kernels()->largest_f64(x.data(), x.size());
+    else return active_kernels()->largest_f32(x.data(), x.size());
 }
 
 py::array interleave(const Array<std::uint32_t>& rows, std::int64_t cells) {
@@ -142,16 +149,18 @@ py::tuple tile_shape() {
     std::vector<std::string> screens{"float32"};
     if (k->screen_i16) screens.push_back("int16");
     if (k->screen_bf16) screens.push_back("bfloat16");
+    if (k->screen_i8) screens.push_back("int8");
     return py::make_tuple(k->tile_rows, k->panel_atoms, screens);
 }
 
-/// Cells of 4 bytes: a float32, or a pair of int16 or bfloat16.
+/// Cells of 4 bytes: a float32, a pair of int16 or bfloat16, or four int8, which want a line more of the panel.
 py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile, const Array<std::uint32_t>& panel,
                       const Array<float>& factor, const Array<float>& bias, const Array<float>& limit,
                       const Array<float>& row_bias, bool magnitude) {
     const KernelTable* k = active_kernels();
     ScreenTile* const screen = screen_kernel(k, parse_screen(k, name, "screen_tile"));
-    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) != panel.shape(0) || tile.shape(1) != k->tile_rows ||
+    const int start = screen == k->screen_i8;
+    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) + start != panel.shape(0) || tile.shape(1) != k->tile_rows ||
         panel.shape(1) != k->panel_atoms)
         throw py::value_error("screen_tile: tile must be [cells, tile_rows] and panel [cells, panel_atoms]");
     if (factor.size() != k->panel_atoms || bias.size() != k->panel_atoms || limit.size() != k->tile_rows ||
@@ -173,7 +182,7 @@ void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t tim
     py::gil_scoped_release release;
     parallel_for(ctx, ctx.n_threads, [&](std::int64_t c, int) {
         const AlignedVector<std::uint32_t> tile(static_cast<std::size_t>(cells * ctx.kernels->tile_rows), 0);
-        const AlignedVector<std::uint32_t> panel(static_cast<std::size_t>(cells * ctx.kernels->panel_atoms), 0);
+        const AlignedVector<std::uint32_t> panel(static_cast<std::size_t>((cells + 1) * ctx.kernels->panel_atoms), 0);
         const std::vector<float> zero(64, 0.0f), never(16, HUGE_VALF);
         float score[16 * 32];
         std::uint32_t hit[16];
@@ -263,6 +272,8 @@ void register_kernels(py::module_& module) {
     kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "least"_a, "scale"_a, "bias"_a, "bias_scale"_a);
     kernels.def("dense_dots", &dense_dots<float>, "x"_a.noconvert(), "y"_a.noconvert());
     kernels.def("dense_dots", &dense_dots<double>, "x"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("largest_magnitude", &largest_magnitude<float>, "x"_a.noconvert());
+    kernels.def("largest_magnitude", &largest_magnitude<double>, "x"_a.noconvert());
     kernels.def("round_row", &round_row<float>, "x"_a.noconvert(), "scale"_a, "to"_a);
     kernels.def("round_row", &round_row<double>, "x"_a.noconvert(), "scale"_a, "to"_a);
     kernels.def("interleave", &interleave, "rows"_a.noconvert(), "cells"_a);

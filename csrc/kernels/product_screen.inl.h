@@ -4,11 +4,13 @@
 //
 // Shapes    a tile has kTileRows rows, a panel kPanelAtoms atoms. Columns are packed `depth` together: x [d / depth]
 //           [kTileRows][depth], w [d / depth][kPanelAtoms][depth], so that both are read as one stream. float32: depth 1;
-//           int16 and bfloat16: depth 2.
+//           int16 and bfloat16: depth 2; int8: depth 4.
 // Numerics  float32 accumulation, a column (bfloat16: a pair of columns) at a time. Variants may round differently: the
 //           caller's bound covers d roundings of sums of |x_t w_t|, and two more for factor and bias.
 //           int16 is in units of 2^-15; its sums are exact where |x| |w| < 2, as by Cauchy-Schwarz none of them leaves 32 bits,
 //           and each is rounded once, to float32.
+//           int8 is exact where d <= 2^16, and rounded once. Instructions multiply unsigned rows with signed atoms: x holds q + 128,
+//           and a panel starts with a line of -128 sum_t w[t][c], from which the sums start.
 // Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product.
 //
 // A tile holds as many sums as the registers do; the panel is two registers wide.
@@ -79,6 +81,7 @@ constexpr int kPanelAtoms = 2 * kLanes;
 constexpr int kAhead = 4;  // steps; by measurement
 
 struct Float32Step {
+    static constexpr bool kStart = false;  // sums start from a line of the panel
     using Cell = float;
     using Sum = Lanes;
     Lanes atoms(const Cell* w) const { return lanes_at(w); }
@@ -89,6 +92,7 @@ struct Float32Step {
 
 #if defined(__SSE2__)
 struct Int16Step {  // a cell is a pair of neighbouring columns
+    static constexpr bool kStart = false;
     using Cell = std::uint32_t;
     using Sum = Pairs;
     Pairs atoms(const Cell* w) const { return pairs_at(w); }
@@ -98,8 +102,17 @@ struct Int16Step {  // a cell is a pair of neighbouring columns
 };
 #endif
 
+#if defined(__AVX512VNNI__)
+struct Int8Step : Int16Step {  // a cell is four neighbouring columns
+    static constexpr bool kStart = true;
+    Pairs add(Pairs sum, Pairs x, Pairs w) const { return (Pairs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w); }
+    Lanes product(Pairs sum) const { return pairs_as_float(sum); }
+};
+#endif
+
 #if defined(__AVX512BF16__)
 struct BFloat16Step {
+    static constexpr bool kStart = false;
     using Cell = std::uint32_t;
     using Sum = Lanes;
     Lanes atoms(const Cell* w) const { return _mm512_loadu_ps(w); }
@@ -119,6 +132,11 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
     const Step step{};
     typename Step::Sum sum[kTileRows][2];
     for (auto& row : sum) row[0] = row[1] = typename Step::Sum{};
+    if constexpr (Step::kStart) {
+        const auto left = step.atoms(w), right = step.atoms(w + kLanes);
+        for (auto& row : sum) row[0] = left, row[1] = right;
+        w += kPanelAtoms;
+    }
     for (std::int64_t t = 0; t < cells; ++t, x += kTileRows, w += kPanelAtoms) {
         __builtin_prefetch(w + kAhead * kPanelAtoms);  // each step reads two new cache lines of atoms
         __builtin_prefetch(w + kAhead * kPanelAtoms + kLanes);

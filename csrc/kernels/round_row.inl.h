@@ -1,11 +1,12 @@
-// round_row.inl.h: a row scaled and rounded to float32, int16 or bfloat16, with the error that this makes; and half precision
-// widened to float32.
+// round_row.inl.h: a row scaled and rounded to float32, int16, bfloat16 or int8, with the error that this makes; and half
+// precision widened to float32.
 //
-//   out_t = round(scale x_t),     result = sum (scale x_t - out_t)^2
+//   out_t = round(scale x_t),     result = sum (scale x_t - out_t)^2,     largest_magnitude = max |x_t|
 //
 // The caller's scale is a power of two that brings the row's length to about 1, so scale x_t is exact and cannot overflow.
 // Numbers below 2^-60 become 0: products of what is left cannot underflow, which hardware flushes to zero. What was
-// dropped counts as residual. An int16 counts units of 2^-15 and ends at 1 - 2^-15, of either sign.
+// dropped counts as residual. An int16 counts units of 2^-15 and ends at 1 - 2^-15, of either sign; an int8 units of 1, and ends
+// at 127. The scale of an int8 is no power of two: that scale x_t is itself rounded to float32 does not count as residual.
 // Numerics  round to nearest even; the residuals of int16 and bfloat16 are exact in float32. Squares are summed in 16
 //           float32 partial sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
 // Cost      one pass.
@@ -20,6 +21,14 @@ inline void store16(const u32x16& bits, std::uint16_t* out) {
     for (int i = 0; i < upper.kParts; ++i) {
         const Halves halves = __builtin_convertvector(upper.part[i], Halves);
         __builtin_memcpy(out + i * upper.kEach, &halves, sizeof halves);
+    }
+}
+
+inline void store16(const i32x16& numbers, std::int8_t* out) {
+    typedef std::int8_t Bytes __attribute__((vector_size(kVectorBytes / 4)));
+    for (int i = 0; i < numbers.kParts; ++i) {
+        const Bytes bytes = __builtin_convertvector(numbers.part[i], Bytes);
+        __builtin_memcpy(out + i * numbers.kEach, &bytes, sizeof bytes);
     }
 }
 
@@ -46,6 +55,16 @@ inline f32x16 round16(const T* x, double scale, std::int16_t* out) {
     const f32x16 units = nearest_integer(larger(where_less(most, all, most, all), -most));
     store16(bits_as<std::uint32_t>(convert<std::int32_t>(units)) << 16, reinterpret_cast<std::uint16_t*>(out));
     const f32x16 residual = (v - units * 0x1p-15f) + rest;
+    return residual * residual;
+}
+
+template <class T>
+inline f32x16 round16(const T* x, double scale, std::int8_t* out) {
+    f32x16 rest;
+    const f32x16 v = scaled16(x, scale, rest), most = line_of(127.0f);
+    const f32x16 units = nearest_integer(larger(where_less(most, v, most, v), -most));
+    store16(convert<std::int32_t>(units), out);
+    const f32x16 residual = (v - units) + rest;
     return residual * residual;
 }
 
@@ -78,6 +97,25 @@ double round_row(const T* x, std::int64_t d, double scale, Out* out) {
         total += static_cast<double>(sum_lanes(sum));
     }
     return total;
+}
+
+template <class T>
+double largest_magnitude(const T* x, std::int64_t d) {
+    typedef Line<T> L;
+    L most = {};
+    std::int64_t p = 0;
+    for (; p + L::kCount <= d; p += L::kCount) {
+        const L v = line_at(x + p);
+        most = larger(most, larger(v, -v));
+    }
+    T lane[L::kCount], largest = 0;
+    line_to(lane, most);
+    for (const T v : lane) largest = largest < v ? v : largest;
+    for (; p < d; ++p) {
+        const T v = x[p] < 0 ? -x[p] : x[p];
+        largest = largest < v ? v : largest;
+    }
+    return static_cast<double>(largest);
 }
 
 // Rows [width, stride] of cells, column by column: out [cells, width]. width is even, stride at least the next multiple of 4.

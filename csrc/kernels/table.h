@@ -71,14 +71,19 @@ struct KernelTable {
     void (*add_scaled_f32)(const float* x, double factor, std::int64_t d, double* sum);
     void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);
 
-    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped) or bfloat16 (the upper half of a float32), out [d];
-    // sum of squared residuals.
+    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or int8
+    // (units of 1, clamped), out [d]; sum of squared residuals.
     double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out);
     double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out);
     double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out);
     double (*round_f64_i16)(const double* x, std::int64_t d, double scale, std::int16_t* out);
     double (*round_f32_bf16)(const float* x, std::int64_t d, double scale, std::uint16_t* out);
     double (*round_f64_bf16)(const double* x, std::int64_t d, double scale, std::uint16_t* out);
+    double (*round_f32_i8)(const float* x, std::int64_t d, double scale, std::int8_t* out);
+    double (*round_f64_i8)(const double* x, std::int64_t d, double scale, std::int8_t* out);
+    // The largest |x_t|.
+    double (*largest_f32)(const float* x, std::int64_t d);
+    double (*largest_f64)(const double* x, std::int64_t d);
     // Rows [width, stride] of 4-byte cells as one stream [cells, width].
     void (*interleave)(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
                        std::uint32_t* out);
@@ -89,7 +94,7 @@ struct KernelTable {
     // product_screen.inl.h: scores of a tile of rows with a panel of atoms. hit [tile_rows], bit c for atom c; returns
     // bit r for each row with any; score [tile_rows, panel_atoms] is written where that is not 0.
     int tile_rows, panel_atoms;
-    ScreenTile *screen_f32, *screen_i16, *screen_bf16;  // null: no such products
+    ScreenTile *screen_f32, *screen_i16, *screen_bf16, *screen_i8;  // null: no such products
 
     // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
     bool (*solve_cholesky)(double* A, double* b, std::int64_t k);

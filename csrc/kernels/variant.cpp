@@ -35,6 +35,11 @@ constexpr ScreenTile* screen_i16 = screen_tile<Int16Step>;
 #else
 constexpr ScreenTile* screen_i16 = nullptr;
 #endif
+#if defined(__AVX512VNNI__)
+constexpr ScreenTile* screen_i8 = screen_tile<Int8Step>;
+#else
+constexpr ScreenTile* screen_i8 = nullptr;
+#endif
 #if defined(__AVX512BF16__)
 constexpr ScreenTile* screen_bf16 = screen_tile<BFloat16Step>;
 #else
@@ -71,6 +76,10 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     round_row<double, std::int16_t>,
     round_row<float, std::uint16_t>,
     round_row<double, std::uint16_t>,
+    round_row<float, std::int8_t>,
+    round_row<double, std::int8_t>,
+    largest_magnitude<float>,
+    largest_magnitude<double>,
     interleave,
     widen_f16,
     widen_bf16,
@@ -79,6 +88,7 @@ const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     screen_tile<Float32Step>,
     screen_i16,
     screen_bf16,
+    screen_i8,
     solve_cholesky,
     raise_bar,
     collect,

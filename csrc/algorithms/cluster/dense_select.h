@@ -6,7 +6,8 @@
 // bound on the second is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from
 // the start: few others ever reach float64. Rows with like prefixes share a tile.
 //
-// The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where few directions hold most
+// The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has 8 bits,
+// which take half the time, and they leave little, they go first, and what they leave follows. Elsewhere, where few directions hold most
 // of the rows, short rows (short_rows.h) go first: with both thresholds known, they leave few atoms, which float32 and then
 // float64 decide. Rows that keep too many go through the long screen after all.
 #pragma once
@@ -42,6 +43,8 @@ private:
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
+    static constexpr int64_t kCoarseAtoms = 128;         // below, 8 bits are not tried
+    static constexpr int64_t kScore = 24;                // atoms by which they must spare the long screen a float64 score
     static constexpr double kCandidate = 16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {
@@ -66,6 +69,7 @@ private:
         typename ShortRows<View>::Scratch closer;
         std::vector<std::pair<double, int32_t>> hopeful;  // bound of the score, atom
         int64_t short_looked = 0, candidates = 0, crowded = 0;
+        int64_t coarse_looked = 0, coarse_left = 0;
         int64_t looked = 0, scored = 0;
     };
 
@@ -78,6 +82,10 @@ private:
     template <class U>
     int64_t scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const RowState& state) const;
     void screen(Worker& w, bool known, RowState& state) const;
+    void screen_coarse(Worker& w, bool known, RowState& state) const;
+    bool too_coarse(double scored, double left, double looked) const { return 2 * (left + scored * kScore) > looked; }
+    bool try_coarse(RowState& state) const;
+    void load(Worker& w, const AtomPanels<T>& panels) const;
     void screen_short(Worker& w, RowState& state) const;
     bool decide_short(Worker& w, int64_t r, RowState& state) const;
     void decide(Worker& w, int64_t r, bool known, RowState& state) const;
@@ -93,9 +101,9 @@ private:
     DecisionScale decision_{Metric::kCosine, std::vector<Atom<T>>{}};
     DriftOrder drift_;
     std::vector<double> norm2_;
-    std::unique_ptr<AtomPanels<T>> panels_;
+    std::unique_ptr<AtomPanels<T>> panels_, coarse_;
     ShortRows<View> short_;
-    bool shorten_ = true;  // they have not been found to be no use
+    bool shorten_ = true, try_coarse_ = true;  // they have not been found to be no use
     double largest_norm2_ = 0;
     std::vector<Worker> scratch_;
 };
@@ -124,18 +132,23 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
         largest_norm2_ = std::max(largest_norm2_, atom.norm2);
     }
     panels_.reset();
+    coarse_.reset();
     short_.drop_atoms();
     if (!bounds_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool cosine = metric_ == Metric::kCosine;
     const std::vector<double> factor = cosine ? decision_.factor : std::vector<double>{};
     const bool pays = bounds_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
-    if (bounds_.shorten && shorten_ && pays && !drift.empty()) {
+    if (try_coarse_ && m >= kCoarseAtoms && rows_.d() >= kLowColumns && has_coarse_screen(kernels_, rows_.d())) {
+        coarse_ = std::make_unique<AtomPanels<T>>(ctx, rows, rows_.d(), norm2_, factor, decision_.bias, drift_.order, Screen::kInt8);
+        coarse_->keep(ctx);
+    }
+    if (bounds_.shorten && shorten_ && pays && !drift.empty() && (bounds_.shorten > 1 || !coarse_)) {
         if (!short_.built()) shorten_ = short_.build(ctx, !decision_.bias.empty());
         if (shorten_) short_.pack(ctx, rows, norm2_, factor, decision_.bias, drift_.order);
     }
     panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, factor, decision_.bias, drift_.order,
                                               float32_ ? Screen::kFloat32 : Screen::kAuto);
-    panels_->keep(ctx);
+    if (!coarse_) panels_->keep(ctx);
 }
 
 template <class View>
@@ -147,7 +160,11 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
     const int64_t chunks = chunk_count(n, rows);
     const auto count = static_cast<std::size_t>(workers(ctx, chunks));
     if (scratch_.size() < count) scratch_.resize(count);
-    for (Worker& w : scratch_) w.looked = w.scored = w.short_looked = w.candidates = w.crowded = 0;
+    for (Worker& w : scratch_) w.looked = w.scored = w.short_looked = w.candidates = w.crowded = w.coarse_looked = w.coarse_left = 0;
+    if (coarse_ && !known && !(try_coarse_ = try_coarse(state))) {
+        coarse_.reset();
+        panels_->keep(ctx);
+    }
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
         w.queue.clear();
@@ -160,15 +177,19 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
             for (const Queued& row : w.queue) score_all(w, row.i, state);
         }
     });
-    double looked = 0, scored = 0, short_looked = 0, candidates = 0, crowded = 0;
+    double looked = 0, scored = 0, short_looked = 0, candidates = 0, crowded = 0, coarse_looked = 0, coarse_left = 0;
     for (const Worker& w : scratch_) {
         looked += static_cast<double>(w.looked);
         scored += static_cast<double>(w.scored);
         short_looked += static_cast<double>(w.short_looked);
         candidates += static_cast<double>(w.candidates);
         crowded += static_cast<double>(w.crowded);
+        coarse_looked += static_cast<double>(w.coarse_looked);
+        coarse_left += static_cast<double>(w.coarse_left);
     }
-    if (scored > kTooMany * (looked + short_looked) + 4.0 * static_cast<double>(n)) float32_ = true;
+    const double own = known ? 2.0 * static_cast<double>(n) : 0.0;  // scored whatever the screen
+    if (coarse_) try_coarse_ = !too_coarse(std::max(0.0, scored - own), coarse_left, coarse_looked);
+    else if (scored > kTooMany * (looked + short_looked) + 4.0 * static_cast<double>(n)) float32_ = true;
     const double d = static_cast<double>(rows_.d());
     const double width = short_.panels() ? static_cast<double>(short_.width()) : 0.0;
     // What short rows cost beside what they spared the long screen.
@@ -177,7 +198,7 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
         shorten_ = false;
         short_.clear();
     }
-    return (looked + scored + candidates) * d + short_looked * width;
+    return (looked + coarse_looked + scored + candidates) * d + short_looked * width;
 }
 
 // Scores of rows with their own atoms, as they are now.
@@ -247,15 +268,48 @@ void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
         for (const Pair& pair : w.pairs) w.queue[pair.row].second = pair.score;
         if (short_.panels()) screen_short(w, state);
     }
+    if (coarse_) screen_coarse(w, known, state);
+    load(w, *panels_);
+    w.looked += scan(w, *panels_, w.block, state);
+    for (std::size_t r = 0; r < w.queue.size(); ++r) decide(w, static_cast<int64_t>(r), known, state);
+}
+
+template <class View>
+void DenseSelect<View>::load(Worker& w, const AtomPanels<T>& panels) const {
     w.rows.clear();
     w.norm2.clear();
     for (const Queued& row : w.queue) {
         w.rows.push_back(rows_.values(row.i));
         w.norm2.push_back(rows_.norm2(row.i));
     }
-    w.block.load(*panels_, w.rows.data(), w.norm2.data(), static_cast<int64_t>(w.rows.size()), {.k = 2});
-    w.looked += scan(w, *panels_, w.block, state);
-    for (std::size_t r = 0; r < w.queue.size(); ++r) decide(w, static_cast<int64_t>(r), known, state);
+    w.block.load(panels, w.rows.data(), w.norm2.data(), static_cast<int64_t>(w.rows.size()), {.k = 2});
+}
+
+// Decides the rows of which 8 bits leave few candidates; the others stay in the queue.
+template <class View>
+void DenseSelect<View>::screen_coarse(Worker& w, bool known, RowState& state) const {
+    load(w, *coarse_);
+    w.coarse_looked += scan(w, *coarse_, w.block, state);
+    std::size_t left = 0;
+    for (std::size_t r = 0; r < w.queue.size(); ++r) {
+        if (w.block.crowded(static_cast<int64_t>(r))) {
+            w.coarse_left += w.queue[r].width;
+            w.queue[left++] = w.queue[r];
+        } else {
+            decide(w, static_cast<int64_t>(r), known, state);
+        }
+    }
+    w.queue.resize(left);
+}
+
+// Whether they leave little, as some rows tell.
+template <class View>
+bool DenseSelect<View>::try_coarse(RowState& state) const {
+    const int64_t n = rows_.n(), count = std::min<int64_t>(n, 4 * kernels_->tile_rows);
+    Worker w;
+    for (int64_t k = 0; k < count; ++k) enqueue(w, k * n / count, false, state);
+    screen_coarse(w, false, state);
+    return !too_coarse(static_cast<double>(w.scored), static_cast<double>(w.coarse_left), static_cast<double>(w.coarse_looked));
 }
 
 // The queue's rows, loaded into the block, look at as many panels as they must. Returns how many scores that were.

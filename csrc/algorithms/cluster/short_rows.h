@@ -80,7 +80,7 @@ bool ShortRows<View>::build(const Context& ctx, bool biased) {
     const Projection projection(ctx.kernels, directions, rows_.d());
     if (!projection) return false;
     const int64_t width = projection.width();
-    const Screen screen = fastest_screen(ctx.kernels);
+    const Screen screen = fine_screen(ctx.kernels, width);
     row_cells_ = latom::row_cells(screen, width);
     cells_.resize(static_cast<std::size_t>(n * row_cells_));
     rounded_.resize(static_cast<std::size_t>(n));

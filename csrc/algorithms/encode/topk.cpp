@@ -72,6 +72,8 @@ private:
     static constexpr int64_t kFewRows = 6, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;  // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;         // of a block
+    static constexpr int64_t kCoarseAtoms = 2048;  // below, int8 is not tried
+    static constexpr int64_t kCandidate = 128;     // atoms by which int8 must spare the fine screen a float64 score; by measurement
 
     struct Job {
         const Context& ctx;
@@ -85,12 +87,19 @@ private:
         int64_t* found;
         const std::string& function;
     };
+    struct Later {  // a candidate that may not be needed
+        float upper;
+        int32_t atom;
+    };
     struct Worker {
         typename RowReader<T>::Block rows;
         RowBlock<T> block;
+        std::vector<const T*> some;
+        std::vector<double> norm2;
         std::vector<float> lower;
-        std::vector<Entry> entries;
-        std::vector<int64_t> begin;           // of each row's entries
+        std::vector<Entry> entries, more, found;
+        std::vector<Later> later;
+        std::vector<int64_t> begin, later_begin, more_begin;  // of each row
         std::vector<std::uint32_t> order;     // entries atom by atom
         std::vector<std::uint32_t> at;        // [m + 1]
         std::vector<double> scores;           // [m], of a crowded row
@@ -142,7 +151,7 @@ private:
 
     TopKStats screened(const Job& job) {
         const int64_t n = job.X.n, threads = job.ctx.n_threads;
-        const int64_t fit = kCandidateBytes / (12 * RowBlock<T>::capacity(job.k));
+        const int64_t fit = kCandidateBytes / (12 * RowBlock<T>::capacity(job.k, coarse_room()));
         const int64_t rows = std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
         TopKStats stats;
@@ -151,23 +160,58 @@ private:
             if (sliced(job, once, rows, stats)) return stats;
         }
         measure(job.ctx, job.function);
-        if (blocks > 1) {
-            std::lock_guard<std::mutex> lock(mutex_);
-            panels_->keep(job.ctx);
-        }
-        if (blocks >= threads) {
-            std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, blocks)));
-            parallel_for(job.ctx, blocks, [&](int64_t b, int id) {
-                Worker& w = scratch[id];
-                const int64_t first = b * rows, count = std::min(rows, n - first);
-                screen(job, *panels_, w, first, count, 0, panels_->panels());
-                settle(job, w, first, 0, count, {&w.block});
-            });
-            for (const Worker& w : scratch) add(stats, w.stats);
+        if (blocks < threads) {
+            if (blocks > 1) keep(job.ctx, *panels_);
+            sliced(job, *panels_, rows, stats);
             return stats;
         }
-        sliced(job, *panels_, rows, stats);
+        const bool coarse = coarse_pays(job);
+        keep(job.ctx, coarse ? *coarse_ : *panels_);
+        std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, blocks)));
+        parallel_for(job.ctx, blocks, [&](int64_t b, int id) {
+            block(job, coarse, scratch[id], b * rows, std::min(rows, n - b * rows));
+        });
+        for (const Worker& w : scratch) add(stats, w.stats);
+        if (coarse && too_many(job, stats.scored, n)) coarse_fails_ = true;
         return stats;
+    }
+
+    // A block of rows and all atoms. What the coarse screen leaves too much of goes through the fine one.
+    void block(const Job& job, bool coarse, Worker& w, int64_t first, int64_t count) const {
+        job.reader.read(first, count, w.rows);
+        std::vector<int64_t> every(static_cast<std::size_t>(count));
+        std::iota(every.begin(), every.end(), int64_t{0});
+        const auto decide = [&](const AtomPanels<T>& panels, bool all) {
+            screen(job, panels, w, every, 0, panels.panels());
+            every = settle(job, w, first, every, 0, static_cast<int64_t>(every.size()), {&w.block}, all);
+        };
+        if (coarse) decide(*coarse_, false);
+        if (!every.empty()) decide(*panels_, true);
+    }
+
+    // Whether int8 is worth it, as a few rows tell; asked once for all calls.
+    bool coarse_pays(const Job& job) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (coarse_fails_ || screen_ != Screen::kAuto || m() < kCoarseAtoms || !has_coarse_screen(job.ctx.kernels, d())) return false;
+        if (coarse_) return true;
+        auto panels = std::make_unique<AtomPanels<T>>(job.ctx, rows_of_atoms(), d(), norm2_, factor_, bias_, scattered(m()), Screen::kInt8);
+        panels->keep(job.ctx);
+        coarse_ = std::move(panels);
+        Worker w;
+        const int64_t count = std::min<int64_t>(job.X.n, 2 * job.ctx.kernels->tile_rows);
+        block(job, true, w, 0, count);
+        coarse_fails_ = too_many(job, w.stats.scored, count);
+        if (coarse_fails_) coarse_.reset();
+        return !coarse_fails_;
+    }
+    // Scored in float64, so many that a finer screen would have been faster.
+    bool too_many(const Job& job, int64_t scored, int64_t n) const { return scored > n * (job.k + m() / kCandidate); }
+
+    int64_t coarse_room() const { return std::clamp<int64_t>(m() / 32, 256, 1024); }
+
+    void keep(const Context& ctx, AtomPanels<T>& panels) {
+        std::lock_guard<std::mutex> lock(mutex_);
+        panels.keep(ctx);
     }
 
     // Few rows: the threads share out the atoms, then the rows. False where the panels are not sound; nothing of that block is
@@ -177,8 +221,11 @@ private:
         for (int64_t first = 0; first < n; first += rows) {
             const int64_t count = std::min(rows, n - first), group = chunk_count(count, 4 * threads);
             std::vector<Worker> scratch(static_cast<std::size_t>(slices));
+            std::vector<int64_t> every(static_cast<std::size_t>(count));
+            std::iota(every.begin(), every.end(), int64_t{0});
             parallel_for(job.ctx, slices, [&](int64_t s, int) {
-                screen(job, panels, scratch[s], first, count, panels.panels() * s / slices, panels.panels() * (s + 1) / slices);
+                job.reader.read(first, count, scratch[s].rows);
+                screen(job, panels, scratch[s], every, panels.panels() * s / slices, panels.panels() * (s + 1) / slices);
             });
             if (!panels.sound()) return false;
             std::vector<const RowBlock<T>*> parts;
@@ -187,7 +234,7 @@ private:
             std::vector<Worker> deciding(static_cast<std::size_t>(workers(job.ctx, groups)));
             parallel_for(job.ctx, groups, [&](int64_t g, int id) {
                 deciding[id].rows = scratch[0].rows;
-                settle(job, deciding[id], first, g * group, std::min(count, (g + 1) * group), parts);
+                settle(job, deciding[id], first, every, g * group, std::min(count, (g + 1) * group), parts, true);
             });
             for (const Worker& w : deciding) add(stats, w.stats);
         }
@@ -199,46 +246,82 @@ private:
         total.crowded += part.crowded;
     }
 
-    void screen(const Job& job, const AtomPanels<T>& panels, Worker& w, int64_t first, int64_t count, int64_t from, int64_t to) const {
-        job.reader.read(first, count, w.rows);
+    // Candidates of the rows `which` of w.rows among panels [from, to).
+    void screen(const Job& job, const AtomPanels<T>& panels, Worker& w, const std::vector<int64_t>& which, int64_t from,
+                              int64_t to) const {
+        w.some.clear();
+        w.norm2.clear();
+        for (const int64_t r : which) {
+            w.some.push_back(w.rows.row[r]);
+            w.norm2.push_back(w.rows.norm2[r]);
+        }
         typename RowBlock<T>::Query query;
         query.k = job.k;
         query.magnitude = job.rank == Rank::kMagnitude;
-        w.block.load(panels, w.rows.row.data(), w.rows.norm2.data(), count, query);
-        for (int64_t r = 0; job.rank == Rank::kAbove && r < count; ++r) w.block.raise(r, least(w.rows.norm2[r], job.threshold));
+        query.room = panels.screen() == Screen::kInt8 ? coarse_room() : 0;
+        const auto count = static_cast<int64_t>(which.size());
+        w.block.load(panels, w.some.data(), w.norm2.data(), count, query);
+        for (int64_t r = 0; job.rank == Rank::kAbove && r < count; ++r) w.block.raise(r, least(w.norm2[r], job.threshold));
         w.block.scan(panels, from, to);
         w.block.finish();
     }
 
-    // Scores the candidates of rows [from, to) of a block and writes the best.
-    void settle(const Job& job, Worker& w, int64_t first, int64_t from, int64_t to,
-                const std::vector<const RowBlock<T>*>& parts) const {
-        w.entries.clear();
-        w.begin.assign(1, 0);
+    // Scores the candidates of rows which[from, to) and writes the best; each of `parts` holds row which[r] at r. First come those
+    // whose lower bounds lead: the k-th best score of these is a threshold that few of the others may reach. Rows that the screen
+    // could not decide are returned, or where `all` says so decided by all their scores.
+    std::vector<int64_t> settle(const Job& job, Worker& w, int64_t first, const std::vector<int64_t>& which, int64_t from, int64_t to,
+                                const std::vector<const RowBlock<T>*>& parts, bool all) const {
         std::vector<int64_t> crowded;
+        w.entries.clear();
+        w.later.clear();
+        w.begin.assign(1, 0);
+        w.later_begin.assign(1, 0);
         for (int64_t r = from; r < to; ++r) {
+            const auto row = static_cast<int32_t>(which[r]);
             bool whole = true;
-            float tau = -HUGE_VALF;
             for (const auto* part : parts) whole &= !part->crowded(r);
-            if (parts.size() > 1) {
-                w.lower.clear();
-                for (const auto* part : parts)
-                    w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
-                if (static_cast<int64_t>(w.lower.size()) > job.k) {
-                    std::nth_element(w.lower.begin(), w.lower.begin() + (job.k - 1), w.lower.end(), std::greater<>());
-                    tau = w.lower[job.k - 1];
-                }
-            }
-            if (!whole) crowded.push_back(r);
+            if (!whole) crowded.push_back(row);
+            const float tau = whole ? threshold(job.k, w, r, parts) : HUGE_VALF;
             for (const auto* part : parts)
-                for (int64_t c = 0; whole && c < part->candidates(r); ++c)
-                    if (part->upper(r)[c] >= tau)
-                        w.entries.push_back({0, static_cast<int32_t>(r), part->atom(r, c)});
+                for (int64_t c = 0; whole && c < part->candidates(r); ++c) {
+                    if (part->lower(r)[c] >= tau) w.entries.push_back({0, row, part->atom(r, c)});
+                    else if (part->upper(r)[c] >= tau) w.later.push_back({part->upper(r)[c], part->atom(r, c)});
+                }
             w.begin.push_back(static_cast<int64_t>(w.entries.size()));
+            w.later_begin.push_back(static_cast<int64_t>(w.later.size()));
         }
-        score_entries(job.ctx.kernels, w);
+        score_entries(job.ctx.kernels, w, w.entries);
+
+        w.more.clear();
+        w.more_begin.assign(1, 0);
         for (int64_t r = from; r < to; ++r) {
-            write(job, first + r, w.rows.norm2[r], w.entries.data() + w.begin[r - from], w.begin[r - from + 1] - w.begin[r - from]);
+            float tau = -HUGE_VALF;
+            w.scores.clear();
+            for (int64_t e = w.begin[r - from]; e < w.begin[r - from + 1]; ++e) w.scores.push_back(key(job.rank, w.entries[e].score));
+            if (static_cast<int64_t>(w.scores.size()) >= job.k) {
+                const auto kth = w.scores.begin() + (job.k - 1);
+                std::nth_element(w.scores.begin(), kth, w.scores.end(), std::greater<>());
+                tau = parts[0]->threshold_of(r, *kth);
+            }
+            for (int64_t c = w.later_begin[r - from]; c < w.later_begin[r - from + 1]; ++c)
+                if (w.later[c].upper >= tau) w.more.push_back({0, static_cast<int32_t>(which[r]), w.later[c].atom});
+            w.more_begin.push_back(static_cast<int64_t>(w.more.size()));
+        }
+        score_entries(job.ctx.kernels, w, w.more);
+
+        std::size_t left = 0;
+        for (int64_t r = from; r < to; ++r) {
+            if (left < crowded.size() && crowded[left] == which[r]) {
+                ++left;
+                continue;
+            }
+            w.found.assign(w.entries.begin() + w.begin[r - from], w.entries.begin() + w.begin[r - from + 1]);
+            w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from], w.more.begin() + w.more_begin[r - from + 1]);
+            write(job, first + which[r], w.rows.norm2[which[r]], w.found.data(), static_cast<int64_t>(w.found.size()));
+        }
+        if (!all) {
+            w.stats.scored += static_cast<int64_t>(crowded.size()) * 2 * (m() / kCandidate);  // what the screen did in vain
+            return crowded;
         }
         for (const int64_t r : crowded) {
             poll();
@@ -248,22 +331,33 @@ private:
             ++w.stats.crowded;
             write_all(job, w, first + r, w.rows.norm2[r], w.scores.data());
         }
+        return {};
+    }
+
+    // What the lower bounds of k candidates of row r reach, if so many do.
+    static float threshold(int64_t k, Worker& w, int64_t r, const std::vector<const RowBlock<T>*>& parts) {
+        if (parts.size() == 1) return parts[0]->threshold(r);
+        w.lower.clear();
+        for (const auto* part : parts) w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
+        if (static_cast<int64_t>(w.lower.size()) <= k) return -HUGE_VALF;
+        std::nth_element(w.lower.begin(), w.lower.begin() + (k - 1), w.lower.end(), std::greater<>());
+        return w.lower[k - 1];
     }
 
     // Atom by atom, so that each is read once and in order.
-    void score_entries(const KernelTable* kernels, Worker& w) const {
-        const std::size_t count = w.entries.size();
+    void score_entries(const KernelTable* kernels, Worker& w, std::vector<Entry>& entries) const {
+        const std::size_t count = entries.size();
         w.stats.scored += static_cast<int64_t>(count);
         w.order.resize(count);
         if (count > static_cast<std::size_t>(m()) / 8) {
             w.at.assign(static_cast<std::size_t>(m()) + 1, 0);
-            for (const Entry& e : w.entries) ++w.at[e.atom + 1];
+            for (const Entry& e : entries) ++w.at[e.atom + 1];
             std::partial_sum(w.at.begin(), w.at.end(), w.at.begin());
-            for (std::size_t e = 0; e < count; ++e) w.order[w.at[w.entries[e].atom]++] = static_cast<std::uint32_t>(e);
+            for (std::size_t e = 0; e < count; ++e) w.order[w.at[entries[e].atom]++] = static_cast<std::uint32_t>(e);
         } else {
             std::iota(w.order.begin(), w.order.end(), 0u);
             std::sort(w.order.begin(), w.order.end(),
-                      [&](std::uint32_t a, std::uint32_t b) { return w.entries[a].atom < w.entries[b].atom; });
+                      [&](std::uint32_t a, std::uint32_t b) { return entries[a].atom < entries[b].atom; });
         }
         const auto dots = detail::dense_dots(kernels, T{});
         constexpr std::size_t kBatch = 4;
@@ -272,13 +366,13 @@ private:
         for (std::size_t from = 0; from < count; from += kBatch) {
             const std::size_t batch = std::min(kBatch, count - from);
             for (std::size_t b = 0; b < batch; ++b) {
-                const Entry& e = w.entries[w.order[from + b]];
+                const Entry& e = entries[w.order[from + b]];
                 x[b] = w.rows.row[e.row];
                 y[b] = atoms_.row(e.atom);
             }
             dots(x, y, static_cast<int64_t>(batch), d(), out);
             for (std::size_t b = 0; b < batch; ++b) {
-                Entry& e = w.entries[w.order[from + b]];
+                Entry& e = entries[w.order[from + b]];
                 e.score = decide(out[b], e.atom);
             }
         }
@@ -373,7 +467,8 @@ private:
     Screen screen_;
     std::mutex mutex_;  // of what measure() and keep() make once
     std::vector<double> norm2_, factor_, bias_;
-    std::unique_ptr<AtomPanels<T>> panels_;
+    std::unique_ptr<AtomPanels<T>> panels_, coarse_;
+    std::atomic<bool> coarse_fails_{false};
 };
 
 }  // namespace
