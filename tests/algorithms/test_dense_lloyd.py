@@ -203,3 +203,28 @@ def test_small_integers_tie_and_agree(seed, n, d, m, metric, levels, n_iter):
     X = rng.integers(-levels, levels + 1, size=(n, d)).astype(np.float32)
     start = X[rng.integers(n, size=m)]
     same(run(X, start, metric, n_iter, screen=False, drift=False), run(X, start, metric, n_iter))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_eight_bits_cannot_decide_among_rows_that_they_can(metric, dtype, isa):
+    """The first to be tried are easy; most others lie between atoms closer than 8 bits can tell."""
+    rng = np.random.default_rng(11)
+    n, d, m = 2800, 40, 300
+    X = blobs(rng, n, d, 60, dtype)
+    near = rng.standard_normal(d) * (1 + 3e-3 * rng.standard_normal((n, d)))
+    hard = (np.arange(n) % 50 != 0) & (rng.random(n) < 0.7)
+    X[hard] = near[hard]
+    start = np.vstack([X[~hard][:100], X[hard][:200]])
+    assert len(start) == m
+    same(run(X, start, metric, 4, screen=False, drift=False), run(X, start, metric, 4, 2))
+
+
+def test_eight_bits_are_given_up_where_they_leave_too_much(isa):
+    """Rows far from the origin: products tell little of them. No pass may cost more than looking twice."""
+    rng = np.random.default_rng(12)
+    X = (rng.standard_normal((3000, 48)) + 30).astype(np.float32)
+    start = X[:256]
+    found = run(X, start, "euclidean", 5, drift=False)
+    same(run(X, start, "euclidean", 5, screen=False, drift=False), found)
+    assert max(s[2] for s in found[3]) < 2.5 * 3000 * 256 * 48

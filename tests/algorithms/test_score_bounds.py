@@ -52,6 +52,12 @@ def just(value, side, dtype):
 
 def aligned(rng, n, m, d, screen, side=-1, dtype=np.float32):
     """Numbers beside midpoints, all rounded the same way; atoms parallel to what that leaves."""
+    if screen == "int8":  # units of the largest number's 127th
+        X = just(2 * rng.integers(32, 63, (n, d)) + 0.5, side, dtype)
+        W = just(2 * rng.integers(32, 63, (m, 1)) + 0.5 * np.ones((m, d)), side, dtype)
+        X[:, 0] = W[:, 0] = 127
+        sign = rng.choice([-1, 1], d)
+        return X * sign, W * sign
     odd, ulp = 2 * rng.integers(0, 64, (n, d)), last_bit(screen, d)
     X = just(1 + ulp * (odd * rng.integers(0, 2) + 0.5), side, dtype)
     W = just(1 + ulp * (2 * rng.integers(0, 2, (m, 1)) + 0.5) * np.ones((m, d)), side, dtype)
@@ -145,6 +151,8 @@ def test_the_bound_is_reached(isa):
     rng = np.random.default_rng(1)
     for screen in screens():
         for d in (1, 16, 301):
+            if screen == "int8" and d == 1:
+                continue  # the largest number is not rounded
             if screen != "float32":
                 X, W = (v.astype(np.float32) for v in aligned(rng, 30, 30, d, screen))
                 claim = 1.5  # times the worst error

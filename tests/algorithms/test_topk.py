@@ -186,6 +186,72 @@ def test_hard_cases(isa, dtype, rng):
                           threads=1 + turn % 2, expected=expected, note=name)  # fmt: skip
 
 
+def coarse_case(name, rng, n, d, m):
+    X, W = rng.standard_normal((n, d)), rng.standard_normal((m, d))
+    if name == "far from the origin":
+        X, W = X + 40, W + 40
+    if name in ("near ties", "near ties, but not among the first rows"):
+        W[: m // 2] = W[0] * (1 + 1e-4 * rng.standard_normal((m // 2, d)))
+        easy = 40 if name != "near ties" else 0
+        X[easy::2] = W[0] + 0.1 * X[easy::2]
+    if name == "ties":
+        W[::2] = W[0]
+        X[1::2] = W[0]
+    if name == "one huge atom":
+        W[m // 3] *= 1e6
+    if name == "heavy tails":
+        X, W = X * np.exp(3 * rng.standard_normal(X.shape)), W * np.exp(3 * rng.standard_normal(W.shape))
+    if name == "zero rows":
+        X[::3] = W[::5] = 0
+    return X, W
+
+
+COARSE = [
+    "ordinary",
+    "far from the origin",
+    "near ties",
+    "near ties, but not among the first rows",
+    "ties",
+    "one huge atom",
+    "heavy tails",
+    "zero rows",
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", COARSE)
+def test_many_rows_and_atoms(name, dtype, rng, isa):
+    """Where 8 bits come first, if the variant has them; twice, as the first call decides for later ones."""
+    n, d, m, k = 300, 40, 2500, 9
+    X, W = (v.astype(dtype) for v in coarse_case(name, rng, n, d, m))
+    for metric, bias, activation in (
+        ("dot", None, "identity"),
+        ("dot", rng.standard_normal(m), "abs"),
+        ("cosine", None, "relu"),
+        ("euclidean", None, "identity"),
+    ):
+        expected = topk_model(X, W, k, bias, metric, activation)
+        index = _core.AtomIndex(W, bias, metric, "auto", 2)
+        for _ in range(2):
+            values, indices, *_ = index.topk(X, "", k, activation, 2)
+            assert np.array_equal(indices, expected[1]), metric
+            assert np.array_equal(values, expected[0]), metric
+
+
+def test_eight_bits_score_little_more_and_are_given_up_where_they_would(rng):
+    if "int8" not in screens():
+        pytest.skip("this processor has no products of int8")
+    W = rng.standard_normal((4096, 64)).astype(np.float32)
+    X = rng.standard_normal((1000, 64)).astype(np.float32)
+    for offset, coarse in ((0, True), (40, False)):
+        scored, fine = (
+            _core.AtomIndex(W + offset, None, "dot", screen, 2).topk(X + offset, "", 8, "identity", 2)[2]
+            for screen in ("auto", "int16")
+        )
+        assert (scored > fine) == coarse, (offset, scored, fine)
+        assert scored < 1000 * (8 + 4096 // 128)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_lengths_found_on_the_way(isa, dtype, rng):
     """A call that reads the atoms once guesses their scale from a few: others may be far longer."""
@@ -305,7 +371,7 @@ def test_wrong_arguments(isa, rng):
     with pytest.raises(ValueError, match="metric must be"):
         _core.AtomIndex(W, None, "manhattan")
     with pytest.raises(ValueError, match="screen must be"):
-        _core.AtomIndex(W, None, "dot", "int8")
+        _core.AtomIndex(W, None, "dot", "int4")
     with pytest.raises(ValueError, match="bias must have one number an atom, 50; got 49"):
         _core.AtomIndex(W, np.zeros(49))
     for atoms, words in ((np.zeros((0, 4)), "at least one"), (np.zeros((5, 0)), "at least one column")):

@@ -1,5 +1,7 @@
 // test_kernels.cpp: every kernel of every variant on memory of exactly the promised size (the address sanitizer
 // watches its ends), against the baseline. tests/kernels/ checks the values against numpy.
+#include <cmath>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -178,6 +180,14 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
             plain->widen_f16(half.data(), d, wide_plain.data());
             CHECK(wide.copy() == wide_plain.copy());
 
+            Exact<std::int8_t> byte(d), byte_plain(d);
+            CHECK_EQUAL(k->round_f32_i8(x.data(), d, 100, byte.data()), plain->round_f32_i8(x.data(), d, 100, byte_plain.data()));
+            CHECK(byte.copy() == byte_plain.copy());
+            CHECK_EQUAL(k->round_f64_i8(u.data(), d, 150, byte.data()), plain->round_f64_i8(u.data(), d, 150, byte_plain.data()));
+            CHECK(byte.copy() == byte_plain.copy());
+            CHECK_EQUAL(k->largest_f32(x.data(), d), plain->largest_f32(x.data(), d));
+            CHECK_EQUAL(k->largest_f64(u.data(), d), plain->largest_f64(u.data(), d));
+
             const float* rows[5] = {x.data(), wide.data(), x.data(), x.data(), wide.data()};
             Exact<double> dots(5), dots_plain(5);
             k->dense_dots_f32(rows, rows, 5, d, dots.data());
@@ -213,6 +223,70 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                 k->screen_i16(tile_i.data(), panel_i.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
                               score.data(), hit.data());
                 CHECK(score.copy() == expected);
+            }
+            if (k->screen_i8) {  // one byte of a cell alone, of rows without an offset: no line to start from but 0
+                Exact<std::uint32_t> tile_b(d * tile_rows), panel_b((d + 1) * atoms);
+                for (int64_t p = 0; p < d * tile_rows; ++p) tile_b[p] = static_cast<std::uint8_t>(tile[p] + 3);
+                for (int64_t c = 0; c < atoms; ++c) {
+                    std::int32_t sum = 0;
+                    for (int64_t t = 0; t < d; ++t) sum += panel[t * atoms + c];
+                    panel_b[c] = static_cast<std::uint32_t>(-3 * sum);
+                }
+                for (int64_t p = 0; p < d * atoms; ++p) panel_b[atoms + p] = static_cast<std::uint8_t>(panel[p]);
+                const auto expected = score.copy();
+                for (int64_t c = 0; c < atoms; ++c) factor[c] = 0.5f;
+                k->screen_i8(tile_b.data(), panel_b.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
+                             score.data(), hit.data());
+                CHECK(score.copy() == expected);
+            }
+
+            // Candidates of a tile: what the screen let pass and its own bound keeps, as one row after the other gives them.
+            const int64_t capacity = 2 * atoms;
+            Exact<float> of_row(tile_rows), of_atom(atoms), tau(tile_rows), low(tile_rows * capacity), high(tile_rows * capacity);
+            Exact<std::int32_t> place(tile_rows * capacity), filled(tile_rows), full(tile_rows);
+            for (int64_t r = 0; r < tile_rows; ++r) of_row[r] = 0.25f, tau[r] = 1, filled[r] = static_cast<std::int32_t>(r), full[r] = 20;
+            for (int64_t c = 0; c < atoms; ++c) of_atom[c] = static_cast<float>(c % 3);
+            const std::uint32_t valid = 0x6fffffffu, some = (1u << tile_rows) - 2;
+            const std::uint32_t now_full =
+                k->collect(some, hit.data(), valid, score.data(), {of_atom.data(), of_atom.data(), of_atom.data()}, 7,
+                           {of_row.data(), of_row.data(), of_row.data(), tau.data(), full.data(), filled.data(), low.data(), high.data(),
+                            place.data(), capacity});
+            for (int64_t r = 0; r < tile_rows; ++r) {
+                int64_t at = r;
+                for (int64_t c = 0; r > 0 && c < atoms; ++c) {
+                    const float s = score[r * atoms + c], e = 0.75f * of_atom[c] * (1 + 1e-5f) + std::fabs(s) * 2.5e-7f + 1e-30f;
+                    if (!(hit[r] & valid & 1u << c) || !(s + e >= 1)) continue;
+                    CHECK(std::fabs(low[r * capacity + at] - (s - e)) <= 1e-6f * (1 + std::fabs(s)));
+                    CHECK(std::fabs(high[r * capacity + at] - (s + e)) <= 1e-6f * (1 + std::fabs(s)));
+                    CHECK_EQUAL(place[r * capacity + at++], 7 + static_cast<std::int32_t>(c));
+                }
+                CHECK_EQUAL(filled[r], static_cast<std::int32_t>(at));
+                CHECK_EQUAL(now_full >> r & 1u, r > 0 && at >= 20 ? 1u : 0u);
+            }
+
+            // Products of bfloat16: rows of whole lines, any number of them.
+            const int64_t line_cells = (d + 15) / 16 * 16;
+            Exact<std::uint32_t> one(line_cells), many(6 * line_cells);
+            for (auto* v : {&one, &many})
+                for (int64_t p = 0; p < (v == &one ? 1 : 6) * line_cells; ++p) {
+                    const float pair[2] = {static_cast<float>(p % 7 - 3), static_cast<float>(p % 5 - 2) * 0.5f};
+                    std::uint32_t bits[2];
+                    std::memcpy(bits, pair, sizeof bits);
+                    (*v)[p] = bits[0] >> 16 | (bits[1] & 0xffff0000u);
+                }
+            for (const int64_t count : {0, 1, 3, 4, 5, 6}) {
+                Exact<std::int32_t> which(count);
+                Exact<float> products(count);
+                for (int64_t p = 0; p < count; ++p) which[p] = static_cast<std::int32_t>(5 - p);
+                k->dots_at_bf16(which.data(), count, one.data(), many.data(), line_cells, products.data());
+                for (int64_t p = 0; p < count; ++p) {
+                    float sum = 0;  // of small halves: exact in any order
+                    for (int64_t c = 0; c < line_cells; ++c) {
+                        const int64_t q = (5 - p) * line_cells + c;
+                        sum += static_cast<float>((c % 7 - 3) * (q % 7 - 3)) + static_cast<float>((c % 5 - 2) * (q % 5 - 2)) * 0.25f;
+                    }
+                    CHECK_EQUAL(products[p], sum);
+                }
             }
             const int64_t stride = (d + 3) / 4 * 4;
             auto cells = random_exact<std::uint32_t>(random, atoms * stride, 0, 4e9);

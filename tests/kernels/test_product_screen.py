@@ -23,12 +23,16 @@ class Case:
 
     def __init__(self, rng: np.random.Generator, cells: int, screen: str) -> None:
         self.rows, self.atoms, _ = _core.kernels.tile_shape()
-        depth = 1 if screen == "float32" else 2
+        depth = {"float32": 1, "int8": 4}.get(screen, 2)
         self.screen, self.unit = screen, np.float32(2.0**-15 if screen == "int16" else 1)
         self.x = rng.standard_normal((self.rows, cells * depth)).astype(np.float32)
         self.w = rng.standard_normal((self.atoms, cells * depth)).astype(np.float32)
         if screen == "bfloat16":
             self.x, self.w = rounded(self.x), rounded(self.w)
+        if screen == "int8":
+            self.x, self.w = (
+                np.clip(np.rint(40 * v), -127, 127).astype(np.float32) for v in (self.x, self.w)
+            )
         if screen == "int16":  # rows of length 1, or a little more
             for v in (self.x, self.w):
                 v /= np.linalg.norm(v, axis=1, keepdims=True) + 1e-9
@@ -38,9 +42,14 @@ class Case:
         self.row_bias = rng.random(self.rows, np.float32)
         self.limit = np.full(self.rows, -np.inf, np.float32)
 
-    def pack(self, v: NDArray[np.float32]) -> NDArray[Any]:
+    def pack(self, v: NDArray[np.float32], panel: bool = False) -> NDArray[Any]:
         if self.screen == "float32":
             return v.T.copy().view(np.uint32)
+        if self.screen == "int8":  # rows q + 128; the panel starts with what that adds
+            bytes_ = (v + 128 * (not panel)).astype(np.int16).astype(np.uint8)
+            cells = np.ascontiguousarray(bytes_).view(np.uint32).T
+            start = (-128 * v.sum(axis=1)).astype(np.int32).view(np.uint32)
+            return np.ascontiguousarray(np.vstack([start, cells]) if panel else cells)
         half = (v / self.unit).astype(np.int16) if self.screen == "int16" else v.view(np.uint32) >> 16
         half = np.ascontiguousarray(half.astype(np.uint16))
         return half.view(np.uint32).T.copy()  # a pair: the even column in the low half
@@ -59,7 +68,7 @@ class Case:
         return _core.kernels.screen_tile(
             self.screen,
             self.pack(self.x),
-            self.pack(self.w),
+            self.pack(self.w, panel=True),
             self.factor,
             self.bias,
             self.limit,
@@ -80,9 +89,9 @@ def test_shapes_are_known(isa: str) -> None:
     rows, atoms = {"baseline": (6, 8), "avx2": (6, 16)}.get(isa, (14, 32))
     found = _core.kernels.tile_shape()
     assert found[:2] == (rows, atoms)
-    assert set(found[2]) <= {"float32", "int16", "bfloat16"}
+    assert set(found[2]) <= {"float32", "int16", "bfloat16", "int8"}
     assert isa == "baseline" or "int16" in found[2]
-    assert ("bfloat16" in found[2]) == (isa == "avx512bf16")
+    assert ("bfloat16" in found[2]) == ("int8" in found[2]) == (isa == "avx512bf16")
 
 
 @pytest.mark.parametrize("magnitude", [False, True])
@@ -97,7 +106,7 @@ def test_scores_are_within_the_roundings_that_the_header_names(
             d = case.x.shape[1]
             assert (np.abs(score - exact) <= (d + 4) * 2.0**-24 * case.size()).all(), cells
             assert unpacked(hit, case.atoms).all()
-            assert any_hit == 2**case.atoms - 1
+            assert any_hit == 2**case.rows - 1
 
 
 @pytest.mark.parametrize("magnitude", [False, True])
@@ -113,7 +122,7 @@ def test_hits_are_the_scores_that_reach_the_limit(
             expected = again >= case.limit[:, None]
             assert np.array_equal(again, score)
             assert np.array_equal(unpacked(hit, case.atoms), expected)
-            assert any_hit == np.bitwise_or.reduce(hit)
+            assert any_hit == sum(1 << r for r in range(case.rows) if hit[r])
             case.limit[:] = np.nextafter(score.max(), np.inf, dtype=np.float32)
             any_hit, hit, _ = case.run(magnitude)
             assert any_hit == 0
@@ -124,23 +133,25 @@ def test_an_error_that_is_no_number_discards_nothing(isa: str, rng: np.random.Ge
     for screen in screens():
         case = Case(rng, 8, screen)
         case.limit[:] = np.nan
-        assert case.run()[0] == 2**case.atoms - 1
+        assert case.run()[0] == 2**case.rows - 1
         case.limit[:] = np.inf
-        (case.row_bias if screen == "int16" else case.x[:, 3])[1] = np.nan
+        (case.row_bias if screen.startswith("int") else case.x[:, 3])[1] = np.nan
         _, hit, _ = case.run()
         assert unpacked(hit, case.atoms)[1].all()
         assert not np.delete(hit, 1).any()
 
 
 def test_each_pair_of_cells_reaches_its_score(isa: str, rng: np.random.Generator) -> None:
-    """Powers of two: every score is exact, and tells which row and which atom met."""
+    """Every score is exact, and tells which row and which atom met."""
     for screen in screens():
         case = Case(rng, 4, screen)
         case.factor[:], case.bias[:] = 1, 0
         d = case.x.shape[1]
         for t in range(d):
             case.x[:], case.w[:] = 0, 0
-            case.x[:, t] = 2.0 ** np.arange(case.rows) * case.unit
+            case.x[:, t] = (
+                7 * np.arange(case.rows) + 3 if screen == "int8" else 2.0 ** np.arange(case.rows)
+            ) * case.unit
             case.w[:, t] = (1 + np.arange(case.atoms)) * case.unit
             assert np.array_equal(case.run()[2], np.outer(case.x[:, t], case.w[:, t]))
 
@@ -157,7 +168,7 @@ def test_wrong_shapes_are_refused(isa: str, rng: np.random.Generator) -> None:
         short = [s[1:].copy() if i == at else s for i, s in enumerate(scales)]
         with pytest.raises(ValueError, match="screen_tile: factor and bias"):
             _core.kernels.screen_tile("float32", tile, panel, *short, False)
-    for unknown in ("float16", *({"int16", "bfloat16"} - set(screens()))):
+    for unknown in ("float16", *({"int16", "bfloat16", "int8"} - set(screens()))):
         with pytest.raises(ValueError, match="screen_tile: screen must be 'auto' or one that"):
             _core.kernels.screen_tile(unknown, tile, panel, *scales, False)
 

@@ -1,4 +1,4 @@
-"""round_row and interleave: rows in float32, int16 or bfloat16, what that leaves out, and cells by column."""
+"""round_row and interleave: rows in fewer bits, what that leaves out, and cells by column."""
 
 from __future__ import annotations
 
@@ -124,7 +124,34 @@ def test_residual_of_float64_is_not_lost_in_float32(isa: str) -> None:
     assert residual == pytest.approx(300 * 2.0**-62, rel=1e-6)
 
 
-@pytest.mark.parametrize("to", ["float32", "int16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_int8_is_nearest_and_what_it_leaves_is_known(isa: str, dtype: str, rng: np.random.Generator) -> None:
+    for d in LENGTHS:
+        for x in [*rows(rng, d, dtype), (np.arange(d) % 300 - 150 + 0.5).astype(dtype)]:
+            largest = _core.kernels.largest_magnitude(x)
+            assert largest == np.abs(x).max()
+            for scale in (127 / largest, 300 / largest) if largest else (1.0,):
+                out, residual = _core.kernels.round_row(x, scale, "int8")
+                assert out.dtype == np.int8
+                v = x * np.float32(scale) if dtype == "float32" else (x * scale).astype(np.float32)
+                assert np.array_equal(out, np.clip(np.rint(v), -127, 127))
+                exact = math.fsum((x.astype(np.float64) * scale - out) ** 2)
+                scaled = 2.0**-23 * np.linalg.norm(x.astype(np.float64) * scale)  # what the caller adds
+                assert abs(math.sqrt(residual) - math.sqrt(exact)) <= 2e-6 * math.sqrt(exact) + scaled
+
+
+def test_the_largest_magnitude_of_extremes(isa: str) -> None:
+    for dtype in (np.float32, np.float64):
+        info = np.finfo(dtype)
+        assert _core.kernels.largest_magnitude(np.zeros(5, dtype)) == 0
+        for d in LENGTHS:
+            for value in (info.max, -info.max, info.smallest_subnormal, -info.tiny):
+                x = np.zeros(d, dtype)
+                x[-1] = value
+                assert _core.kernels.largest_magnitude(x) == abs(float(value))
+
+
+@pytest.mark.parametrize("to", ["float32", "int16", "bfloat16", "int8"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_variants_agree_to_the_bit(dtype: str, to: str, rng: np.random.Generator) -> None:
     for d in LENGTHS:
