@@ -17,6 +17,7 @@
 
 #include "algorithms/cluster/lloyd_state.h"
 #include "algorithms/cluster/short_rows.h"
+#include "algorithms/pair_dots.h"
 #include "algorithms/product_select.h"
 
 namespace latom {
@@ -212,23 +213,10 @@ void DenseSelect<View>::score_own(Worker& w, int64_t from, int64_t to, RowState&
 
 template <class View>
 void DenseSelect<View>::score_pairs(Worker& w) const {
-    const auto dots = detail::dense_dots(kernels_, T{});
-    constexpr std::size_t kBatch = 4;
-    const T *x[kBatch], *y[kBatch];
-    double out[kBatch];
-    for (std::size_t from = 0; from < w.pairs.size(); from += kBatch) {
-        const std::size_t count = std::min(kBatch, w.pairs.size() - from);
-        for (std::size_t b = 0; b < count; ++b) {
-            x[b] = rows_.values(w.pairs[from + b].i);
-            y[b] = (*atoms_)[w.pairs[from + b].atom].value.data();
-        }
-        for (std::size_t next = from + kBatch; next < std::min(from + 2 * kBatch, w.pairs.size()); ++next) {
-            rows_.prefetch(w.pairs[next].i);
-            prefetch((*atoms_)[w.pairs[next].atom].value.data(), rows_.d());
-        }
-        dots(x, y, static_cast<int64_t>(count), rows_.d(), out);
-        for (std::size_t b = 0; b < count; ++b) w.pairs[from + b].score = decision_(out[b], w.pairs[from + b].atom);
-    }
+    detail::pair_dots<T>(
+        kernels_, w.pairs.size(), rows_.d(),
+        [&](std::size_t p) { return std::pair(rows_.values(w.pairs[p].i), (*atoms_)[w.pairs[p].atom].value.data()); },
+        [&](std::size_t p, double dot) { w.pairs[p].score = decision_(dot, w.pairs[p].atom); });
     w.scored += static_cast<int64_t>(w.pairs.size());
 }
 

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <numeric>
 
+#include "algorithms/pair_dots.h"
 #include "algorithms/product_select.h"
 #include "algorithms/stored_rows.h"
 
@@ -359,23 +360,16 @@ private:
             std::sort(w.order.begin(), w.order.end(),
                       [&](std::uint32_t a, std::uint32_t b) { return entries[a].atom < entries[b].atom; });
         }
-        const auto dots = detail::dense_dots(kernels, T{});
-        constexpr std::size_t kBatch = 4;
-        const T *x[kBatch], *y[kBatch];
-        double out[kBatch];
-        for (std::size_t from = 0; from < count; from += kBatch) {
-            const std::size_t batch = std::min(kBatch, count - from);
-            for (std::size_t b = 0; b < batch; ++b) {
-                const Entry& e = entries[w.order[from + b]];
-                x[b] = w.rows.row[e.row];
-                y[b] = atoms_.row(e.atom);
-            }
-            dots(x, y, static_cast<int64_t>(batch), d(), out);
-            for (std::size_t b = 0; b < batch; ++b) {
-                Entry& e = entries[w.order[from + b]];
-                e.score = decide(out[b], e.atom);
-            }
-        }
+        detail::pair_dots<T>(
+            kernels, count, d(),
+            [&](std::size_t p) {
+                const Entry& e = entries[w.order[p]];
+                return std::pair(w.rows.row[e.row], atoms_.row(e.atom));
+            },
+            [&](std::size_t p, double dot) {
+                Entry& e = entries[w.order[p]];
+                e.score = decide(dot, e.atom);
+            });
     }
 
     // Float64 scores of all atoms for a few rows: bound by reading the atoms once. False if one is not finite.
