@@ -95,7 +95,7 @@ class Screen(Gemm):
     def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
         rows, atoms, _ = self.kernels.tile_shape()
         products = problem["X"].shape[0] * problem["X"].shape[1] * problem["atoms"].shape[0]
-        cells = self.columns if self.precision == "float32" else self.columns // 2
+        cells = self.columns // {"float32": 1, "int8": 4}.get(self.precision, 2)
         times = products // (rows * atoms * self.columns)
         self.kernels.repeat_screen(self.precision, cells, 0, threads)  # raises if it has none
         return lambda: self.kernels.repeat_screen(self.precision, cells, times, threads)
@@ -125,4 +125,5 @@ GEMM: dict[str, Gemm] = by_name(
     Screen("float32"),
     Screen("int16"),
     Screen("bfloat16"),
+    Screen("int8"),
 )

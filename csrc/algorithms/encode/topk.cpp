@@ -4,18 +4,13 @@
 #include <mutex>
 #include <numeric>
 
+#include "algorithms/encode/entries.h"
 #include "algorithms/pair_dots.h"
 #include "algorithms/product_select.h"
 #include "algorithms/stored_rows.h"
 
 namespace latom {
 namespace {
-
-/// An atom that a row has to score.
-struct Entry {
-    double score;
-    int32_t row, atom;
-};
 
 std::vector<int32_t> scattered(int64_t m) {
     // A fixed order in which neighbours lie far apart: atoms sorted by their score would raise each threshold m times.
@@ -349,17 +344,7 @@ private:
     void score_entries(const KernelTable* kernels, Worker& w, std::vector<Entry>& entries) const {
         const std::size_t count = entries.size();
         w.stats.scored += static_cast<int64_t>(count);
-        w.order.resize(count);
-        if (count > static_cast<std::size_t>(m()) / 8) {
-            w.at.assign(static_cast<std::size_t>(m()) + 1, 0);
-            for (const Entry& e : entries) ++w.at[e.atom + 1];
-            std::partial_sum(w.at.begin(), w.at.end(), w.at.begin());
-            for (std::size_t e = 0; e < count; ++e) w.order[w.at[entries[e].atom]++] = static_cast<std::uint32_t>(e);
-        } else {
-            std::iota(w.order.begin(), w.order.end(), 0u);
-            std::sort(w.order.begin(), w.order.end(),
-                      [&](std::uint32_t a, std::uint32_t b) { return entries[a].atom < entries[b].atom; });
-        }
+        order_by_atom(entries, m(), w.order, w.at);
         detail::pair_dots<T>(
             kernels, count, d(),
             [&](std::size_t p) {
@@ -413,14 +398,6 @@ private:
             dots(atoms, rows, count, d(), dot);
             for (int64_t i = 0; i < count; ++i) out[j + i * run] = decide(dot[i], j + i * run);
         }
-    }
-
-    static double key(Rank rank, double score) { return rank == Rank::kMagnitude ? std::abs(score) : score; }
-    static auto before(Rank rank) {
-        return [rank](const Entry& a, const Entry& b) {
-            const double x = key(rank, a.score), y = key(rank, b.score);
-            return x != y ? x > y : a.atom < b.atom;
-        };
     }
 
     void write_all(const Job& job, Worker& w, int64_t i, double norm2, const double* scores) const {
