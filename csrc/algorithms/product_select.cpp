@@ -34,7 +34,7 @@ double scale_to_unit(double norm2) {
     return norm2 > 0 ? std::min(std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1), kMostScale<T>) : 1.0;
 }
 
-/// A float at least v, v >= 0.
+/// A float at least v, v >= 0; where it is subnormal, up to what the bound's 1e-30 covers.
 float round_up(double v) { return static_cast<float>(v * (1 + 1e-6)); }
 
 /// Rounds a row into its cells [cells]; the length of what that leaves.
@@ -109,7 +109,7 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     if (screen_ == Screen::kInt8 && !has_coarse_screen(kernels_, d)) screen_ = fine_screen(kernels_, d);
     cells_ = row_cells(screen_, d);
     panels_ = chunk_count(m(), kernels_->panel_atoms);
-    // Factors are at most |factor| times the reciprocal of scale_to_unit: twice the length, or what its cap leaves.
+    // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its cap leaves.
     double largest = 0, longest2 = 0;
     if (norm2_.empty()) {  // some atoms tell the scale
         std::vector<double> some(static_cast<std::size_t>(panel_atoms()));
@@ -189,8 +189,11 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             if (norm2[c] > 0) {
                 if (position + 2 < m()) prefetch(atoms_[atom(position + 2)], d_);
                 const RoundedRow row = round_for_screen(kernels_, screen_, atoms_[j], d(), norm2[c], false, cells);
-                const double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
-                if (factor > 0x1p60) sound_ = false;  // beyond what was guessed
+                double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
+                if (factor > 0x1p60) {  // beyond what was guessed
+                    sound_ = false;
+                    factor = 0;
+                }
                 phi = static_cast<float>(factor);
                 length = round_up(std::abs(factor) * static_cast<double>(row.length));
                 residual = round_up(std::abs(factor) * static_cast<double>(row.error));
@@ -262,7 +265,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     for (auto* v : {&rounding_, &length_, &row_bias_, &bias_error_}) v->assign(size, 0.0f);
     tau_.assign(size, HUGE_VALF);
     bar_.assign(size, HUGE_VALF);
-    to_screen_.resize(size);
+    scale_.assign(size, 1.0);
+    unit_ = atoms.unit();
     full_.assign(size, static_cast<int32_t>(from_above_ ? capacity_ - kMostPanel : k_ + batch()));
     filled_.assign(size, 0);
     crowded_.assign(size, 0);
@@ -291,9 +295,10 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
                 for (int64_t c = 0; c < cells; ++c) rounded[c] ^= 0x80808080u;
             rounding_[r] = round_up(static_cast<double>(row.error) + gamma * static_cast<double>(row.length)) * kWiden;
             length_[r] = row.length * kWiden;
+            // Below that, rho |beta| is less than the 1e-30 of the bound.
             row_bias_[r] = atoms.biased() && row.scale > 0x1p-100 ? static_cast<float>(row.scale) : 0.0f;
             bias_error_[r] = static_cast<float>(kUlp) * row_bias_[r];
-            to_screen_[r] = row.scale * atoms.unit();
+            scale_[r] = row.scale;
             set_tau(r, -HUGE_VALF);
         }
         std::uint32_t* out = cells_.data() + tile * tile_rows_ * cells;
@@ -329,6 +334,7 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
         const int64_t count = std::min(step, last - from);
         poll();
         const auto run = atoms.run(from, count, scratch_);
+        if (!atoms.sound()) return;
         for (int64_t tile = 0; tile < tiles(); ++tile) {
             const int64_t row = tile * tile_rows_, stop = end ? std::min(count, end[tile] - from) : count;
             const std::uint32_t* cells = cells_.data() + row * atoms.cells();
@@ -336,8 +342,9 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
                                      tau_.data() + row, full_.data() + row, filled_.data() + row,
                                      lower_.data() + row * capacity_, upper_.data() + row * capacity_,
                                      position_.data() + row * capacity_, capacity_};
-            const std::uint32_t real = (std::uint32_t{1} << std::min(tile_rows_, count_ - row)) - 1;
+            std::uint32_t open = 0;  // rows that take candidates
             for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
+                open |= static_cast<std::uint32_t>(!crowded_[r]) << (r - row);
                 const int64_t next = r * capacity_ + filled_[r];
                 __builtin_prefetch(lower_.data() + next);
                 __builtin_prefetch(upper_.data() + next);
@@ -346,14 +353,15 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
             for (int64_t p = 0; p < stop; ++p) {
                 limits(row, run.most_length[p], run.most_residual[p], run.most_magnitude[p], limit);
                 const PanelScale scale{run.factor + p * width, run.bias + p * width};
-                std::uint32_t rows = real & screen(cells, run.cells + p * bytes, atoms.cells(), scale,
+                std::uint32_t rows = open & screen(cells, run.cells + p * bytes, atoms.cells(), scale,
                                                    {limit, row_bias_.data() + row, magnitude_}, score, hit);
                 if (!rows) continue;
                 const int64_t position = (from + p) * width, left = atoms.m() - position;
                 const std::uint32_t valid = left < width ? (1u << left) - 1 : ~0u;
                 const AtomError error{run.length + p * width, run.residual + p * width, run.magnitude + p * width};
                 rows = kernels_->collect(rows, hit, valid, score, error, static_cast<int32_t>(position), into);
-                for (; rows; rows &= rows - 1) tighten(row + __builtin_ctz(rows));
+                for (; rows; rows &= rows - 1)
+                    if (!tighten(row + __builtin_ctz(rows))) open &= ~(rows & -rows);
             }
         }
     }
@@ -377,17 +385,19 @@ void RowBlock<T>::raise_to_kth(int64_t r, int halvings) {
     if (bar > tau_[r]) set_tau(r, bar);
 }
 
+// False if the row is crowded.
 template <class T>
-void RowBlock<T>::tighten(int64_t r) {
+bool RowBlock<T>::tighten(int64_t r) {
     if (!from_above_) {
         raise_to_kth(r, 6);  // any bar that k candidates reach will do
         drop(r);
     }
     const auto most = static_cast<int32_t>(capacity_ - kMostPanel);
     full_[r] = std::min(filled_[r] + batch(), most);
-    if (filled_[r] + batch() / 2 <= most) return;
+    if (filled_[r] + batch() / 2 <= most) return true;
     crowded_[r] = 1;
-    bar_[r] = HUGE_VALF;  // no more hits
+    bar_[r] = HUGE_VALF;  // few hits, so that its tile is skipped
+    return false;
 }
 
 template <class T>

@@ -173,15 +173,15 @@ public:
     const int32_t* position(int64_t r) const { return position_.data() + r * capacity_; }
     int32_t atom(int64_t r, int64_t c) const { return atoms_->atom(position(r)[c]); }
     /// No atom that is not among the candidates scores more than this, in units of S.
-    double ceiling(int64_t r) const {
-        return to_screen_[r] > 0 ? static_cast<double>(tau_[r]) / to_screen_[r] : HUGE_VAL;  // 0: biases beyond all products
-    }
-    double to_screen(int64_t r) const { return to_screen_[r]; }
+    double ceiling(int64_t r) const { return score_of(r, tau_[r]); }
+    /// A bound in units of S, and the factor between them and screen units: one after the other, as their product may underflow.
+    double score_of(int64_t r, float v) const { return static_cast<double>(v) / scale_[r] / unit_; }
+    double to_screen(int64_t r) const { return scale_[r] * unit_; }
     /// The threshold, in screen units: k candidates' lower bounds reach it, or raise() set it.
     float threshold(int64_t r) const { return tau_[r]; }
     /// In screen units and rounded down: a threshold.
     float threshold_of(int64_t r, double score) const {
-        const double v = score * to_screen_[r];
+        const double v = score * unit_ * scale_[r];
         return static_cast<float>(v - 1e-6 * std::abs(v) - 1e-30);
     }
 
@@ -198,7 +198,7 @@ private:
     }
     void limits(int64_t row, float length, float residual, float magnitude, float* limit) const;
     void raise_to_kth(int64_t r, int halvings);
-    void tighten(int64_t r);
+    bool tighten(int64_t r);
     void drop(int64_t r);
 
     const KernelTable* kernels_ = nullptr;
@@ -208,7 +208,8 @@ private:
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
     // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with
     AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;
-    std::vector<double> to_screen_;
+    std::vector<double> scale_;
+    double unit_ = 1;
     std::vector<int32_t> filled_, full_;  // candidates of a row, and how many make it tighten its threshold
     std::vector<char> crowded_;
     AlignedVector<float> lower_, upper_;  // [count, capacity]

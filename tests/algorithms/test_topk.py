@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import signal
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from oracle import topk_model
 
+import latom
 from latom import _core
 
 ACTIVATIONS = ["identity", "relu", "abs"]
@@ -263,6 +265,36 @@ def test_lengths_found_on_the_way(isa, dtype, rng):
             atoms[(j + 7) % 2000] /= longest
             for activation in ("identity", "abs"):
                 check(X, atoms, 9, activation=activation, threads=2, note=f"{longest} {j}")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_scale_guessed_far_too_low(isa, dtype, rng):
+    """A call that reads the atoms once samples panels of them: here those of short atoms, all others overflow."""
+    m = 4096
+    step = int(0.6180339887 * m) | 1
+    while math.gcd(step, m) > 1:
+        step += 2
+    position = np.arange(m) * pow(step, -1, m) % m  # of each atom
+    width = _core.kernels.tile_shape()[1]
+    sampled = position // width % (m // width // 4) == 0
+    W = rng.standard_normal((m, 32))
+    W = np.where(sampled[:, None], W * 1e-10, W * (1e18 if dtype == "float32" else 1e120)).astype(dtype)
+    X = rng.standard_normal((60, 32)).astype(dtype)
+    for screen in screens():
+        check(X, W, 5, screen=screen, threads=1)
+        check(X, W, 5, screen=screen, threads=2, activation="abs")
+
+
+def test_biases_beyond_all_products(isa, rng):
+    """Of float64: no product of scales is a number any more."""
+    W, X = rng.standard_normal((4096, 32)), rng.standard_normal((200, 32))
+    for size in (1.0, 1e-14, 3e15, 1e100):
+        for sign in (1, -1):
+            bias = sign * 1e307 * rng.uniform(1, 2, 4096)
+            for screen in screens():
+                check(X * size, W, 20, bias=bias, screen=screen)
+            threshold = float(np.sort(bias)[-21])
+            assert latom.above(X * size, W, threshold, bias=bias).nnz == 4000
 
 
 def test_crowded_rows_are_counted_and_exact(isa, rng):

@@ -44,7 +44,7 @@ private:
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
     static constexpr int64_t kCoarseAtoms = 128;         // below, 8 bits are not tried
-    static constexpr int64_t kScore = 24;                // atoms by which they must spare the long screen a float64 score
+    static constexpr int64_t kScore = 24;                // a float64 score costs what they save on so many atoms
     static constexpr double kCandidate = 16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {

@@ -45,7 +45,7 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     }
     panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, factor, decision_.bias, drift_.order,
                                               float32_ ? Screen::kFloat32 : Screen::kAuto);
-    if (!coarse_) panels_->keep(ctx);
+    panels_->keep(ctx);  // beside the coarse ones too: a row that these leave needs all atoms
 }
 
 template <class View>
@@ -60,7 +60,6 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
     for (Worker& w : scratch_) w.looked = w.scored = w.short_looked = w.candidates = w.crowded = w.coarse_looked = w.coarse_left = 0;
     if (coarse_ && !known && !(try_coarse_ = try_coarse(state))) {
         coarse_.reset();
-        panels_->keep(ctx);
     }
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
@@ -270,7 +269,6 @@ template <class View>
 void DenseSelect<View>::decide(Worker& w, int64_t r, bool known, RowState& state) const {
     const int64_t i = w.queue[r].i;
     if (w.block.crowded(r)) return score_all(w, i, state);
-    const double to_screen = w.block.to_screen(r);
     const int32_t mine = known ? state.label[i] : -1;
     double best = known ? state.own[i] : -HUGE_VAL;
     int32_t label = mine, second = -1;
@@ -279,7 +277,7 @@ void DenseSelect<View>::decide(Worker& w, int64_t r, bool known, RowState& state
     for (int64_t c = 0; c < w.block.candidates(r); ++c) {
         const int32_t j = drift_.order[w.block.position(r)[c]];
         if (j == mine) continue;
-        double bound = w.block.upper(r)[c] / to_screen;
+        double bound = w.block.score_of(r, w.block.upper(r)[c]);
         if (bound >= best || label < 0) {
             bound = score(i, j);
             ++w.scored;

@@ -54,7 +54,7 @@ public:
         const Job job{ctx, X, reader, k, rank, threshold, score, index, found, function};
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
-        if ((X.n <= kFewRows && !packed()) || X.n <= 2 || 4 * k > m() || d() > kMostColumns) {
+        if ((X.n <= kFewRows && !reused()) || X.n <= 2 || 4 * k > m() || d() > kMostColumns) {
             if (similarity_ != Similarity::kDot) measure(ctx, function);
             if (!all(job, stats) && reader.sound()) measure(ctx, function);  // names the atom that is not finite
         } else {
@@ -68,8 +68,8 @@ private:
     static constexpr int64_t kFewRows = 6, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;  // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;         // of a block
-    static constexpr int64_t kCoarseAtoms = 2048;  // below, int8 is not tried
-    static constexpr int64_t kCandidate = 128;     // atoms by which int8 must spare the fine screen a float64 score; by measurement
+    static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
+    static constexpr int64_t kCandidate = 128;  // a float64 score costs what int8 saves on so many atoms; by measurement
 
     struct Job {
         const Context& ctx;
@@ -128,9 +128,10 @@ private:
         std::lock_guard<std::mutex> lock(mutex_);
         return panels_ != nullptr;
     }
-    bool packed() {
+    // Whether few rows, too, find the atoms packed, or should from now on.
+    bool reused() {
         std::lock_guard<std::mutex> lock(mutex_);
-        return panels_ && panels_->kept();
+        return coarse_ || (panels_ && panels_->kept());
     }
 
     // A number that the decision score of an atom above the threshold exceeds, whatever the rounding.
@@ -140,7 +141,7 @@ private:
         return 0.5 * (threshold + norm2) - 1e-12 * (std::abs(threshold) + norm2);
     }
 
-    double decide(double dot, int64_t j) const {
+    double score_of(double dot, int64_t j) const {
         if (!factor_.empty()) dot *= factor_[j];
         return bias_.empty() ? dot : dot + bias_[j];
     }
@@ -157,48 +158,67 @@ private:
         }
         measure(job.ctx, job.function);
         if (blocks < threads) {
-            if (blocks > 1) keep(job.ctx, *panels_);
+            if (blocks > 1 || reused()) keep(job.ctx, *panels_);
             sliced(job, *panels_, rows, stats);
             return stats;
         }
-        const bool coarse = coarse_pays(job);
-        keep(job.ctx, coarse ? *coarse_ : *panels_);
-        std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, blocks)));
-        parallel_for(job.ctx, blocks, [&](int64_t b, int id) {
-            block(job, coarse, scratch[id], b * rows, std::min(rows, n - b * rows));
-        });
-        for (const Worker& w : scratch) add(stats, w.stats);
-        if (coarse && too_many(job, stats.scored, n)) coarse_fails_ = true;
+        std::vector<Block> every;
+        for (int64_t first = 0; first < n; first += rows) {
+            every.push_back({first, std::vector<int64_t>(static_cast<std::size_t>(std::min(rows, n - first)))});
+            std::iota(every.back().rows.begin(), every.back().rows.end(), int64_t{0});
+        }
+        if (const AtomPanels<T>* coarse = coarse_panels(job)) {
+            every = decide(job, *coarse, every, false, stats);
+            if (too_many(job, stats.scored, n)) coarse_fails_ = true;
+        }
+        if (!every.empty()) {
+            keep(job.ctx, *panels_);
+            decide(job, *panels_, every, true, stats);
+        }
         return stats;
     }
 
-    // A block of rows and all atoms. What the coarse screen leaves too much of goes through the fine one.
-    void block(const Job& job, bool coarse, Worker& w, int64_t first, int64_t count) const {
-        job.reader.read(first, count, w.rows);
-        std::vector<int64_t> every(static_cast<std::size_t>(count));
-        std::iota(every.begin(), every.end(), int64_t{0});
-        const auto decide = [&](const AtomPanels<T>& panels, bool all) {
-            screen(job, panels, w, every, 0, panels.panels());
-            every = settle(job, w, first, every, 0, static_cast<int64_t>(every.size()), {&w.block}, all);
-        };
-        if (coarse) decide(*coarse_, false);
-        if (!every.empty()) decide(*panels_, true);
+    // Rows of X: `rows` counts from `first`.
+    struct Block {
+        int64_t first;
+        std::vector<int64_t> rows;
+    };
+
+    // All rows of the blocks through one screen. Returns those that it leaves, unless these are decided too.
+    std::vector<Block> decide(const Job& job, const AtomPanels<T>& panels, const std::vector<Block>& blocks, bool all,
+                              TopKStats& stats) const {
+        const auto count = static_cast<int64_t>(blocks.size());
+        std::vector<Worker> scratch(static_cast<std::size_t>(workers(job.ctx, count)));
+        std::vector<Block> left(blocks.size());
+        parallel_for(job.ctx, count, [&](int64_t b, int id) {
+            const auto& [first, rows] = blocks[b];
+            Worker& w = scratch[id];
+            job.reader.read(first, rows.back() + 1, w.rows);
+            screen(job, panels, w, rows, 0, panels.panels());
+            left[b] = {first, settle(job, w, first, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, all)};
+        });
+        for (const Worker& w : scratch) add(stats, w.stats);
+        std::erase_if(left, [](const Block& block) { return block.rows.empty(); });
+        return left;
     }
 
-    // Whether int8 is worth it, as a few rows tell; asked once for all calls.
-    bool coarse_pays(const Job& job) {
+    // Atoms in int8, packed, or null where they do not pay, as a few rows tell.
+    const AtomPanels<T>* coarse_panels(const Job& job) {
         std::lock_guard<std::mutex> lock(mutex_);
-        if (coarse_fails_ || screen_ != Screen::kAuto || m() < kCoarseAtoms || !has_coarse_screen(job.ctx.kernels, d())) return false;
-        if (coarse_) return true;
+        if (coarse_fails_) return nullptr;
+        if (coarse_) return coarse_.get();
+        const auto* kernels = job.ctx.kernels;
+        if (screen_ != Screen::kAuto || m() < kCoarseAtoms || job.X.n < kCoarseRows || !has_coarse_screen(kernels, d())) return nullptr;
         auto panels = std::make_unique<AtomPanels<T>>(job.ctx, rows_of_atoms(), d(), norm2_, factor_, bias_, scattered(m()), Screen::kInt8);
         panels->keep(job.ctx);
+        Block some{0, std::vector<int64_t>(static_cast<std::size_t>(std::min<int64_t>(job.X.n, 2 * kernels->tile_rows)))};
+        std::iota(some.rows.begin(), some.rows.end(), int64_t{0});
+        TopKStats tried;
+        decide(job, *panels, {some}, false, tried);
+        coarse_fails_ = too_many(job, tried.scored, static_cast<int64_t>(some.rows.size()));
+        if (coarse_fails_) return nullptr;
         coarse_ = std::move(panels);
-        Worker w;
-        const int64_t count = std::min<int64_t>(job.X.n, 2 * job.ctx.kernels->tile_rows);
-        block(job, true, w, 0, count);
-        coarse_fails_ = too_many(job, w.stats.scored, count);
-        if (coarse_fails_) coarse_.reset();
-        return !coarse_fails_;
+        return coarse_.get();
     }
     // Scored in float64, so many that a finer screen would have been faster.
     bool too_many(const Job& job, int64_t scored, int64_t n) const { return scored > n * (job.k + m() / kCandidate); }
@@ -316,7 +336,7 @@ private:
             write(job, first + which[r], w.rows.norm2[which[r]], w.found.data(), static_cast<int64_t>(w.found.size()));
         }
         if (!all) {
-            w.stats.scored += static_cast<int64_t>(crowded.size()) * 2 * (m() / kCandidate);  // what the screen did in vain
+            w.stats.scored += static_cast<int64_t>(crowded.size()) * 2 * (m() / kCandidate);  // stands for a screen in vain
             return crowded;
         }
         for (const int64_t r : crowded) {
@@ -353,7 +373,7 @@ private:
             },
             [&](std::size_t p, double dot) {
                 Entry& e = entries[w.order[p]];
-                e.score = decide(dot, e.atom);
+                e.score = score_of(dot, e.atom);
             });
     }
 
@@ -396,7 +416,7 @@ private:
             int64_t count = 0;
             for (; count < 4 && j + count * run < to; ++count) atoms[count] = atoms_.row(j + count * run);
             dots(atoms, rows, count, d(), dot);
-            for (int64_t i = 0; i < count; ++i) out[j + i * run] = decide(dot[i], j + i * run);
+            for (int64_t i = 0; i < count; ++i) out[j + i * run] = score_of(dot[i], j + i * run);
         }
     }
 
