@@ -269,7 +269,7 @@ def test_lengths_found_on_the_way(isa, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_scale_guessed_far_too_low(isa, dtype, rng):
-    """A call that reads the atoms once samples panels of them: here those of short atoms, all others overflow."""
+    """A call that reads the atoms once samples some panels: here the short atoms, and all others overflow."""
     m = 4096
     step = int(0.6180339887 * m) | 1
     while math.gcd(step, m) > 1:
