@@ -169,7 +169,7 @@ private:
         }
         if (const AtomPanels<T>* coarse = coarse_panels(job)) {
             every = decide(job, *coarse, every, false, stats);
-            if (too_many(job, stats.scored, n)) coarse_fails_ = true;
+            if (too_many(job, stats.scored, every, n)) coarse_fails_ = true;
         }
         if (!every.empty()) {
             keep(job.ctx, *panels_);
@@ -214,14 +214,18 @@ private:
         Block some{0, std::vector<int64_t>(static_cast<std::size_t>(std::min<int64_t>(job.X.n, 2 * kernels->tile_rows)))};
         std::iota(some.rows.begin(), some.rows.end(), int64_t{0});
         TopKStats tried;
-        decide(job, *panels, {some}, false, tried);
-        coarse_fails_ = too_many(job, tried.scored, static_cast<int64_t>(some.rows.size()));
+        const std::vector<Block> left = decide(job, *panels, {some}, false, tried);
+        coarse_fails_ = too_many(job, tried.scored, left, static_cast<int64_t>(some.rows.size()));
         if (coarse_fails_) return nullptr;
         coarse_ = std::move(panels);
         return coarse_.get();
     }
-    // Scored in float64, so many that a finer screen would have been faster.
-    bool too_many(const Job& job, int64_t scored, int64_t n) const { return scored > n * (job.k + m() / kCandidate); }
+    // Whether a fine screen of n rows would have been faster: so many were scored in float64, or left after a screen in vain.
+    bool too_many(const Job& job, int64_t scored, const std::vector<Block>& left, int64_t n) const {
+        const int64_t saved = m() / kCandidate;  // a row
+        for (const Block& block : left) scored += static_cast<int64_t>(block.rows.size()) * (job.k + 2 * saved);
+        return scored > n * (job.k + saved);
+    }
 
     int64_t coarse_room() const { return std::clamp<int64_t>(m() / 32, 256, 1024); }
 
@@ -335,10 +339,7 @@ private:
             w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from], w.more.begin() + w.more_begin[r - from + 1]);
             write(job, first + which[r], w.rows.norm2[which[r]], w.found.data(), static_cast<int64_t>(w.found.size()));
         }
-        if (!all) {
-            w.stats.scored += static_cast<int64_t>(crowded.size()) * 2 * (m() / kCandidate);  // stands for a screen in vain
-            return crowded;
-        }
+        if (!all) return crowded;
         for (const int64_t r : crowded) {
             poll();
             w.scores.resize(static_cast<std::size_t>(m()));
