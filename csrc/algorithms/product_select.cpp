@@ -80,7 +80,7 @@ bool has_coarse_screen(const KernelTable* kernels, int64_t d) { return kernels->
 
 template <class T>
 RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
-                     std::uint32_t* cells) {
+                            std::uint32_t* cells) {
     double scale = scale_to_unit<T>(norm2);
     if (const double most = screen == Screen::kInt8 ? largest(kernels, T{})(row, d) : 0; most > 0)
         scale = std::min(127 / most, kMostScale<T>);
@@ -106,7 +106,7 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     screen_ = screen;
     if (screen == Screen::kAuto)
         screen_ = fine_screen(kernels_, d);
-    if (screen_ == Screen::kInt8 && !has_coarse_screen(kernels_, d)) screen_ = fine_screen(kernels_, d);
+    if (screen_ == Screen::kInt8 && !has_coarse_screen(kernels_, d)) screen_ = fine_screen(kernels_, d);  // forced on long rows
     cells_ = row_cells(screen_, d);
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its cap leaves.

@@ -25,8 +25,8 @@
 // A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not among the
 // k best, whatever its rank in ties. Panels are compared with tau less their largest eps; what passes is compared with its
 // own and waits as a candidate. Each time that some k more have come, bisection over their lower bounds raises tau and those
-// below it go. A row that cannot get rid of its candidates (ties within the bound) is `crowded`: the caller scores all atoms
-// in float64.
+// below it go. A row that cannot get rid of its candidates (ties within the bound) is `crowded`: the caller asks a finer
+// screen, or scores all atoms in float64.
 //
 // Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16, 2^-7 with
 // int8, which takes half the time and leaves some times the candidates.
@@ -65,10 +65,10 @@ struct RoundedRow {
     double scale;
     float error, length;
 };
-/// Rounds a row into `cells` [row_cells() and up to 3 more]. biased: where biases are added, a row is not blown up beyond what they can follow.
+/// Rounds a row into `cells` [row_cells()]. biased: where biases are added, a row is not blown up beyond what they can follow.
 template <class T>
 RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
-                     std::uint32_t* cells);
+                            std::uint32_t* cells);
 /// Cells of 4 bytes in a row of d numbers.
 inline int64_t row_cells(Screen screen, int64_t d) {
     return screen == Screen::kFloat32 ? d : screen == Screen::kInt8 ? (d + 3) / 4 : (d + 1) / 2;
@@ -149,7 +149,8 @@ public:
         bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
         int64_t room = 0;         // for candidates beyond what a fine screen leaves
     };
-    static constexpr int64_t capacity(int64_t k, int64_t room = 0) { return (2 * k + 143 + room) / 16 * 16 + kMostPanel; }  // whole vectors
+    /// Places of a row: whole vectors, and a panel beyond what makes it crowded.
+    static constexpr int64_t capacity(int64_t k, int64_t room = 0) { return (2 * k + 143 + room) / 16 * 16 + kMostPanel; }
 
     /// rows [count] with their squared norms.
     void load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count, const Query& query);
@@ -206,7 +207,8 @@ private:
     int64_t count_ = 0, k_ = 1, room_ = 0, capacity_ = 0, tile_rows_ = 1;
     bool magnitude_ = false, from_above_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
-    // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is compared with
+    // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is
+    // compared with
     AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;
     std::vector<double> scale_;
     double unit_ = 1;

@@ -9,8 +9,9 @@
 //           panel_atoms beyond what is there, those of drop_below are read up to the next multiple of 16.
 // Cost      some 30 instructions a row with hits of AVX-512, however many; elsewhere some 15 a hit.
 
-inline std::int32_t collect_row(const float* score, std::uint32_t hits, float rounding, float row_length, float row_bias, float tau,
-                         const AtomError& atoms, std::int32_t first, float* lower, float* upper, std::int32_t* position) {
+inline std::int32_t collect_row(const float* score, std::uint32_t hits, float rounding, float row_length, float row_bias,
+                                float tau, const AtomError& atoms, std::int32_t first, float* lower, float* upper,
+                                std::int32_t* position) {
     std::int32_t count = 0;
 #if defined(__AVX512F__)
     const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);

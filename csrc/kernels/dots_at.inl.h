@@ -102,9 +102,8 @@ inline float halves_total(const HalvesSum& sum) { return sum_lanes(sum); }
 void dots_at_bf16(const std::int32_t* index, std::int64_t count, const std::uint32_t* x, const std::uint32_t* F,
                   std::int64_t cells, float* out) {
     const auto row = [=](std::int64_t p) { return F + static_cast<std::int64_t>(index[p < count ? p : count - 1]) * cells; };
-    const std::uint32_t *row0, *row1, *row2, *row3;
     for (std::int64_t p = 0; p < count; p += 4) {
-        row0 = row(p), row1 = row(p + 1), row2 = row(p + 2), row3 = row(p + 3);
+        const std::uint32_t *row0 = row(p), *row1 = row(p + 1), *row2 = row(p + 2), *row3 = row(p + 3);
         const std::uint32_t *next0 = row(p + 4), *next1 = row(p + 5), *next2 = row(p + 6), *next3 = row(p + 7);
         HalvesSum sum0 = {}, sum1 = {}, sum2 = {}, sum3 = {};
         for (std::int64_t c = 0; c < cells; c += 16) {

@@ -75,7 +75,7 @@ def topk(
 
     Notes
     -----
-    A product in 16 bits with a proven bound discards most atoms; the rest are decided by
+    A product in 8 or 16 bits with a proven bound discards most atoms; the rest are decided by
     float64 sums in a fixed order. So sets are those of float64 scores of the numbers as given, the same
     for every number of threads and every processor; values are rounded once. At worst 2 n m d flops.
     Extra memory: the atoms packed once more, and some MiB a thread.

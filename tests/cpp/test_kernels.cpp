@@ -224,7 +224,7 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                               score.data(), hit.data());
                 CHECK(score.copy() == expected);
             }
-            if (k->screen_i8) {  // one byte of a cell alone, of rows without an offset: no line to start from but 0
+            if (k->screen_i8) {  // one byte of a cell alone; rows are offset by 3 here, and each panel starts with what that adds
                 Exact<std::uint32_t> tile_b(d * tile_rows), panel_b((d + 1) * atoms);
                 for (int64_t p = 0; p < d * tile_rows; ++p) tile_b[p] = static_cast<std::uint8_t>(tile[p] + 3);
                 for (int64_t c = 0; c < atoms; ++c) {

@@ -7,8 +7,8 @@
 // the start: few others ever reach float64. Rows with like prefixes share a tile.
 //
 // The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has 8 bits,
-// which take half the time, and they leave little, they go first, and what they leave follows. Elsewhere, where few directions hold most
-// of the rows, short rows (short_rows.h) go first: with both thresholds known, they leave few atoms, which float32 and then
+// which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few directions hold most
+// of the rows, short rows (short_rows.h) do: with both thresholds known, they leave few atoms, which bfloat16 and then
 // float64 decide. Rows that keep too many go through the long screen after all.
 #pragma once
 
@@ -43,8 +43,8 @@ private:
     static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
-    static constexpr int64_t kCoarseAtoms = 128;         // below, 8 bits are not tried
-    static constexpr int64_t kScore = 24;                // a float64 score costs what they save on so many atoms
+    static constexpr int64_t kCoarseAtoms = 128;    // below, 8 bits are not tried
+    static constexpr int64_t kScore = 24;           // a float64 score costs what they save on so many atoms
     static constexpr double kCandidate = 16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {

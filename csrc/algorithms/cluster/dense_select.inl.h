@@ -57,10 +57,9 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
     const int64_t chunks = chunk_count(n, rows);
     const auto count = static_cast<std::size_t>(workers(ctx, chunks));
     if (scratch_.size() < count) scratch_.resize(count);
-    for (Worker& w : scratch_) w.looked = w.scored = w.short_looked = w.candidates = w.crowded = w.coarse_looked = w.coarse_left = 0;
-    if (coarse_ && !known && !(try_coarse_ = try_coarse(state))) {
-        coarse_.reset();
-    }
+    for (Worker& w : scratch_)
+        w.looked = w.scored = w.short_looked = w.candidates = w.crowded = w.coarse_looked = w.coarse_left = 0;
+    if (coarse_ && !known && !(try_coarse_ = try_coarse(state))) coarse_.reset();
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
         w.queue.clear();

@@ -56,6 +56,9 @@ private:
     static constexpr int64_t kMostWidth = 128;
     static constexpr double kLeft = 0.22;  // share of the squared length that may be left out
 
+    int64_t cells() const { return chunk_count(rows_.d(), kLine) * kLine / 2; }
+    double round(const T* row, std::uint32_t* out) const;
+
     const Rows<View>& rows_;
     Projection projection_;
     int64_t row_cells_ = 0;
@@ -65,8 +68,6 @@ private:
     std::vector<double> norm2_;           // [m]: of the short ones
     AlignedVector<std::uint32_t> atoms_;  // [m, cells]: for the closer look
     std::vector<double> length_, error_;  // [m]: |w|, |w - w~| + gamma |w~|
-    int64_t cells() const { return chunk_count(rows_.d(), kLine) * kLine / 2; }
-    double round(const T* row, std::uint32_t* out) const;
     std::unique_ptr<AtomPanels<float>> panels_;
 };
 
@@ -96,7 +97,7 @@ bool ShortRows<View>::build(const Context& ctx, bool biased) {
         projection.apply(rows.data(), norm2.data(), count, shortened.data(), norm2.data());  // whose lengths are not needed again
         for (int64_t i = 0; i < count; ++i)
             rounded_[from + i] = round_for_screen(ctx.kernels, screen, shortened.data() + i * width, width, norm2[i], biased,
-                                           cells_.data() + (from + i) * row_cells_);
+                                                  cells_.data() + (from + i) * row_cells_);
     });
     projection_ = projection;  // only now: an interrupt leaves nothing half built
     return true;

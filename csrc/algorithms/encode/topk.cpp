@@ -69,7 +69,7 @@ private:
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;  // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;         // of a block
     static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
-    static constexpr int64_t kCandidate = 128;  // a float64 score costs what int8 saves on so many atoms; by measurement
+    static constexpr int64_t kCandidate = 128;                        // a float64 score costs what int8 saves on so many atoms; by measurement
 
     struct Job {
         const Context& ctx;
@@ -220,6 +220,7 @@ private:
         coarse_ = std::move(panels);
         return coarse_.get();
     }
+
     // Whether a fine screen of n rows would have been faster: so many were scored in float64, or left after a screen in vain.
     bool too_many(const Job& job, int64_t scored, const std::vector<Block>& left, int64_t n) const {
         const int64_t saved = m() / kCandidate;  // a row
@@ -268,7 +269,7 @@ private:
 
     // Candidates of the rows `which` of w.rows among panels [from, to).
     void screen(const Job& job, const AtomPanels<T>& panels, Worker& w, const std::vector<int64_t>& which, int64_t from,
-                              int64_t to) const {
+                int64_t to) const {
         w.some.clear();
         w.norm2.clear();
         for (const int64_t r : which) {
