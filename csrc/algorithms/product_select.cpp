@@ -172,6 +172,7 @@ template <class T>
 void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
                          std::vector<std::uint32_t>& rounded) const {
     const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
+    const int64_t ahead = norm2_.empty() ? width : 2;           // measure() has read those of this panel
     rounded.resize(static_cast<std::size_t>(width * stride));
     double norm2[32];
     for (int64_t panel = first; panel < first + count; ++panel, ++at) {
@@ -187,7 +188,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             const int64_t position = panel * width + c, j = position < m() ? atom(position) : -1;
             if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
             if (norm2[c] > 0) {
-                if (position + 2 < m()) prefetch(atoms_[atom(position + 2)], d_);
+                if (position + ahead < m()) prefetch(atoms_[atom(position + ahead)], d_);
                 const RoundedRow row = round_for_screen(kernels_, screen_, atoms_[j], d(), norm2[c], false, cells);
                 double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
                 if (factor > 0x1p60) {  // beyond what was guessed
@@ -264,6 +265,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     const auto size = static_cast<std::size_t>(padded + kMostTile);
     for (auto* v : {&rounding_, &length_, &row_bias_, &bias_error_}) v->assign(size, 0.0f);
     tau_.assign(size, HUGE_VALF);
+    lead_.assign(size, -HUGE_VALF);
     bar_.assign(size, HUGE_VALF);
     scale_.assign(size, 1.0);
     unit_ = atoms.unit();
@@ -367,29 +369,24 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
     }
 }
 
-// Raises the threshold to what k candidates reach, if so many do.
+// A bar from `low` on that the lower bounds of k candidates reach; low if fewer do.
 template <class T>
-void RowBlock<T>::raise_to_kth(int64_t r, int halvings) {
+float RowBlock<T>::kth_lower(int64_t r, float low, int halvings) const {
     const float* numbers = lower(r);
-    float bar = -HUGE_VALF;
-    if (k_ > 2) {
-        bar = kernels_->raise_bar(numbers, filled_[r], k_, tau_[r], halvings);
-    } else {
-        float best = -HUGE_VALF;
-        for (int32_t c = 0; c < filled_[r]; ++c) {
-            bar = std::max(bar, std::min(best, numbers[c]));
-            best = std::max(best, numbers[c]);
-        }
-        if (k_ == 1) bar = best;
+    if (k_ > 2) return kernels_->raise_bar(numbers, filled_[r], k_, low, halvings);
+    float best = -HUGE_VALF, second = -HUGE_VALF;
+    for (int32_t c = 0; c < filled_[r]; ++c) {
+        second = std::max(second, std::min(best, numbers[c]));
+        best = std::max(best, numbers[c]);
     }
-    if (bar > tau_[r]) set_tau(r, bar);
+    return std::max(low, k_ == 1 ? best : second);
 }
 
 // False if the row is crowded.
 template <class T>
 bool RowBlock<T>::tighten(int64_t r) {
     if (!from_above_) {
-        raise_to_kth(r, 6);  // any bar that k candidates reach will do
+        set_tau(r, kth_lower(r, tau_[r], 6));  // any bar that k candidates reach will do
         drop(r);
     }
     const auto most = static_cast<int32_t>(capacity_ - kMostPanel);
@@ -412,7 +409,8 @@ void RowBlock<T>::finish() {
     if (from_above_) return;
     for (int64_t r = 0; r < count_; ++r) {
         if (crowded_[r]) continue;
-        raise_to_kth(r, 20);  // close to the k-th best: what is left is scored in float64
+        lead_[r] = kth_lower(r, -HUGE_VALF, 20);
+        set_tau(r, std::max(tau_[r], lead_[r]));
         drop(r);
     }
 }

@@ -180,6 +180,8 @@ public:
     double to_screen(int64_t r) const { return scale_[r] * unit_; }
     /// The threshold, in screen units: k candidates' lower bounds reach it, or raise() set it.
     float threshold(int64_t r) const { return tau_[r]; }
+    /// After finish(): what the lower bounds of k candidates reach, and hardly more do.
+    float lead(int64_t r) const { return lead_[r]; }
     /// In screen units and rounded down: a threshold.
     float threshold_of(int64_t r, double score) const {
         const double v = score * unit_ * scale_[r];
@@ -198,7 +200,7 @@ private:
         bar_[r] = tau - 1e-6f * std::abs(tau);
     }
     void limits(int64_t row, float length, float residual, float magnitude, float* limit) const;
-    void raise_to_kth(int64_t r, int halvings);
+    float kth_lower(int64_t r, float low, int halvings) const;
     bool tighten(int64_t r);
     void drop(int64_t r);
 
@@ -209,7 +211,7 @@ private:
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
     // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is
     // compared with
-    AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_;
+    AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_, lead_;
     std::vector<double> scale_;
     double unit_ = 1;
     std::vector<int32_t> filled_, full_;  // candidates of a row, and how many make it tighten its threshold

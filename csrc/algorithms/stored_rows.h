@@ -45,21 +45,22 @@ public:
         });
     }
 
-    /// Rows [first, first + count). A row that no algorithm can use reads as zeros and is remembered for check().
-    void read(int64_t first, int64_t count, Block& block) const {
-        block.row.resize(static_cast<std::size_t>(count));
-        block.norm2.resize(static_cast<std::size_t>(count));
+    /// The rows `which`. A row that no algorithm can use reads as zeros and is remembered for check().
+    void read(const std::vector<int64_t>& which, Block& block) const {
+        block.row.resize(which.size());
+        block.norm2.resize(which.size());
         const int64_t d = X_.d;
-        if (X_.storage != Storage::kNative) block.wide.resize(static_cast<std::size_t>(count * d));
+        if (X_.storage != Storage::kNative) block.wide.resize(which.size() * static_cast<std::size_t>(d));
         const auto dot = detail::dense_dot(kernels_, T{});
-        for (int64_t r = 0; r < count; ++r) {
-            block.row[r] = static_cast<const T*>(X_.data) + (first + r) * d;
+        for (std::size_t r = 0; r < which.size(); ++r) {
+            const int64_t i = which[r];
+            block.row[r] = static_cast<const T*>(X_.data) + i * d;
             if constexpr (std::is_same_v<T, float>)
                 if (X_.storage != Storage::kNative) {
-                    const auto* half = static_cast<const std::uint16_t*>(X_.data) + (first + r) * d;
-                    (X_.storage == Storage::kFloat16 ? kernels_->widen_f16 : kernels_->widen_bf16)(
-                        half, d, block.wide.data() + r * d);
-                    block.row[r] = block.wide.data() + r * d;
+                    const auto* half = static_cast<const std::uint16_t*>(X_.data) + i * d;
+                    float* wide = block.wide.data() + static_cast<int64_t>(r) * d;
+                    (X_.storage == Storage::kFloat16 ? kernels_->widen_f16 : kernels_->widen_bf16)(half, d, wide);
+                    block.row[r] = wide;
                 }
             block.norm2[r] = dot(block.row[r], block.row[r], d);
             if (!usable(block.row[r], d, block.norm2[r])) {
@@ -67,7 +68,7 @@ public:
                 block.zero.assign(static_cast<std::size_t>(d), T{0});
                 block.row[r] = block.zero.data();
                 int64_t seen = bad_.load(std::memory_order_relaxed);
-                while (first + r < seen && !bad_.compare_exchange_weak(seen, first + r)) {}
+                while (i < seen && !bad_.compare_exchange_weak(seen, i)) {}
             }
         }
     }

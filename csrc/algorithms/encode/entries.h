@@ -26,18 +26,24 @@ inline auto before(Rank rank) {
     };
 }
 
+/// What has to be fetched for entry `entry`. Copied, as entries far apart would be waited for one by one.
+struct Fetch {
+    int32_t row, atom;
+    std::uint32_t entry;
+};
+
 /// order: the entries atom by atom, so that each of the m atoms is read once and in order. at is scratch.
-inline void order_by_atom(const std::vector<Entry>& entries, int64_t m, std::vector<std::uint32_t>& order,
-                          std::vector<std::uint32_t>& at) {
+inline void order_by_atom(const std::vector<Entry>& entries, int64_t m, std::vector<Fetch>& order, std::vector<std::uint32_t>& at) {
     order.resize(entries.size());
+    const auto fetch = [&](std::size_t e) { return Fetch{entries[e].row, entries[e].atom, static_cast<std::uint32_t>(e)}; };
     if (entries.size() > static_cast<std::size_t>(m) / 8) {
         at.assign(static_cast<std::size_t>(m) + 1, 0);
         for (const Entry& e : entries) ++at[e.atom + 1];
         std::partial_sum(at.begin(), at.end(), at.begin());
-        for (std::size_t e = 0; e < entries.size(); ++e) order[at[entries[e].atom]++] = static_cast<std::uint32_t>(e);
+        for (std::size_t e = 0; e < entries.size(); ++e) order[at[entries[e].atom]++] = fetch(e);
     } else {
-        std::iota(order.begin(), order.end(), 0u);
-        std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) { return entries[a].atom < entries[b].atom; });
+        for (std::size_t e = 0; e < entries.size(); ++e) order[e] = fetch(e);
+        std::sort(order.begin(), order.end(), [](const Fetch& a, const Fetch& b) { return a.atom < b.atom; });
     }
 }
 
