@@ -6,10 +6,10 @@
 // is summed over chunks is summed afterwards in chunk order. Then no result depends on the number of threads.
 // worker is in [0, workers(ctx, chunks)): an index for scratch memory.
 //
-// Threads are started for each call and joined before it returns (some 20 us each): there is no pool, so fork() has
-// nothing to break. A call from inside a worker runs serially. The first exception stops the others and is rethrown
-// on the caller; check_interrupt runs on the caller's thread only, at most every 20 ms over all its calls, so that a long
-// row of short calls is stopped as well. It runs between chunks, and wherever a chunk that may take long calls poll().
+// The caller works too; helpers (parallel.cpp) join it as they wake up, and it does not wait for those that have not begun. A
+// call from inside a worker runs serially. The first exception stops the others and is rethrown on the caller; check_interrupt
+// runs on the caller's thread only, at most every 20 ms over all its calls, so that a long row of short calls is stopped as
+// well. It runs between chunks, and wherever a chunk that may take long calls poll().
 #pragma once
 
 #include <atomic>
@@ -17,8 +17,6 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <thread>
-#include <vector>
 
 #include "latom/context.h"
 
@@ -61,6 +59,12 @@ inline int workers(const Context& ctx, std::int64_t chunks) {
     return static_cast<int>(chunks < ctx.n_threads ? chunks : ctx.n_threads);
 }
 
+namespace detail {
+/// run(with, 0) here and run(with, w) on helpers for w in [1, count), all of them or none or some: ended when this returns.
+/// run does not throw.
+void run_with_helpers(int count, void (*run)(void* with, int worker), void* with);
+}  // namespace detail
+
 template <class F>
 void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
     const int count = workers(ctx, chunks);
@@ -85,15 +89,7 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
         if (!nested) running_chunk() = {};
     };
 
-    std::vector<std::thread> threads;
-    threads.reserve(static_cast<std::size_t>(count));
-    try {
-        for (int w = 1; w < count; ++w) threads.emplace_back(work, w);
-    } catch (const std::system_error&) {
-        // The system gives no more threads: those that run take all chunks.
-    }
-    work(0);
-    for (auto& t : threads) t.join();
+    detail::run_with_helpers(count, [](void* with, int worker) { (*static_cast<decltype(work)*>(with))(worker); }, &work);
     if (error) std::rethrow_exception(error);
 }
 

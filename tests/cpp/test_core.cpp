@@ -16,11 +16,20 @@
 #include "data.h"
 
 #ifdef __unix__
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
 #ifdef __linux__
 #include <sched.h>
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define THREAD_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define THREAD_SANITIZER
+#endif
 #endif
 
 using namespace latom;
@@ -168,7 +177,60 @@ TEST(parallel_for_asks_for_interrupts_in_the_outermost_call_only) {
     CHECK(asked > 0);
 }
 
+TEST(parallel_for_serves_callers_at_the_same_time) {
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 6; ++caller)
+        callers.emplace_back([&, caller] {
+            for (int call = 0; call < 300; ++call) wrong += !covers(with_threads(2 + caller % 3), 1 + call % 7);
+        });
+    for (auto& t : callers) t.join();
+    CHECK_EQUAL(wrong.load(), 0);
+}
+
+TEST(parallel_for_does_not_wait_for_helpers_that_come_late) {
+    // More helpers than the machine can run: those that find the chunks taken must not use the call after it has ended.
+    for (int call = 0; call < 200; ++call) CHECK(covers(with_threads(40), 40));
+}
+
 #ifdef __unix__
+TEST(helpers_leave_signals_to_the_program) {
+    std::atomic<int> helped{0}, open{0};
+    for (int call = 0; call < 100 && !helped; ++call)
+        parallel_for(with_threads(3), 8, [&](int64_t, int worker) {
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+            if (worker == 0) return;
+            sigset_t blocked;
+            pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
+            ++helped;
+            open += !sigismember(&blocked, SIGINT);
+        });
+    CHECK(helped > 0);
+    CHECK_EQUAL(open.load(), 0);
+}
+
+#ifndef THREAD_SANITIZER  // which gives up in a child that starts threads
+TEST(parallel_for_works_in_a_child_forked_while_others_use_it) {
+    std::atomic<bool> stop{false};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 3; ++caller)
+        callers.emplace_back([&] {
+            while (!stop) covers(with_threads(3), 20);
+        });
+    for (int round = 0; round < 20; ++round) {
+        const pid_t child = fork();
+        if (child == 0) {
+            alarm(5);  // ends a child that waits for ever
+            _exit(covers(with_threads(3), 100) ? 0 : 1);
+        }
+        int status = -1;
+        CHECK_EQUAL(waitpid(child, &status, 0), child);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    stop = true;
+    for (auto& t : callers) t.join();
+}
+
 TEST(parallel_for_works_in_a_forked_child) {
     CHECK(covers(with_threads(3), 100));
     const pid_t child = fork();
@@ -178,6 +240,7 @@ TEST(parallel_for_works_in_a_forked_child) {
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     CHECK(covers(with_threads(3), 100));
 }
+#endif
 #endif
 
 TEST(resolve_threads_asks_argument_environment_and_machine) {

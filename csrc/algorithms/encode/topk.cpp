@@ -49,7 +49,8 @@ public:
         const TopKJob<T> job{ctx, X, reader, k, rank, threshold, score, index, found, function};
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
-        if ((X.n <= kFewRows && !reused()) || X.n <= 2 || 4 * k > m() || d() > kMostColumns) {
+        const bool few = reused() ? X.n == 1 && m() * d() < kFewNumbers : X.n <= kFewRows;
+        if (few || 4 * k > m() || d() > kMostColumns) {
             if (scores_.similarity() != Similarity::kDot) measure(ctx, function);
             if (!all(job, stats) && reader.sound()) measure(ctx, function);  // names the atom that is not finite
         } else {
@@ -62,7 +63,7 @@ public:
 private:
     using Rows = typename ScreenedTopK<T>::Rows;
     using Panels = std::shared_ptr<AtomPanels<T>>;
-    static constexpr int64_t kFewRows = 6, kMostColumns = 1 << 20;
+    static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
     static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
@@ -187,16 +188,17 @@ private:
     // Float64 scores of all atoms for a few rows: bound by reading the atoms once. False if one is not finite.
     bool all(const TopKJob<T>& job, TopKStats& stats) {
         std::atomic<bool> sound{true};
-        Context ctx = job.ctx;  // a thread takes some 40 us to start
-        ctx.n_threads = static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 19, 1, ctx.n_threads));
-        constexpr int64_t kRows = 8, kAtoms = 256;
+        Context ctx = job.ctx;  // a thread that sleeps takes some 40 us to come
+        ctx.n_threads = static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 18, 1, ctx.n_threads));
+        constexpr int64_t kRows = 8;
+        const int64_t share = std::clamp<int64_t>(m() / (4 * ctx.n_threads), 256, 1024);  // of the atoms
         typename RowReader<T>::Block rows;
         std::vector<double> scores(static_cast<std::size_t>(std::min(kRows, job.X.n) * m()));
         for (const Rows& list : lists(job.X.n, kRows, {})) {
             const auto count = static_cast<int64_t>(list.size());
             job.reader.read(list, rows);
-            parallel_for(ctx, chunk_count(m(), kAtoms), [&](int64_t c, int) {
-                const int64_t from = c * kAtoms, to = std::min(m(), from + kAtoms);
+            parallel_for(ctx, chunk_count(m(), share), [&](int64_t c, int) {
+                const int64_t from = c * share, to = std::min(m(), from + share);
                 for (int64_t r = 0; r < count; ++r) scores_.score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
             });
             std::vector<std::vector<Entry>> scratch(static_cast<std::size_t>(workers(ctx, count)));
