@@ -254,6 +254,35 @@ def test_eight_bits_score_little_more_and_are_given_up_where_they_would(rng):
         assert scored < 1000 * (8 + 4096 // 128)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_unlike_those_decided_first(isa, dtype, metric, rng):
+    """The k best of the rows that are decided first (28, spread evenly) score far more than those of other rows."""
+    n, d, m, k = 500, 40, 2100, 7
+    first = np.arange(28) * n // 28
+    atoms = rng.standard_normal((m, d)).astype(dtype)
+    for name in ("some", "most", "all"):
+        X = atoms[rng.integers(m, size=n)] + 0.3 * rng.standard_normal((n, d))  # each near an atom
+        others = np.setdiff1d(np.arange(n), first)
+        if name == "some":
+            others = others[rng.random(len(others)) < 0.05]
+        if name == "most":
+            others = others[rng.random(len(others)) < 0.6]
+        X[others] = rng.standard_normal((len(others), d))  # near none
+        if name == "all":
+            X[first] = np.repeat(atoms[:1], 28, axis=0) * 50
+            X[others[::9]] = 0
+        X = X.astype(dtype)
+        bias = rng.standard_normal(m) * 9 if metric == "dot" and name != "some" else None
+        for activation in ("identity", "abs") if metric != "euclidean" else ("identity",):
+            for screen in ("auto", screens()[1]):
+                scored, crowded = check(X, atoms, k, bias=bias, metric=metric, activation=activation,
+                                        screen=screen, threads=2, note=name)  # fmt: skip
+                zero = int((~X.any(axis=1)).sum())  # all atoms tie
+                assert crowded <= zero
+                assert scored < (n + 8 * zero) * m / 8
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_lengths_found_on_the_way(isa, dtype, rng):
     """A call that reads the atoms once guesses their scale from a few: others may be far longer."""
