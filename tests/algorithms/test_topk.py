@@ -257,7 +257,7 @@ def test_eight_bits_score_little_more_and_are_given_up_where_they_would(rng):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_unlike_those_decided_first(isa, dtype, metric, rng):
-    """The k best of the rows that are decided first (28, spread evenly) score far more than those of other rows."""
+    """The k best of the rows that are decided first, 28 spread evenly, score far more than those of others."""
     n, d, m, k = 500, 40, 2100, 7
     first = np.arange(28) * n // 28
     atoms = rng.standard_normal((m, d)).astype(dtype)
