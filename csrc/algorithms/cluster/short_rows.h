@@ -142,7 +142,7 @@ double ShortRows<View>::round(const T* row, std::uint32_t* out) const {
     double left2;
     if constexpr (sizeof(T) == 4) left2 = rows_.kernels()->round_f32_bf16(row, d, 1.0, half);
     else left2 = rows_.kernels()->round_f64_bf16(row, d, 1.0, half);
-    return std::sqrt(left2) * (1 + 1e-6) + std::sqrt(static_cast<double>(d)) * 0x1p-74;  // as in product_select.cpp
+    return std::sqrt(left2) * (1 + 1e-6) + std::sqrt(static_cast<double>(d)) * 0x1p-74;  // as in atom_panels.cpp
 }
 
 template <class View>

@@ -1,0 +1,245 @@
+#include "algorithms/atom_panels.h"
+
+#include <numeric>
+#include <utility>
+
+#include "algorithms/stored_rows.h"
+#include "core/prefetch.h"
+
+namespace latom {
+namespace {
+
+using detail::kWiden;
+using detail::round_up;
+constexpr float kLeastBias = 0x1p-126f;  // detail::kUlp of it is more than rounding to a subnormal number loses
+
+auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
+auto round_f32(const KernelTable* k, double) { return k->round_f64_f32; }
+auto round_i16(const KernelTable* k, float) { return k->round_f32_i16; }
+auto round_i16(const KernelTable* k, double) { return k->round_f64_i16; }
+auto round_i8(const KernelTable* k, float) { return k->round_f32_i8; }
+auto round_i8(const KernelTable* k, double) { return k->round_f64_i8; }
+auto largest(const KernelTable* k, float) { return k->largest_f32; }
+auto largest(const KernelTable* k, double) { return k->largest_f64; }
+auto round_bf16(const KernelTable* k, float) { return k->round_f32_bf16; }
+auto round_bf16(const KernelTable* k, double) { return k->round_f64_bf16; }
+
+/// Power of two that brings a vector of this squared norm to a length in [1/2, 1), or below where float32 data are so short
+/// that the power itself would be no float32; 1 for zero.
+template <class T>
+constexpr double kMostScale = sizeof(T) == 4 ? 0x1p127 : HUGE_VAL;
+template <class T>
+double scale_to_unit(double norm2) {
+    return norm2 > 0 ? std::min(std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1), kMostScale<T>) : 1.0;
+}
+
+/// Rounds a row into its cells [cells]; the length of what that leaves.
+template <class T>
+double round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale,
+                   std::uint32_t* cells) {
+    double residual2;
+    if (screen != Screen::kFloat32) cells[row_cells(screen, d) - 1] = 0;
+    if (screen == Screen::kInt8) residual2 = round_i8(kernels, T{})(row, d, scale, reinterpret_cast<std::int8_t*>(cells));
+    else if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells));
+    else if (screen == Screen::kInt16) residual2 = round_i16(kernels, T{})(row, d, scale, reinterpret_cast<std::int16_t*>(cells));
+    else residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
+    // Squares below 2^-149 are lost: they count where a row was not blown up to length 1.
+    return std::sqrt(residual2) + std::sqrt(static_cast<double>(d)) * 0x1p-74;
+}
+
+}  // namespace
+
+ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen) {
+    if (screen == Screen::kInt16) return kernels->screen_i16;
+    if (screen == Screen::kInt8) return kernels->screen_i8;
+    return screen == Screen::kBFloat16 ? kernels->screen_bf16 : kernels->screen_f32;
+}
+
+Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function) {
+    if (name == "auto") return Screen::kAuto;
+    std::string known;
+    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"}, {Screen::kBFloat16, "bfloat16"}, {Screen::kInt8, "int8"}}) {
+        if (!screen_kernel(kernels, screen)) continue;
+        if (name == text) return screen;
+        known += std::string(", '") + text + "'";
+    }
+    fail(function, "screen must be 'auto' or one that this kernel variant has" + known, "'" + name + "'", "Pass 'auto'.");
+}
+
+Screen fine_screen(const KernelTable* kernels, int64_t d) {
+    constexpr int64_t kMostColumns = 1 << 14;  // beyond, units of 2^-15 round more than bfloat16
+    if (kernels->screen_i16 && (d <= kMostColumns || !kernels->screen_bf16)) return Screen::kInt16;
+    return kernels->screen_bf16 ? Screen::kBFloat16 : Screen::kFloat32;
+}
+
+bool has_coarse_screen(const KernelTable* kernels, int64_t d) { return kernels->screen_i8 && d <= (1 << 16); }
+
+template <class T>
+RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
+                            std::uint32_t* cells) {
+    double scale = scale_to_unit<T>(norm2);
+    if (const double most = screen == Screen::kInt8 ? largest(kernels, T{})(row, d) : 0; most > 0)
+        scale = std::min(127 / most, kMostScale<T>);
+    if (biased) scale = std::min(scale, 0x1p60);
+    const double length = std::sqrt(norm2) * scale;
+    double error = round_cells(kernels, screen, row, d, scale, cells);
+    if (screen == Screen::kInt8) error += 0x1p-23 * length;
+    return {scale, round_up(error), round_up(length + error)};
+}
+
+template <class T>
+AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
+                          std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order,
+                          Screen screen, double slack)
+    : atoms_(std::move(atoms)),
+      d_(d),
+      kernels_(ctx.kernels),
+      norm2_(std::move(norm2)),
+      factor_(std::move(factor)),
+      bias_(std::move(bias)),
+      order_(std::move(order)),
+      slack_(slack) {
+    screen_ = screen;
+    if (screen == Screen::kAuto)
+        screen_ = fine_screen(kernels_, d);
+    if (screen_ == Screen::kInt8 && !has_coarse_screen(kernels_, d)) screen_ = fine_screen(kernels_, d);  // forced on long rows
+    cells_ = row_cells(screen_, d);
+    panels_ = chunk_count(m(), kernels_->panel_atoms);
+    // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its cap leaves.
+    double largest = 0, longest2 = 0;
+    if (norm2_.empty()) {  // some atoms tell the scale
+        std::vector<double> some(static_cast<std::size_t>(panel_atoms()));
+        for (int64_t panel = 0; panel < panels_; panel += chunk_count(panels_, 4)) {
+            measure(panel * panel_atoms(), some.data());
+            longest2 = std::max(longest2, *std::max_element(some.begin(), some.end()));
+        }
+    }
+    const double least = 1 / scale_to_unit<T>(1e-300);
+    for (int64_t j = 0; j < static_cast<int64_t>(norm2_.size()); ++j) {
+        if (factor_.empty()) longest2 = std::max(longest2, norm2_[j]);
+        else if (norm2_[j] > 0) largest = std::max(largest, std::abs(factor_[j]) * std::max(2 * std::sqrt(norm2_[j]), least));
+        if (biased()) largest = std::max(largest, std::abs(bias_[j]));
+    }
+    if (longest2 > 0) largest = std::max(largest, 1 / scale_to_unit<T>(longest2));
+    if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
+}
+
+// Squared lengths [panel_atoms] of the atoms at `position` and after; 0, and no longer sound, where one cannot be used.
+template <class T>
+void AtomPanels<T>::measure(int64_t position, double* norm2) const {
+    const int64_t width = panel_atoms(), count = std::min(width, m() - position);
+    std::fill_n(norm2, width, 0.0);
+    const T* rows[32];
+    for (int64_t c = 0; c < count; ++c) {
+        rows[c] = atoms_[atom(position + c)];
+        if (!norm2_.empty()) norm2[c] = norm2_[atom(position + c)];
+    }
+    if (!norm2_.empty()) return;
+    for (int64_t c = 0; c < count; c += 4) {
+        for (int64_t next = c + 4; next < std::min(c + 8, count); ++next) prefetch(rows[next], d_);
+        detail::dense_dots(kernels_, T{})(rows + c, rows + c, std::min<int64_t>(4, count - c), d_, norm2 + c);
+    }
+    for (int64_t c = 0; c < count; ++c)
+        if (!RowReader<T>::usable(rows[c], d_, norm2[c])) {
+            norm2[c] = 0;
+            sound_ = false;
+        }
+}
+
+template <class T>
+void AtomPanels<T>::resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms) {
+    if (store.panels == panels) return;
+    store.cells.resize(static_cast<std::size_t>(panels * panel_bytes));
+    store.by_position.resize(static_cast<std::size_t>(5 * panels * panel_atoms));
+    store.by_panel.resize(static_cast<std::size_t>(3 * panels));
+    store.panels = panels;
+}
+
+template <class T>
+typename AtomPanels<T>::Run AtomPanels<T>::view(const Store& s, int64_t at, int64_t panel_bytes, int64_t panel_atoms) {
+    const int64_t row = s.panels * panel_atoms;
+    const float* p = s.by_position.data() + at * panel_atoms;
+    const float* q = s.by_panel.data() + at;
+    return {s.cells.data() + at * panel_bytes, p, p + row, p + 2 * row, p + 3 * row, p + 4 * row, q, q + s.panels,
+            q + 2 * s.panels};
+}
+
+template <class T>
+void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
+                         std::vector<std::uint32_t>& rounded) const {
+    const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
+    const int64_t ahead = norm2_.empty() ? width : 2;           // measure() has read those of this panel
+    rounded.resize(static_cast<std::size_t>(width * stride));
+    double norm2[32];
+    for (int64_t panel = first; panel < first + count; ++panel, ++at) {
+        const Run run = view(store, at, panel_bytes(), width);
+        const auto entry = [](const float* p) -> float& { return *const_cast<float*>(p); };
+        auto* out = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(run.cells));
+        std::uint32_t* const start = screen_ == Screen::kInt8 ? std::exchange(out, out + width) : nullptr;
+        entry(run.most_length) = entry(run.most_residual) = entry(run.most_magnitude) = 0;
+        measure(panel * width, norm2);
+        for (int64_t c = 0; c < width; ++c) {
+            std::uint32_t* cells = rounded.data() + c * stride;
+            float phi = 0, beta = 0, length = 0, residual = 0;
+            const int64_t position = panel * width + c, j = position < m() ? atom(position) : -1;
+            if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
+            if (norm2[c] > 0) {
+                if (position + ahead < m()) prefetch(atoms_[atom(position + ahead)], d_);
+                const RoundedRow row = round_for_screen(kernels_, screen_, atoms_[j], d(), norm2[c], false, cells);
+                double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
+                if (factor > 0x1p60) {  // beyond what was guessed
+                    sound_ = false;
+                    factor = 0;
+                }
+                phi = static_cast<float>(factor);
+                length = round_up(std::abs(factor) * static_cast<double>(row.length));
+                residual = round_up(std::abs(factor) * static_cast<double>(row.error));
+            } else {
+                std::fill_n(cells, cells_, 0u);
+            }
+            if (start) {
+                const auto* numbers = reinterpret_cast<const std::int8_t*>(cells);
+                start[c] = static_cast<std::uint32_t>(-128 * std::accumulate(numbers, numbers + 4 * cells_, 0));
+            }
+            entry(run.factor + c) = phi;
+            entry(run.bias + c) = beta;
+            entry(run.length + c) = length;
+            entry(run.residual + c) = residual;
+            entry(run.magnitude + c) = std::abs(beta) * kWiden + kLeastBias;
+            entry(run.most_length) = std::max(*run.most_length, length);
+            entry(run.most_residual) = std::max(*run.most_residual, residual);
+            entry(run.most_magnitude) = std::max(*run.most_magnitude, run.magnitude[c]);
+        }
+        kernels_->interleave(rounded.data(), width, stride, cells_, out);
+    }
+}
+
+template <class T>
+void AtomPanels<T>::keep(const Context& ctx) {
+    if (kept()) return;
+    constexpr int64_t kPanels = 8;
+    // Until kept_ is set nobody reads store_: not after an interrupt, nor another thread that is in run() now.
+    resize(store_, panels_, panel_bytes(), panel_atoms());
+    const int64_t chunks = chunk_count(panels_, kPanels);
+    std::vector<std::vector<std::uint32_t>> rounded(static_cast<std::size_t>(workers(ctx, chunks)));
+    parallel_for(ctx, chunks, [&](int64_t c, int worker) {
+        pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), store_, c * kPanels, rounded[worker]);
+    });
+    kept_.store(true, std::memory_order_release);
+}
+
+template <class T>
+typename AtomPanels<T>::Run AtomPanels<T>::run(int64_t first, int64_t count, Store& scratch) const {
+    if (kept()) return view(store_, first, panel_bytes(), panel_atoms());
+    resize(scratch, count, panel_bytes(), panel_atoms());
+    std::vector<std::uint32_t> rounded;
+    pack(first, count, scratch, 0, rounded);
+    return view(scratch, 0, panel_bytes(), panel_atoms());
+}
+
+template RoundedRow round_for_screen(const KernelTable*, Screen, const float*, int64_t, double, bool, std::uint32_t*);
+template RoundedRow round_for_screen(const KernelTable*, Screen, const double*, int64_t, double, bool, std::uint32_t*);
+template class AtomPanels<float>;
+template class AtomPanels<double>;
+
+}  // namespace latom
