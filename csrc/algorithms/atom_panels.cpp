@@ -11,6 +11,7 @@ namespace {
 
 using detail::kWiden;
 using detail::round_up;
+constexpr int64_t kAhead = 4;  // atoms that are on their way while one is rounded
 constexpr float kLeastBias = 0x1p-126f;  // detail::kUlp of it is more than rounding to a subnormal number loses
 
 auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
@@ -33,18 +34,20 @@ double scale_to_unit(double norm2) {
     return norm2 > 0 ? std::min(std::ldexp(1.0, -std::ilogb(std::sqrt(norm2)) - 1), kMostScale<T>) : 1.0;
 }
 
-/// Rounds a row into its cells [cells]; the length of what that leaves.
+/// Rounds a row into its cells [cells].
 template <class T>
-double round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale,
-                   std::uint32_t* cells) {
-    double residual2;
+RoundedRow round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale, std::uint32_t* cells) {
+    double residual2, length2;
     if (screen != Screen::kFloat32) cells[row_cells(screen, d) - 1] = 0;
-    if (screen == Screen::kInt8) residual2 = round_i8(kernels, T{})(row, d, scale, reinterpret_cast<std::int8_t*>(cells));
-    else if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells));
-    else if (screen == Screen::kInt16) residual2 = round_i16(kernels, T{})(row, d, scale, reinterpret_cast<std::int16_t*>(cells));
-    else residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells));
+    if (screen == Screen::kInt8) residual2 = round_i8(kernels, T{})(row, d, scale, reinterpret_cast<std::int8_t*>(cells), &length2);
+    else if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells), &length2);
+    else if (screen == Screen::kInt16) residual2 = round_i16(kernels, T{})(row, d, scale, reinterpret_cast<std::int16_t*>(cells), &length2);
+    else residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells), &length2);
     // Squares below 2^-149 are lost: they count where a row was not blown up to length 1.
-    return std::sqrt(residual2) + std::sqrt(static_cast<double>(d)) * 0x1p-74;
+    double error = std::sqrt(residual2) + std::sqrt(static_cast<double>(d)) * 0x1p-74;
+    const double length = std::sqrt(length2);
+    if (screen == Screen::kInt8) error += 0x1p-23 * (length + error);
+    return {scale, round_up(error), round_up(length + error)};
 }
 
 }  // namespace
@@ -81,10 +84,7 @@ RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* 
     if (const double most = screen == Screen::kInt8 ? largest(kernels, T{})(row, d) : 0; most > 0)
         scale = std::min(127 / most, kMostScale<T>);
     if (biased) scale = std::min(scale, 0x1p60);
-    const double length = std::sqrt(norm2) * scale;
-    double error = round_cells(kernels, screen, row, d, scale, cells);
-    if (screen == Screen::kInt8) error += 0x1p-23 * length;
-    return {scale, round_up(error), round_up(length + error)};
+    return round_cells(kernels, screen, row, d, scale, cells);
 }
 
 template <class T>
@@ -108,42 +108,42 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its cap leaves.
     double largest = 0, longest2 = 0;
     if (norm2_.empty()) {  // some atoms tell the scale
-        std::vector<double> some(static_cast<std::size_t>(panel_atoms()));
-        for (int64_t panel = 0; panel < panels_; panel += chunk_count(panels_, 4)) {
-            measure(panel * panel_atoms(), some.data());
-            longest2 = std::max(longest2, *std::max_element(some.begin(), some.end()));
-        }
+        for (int64_t j = 0; j < m(); j += chunk_count(m(), 64)) longest2 = std::max(longest2, squared_length(j));
     }
     const double least = 1 / scale_to_unit<T>(1e-300);
     for (int64_t j = 0; j < static_cast<int64_t>(norm2_.size()); ++j) {
         if (factor_.empty()) longest2 = std::max(longest2, norm2_[j]);
         else if (norm2_[j] > 0) largest = std::max(largest, std::abs(factor_[j]) * std::max(2 * std::sqrt(norm2_[j]), least));
-        if (biased()) largest = std::max(largest, std::abs(bias_[j]));
     }
+    for (const double b : bias_) largest = std::max(largest, std::abs(b));
     if (longest2 > 0) largest = std::max(largest, 1 / scale_to_unit<T>(longest2));
     if (largest > 0) unit_ = std::ldexp(1.0, -std::ilogb(largest) - 1);
 }
 
-// Squared lengths [panel_atoms] of the atoms at `position` and after; 0, and no longer sound, where one cannot be used.
+// Squared length of an atom; 0, and no longer sound, where it cannot be used.
 template <class T>
-void AtomPanels<T>::measure(int64_t position, double* norm2) const {
-    const int64_t width = panel_atoms(), count = std::min(width, m() - position);
-    std::fill_n(norm2, width, 0.0);
-    const T* rows[32];
-    for (int64_t c = 0; c < count; ++c) {
-        rows[c] = atoms_[atom(position + c)];
-        if (!norm2_.empty()) norm2[c] = norm2_[atom(position + c)];
+double AtomPanels<T>::squared_length(int64_t j) const {
+    if (!norm2_.empty()) return norm2_[j];
+    const double norm2 = detail::dense_dot(kernels_, T{})(atoms_[j], atoms_[j], d_);
+    if (RowReader<T>::usable(atoms_[j], d_, norm2)) return norm2;
+    sound_ = false;
+    return 0;
+}
+
+// Rounds atom j; false if its length is 0. Where lengths have to be found, `fitting` is the scale of the one before, or 0: where it
+// fits again, the atom is read once instead of twice. Other lengths and numbers that are not finite are looked at by themselves.
+template <class T>
+bool AtomPanels<T>::round(int64_t j, double& fitting, std::uint32_t* cells, RoundedRow& row) const {
+    if (fitting > 0) {
+        row = round_cells(kernels_, screen_, atoms_[j], d_, fitting, cells);
+        if (row.length >= 0.25f && row.length < 1) return true;
     }
-    if (!norm2_.empty()) return;
-    for (int64_t c = 0; c < count; c += 4) {
-        for (int64_t next = c + 4; next < std::min(c + 8, count); ++next) prefetch(rows[next], d_);
-        detail::dense_dots(kernels_, T{})(rows + c, rows + c, std::min<int64_t>(4, count - c), d_, norm2 + c);
-    }
-    for (int64_t c = 0; c < count; ++c)
-        if (!RowReader<T>::usable(rows[c], d_, norm2[c])) {
-            norm2[c] = 0;
-            sound_ = false;
-        }
+    const double square = squared_length(j);
+    if (!(square > 0)) return false;
+    row = round_for_screen(kernels_, screen_, atoms_[j], d_, square, false, cells);
+    const bool again = norm2_.empty() && screen_ != Screen::kInt8 && square > 1e-280 && square < 1e280;
+    fitting = again ? scale_to_unit<T>(1.5 * square) : 0;  // and a little room for longer ones
+    return true;
 }
 
 template <class T>
@@ -168,24 +168,22 @@ template <class T>
 void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
                          std::vector<std::uint32_t>& rounded) const {
     const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
-    const int64_t ahead = norm2_.empty() ? width : 2;           // measure() has read those of this panel
     rounded.resize(static_cast<std::size_t>(width * stride));
-    double norm2[32];
+    const bool alone = d_ * static_cast<int64_t>(sizeof(T)) <= 4096;  // longer ones the processor loads ahead by itself
+    double fitting = 0;
     for (int64_t panel = first; panel < first + count; ++panel, ++at) {
         const Run run = view(store, at, panel_bytes(), width);
         const auto entry = [](const float* p) -> float& { return *const_cast<float*>(p); };
         auto* out = reinterpret_cast<std::uint32_t*>(const_cast<std::byte*>(run.cells));
         std::uint32_t* const start = screen_ == Screen::kInt8 ? std::exchange(out, out + width) : nullptr;
         entry(run.most_length) = entry(run.most_residual) = entry(run.most_magnitude) = 0;
-        measure(panel * width, norm2);
         for (int64_t c = 0; c < width; ++c) {
             std::uint32_t* cells = rounded.data() + c * stride;
             float phi = 0, beta = 0, length = 0, residual = 0;
             const int64_t position = panel * width + c, j = position < m() ? atom(position) : -1;
             if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
-            if (norm2[c] > 0) {
-                if (position + ahead < m()) prefetch(atoms_[atom(position + ahead)], d_);
-                const RoundedRow row = round_for_screen(kernels_, screen_, atoms_[j], d(), norm2[c], false, cells);
+            if (alone && position + kAhead < m()) prefetch(atoms_[atom(position + kAhead)], d_);
+            if (RoundedRow row; j >= 0 && round(j, fitting, cells, row)) {
                 double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
                 if (factor > 0x1p60) {  // beyond what was guessed
                     sound_ = false;

@@ -31,7 +31,7 @@ Screen fine_screen(const KernelTable* kernels, int64_t d);
 /// Whether this variant has int8, and it can hold the sums.
 bool has_coarse_screen(const KernelTable* kernels, int64_t d);
 
-/// A row x as the screen takes it: x^ = scale x, its error |x^ - x~| and a bound on |x~|.
+/// A row x as the screen takes it: x^ = scale x, its error |x^ - x~| and a bound on |x^| and |x~|.
 struct RoundedRow {
     double scale;
     float error, length;
@@ -50,7 +50,7 @@ template <class T>
 class AtomPanels {
 public:
     /// atoms [m] of d numbers, and norm2 [m], their squared lengths, finite. factor and bias [m] may be empty: 1 and 0.
-    /// Without norm2 (then without factor and bias) lengths are found as atoms are packed, and the largest is guessed from some:
+    /// Without norm2 (then without factor) lengths are found as atoms are packed, and the largest is guessed from some:
     /// where the guess fails, or an atom cannot be used, sound() turns false and results mean nothing.
     /// order [m]: position -> atom, or empty for the order of the atoms.
     /// slack: what |x^| |w^| may be short of, where rows and atoms stand for others (cluster/projection.h).
@@ -90,7 +90,8 @@ public:
     Run run(int64_t first, int64_t count, Store& scratch) const;
 
 private:
-    void measure(int64_t position, double* norm2) const;
+    double squared_length(int64_t j) const;
+    bool round(int64_t j, double& fitting, std::uint32_t* cells, RoundedRow& row) const;
     void pack(int64_t first, int64_t count, Store& store, int64_t at, std::vector<std::uint32_t>& rounded) const;
     static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
     static Run view(const Store& store, int64_t at, int64_t panel_bytes, int64_t panel_atoms);

@@ -83,13 +83,13 @@ template <class T>
 py::tuple round_row(const Array<T>& x, double scale, const std::string& to) {
     const KernelTable* k = active_kernels();
     constexpr bool wide = sizeof(T) == 8;
-    const auto rounded = [&]<class Out>(double (*f64)(const double*, std::int64_t, double, Out*),
-                                        double (*f32)(const float*, std::int64_t, double, Out*)) {
+    const auto rounded = [&]<class Out>(double (*f64)(const double*, std::int64_t, double, Out*, double*),
+                                        double (*f32)(const float*, std::int64_t, double, Out*, double*)) {
         py::array_t<Out> out(x.size());
-        double left;
-        if constexpr (wide) left = f64(x.data(), x.size(), scale, out.mutable_data());
-        else left = f32(x.data(), x.size(), scale, out.mutable_data());
-        return py::make_tuple(out, left);
+        double left, length2;
+        if constexpr (wide) left = f64(x.data(), x.size(), scale, out.mutable_data(), &length2);
+        else left = f32(x.data(), x.size(), scale, out.mutable_data(), &length2);
+        return py::make_tuple(out, left, length2);
     };
     if (to == "float32") return rounded(k->round_f64_f32, k->round_f32_f32);
     if (to == "int16") return rounded(k->round_f64_i16, k->round_f32_i16);

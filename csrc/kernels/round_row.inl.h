@@ -1,7 +1,7 @@
 // round_row.inl.h: a row scaled and rounded to float32, int16, bfloat16 or int8, with the error that this makes; and half
 // precision widened to float32.
 //
-//   out_t = round(scale x_t),     result = sum (scale x_t - out_t)^2,     largest_magnitude = max |x_t|
+//   out_t = round(scale x_t),     result = sum (scale x_t - out_t)^2,     length2 = sum out_t^2,     largest_magnitude = max |x_t|
 //
 // The caller's scale is a power of two that brings the row's length to about 1, so scale x_t is exact and cannot overflow
 // (but see int8). Of float32 and bfloat16, numbers below 2^-60 become 0: products of what is left cannot underflow, which hardware flushes to zero. What was
@@ -49,53 +49,61 @@ inline f32x16 scaled16(const double* x, double scale, f32x16& rest) {
 }
 
 template <class T>
-inline f32x16 round16(const T* x, double scale, std::int16_t* out) {
+inline f32x16 round16(const T* x, double scale, std::int16_t* out, f32x16& kept) {
     f32x16 rest;
     const f32x16 v = scaled16(x, scale, rest), all = v * 32768.0f, most = line_of(32767.0f);
     const f32x16 units = nearest_integer(larger(where_less(most, all, most, all), -most));
     store16(bits_as<std::uint32_t>(convert<std::int32_t>(units)) << 16, reinterpret_cast<std::uint16_t*>(out));
-    const f32x16 residual = (v - units * 0x1p-15f) + rest;
+    kept = units * 0x1p-15f;
+    const f32x16 residual = (v - kept) + rest;
     return residual * residual;
 }
 
 template <class T>
-inline f32x16 round16(const T* x, double scale, std::int8_t* out) {
+inline f32x16 round16(const T* x, double scale, std::int8_t* out, f32x16& kept) {
     f32x16 rest;
     const f32x16 v = scaled16(x, scale, rest), most = line_of(127.0f);
-    const f32x16 units = nearest_integer(larger(where_less(most, v, most, v), -most));
-    store16(convert<std::int32_t>(units), out);
-    const f32x16 residual = (v - units) + rest;
+    kept = nearest_integer(larger(where_less(most, v, most, v), -most));
+    store16(convert<std::int32_t>(kept), out);
+    const f32x16 residual = (v - kept) + rest;
     return residual * residual;
 }
 
 template <class T, class Out>
-inline f32x16 round16(const T* x, double scale, Out* out) {
+inline f32x16 round16(const T* x, double scale, Out* out, f32x16& kept) {
     f32x16 rest;
     const f32x16 v = scaled16(x, scale, rest);
     u32x16 bits = round_bits(bits_as<std::uint32_t>(v), Out{});
     bits = where_less(bits_as<std::int32_t>(bits & 0x7fffffffu), line_of(0x21800000), u32x16{}, bits);  // 2^-60
     store16(bits, out);
-    const f32x16 residual = (v - bits_as<float>(bits)) + rest;
+    kept = bits_as<float>(bits);
+    const f32x16 residual = (v - kept) + rest;
     return residual * residual;
 }
 
 template <class T, class Out>
-double round_row(const T* x, std::int64_t d, double scale, Out* out) {
-    double total = 0;
+double round_row(const T* x, std::int64_t d, double scale, Out* out, double* length2) {
+    double total = 0, length = 0;
     for (std::int64_t from = 0; from < d; from += 256) {
         const std::int64_t to = from + 256 < d ? from + 256 : d;
-        f32x16 sum = {};
+        f32x16 sum = {}, squares = {}, kept;
         std::int64_t p = from;
-        for (; p + 16 <= to; p += 16) sum = sum + round16(x + p, scale, out + p);
+        for (; p + 16 <= to; p += 16) {
+            sum = sum + round16(x + p, scale, out + p, kept);
+            squares = squares + kept * kept;
+        }
         if (p < to) {
             T rest[16] = {};
             Out rounded[16];
             for (int lane = 0; lane < to - p; ++lane) rest[lane] = x[p + lane];
-            sum = sum + round16(rest, scale, rounded);
+            sum = sum + round16(rest, scale, rounded, kept);
+            squares = squares + kept * kept;
             for (int lane = 0; lane < to - p; ++lane) out[p + lane] = rounded[lane];
         }
         total += static_cast<double>(sum_lanes(sum));
+        length += static_cast<double>(sum_lanes(squares));
     }
+    *length2 = length;
     return total;
 }
 

@@ -73,14 +73,14 @@ struct KernelTable {
 
     // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or int8
     // (units of 1, clamped), out [d]; sum of squared residuals.
-    double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out);
-    double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out);
-    double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out);
-    double (*round_f64_i16)(const double* x, std::int64_t d, double scale, std::int16_t* out);
-    double (*round_f32_bf16)(const float* x, std::int64_t d, double scale, std::uint16_t* out);
-    double (*round_f64_bf16)(const double* x, std::int64_t d, double scale, std::uint16_t* out);
-    double (*round_f32_i8)(const float* x, std::int64_t d, double scale, std::int8_t* out);
-    double (*round_f64_i8)(const double* x, std::int64_t d, double scale, std::int8_t* out);
+    double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out, double* length2);
+    double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out, double* length2);
+    double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out, double* length2);
+    double (*round_f64_i16)(const double* x, std::int64_t d, double scale, std::int16_t* out, double* length2);
+    double (*round_f32_bf16)(const float* x, std::int64_t d, double scale, std::uint16_t* out, double* length2);
+    double (*round_f64_bf16)(const double* x, std::int64_t d, double scale, std::uint16_t* out, double* length2);
+    double (*round_f32_i8)(const float* x, std::int64_t d, double scale, std::int8_t* out, double* length2);
+    double (*round_f64_i8)(const double* x, std::int64_t d, double scale, std::int8_t* out, double* length2);
     // The largest |x_t|.
     double (*largest_f32)(const float* x, std::int64_t d);
     double (*largest_f64)(const double* x, std::int64_t d);

@@ -56,7 +56,8 @@ def as_rows(function: str, X: Matrix, name: str = "X", dtype: Any = None) -> Mat
                 f"Reshape it, for example with {name}.reshape(1, -1) for a single row."
             )
         wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
-        rows = np.require(rows, wanted, ["C", "A"])
+        if rows.dtype != wanted or not (rows.flags.c_contiguous and rows.flags.aligned):
+            rows = np.require(rows, wanted, ["C", "A"])  # takes a good part of a short call even where nothing is to do
     if rows.shape[0] < 1 or rows.shape[1] < 1:
         raise ValueError(
             f"{function}: {name} must have at least one row and one column; got shape {rows.shape}. "
@@ -98,6 +99,8 @@ def as_stored(function: str, X: Any, name: str = "X") -> tuple[NDArray[Any], str
     "" for float32 and float64; "float16" or "bfloat16" for rows that are 16-bit patterns (uint16), as numpy,
     ml_dtypes or torch hand them in, without a copy. Other types are treated as by :func:`as_rows`.
     """
+    if isinstance(X, np.ndarray) and X.dtype in _FLOATS:
+        return as_rows(function, X, name), ""
     tensor = is_tensor(X)
     if sp.issparse(X) or (tensor and str(X.layout) != "torch.strided"):
         raise TypeError(

@@ -161,17 +161,18 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
             Exact<float> wide(d), wide_plain(d);
             Exact<std::uint16_t> half(d), half_plain(d);
             Exact<std::int16_t> fixed(d), fixed_plain(d);
-            CHECK_EQUAL(k->round_f32_i16(x.data(), d, 0.5, fixed.data()), plain->round_f32_i16(x.data(), d, 0.5, fixed_plain.data()));
+            double length2;
+            CHECK_EQUAL(k->round_f32_i16(x.data(), d, 0.5, fixed.data(), &length2), plain->round_f32_i16(x.data(), d, 0.5, fixed_plain.data(), &length2));
             CHECK(fixed.copy() == fixed_plain.copy());
-            CHECK_EQUAL(k->round_f64_i16(u.data(), d, 2, fixed.data()), plain->round_f64_i16(u.data(), d, 2, fixed_plain.data()));
+            CHECK_EQUAL(k->round_f64_i16(u.data(), d, 2, fixed.data(), &length2), plain->round_f64_i16(u.data(), d, 2, fixed_plain.data(), &length2));
             CHECK(fixed.copy() == fixed_plain.copy());
-            CHECK_EQUAL(k->round_f32_f32(x.data(), d, 0.5, wide.data()), plain->round_f32_f32(x.data(), d, 0.5, wide_plain.data()));
+            CHECK_EQUAL(k->round_f32_f32(x.data(), d, 0.5, wide.data(), &length2), plain->round_f32_f32(x.data(), d, 0.5, wide_plain.data(), &length2));
             CHECK(wide.copy() == wide_plain.copy());
-            CHECK_EQUAL(k->round_f64_f32(u.data(), d, 2, wide.data()), plain->round_f64_f32(u.data(), d, 2, wide_plain.data()));
+            CHECK_EQUAL(k->round_f64_f32(u.data(), d, 2, wide.data(), &length2), plain->round_f64_f32(u.data(), d, 2, wide_plain.data(), &length2));
             CHECK(wide.copy() == wide_plain.copy());
-            CHECK_EQUAL(k->round_f64_bf16(u.data(), d, 2, half.data()), plain->round_f64_bf16(u.data(), d, 2, half_plain.data()));
+            CHECK_EQUAL(k->round_f64_bf16(u.data(), d, 2, half.data(), &length2), plain->round_f64_bf16(u.data(), d, 2, half_plain.data(), &length2));
             CHECK(half.copy() == half_plain.copy());
-            CHECK_EQUAL(k->round_f32_bf16(x.data(), d, 2, half.data()), plain->round_f32_bf16(x.data(), d, 2, half_plain.data()));
+            CHECK_EQUAL(k->round_f32_bf16(x.data(), d, 2, half.data(), &length2), plain->round_f32_bf16(x.data(), d, 2, half_plain.data(), &length2));
             CHECK(half.copy() == half_plain.copy());
             k->widen_bf16(half.data(), d, wide.data());
             plain->widen_bf16(half.data(), d, wide_plain.data());
@@ -181,9 +182,9 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
             CHECK(wide.copy() == wide_plain.copy());
 
             Exact<std::int8_t> byte(d), byte_plain(d);
-            CHECK_EQUAL(k->round_f32_i8(x.data(), d, 100, byte.data()), plain->round_f32_i8(x.data(), d, 100, byte_plain.data()));
+            CHECK_EQUAL(k->round_f32_i8(x.data(), d, 100, byte.data(), &length2), plain->round_f32_i8(x.data(), d, 100, byte_plain.data(), &length2));
             CHECK(byte.copy() == byte_plain.copy());
-            CHECK_EQUAL(k->round_f64_i8(u.data(), d, 150, byte.data()), plain->round_f64_i8(u.data(), d, 150, byte_plain.data()));
+            CHECK_EQUAL(k->round_f64_i8(u.data(), d, 150, byte.data(), &length2), plain->round_f64_i8(u.data(), d, 150, byte_plain.data(), &length2));
             CHECK(byte.copy() == byte_plain.copy());
             CHECK_EQUAL(k->largest_f32(x.data(), d), plain->largest_f32(x.data(), d));
             CHECK_EQUAL(k->largest_f64(u.data(), d), plain->largest_f64(u.data(), d));

@@ -62,7 +62,7 @@ def test_rows_are_rounded_to_nearest_even(isa: str, dtype: str, to: str, rng: np
     for d in LENGTHS:
         for x in rows(rng, d, dtype):
             scale = unit_scale(x)
-            out, residual = _core.kernels.round_row(x, scale, to)
+            out, residual, length2 = _core.kernels.round_row(x, scale, to)
             expected = model(x, scale, to)
             kept = np.abs(expected) > 0
             assert plain.bits(as_float(out)[kept]) == plain.bits(expected[kept])
@@ -70,6 +70,7 @@ def test_rows_are_rounded_to_nearest_even(isa: str, dtype: str, to: str, rng: np
             left = x.astype(np.float64) * scale - expected.astype(np.float64)
             exact = math.fsum(left**2)
             assert abs(residual - exact) <= 2e-6 * exact + d * 2.0**-149, (d, residual, exact)
+            assert length2 == pytest.approx(math.fsum(expected.astype(np.float64) ** 2), rel=2e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -79,7 +80,7 @@ def test_every_bfloat16_midpoint(isa: str, dtype: str) -> None:
     for low in (0x0000, 0x0001, 0x7FFF, 0x8000, 0x8001, 0xFFFF):
         for sign in (0, 0x80000000):
             x = to_float((upper << 16) + low + sign)
-            out, _ = _core.kernels.round_row(x.astype(dtype), 1.0, "bfloat16")
+            out, *_ = _core.kernels.round_row(x.astype(dtype), 1.0, "bfloat16")
             up = (low > 0x8000) | ((low == 0x8000) & (upper % 2 == 1))
             assert np.array_equal(out, (upper + up + (sign >> 16)).astype(np.uint16))
 
@@ -90,7 +91,7 @@ def test_what_is_dropped_counts_as_residual(isa: str, dtype: str, to: str) -> No
     x = np.full(5, 2.0**-60, dtype)
     x[3] = np.nextafter(x[3], 0)
     x[1] = -x[3]
-    out, residual = _core.kernels.round_row(x, 1.0, to)
+    out, residual, _ = _core.kernels.round_row(x, 1.0, to)
     kept = as_float(out)
     # bfloat16 rounds the two to 2^-60 first, and then they stay.
     assert np.array_equal(np.abs(kept) > 0, [True, to == "bfloat16" or dtype == "float64", True,
@@ -105,7 +106,7 @@ def test_every_int16_midpoint(isa: str, dtype: str) -> None:
     middle = (np.arange(-32768, 32768) + 0.5) / 32768
     for side in (-1, 0, 1):
         x = just(middle, side, dtype)
-        out, residual = _core.kernels.round_row(x, 1.0, "int16")
+        out, residual, _ = _core.kernels.round_row(x, 1.0, "int16")
         units = np.rint(x.astype(np.float32) * np.float32(32768))  # a float32, then to even
         assert np.array_equal(out, np.clip(units, -32767, 32767).astype(np.int16))
         exact = math.fsum((x.astype(np.float64) - out.astype(np.float64) / 32768) ** 2)
@@ -119,7 +120,7 @@ def just(value: NDArray[np.float64], side: int, dtype: str) -> NDArray[Any]:
 
 def test_residual_of_float64_is_not_lost_in_float32(isa: str) -> None:
     x = np.full(300, 1 + 2.0**-30)
-    out, residual = _core.kernels.round_row(x, 0.5, "float32")
+    out, residual, _ = _core.kernels.round_row(x, 0.5, "float32")
     assert np.array_equal(out, np.full(300, 0.5, np.float32))
     assert residual == pytest.approx(300 * 2.0**-62, rel=1e-6)
 
@@ -131,7 +132,8 @@ def test_int8_is_nearest_and_what_it_leaves_is_known(isa: str, dtype: str, rng: 
             largest = _core.kernels.largest_magnitude(x)
             assert largest == np.abs(x).max()
             for scale in (127 / largest, 300 / largest) if largest else (1.0,):
-                out, residual = _core.kernels.round_row(x, scale, "int8")
+                out, residual, length2 = _core.kernels.round_row(x, scale, "int8")
+                assert length2 == pytest.approx((out.astype(np.float64) ** 2).sum(), rel=2e-6)
                 assert out.dtype == np.int8
                 v = x * np.float32(scale) if dtype == "float32" else (x * scale).astype(np.float32)
                 assert np.array_equal(out, np.clip(np.rint(v), -127, 127))

@@ -139,9 +139,9 @@ double ShortRows<View>::round(const T* row, std::uint32_t* out) const {
     const int64_t d = rows_.d();
     std::fill_n(out + d / 2, cells() - d / 2, 0u);
     auto* half = reinterpret_cast<std::uint16_t*>(out);
-    double left2;
-    if constexpr (sizeof(T) == 4) left2 = rows_.kernels()->round_f32_bf16(row, d, 1.0, half);
-    else left2 = rows_.kernels()->round_f64_bf16(row, d, 1.0, half);
+    double left2, length2;
+    if constexpr (sizeof(T) == 4) left2 = rows_.kernels()->round_f32_bf16(row, d, 1.0, half, &length2);
+    else left2 = rows_.kernels()->round_f64_bf16(row, d, 1.0, half, &length2);
     return std::sqrt(left2) * (1 + 1e-6) + std::sqrt(static_cast<double>(d)) * 0x1p-74;  // as in atom_panels.cpp
 }
 

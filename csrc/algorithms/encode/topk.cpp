@@ -9,13 +9,17 @@
 namespace latom {
 namespace {
 
+// A fixed order in which runs of atoms that were neighbours lie far apart: atoms sorted by their score would raise each threshold m
+// times. The runs stay whole, as memory is read faster in order.
 std::vector<int32_t> scattered(int64_t m) {
-    // A fixed order in which neighbours lie far apart: atoms sorted by their score would raise each threshold m times.
-    int64_t step = static_cast<int64_t>(0.6180339887 * static_cast<double>(m)) | 1;
-    while (std::gcd(step, m) > 1) step += 2;
-    std::vector<int32_t> order(static_cast<std::size_t>(m));
-    step %= m;
-    for (int64_t i = 0, j = 0; i < m; ++i, j += j + step < m ? step : step - m) order[i] = static_cast<int32_t>(j);
+    constexpr int64_t kRun = 8;
+    const int64_t runs = chunk_count(m, kRun);
+    int64_t step = static_cast<int64_t>(0.6180339887 * static_cast<double>(runs)) | 1;
+    while (std::gcd(step, runs) > 1) step += 2;
+    std::vector<int32_t> order;
+    order.reserve(static_cast<std::size_t>(m));
+    for (int64_t i = 0, run = 0; i < runs; ++i, run = (run + step) % runs)
+        for (int64_t j = run * kRun; j < std::min(m, (run + 1) * kRun); ++j) order.push_back(static_cast<int32_t>(j));
     return order;
 }
 
@@ -113,8 +117,8 @@ private:
         const int64_t rows = std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
         ScreenedTopK<T> run(job, scores_);
-        if (blocks == 1 && scores_.bias().empty() && scores_.similarity() == Similarity::kDot && !measured()) {
-            const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, {}, scattered(m()), screen_);
+        if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured()) {
+            const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, scores_.bias(), scattered(m()), screen_);
             run.decide_sliced(once, lists(n, rows, {})[0], true, 0);
             if (once.sound()) return run.stats();
         }
