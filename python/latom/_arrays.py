@@ -57,7 +57,7 @@ def as_rows(function: str, X: Matrix, name: str = "X", dtype: Any = None) -> Mat
             )
         wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
         if rows.dtype != wanted or not (rows.flags.c_contiguous and rows.flags.aligned):
-            rows = np.require(rows, wanted, ["C", "A"])  # takes a good part of a short call even where nothing is to do
+            rows = np.require(rows, wanted, ["C", "A"])  # slow even where nothing is to do
     if rows.shape[0] < 1 or rows.shape[1] < 1:
         raise ValueError(
             f"{function}: {name} must have at least one row and one column; got shape {rows.shape}. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import os
 import signal
@@ -257,7 +256,7 @@ def test_eight_bits_score_little_more_and_are_given_up_where_they_would(rng):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_unlike_those_decided_first(isa, dtype, metric, rng):
-    """The k best of the rows that are decided first, 28 spread evenly, score far more than those of others."""
+    """The k best of the rows that are decided first, 28 spread evenly, score more than those of others."""
     n, d, m, k = 500, 40, 2100, 7
     first = np.arange(28) * n // 28
     atoms = rng.standard_normal((m, d)).astype(dtype)
@@ -298,14 +297,9 @@ def test_lengths_found_on_the_way(isa, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_scale_guessed_far_too_low(isa, dtype, rng):
-    """A call that reads the atoms once samples some panels: here the short atoms, and all others overflow."""
+    """A call that reads the atoms once samples 64 of them: here the short ones, and all others overflow."""
     m = 4096
-    step = int(0.6180339887 * m) | 1
-    while math.gcd(step, m) > 1:
-        step += 2
-    position = np.arange(m) * pow(step, -1, m) % m  # of each atom
-    width = _core.kernels.tile_shape()[1]
-    sampled = position // width % (m // width // 4) == 0
+    sampled = np.arange(m) % (m // 64) == 0
     W = rng.standard_normal((m, 32))
     W = np.where(sampled[:, None], W * 1e-10, W * (1e18 if dtype == "float32" else 1e120)).astype(dtype)
     X = rng.standard_normal((60, 32)).astype(dtype)
