@@ -37,12 +37,15 @@ double scale_to_unit(double norm2) {
 /// Rounds a row into its cells [cells].
 template <class T>
 RoundedRow round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale, std::uint32_t* cells) {
-    double residual2, length2;
+    double residual2 = 0, length2 = 0;
     if (screen != Screen::kFloat32) cells[row_cells(screen, d) - 1] = 0;
-    if (screen == Screen::kInt8) residual2 = round_i8(kernels, T{})(row, d, scale, reinterpret_cast<std::int8_t*>(cells), &length2);
-    else if (screen == Screen::kBFloat16) residual2 = round_bf16(kernels, T{})(row, d, scale, reinterpret_cast<std::uint16_t*>(cells), &length2);
-    else if (screen == Screen::kInt16) residual2 = round_i16(kernels, T{})(row, d, scale, reinterpret_cast<std::int16_t*>(cells), &length2);
-    else residual2 = round_f32(kernels, T{})(row, d, scale, reinterpret_cast<float*>(cells), &length2);
+    const auto round = [&]<class Out>(double (*kernel)(const T*, std::int64_t, double, Out*, double*)) {
+        residual2 = kernel(row, d, scale, reinterpret_cast<Out*>(cells), &length2);
+    };
+    if (screen == Screen::kInt8) round(round_i8(kernels, T{}));
+    else if (screen == Screen::kBFloat16) round(round_bf16(kernels, T{}));
+    else if (screen == Screen::kInt16) round(round_i16(kernels, T{}));
+    else round(round_f32(kernels, T{}));
     // Squares below 2^-149 are lost: they count where a row was not blown up to length 1.
     double error = std::sqrt(residual2) + std::sqrt(static_cast<double>(d)) * 0x1p-74;
     const double length = std::sqrt(length2);
@@ -61,7 +64,8 @@ ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen) {
 Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function) {
     if (name == "auto") return Screen::kAuto;
     std::string known;
-    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"}, {Screen::kBFloat16, "bfloat16"}, {Screen::kInt8, "int8"}}) {
+    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"},
+                                       {Screen::kBFloat16, "bfloat16"}, {Screen::kInt8, "int8"}}) {
         if (!screen_kernel(kernels, screen)) continue;
         if (name == text) return screen;
         known += std::string(", '") + text + "'";
@@ -148,7 +152,6 @@ bool AtomPanels<T>::round(int64_t j, double& fitting, std::uint32_t* cells, Roun
 
 template <class T>
 void AtomPanels<T>::resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms) {
-    if (store.panels == panels) return;
     store.cells.resize(static_cast<std::size_t>(panels * panel_bytes));
     store.by_position.resize(static_cast<std::size_t>(5 * panels * panel_atoms));
     store.by_panel.resize(static_cast<std::size_t>(3 * panels));
@@ -165,11 +168,11 @@ typename AtomPanels<T>::Run AtomPanels<T>::view(const Store& s, int64_t at, int6
 }
 
 template <class T>
-void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
+void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at, bool fetch,
                          std::vector<std::uint32_t>& rounded) const {
     const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
     rounded.resize(static_cast<std::size_t>(width * stride));
-    const bool alone = d_ * static_cast<int64_t>(sizeof(T)) <= 4096;  // longer ones the processor loads ahead by itself
+    fetch &= d_ * static_cast<int64_t>(sizeof(T)) <= 4096;  // longer ones the processor loads ahead by itself
     double fitting = 0;
     for (int64_t panel = first; panel < first + count; ++panel, ++at) {
         const Run run = view(store, at, panel_bytes(), width);
@@ -182,7 +185,7 @@ void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at,
             float phi = 0, beta = 0, length = 0, residual = 0;
             const int64_t position = panel * width + c, j = position < m() ? atom(position) : -1;
             if (j >= 0 && biased()) beta = static_cast<float>(bias_[j] * unit_);
-            if (alone && position + kAhead < m()) prefetch(atoms_[atom(position + kAhead)], d_);
+            if (fetch && position + kAhead < m()) prefetch(atoms_[atom(position + kAhead)], d_);
             if (RoundedRow row; j >= 0 && round(j, fitting, cells, row)) {
                 double factor = (factor_.empty() ? 1.0 : factor_[j]) / row.scale * unit_;
                 if (factor > 0x1p60) {  // beyond what was guessed
@@ -221,7 +224,7 @@ void AtomPanels<T>::keep(const Context& ctx) {
     const int64_t chunks = chunk_count(panels_, kPanels);
     std::vector<std::vector<std::uint32_t>> rounded(static_cast<std::size_t>(workers(ctx, chunks)));
     parallel_for(ctx, chunks, [&](int64_t c, int worker) {
-        pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), store_, c * kPanels, rounded[worker]);
+        pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), store_, c * kPanels, true, rounded[worker]);
     });
     kept_.store(true, std::memory_order_release);
 }
@@ -231,7 +234,7 @@ typename AtomPanels<T>::Run AtomPanels<T>::run(int64_t first, int64_t count, Sto
     if (kept()) return view(store_, first, panel_bytes(), panel_atoms());
     resize(scratch, count, panel_bytes(), panel_atoms());
     std::vector<std::uint32_t> rounded;
-    pack(first, count, scratch, 0, rounded);
+    pack(first, count, scratch, 0, false, rounded);
     return view(scratch, 0, panel_bytes(), panel_atoms());
 }
 

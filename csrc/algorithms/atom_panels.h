@@ -77,6 +77,7 @@ public:
     int64_t cells() const { return cells_; }                  // cells of 4 bytes in a row
     int64_t panel_bytes() const { return (cells_ + (screen_ == Screen::kInt8)) * 4 * panel_atoms(); }  // int8: a line to start from
     int32_t atom(int64_t position) const { return order_.empty() ? static_cast<int32_t>(position) : order_[position]; }
+    const T* row(int64_t position) const { return atoms_[atom(position)]; }
     Screen screen() const { return screen_; }  // never kAuto
     double slack() const { return slack_; }
     bool biased() const { return !bias_.empty(); }
@@ -84,7 +85,7 @@ public:
     bool sound() const { return sound_.load(std::memory_order_relaxed); }
     const KernelTable* kernels() const { return kernels_; }
 
-    /// Packs all atoms at once; otherwise each run() packs into the caller's scratch.
+    /// Packs all atoms at once; otherwise each run() packs into the caller's scratch, fast where the second cache has the atoms.
     void keep(const Context& ctx);
     bool kept() const { return kept_.load(std::memory_order_acquire); }
     Run run(int64_t first, int64_t count, Store& scratch) const;
@@ -92,7 +93,7 @@ public:
 private:
     double squared_length(int64_t j) const;
     bool round(int64_t j, double& fitting, std::uint32_t* cells, RoundedRow& row) const;
-    void pack(int64_t first, int64_t count, Store& store, int64_t at, std::vector<std::uint32_t>& rounded) const;
+    void pack(int64_t first, int64_t count, Store& store, int64_t at, bool fetch, std::vector<std::uint32_t>& rounded) const;
     static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
     static Run view(const Store& store, int64_t at, int64_t panel_bytes, int64_t panel_atoms);
 

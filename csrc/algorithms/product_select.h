@@ -2,10 +2,10 @@
 //
 //   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
 //
-// Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), or [1/4, 1) where it is
-// found on the way, and rounded to x~ and w~ (int16 in units of 2^-15, bfloat16, or float32). int8 is of another kind: scaled so that
-// the largest number is 127, by factors that stand for 2^p and 2^q below, and rounded to integers. One power of two g brings
-// all factors and biases to at most 1 (to about 1, where lengths are found on the way):
+// Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), or in [1/4, 1)
+// where it is found on the way, and rounded to x~ and w~ (int16 in units of 2^-15, bfloat16, or float32). int8 is of another
+// kind: scaled so that the largest number is 127, by factors that stand for 2^p and 2^q below, and rounded to integers. One
+// power of two g brings all factors and biases to at most 1 (to about 1, where lengths are found on the way):
 //
 //   screen units   2^p g S = phi <x^, w^> + rho beta,        phi = factor 2^-q g,   beta = bias g,   rho = 2^p
 //
@@ -16,7 +16,7 @@
 //   int16, int8             sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 + 1%)
 //   int8                    x^ itself is rounded to float32 before: 2^-23 |x^| counts as residual
 //   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
-// so with D = |w^ - w~|, W = |w~| + D >= |w^| and the lengths of the actual residuals (likewise |x~| + |x^ - x~| for |x~| below)
+// so with D = |w^ - w~|, W = |w~| + D >= |w^|, likewise |x~| + |x^ - x~| for |x~|, and the lengths of the actual residuals
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
 // d roundings to nearest cost at most d 2^-24 of the sum of absolute products (Jeannerod & Rump 2013). The last term covers
 // underflow (subnormal numbers must not be flushed by the process); |beta| counts as at least 2^-126. Rounding of the float64

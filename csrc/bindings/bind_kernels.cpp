@@ -169,7 +169,7 @@ py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile,
     py::array_t<float> score({k->tile_rows, k->panel_atoms});
     std::fill_n(score.mutable_data(), score.size(), NAN);
     py::array_t<std::uint32_t> hit(k->tile_rows);
-    const std::uint32_t any = screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data()},
+    const std::uint32_t any = screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data(), panel.data()},
                                      {limit.data(), row_bias.data(), magnitude}, score.mutable_data(), hit.mutable_data());
     return py::make_tuple(any, hit, score);
 }
@@ -187,7 +187,7 @@ void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t tim
         float score[16 * 32];
         std::uint32_t hit[16];
         for (std::int64_t t = c; t < times; t += ctx.n_threads)
-            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data()}, {never.data(), zero.data(), false}, score, hit);
+            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data(), panel.data()}, {never.data(), zero.data(), false}, score, hit);
     });
 }
 

@@ -11,7 +11,8 @@
 //           and each is rounded once, to float32.
 //           int8 is exact where d <= 2^16, and rounded once. Instructions multiply unsigned rows with signed atoms: x holds q + 128,
 //           and a panel starts with a line of -128 sum_t w[t][c], from which the sums start.
-// Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product.
+// Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at scale.next for
+//           the caller's next: memory would be idle.
 //
 // A tile holds as many sums as the registers do; the panel is two registers wide.
 
@@ -129,6 +130,7 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
                           const TileLimit& limits, float* score, std::uint32_t* hit) {
     const auto* x = static_cast<const typename Step::Cell*>(tile);
     const auto* w = static_cast<const typename Step::Cell*>(panel);
+    const auto* next = static_cast<const char*>(scale.next);
     const Step step{};
     typename Step::Sum sum[kTileRows][2];
     for (auto& row : sum) row[0] = row[1] = typename Step::Sum{};
@@ -140,6 +142,7 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
     for (std::int64_t t = 0; t < cells; ++t, x += kTileRows, w += kPanelAtoms) {
         __builtin_prefetch(w + kAhead * kPanelAtoms);  // each step reads two new cache lines of atoms
         __builtin_prefetch(w + kAhead * kPanelAtoms + kLanes);
+        __builtin_prefetch(next + t * 64, 0, 2);  // into the second cache
         const auto left = step.atoms(w), right = step.atoms(w + kLanes);
 #pragma GCC unroll 16
         for (int r = 0; r < kTileRows; ++r) {

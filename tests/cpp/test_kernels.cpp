@@ -206,7 +206,7 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
             Exact<std::uint32_t> hit(tile_rows);
             for (int64_t c = 0; c < atoms; ++c) factor[c] = 0.5f, bias[c] = static_cast<float>(c);
             for (int64_t r = 0; r < tile_rows; ++r) limit[r] = 0, row_bias[r] = 1;
-            k->screen_f32(tile_f.data(), panel_f.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
+            k->screen_f32(tile_f.data(), panel_f.data(), d, {factor.data(), bias.data(), panel_f.data()}, {limit.data(), row_bias.data(), false},
                           score.data(), hit.data());
             for (int64_t r = 0; r < tile_rows; ++r)
                 for (int64_t c = 0; c < atoms; ++c) {
@@ -221,7 +221,7 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                 for (int64_t p = 0; p < d * atoms; ++p) panel_i[p] = static_cast<std::uint16_t>(panel[p]);
                 const auto expected = score.copy();
                 for (int64_t c = 0; c < atoms; ++c) factor[c] = 0x1p29f;
-                k->screen_i16(tile_i.data(), panel_i.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
+                k->screen_i16(tile_i.data(), panel_i.data(), d, {factor.data(), bias.data(), panel_i.data()}, {limit.data(), row_bias.data(), false},
                               score.data(), hit.data());
                 CHECK(score.copy() == expected);
             }
@@ -236,7 +236,7 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                 for (int64_t p = 0; p < d * atoms; ++p) panel_b[atoms + p] = static_cast<std::uint8_t>(panel[p]);
                 const auto expected = score.copy();
                 for (int64_t c = 0; c < atoms; ++c) factor[c] = 0.5f;
-                k->screen_i8(tile_b.data(), panel_b.data(), d, {factor.data(), bias.data()}, {limit.data(), row_bias.data(), false},
+                k->screen_i8(tile_b.data(), panel_b.data(), d, {factor.data(), bias.data(), panel_b.data()}, {limit.data(), row_bias.data(), false},
                              score.data(), hit.data());
                 CHECK(score.copy() == expected);
             }

@@ -26,10 +26,11 @@ public:
 
     ScreenedTopK(const TopKJob<T>& job, const AtomScores<T>& scores) : job_(job), scores_(scores) {}
 
-    /// All rows of the lists, a list at a time. Returns those that the screen could not decide; where `all` says so they are decided by
-    /// all their scores instead.
+    /// All rows of the lists, a list at a time. Returns those that the screen could not decide; where `all` says so they are
+    /// decided by all their scores instead. room: for candidates beyond what a fine screen leaves.
     std::vector<Rows> decide(const AtomPanels<T>& panels, const std::vector<Rows>& lists, bool all, int64_t room);
-    /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out not to be sound.
+    /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out not to
+    /// be sound.
     Rows decide_sliced(const AtomPanels<T>& panels, const Rows& rows, bool all, int64_t room);
     /// Sets the expectation by the rows decided so far.
     void expect();
@@ -105,7 +106,8 @@ std::vector<typename ScreenedTopK<T>::Rows> ScreenedTopK<T>::decide(const AtomPa
 }
 
 template <class T>
-typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T>& panels, const Rows& rows, bool all, int64_t room) {
+typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T>& panels, const Rows& rows, bool all,
+                                                              int64_t room) {
     const int64_t threads = job_.ctx.n_threads, slices = std::min(threads, panels.panels());
     const auto count = static_cast<int64_t>(rows.size());
     std::vector<Worker> scratch(static_cast<std::size_t>(slices));
@@ -139,7 +141,8 @@ void ScreenedTopK<T>::expect() {
 
 // Candidates of w.rows among panels [from, to).
 template <class T>
-void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, double expected, int64_t from, int64_t to, int64_t room) const {
+void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, double expected, int64_t from, int64_t to,
+                             int64_t room) const {
     typename RowBlock<T>::Query query;
     query.k = job_.k;
     query.magnitude = job_.rank == Rank::kMagnitude;

@@ -90,7 +90,8 @@ private:
         panels_ = panels(ctx, screen_);
     }
     Panels panels(const Context& ctx, Screen screen) const {
-        return std::make_shared<AtomPanels<T>>(ctx, rows_of_atoms(), d(), norm2_, scores_.factor(), scores_.bias(), scattered(m()), screen);
+        return std::make_shared<AtomPanels<T>>(ctx, rows_of_atoms(), d(), norm2_, scores_.factor(), scores_.bias(), scattered(m()),
+                                               screen);
     }
     std::vector<const T*> rows_of_atoms() const {
         std::vector<const T*> rows(static_cast<std::size_t>(m()));
