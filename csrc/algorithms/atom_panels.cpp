@@ -134,8 +134,9 @@ double AtomPanels<T>::squared_length(int64_t j) const {
     return 0;
 }
 
-// Rounds atom j; false if its length is 0. Where lengths have to be found, `fitting` is the scale of the one before, or 0: where it
-// fits again, the atom is read once instead of twice. Other lengths and numbers that are not finite are looked at by themselves.
+// Rounds atom j; false if its length is 0. Where lengths have to be found, `fitting` is a scale for atoms like the last that was
+// measured, or 0: where it fits, the atom is read once instead of twice. Other lengths are measured, and so are numbers that are
+// not finite, as the error is not then.
 template <class T>
 bool AtomPanels<T>::round(int64_t j, double& fitting, std::uint32_t* cells, RoundedRow& row) const {
     if (fitting > 0) {

@@ -100,7 +100,8 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
     const int64_t atom_bytes = atoms.d() * static_cast<int64_t>(sizeof(T));
     const bool ahead = !atoms.kept() && width * atom_bytes <= l2_bytes() / 2;
     const int64_t step = ahead ? 1 : std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
-    const int64_t fetched = atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes;
+    constexpr int64_t kInOrder = 8;  // atoms that are neighbours in memory (encode/topk.cpp)
+    const int64_t fetched = std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kInOrder);
     float limit[kMostTile], score[kMostTile * kMostPanel];
     std::uint32_t hit[kMostTile];
     for (int64_t from = first; from < last; from += step) {

@@ -23,7 +23,7 @@
 // decision itself is below gamma's margin.
 //
 // A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not among the
-// k best, whatever its rank in ties. Panels are compared with tau less their largest eps; what passes is compared with its
+// k best, whatever its rank in ties; or the caller has raised it, and looks whether k atoms reached it. Panels are compared with tau less their largest eps; what passes is compared with its
 // own and waits as a candidate. Each time that some k more have come, bisection over their lower bounds raises tau and those
 // below it go. A row that cannot get rid of its candidates (ties within the bound) is `crowded`: the caller asks a finer
 // screen, or scores all atoms in float64.
@@ -62,7 +62,7 @@ public:
     /// round(r, cells) gives row r of `count`, rounded for the screen of these atoms.
     void load(const AtomPanels<T>& atoms, int64_t count, const Query& query,
               const std::function<RoundedRow(int64_t, std::uint32_t*)>& round);
-    /// Raises row r's threshold to a score that is known to be reached by k atoms.
+    /// Raises row r's threshold to a score that k atoms are known to reach, or that the caller will not do without.
     void raise(int64_t r, double score);
     /// Looks at panels [first, last), or for the rows of a tile at those before `end[tile]`.
     void scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end = nullptr);
@@ -85,7 +85,7 @@ public:
     double to_screen(int64_t r) const { return scale_[r] * unit_; }
     /// The threshold, in screen units: k candidates' lower bounds reach it, or raise() set it.
     float threshold(int64_t r) const { return tau_[r]; }
-    /// After finish(): what the lower bounds of k candidates reach, and hardly more do.
+    /// After finish(): what the lower bounds of k candidates reach, and hardly more do; minus infinity where there are fewer.
     float lead(int64_t r) const { return lead_[r]; }
     /// In screen units and rounded down: a threshold.
     float threshold_of(int64_t r, double score) const {

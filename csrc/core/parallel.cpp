@@ -1,20 +1,21 @@
 // parallel.cpp: the threads that help parallel_for, and how many may.
 //
 // A helper that has nothing to do looks for work for kSpin, as a sleeping one takes some 40 us to come, then sleeps, and ends
-// after kIdle. There are as many as calls at the same time want. fork() leaves a child without helpers and with locks in any
-// state: it starts with a new pool.
+// after kIdle. There are as many as calls at the same time want. It works in the floating-point environment of the caller, as
+// rounding and subnormal numbers are set for each thread. fork() leaves a child without helpers and with locks in any state:
+// it starts with a new pool.
 #include "core/parallel.h"
 
 #include <pthread.h>
 #include <signal.h>
 
 #include <algorithm>
+#include <cfenv>
 #include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <fstream>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -78,19 +79,28 @@ public:
         int wanted, next = 1;          // helpers that may still begin, and the number of the next
         std::atomic<int> running{0};   // helpers that have begun and not ended
         Call* after = nullptr;
+        std::fenv_t environment{};
     };
 
     void add(Call& call) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        call.after = first_;
-        first_ = &call;
-        wanted_ += call.wanted;
-        try {
-            for (; idle_ < wanted_; ++idle_) std::thread([this] { help(); }).detach();
-        } catch (const std::system_error&) {
-            // The system gives no more threads: those that run take all chunks.
+        std::fegetenv(&call.environment);
+        const int wanted = call.wanted;
+        int missing;
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            call.after = first_;
+            first_ = &call;
+            wanted_ += wanted;
+            missing = std::max(0, wanted_ - idle_);
+            idle_ += missing;
         }
-        for (int i = 0; i < call.wanted; ++i) wake_.notify_one();
+        for (int i = 0; i < wanted - missing; ++i) wake_.notify_one();
+        try {
+            for (; missing > 0; --missing) std::thread([this] { help(); }).detach();
+        } catch (...) {  // no more threads or memory: those that run take all chunks
+            std::lock_guard<std::mutex> lock(mutex_);
+            idle_ -= missing;
+        }
     }
 
     void finish(Call& call) {
@@ -115,13 +125,15 @@ private:
     }
 
     void help() {
-        sigset_t all;  // signals are for the threads of the program
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, nullptr);
+        sigset_t others;  // signals are for the threads of the program, but for those that a thread brings on itself
+        sigfillset(&others);
+        for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&others, own);
+        pthread_sigmask(SIG_BLOCK, &others, nullptr);
         const auto work = [&] { return wanted_.load(std::memory_order_relaxed) > 0; };
         for (;;) {
-            spin(work);
+            const bool seen = spin(work);
             std::unique_lock<std::mutex> lock(mutex_);
+            if (seen && !work()) continue;  // another was faster
             if (!wake_.wait_for(lock, kIdle, work)) {
                 --idle_;
                 return;
@@ -133,6 +145,7 @@ private:
             --wanted_;
             if (--call.wanted == 0) withdraw(call);
             lock.unlock();
+            std::fesetenv(&call.environment);
             call.run(call.with, worker);
             lock.lock();
             ++idle_;
@@ -148,23 +161,17 @@ private:
     int idle_ = 0;  // helpers without a call
 };
 
-// Never destroyed: helpers may outlive the statics.
-std::atomic<Pool*> current_pool{nullptr};
-Pool& pool() {
-    static const bool made = [] {
-        current_pool = new Pool;
-        pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool; });
-        return true;
-    }();
-    static_cast<void>(made);
-    return *current_pool;
-}
+// Never destroyed: helpers may outlive the statics. Made when the library is loaded: a fork() during a first use would leave the
+// child waiting for its end.
+std::atomic<Pool*> current_pool{new Pool};
+const int registered = pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool; });
 
 }  // namespace
 
 void detail::run_with_helpers(int count, void (*run)(void*, int), void* with) {
     if (count <= 1) return run(with, 0);
-    Pool& helpers = pool();
+    static_cast<void>(registered);
+    Pool& helpers = *current_pool;
     Pool::Call call{run, with, count - 1};
     helpers.add(call);
     run(with, 0);
@@ -176,7 +183,9 @@ int resolve_threads(int n_threads) {
     for (const char* name : {"LATOM_NUM_THREADS", "OMP_NUM_THREADS"})
         if (const int value = from_environment(name)) return value;
     int count = std::max(1, from_affinity());
-    static const int quota = from_cgroup();  // some 40 us to read: once a process
+    static std::atomic<int> known{-1};  // some 40 us to read: once a process
+    int quota = known.load(std::memory_order_relaxed);
+    if (quota < 0) known = quota = from_cgroup();
     return quota > 0 ? std::min(count, quota) : count;
 }
 

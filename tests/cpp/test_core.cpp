@@ -1,5 +1,6 @@
 // test_core.cpp: threads, random numbers, aligned memory, error messages.
 #include <atomic>
+#include <cfenv>
 #include <chrono>
 #include <cstdlib>
 #include <limits>
@@ -193,6 +194,22 @@ TEST(parallel_for_does_not_wait_for_helpers_that_come_late) {
     for (int call = 0; call < 200; ++call) CHECK(covers(with_threads(40), 40));
 }
 
+TEST(helpers_round_as_their_caller_does) {
+    std::atomic<int> helped{0}, wrong{0};
+    for (int call = 0; call < 200 && (call < 20 || !helped); ++call) {
+        const int mode = call % 2 ? FE_UPWARD : FE_TONEAREST;
+        std::fesetround(mode);
+        parallel_for(with_threads(3), 6, [&](int64_t, int worker) {
+            std::this_thread::sleep_for(std::chrono::microseconds(200));
+            helped += worker != 0;
+            wrong += std::fegetround() != mode;
+        });
+    }
+    std::fesetround(FE_TONEAREST);
+    CHECK(helped > 0);
+    CHECK_EQUAL(wrong.load(), 0);
+}
+
 #ifdef __unix__
 TEST(helpers_leave_signals_to_the_program) {
     std::atomic<int> helped{0}, open{0};
@@ -203,7 +220,7 @@ TEST(helpers_leave_signals_to_the_program) {
             sigset_t blocked;
             pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
             ++helped;
-            open += !sigismember(&blocked, SIGINT);
+            open += !sigismember(&blocked, SIGINT) || sigismember(&blocked, SIGSEGV);
         });
     CHECK(helped > 0);
     CHECK_EQUAL(open.load(), 0);

@@ -75,6 +75,7 @@ private:
 
     const TopKJob<T>& job_;
     const AtomScores<T>& scores_;
+    bool examples_ = true;  // rows tell what to expect
     double expected_ = -HUGE_VAL;
     std::vector<double> reached_;
     TopKStats stats_;
@@ -133,6 +134,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T
 
 template <class T>
 void ScreenedTopK<T>::expect() {
+    examples_ = false;
     if (job_.rank == Rank::kAbove || reached_.size() < kExample) return;  // kAbove: the threshold is known
     std::sort(reached_.begin(), reached_.end());
     const double least = reached_.front(), middle = reached_[reached_.size() / 2];
@@ -171,7 +173,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& wh
         bool whole = true;
         for (const auto* part : parts) whole &= !part->crowded(r);
         if (!whole) crowded.push_back(r);
-        // What the lower bounds of the k leading candidates reach, and what is known to be reached by k atoms.
+        // What the lower bounds of the k leading candidates reach, and what no other atom does.
         float lead = -HUGE_VALF, tau = -HUGE_VALF;
         if (parts.size() == 1) {
             lead = parts[0]->lead(r);
@@ -222,7 +224,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& wh
         w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from], w.more.begin() + w.more_begin[r - from + 1]);
         const double norm2 = w.rows.norm2[r], reached = scores_.write(job_, which[r], norm2, w.found);
         if (expected > -HUGE_VAL && !(reached >= expected * std::sqrt(norm2))) w.missed.push_back(which[r]);
-        else if (norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));
+        else if (examples_ && norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));
     }
     Rows undecided;
     for (const int64_t r : crowded) {

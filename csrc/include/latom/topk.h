@@ -67,7 +67,7 @@ template <class T>
 Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, double threshold,
                  const std::string& function);
 
-/// bias [m] may be null, and must be under cosine and euclidean. screen: "auto", "float32", "int16" or "bfloat16".
+/// bias [m] may be null, and must be under cosine and euclidean. screen: "auto", "float32", "int16", "bfloat16" or "int8".
 template <class T>
 std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
                                               Similarity similarity, const std::string& screen,
