@@ -11,7 +11,7 @@ namespace {
 
 using detail::kWiden;
 using detail::round_up;
-constexpr int64_t kAhead = 4;  // atoms that are on their way while one is rounded
+constexpr int64_t kAhead = 4;            // atoms that are on their way while one is rounded
 constexpr float kLeastBias = 0x1p-126f;  // detail::kUlp of it is more than rounding to a subnormal number loses
 
 auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
@@ -103,10 +103,8 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
       bias_(std::move(bias)),
       order_(std::move(order)),
       slack_(slack) {
-    screen_ = screen;
-    if (screen == Screen::kAuto)
-        screen_ = fine_screen(kernels_, d);
-    if (screen_ == Screen::kInt8 && !has_coarse_screen(kernels_, d)) screen_ = fine_screen(kernels_, d);  // forced on long rows
+    const bool too_long = screen == Screen::kInt8 && !has_coarse_screen(kernels_, d);  // forced
+    screen_ = screen == Screen::kAuto || too_long ? fine_screen(kernels_, d) : screen;
     cells_ = row_cells(screen_, d);
     panels_ = chunk_count(m(), kernels_->panel_atoms);
     // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its cap leaves.
@@ -234,8 +232,7 @@ template <class T>
 typename AtomPanels<T>::Run AtomPanels<T>::run(int64_t first, int64_t count, Store& scratch) const {
     if (kept()) return view(store_, first, panel_bytes(), panel_atoms());
     resize(scratch, count, panel_bytes(), panel_atoms());
-    std::vector<std::uint32_t> rounded;
-    pack(first, count, scratch, 0, false, rounded);
+    pack(first, count, scratch, 0, false, scratch.rounded);
     return view(scratch, 0, panel_bytes(), panel_atoms());
 }
 

@@ -31,6 +31,9 @@ Screen fine_screen(const KernelTable* kernels, int64_t d);
 /// Whether this variant has int8, and it can hold the sums.
 bool has_coarse_screen(const KernelTable* kernels, int64_t d);
 
+/// Atoms at so many positions, from each multiple of it on, are best neighbours in memory: they are fetched together.
+constexpr int64_t kAtomRun = 8;
+
 /// A row x as the screen takes it: x^ = scale x, its error |x^ - x~| and a bound on |x^| and |x~|.
 struct RoundedRow {
     double scale;
@@ -67,6 +70,7 @@ public:
     struct Store {  // of as many panels as were packed
         AlignedVector<std::byte> cells;
         AlignedVector<float> by_position, by_panel;  // five and three rows
+        std::vector<std::uint32_t> rounded;          // scratch of run()
         int64_t panels = 0;
     };
 

@@ -100,8 +100,7 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
     const int64_t atom_bytes = atoms.d() * static_cast<int64_t>(sizeof(T));
     const bool ahead = !atoms.kept() && width * atom_bytes <= l2_bytes() / 2;
     const int64_t step = ahead ? 1 : std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
-    constexpr int64_t kInOrder = 8;  // atoms that are neighbours in memory (encode/topk.cpp)
-    const int64_t fetched = std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kInOrder);
+    const int64_t fetched = std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kAtomRun);
     float limit[kMostTile], score[kMostTile * kMostPanel];
     std::uint32_t hit[kMostTile];
     for (int64_t from = first; from < last; from += step) {
@@ -121,10 +120,10 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
             std::uint32_t open = 0;  // rows that take candidates
             for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
                 open |= static_cast<std::uint32_t>(!crowded_[r]) << (r - row);
-                const int64_t next = r * capacity_ + filled_[r];
-                __builtin_prefetch(lower_.data() + next);
-                __builtin_prefetch(upper_.data() + next);
-                __builtin_prefetch(position_.data() + next);
+                const int64_t place = r * capacity_ + filled_[r];
+                __builtin_prefetch(lower_.data() + place);
+                __builtin_prefetch(upper_.data() + place);
+                __builtin_prefetch(position_.data() + place);
             }
             for (int64_t p = 0; p < stop; ++p) {
                 limits(row, run.most_length[p], run.most_residual[p], run.most_magnitude[p], limit);

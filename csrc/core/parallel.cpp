@@ -164,13 +164,12 @@ private:
 // Never destroyed: helpers may outlive the statics. Made when the library is loaded: a fork() during a first use would leave the
 // child waiting for its end.
 std::atomic<Pool*> current_pool{new Pool};
-const int registered = pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool; });
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool; });
 
 }  // namespace
 
 void detail::run_with_helpers(int count, void (*run)(void*, int), void* with) {
     if (count <= 1) return run(with, 0);
-    static_cast<void>(registered);
     Pool& helpers = *current_pool;
     Pool::Call call{run, with, count - 1};
     helpers.add(call);

@@ -73,7 +73,7 @@ struct KernelTable {
     void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);
 
     // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or int8
-    // (units of 1, clamped), out [d]; sum of squared residuals.
+    // (units of 1, clamped), out [d]; sum of squared residuals, and of squares of out.
     double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out, double* length2);
     double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out, double* length2);
     double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out, double* length2);

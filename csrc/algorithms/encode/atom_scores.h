@@ -4,8 +4,9 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
+#include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "algorithms/encode/entries.h"

@@ -11,7 +11,7 @@
 
 #include <algorithm>
 #include <functional>
-#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "algorithms/encode/atom_scores.h"
@@ -42,8 +42,9 @@ private:
         float upper;
         int32_t atom;
     };
+    using Block = typename RowReader<T>::Block;
     struct Worker {
-        typename RowReader<T>::Block rows;
+        Block rows;
         RowBlock<T> block;
         std::vector<float> lower;
         std::vector<Entry> entries, more, found;
@@ -56,14 +57,14 @@ private:
         bool surprised = false;       // by many of them
         TopKStats stats;
     };
-    static constexpr std::size_t kExample = 12;  // rows from which an expectation follows
+    static constexpr std::size_t kLeastExamples = 12;  // rows from which an expectation follows
 
     void screen(const AtomPanels<T>& panels, Worker& w, double expected, int64_t from, int64_t to, int64_t room) const;
-    Rows settle(Worker& w, const Rows& which, int64_t from, int64_t to, const std::vector<const RowBlock<T>*>& parts,
-                double expected, bool all) const;
-    void score(Worker& w, std::vector<Entry>& entries) const {
+    Rows settle(Worker& w, const Block& rows, const Rows& which, int64_t from, int64_t to,
+                const std::vector<const RowBlock<T>*>& parts, double expected, bool all) const;
+    void score(Worker& w, const Block& rows, std::vector<Entry>& entries) const {
         w.stats.scored += static_cast<int64_t>(entries.size());
-        scores_.score(job_.ctx.kernels, w.rows.row, entries, w.scratch);
+        scores_.score(job_.ctx.kernels, rows.row, entries, w.scratch);
     }
     void gather(const std::vector<Worker>& scratch) {
         for (const Worker& w : scratch) {
@@ -90,7 +91,7 @@ std::vector<typename ScreenedTopK<T>::Rows> ScreenedTopK<T>::decide(const AtomPa
     const auto look = [&](Worker& w, const Rows& rows, double expected, Rows& undecided) {
         job_.reader.read(rows, w.rows);
         screen(panels, w, expected, 0, panels.panels(), room);
-        const Rows more = settle(w, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all);
+        const Rows more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all);
         undecided.insert(undecided.end(), more.begin(), more.end());
     };
     parallel_for(job_.ctx, count, [&](int64_t b, int id) {
@@ -123,8 +124,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T
     std::vector<Worker> deciding(static_cast<std::size_t>(workers(job_.ctx, groups)));
     std::vector<Rows> left(static_cast<std::size_t>(groups));
     parallel_for(job_.ctx, groups, [&](int64_t g, int id) {
-        deciding[id].rows = scratch[0].rows;
-        left[g] = settle(deciding[id], rows, g * group, std::min(count, (g + 1) * group), parts, -HUGE_VAL, all);
+        left[g] = settle(deciding[id], scratch[0].rows, rows, g * group, std::min(count, (g + 1) * group), parts, -HUGE_VAL, all);
     });
     gather(deciding);
     Rows undecided;
@@ -135,7 +135,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T
 template <class T>
 void ScreenedTopK<T>::expect() {
     examples_ = false;
-    if (job_.rank == Rank::kAbove || reached_.size() < kExample) return;  // kAbove: the threshold is known
+    if (job_.rank == Rank::kAbove || reached_.size() < kLeastExamples) return;  // kAbove: the threshold is known
     std::sort(reached_.begin(), reached_.end());
     const double least = reached_.front(), middle = reached_[reached_.size() / 2];
     expected_ = least - 0.5 * (middle - least);  // some three standard deviations below the mean, of normal data
@@ -159,12 +159,12 @@ void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, double expe
     w.block.finish();
 }
 
-// Scores the candidates of rows which[from, to) and writes the best; each of `parts` holds row which[r] at r.
+// Scores the candidates of rows which[from, to) and writes the best; `rows`, and each of `parts`, hold row which[r] at r.
 template <class T>
-typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& which, int64_t from, int64_t to,
+typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& rows, const Rows& which, int64_t from, int64_t to,
                                                        const std::vector<const RowBlock<T>*>& parts, double expected,
                                                        bool all) const {
-    std::vector<int64_t> crowded;  // counted as w.rows
+    std::vector<int64_t> crowded;  // counted as `rows`
     w.entries.clear();
     w.later.clear();
     w.begin.assign(1, 0);
@@ -195,7 +195,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& wh
         w.begin.push_back(static_cast<int64_t>(w.entries.size()));
         w.later_begin.push_back(static_cast<int64_t>(w.later.size()));
     }
-    score(w, w.entries);
+    score(w, rows, w.entries);
 
     w.more.clear();
     w.more_begin.assign(1, 0);
@@ -212,7 +212,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& wh
             if (w.later[c].upper >= tau) w.more.push_back({0, static_cast<int32_t>(r), w.later[c].atom});
         w.more_begin.push_back(static_cast<int64_t>(w.more.size()));
     }
-    score(w, w.more);
+    score(w, rows, w.more);
 
     std::size_t left = 0;
     for (int64_t r = from; r < to; ++r) {
@@ -222,7 +222,7 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& wh
         }
         w.found.assign(w.entries.begin() + w.begin[r - from], w.entries.begin() + w.begin[r - from + 1]);
         w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from], w.more.begin() + w.more_begin[r - from + 1]);
-        const double norm2 = w.rows.norm2[r], reached = scores_.write(job_, which[r], norm2, w.found);
+        const double norm2 = rows.norm2[r], reached = scores_.write(job_, which[r], norm2, w.found);
         if (expected > -HUGE_VAL && !(reached >= expected * std::sqrt(norm2))) w.missed.push_back(which[r]);
         else if (examples_ && norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));
     }
@@ -234,10 +234,10 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Rows& wh
         }
         poll();
         w.scores.resize(static_cast<std::size_t>(scores_.m()));
-        scores_.score_all(job_.ctx.kernels, w.rows.row[r], 0, scores_.m(), w.scores.data());
+        scores_.score_all(job_.ctx.kernels, rows.row[r], 0, scores_.m(), w.scores.data());
         w.stats.scored += scores_.m();
         ++w.stats.crowded;
-        scores_.write_all(job_, which[r], w.rows.norm2[r], w.scores.data(), w.found);
+        scores_.write_all(job_, which[r], rows.norm2[r], w.scores.data(), w.found);
     }
     return undecided;
 }

@@ -12,14 +12,13 @@ namespace {
 // A fixed order in which runs of atoms that were neighbours lie far apart: atoms sorted by their score would raise each threshold m
 // times. The runs stay whole, as memory is read faster in order.
 std::vector<int32_t> scattered(int64_t m) {
-    constexpr int64_t kRun = 8;
-    const int64_t runs = chunk_count(m, kRun);
+    const int64_t runs = chunk_count(m, kAtomRun);
     int64_t step = static_cast<int64_t>(0.6180339887 * static_cast<double>(runs)) | 1;
     while (std::gcd(step, runs) > 1) step += 2;
     std::vector<int32_t> order;
     order.reserve(static_cast<std::size_t>(m));
     for (int64_t i = 0, run = 0; i < runs; ++i, run = (run + step) % runs)
-        for (int64_t j = run * kRun; j < std::min(m, (run + 1) * kRun); ++j) order.push_back(static_cast<int32_t>(j));
+        for (int64_t j = run * kAtomRun; j < std::min(m, (run + 1) * kAtomRun); ++j) order.push_back(static_cast<int32_t>(j));
     return order;
 }
 
