@@ -187,7 +187,8 @@ void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t tim
         float score[16 * 32];
         std::uint32_t hit[16];
         for (std::int64_t t = c; t < times; t += ctx.n_threads)
-            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data(), panel.data()}, {never.data(), zero.data(), false}, score, hit);
+            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data(), panel.data()},
+                   {never.data(), zero.data(), false}, score, hit);
     });
 }
 

@@ -76,8 +76,8 @@ public:
     struct Call {
         void (*run)(void*, int);
         void* with;
-        int wanted, next = 1;          // helpers that may still begin, and the number of the next
-        std::atomic<int> running{0};   // helpers that have begun and not ended
+        int wanted, next = 1;         // helpers that may still begin, and the number of the next
+        std::atomic<int> running{0};  // helpers that have begun and not ended
         Call* after = nullptr;
         std::fenv_t environment{};
     };
