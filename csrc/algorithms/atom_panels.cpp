@@ -14,19 +14,39 @@ using detail::round_up;
 constexpr int64_t kAhead = 4;            // atoms that are on their way while one is rounded
 constexpr float kLeastBias = 0x1p-126f;  // detail::kUlp of it is more than rounding to a subnormal number loses
 
-auto round_f32(const KernelTable* k, float) { return k->round_f32_f32; }
-auto round_f32(const KernelTable* k, double) { return k->round_f64_f32; }
-auto round_i16(const KernelTable* k, float) { return k->round_f32_i16; }
-auto round_i16(const KernelTable* k, double) { return k->round_f64_i16; }
-auto round_i8(const KernelTable* k, float) { return k->round_f32_i8; }
-auto round_i8(const KernelTable* k, double) { return k->round_f64_i8; }
-auto largest(const KernelTable* k, float) { return k->largest_f32; }
-auto largest(const KernelTable* k, double) { return k->largest_f64; }
-auto round_bf16(const KernelTable* k, float) { return k->round_f32_bf16; }
-auto round_bf16(const KernelTable* k, double) { return k->round_f64_bf16; }
+auto round_f32(const KernelTable* k, float) {
+    return k->round_f32_f32;
+}
+auto round_f32(const KernelTable* k, double) {
+    return k->round_f64_f32;
+}
+auto round_i16(const KernelTable* k, float) {
+    return k->round_f32_i16;
+}
+auto round_i16(const KernelTable* k, double) {
+    return k->round_f64_i16;
+}
+auto round_i8(const KernelTable* k, float) {
+    return k->round_f32_i8;
+}
+auto round_i8(const KernelTable* k, double) {
+    return k->round_f64_i8;
+}
+auto largest(const KernelTable* k, float) {
+    return k->largest_f32;
+}
+auto largest(const KernelTable* k, double) {
+    return k->largest_f64;
+}
+auto round_bf16(const KernelTable* k, float) {
+    return k->round_f32_bf16;
+}
+auto round_bf16(const KernelTable* k, double) {
+    return k->round_f64_bf16;
+}
 
-/// Power of two that brings a vector of this squared norm to a length in [1/2, 1), or below where float32 data are so short
-/// that the power itself would be no float32; 1 for zero.
+/// Power of two that brings a vector of this squared norm to a length in [1/2, 1), or below where float32 data are so
+/// short that the power itself would be no float32; 1 for zero.
 template <class T>
 constexpr double kMostScale = sizeof(T) == 4 ? 0x1p127 : HUGE_VAL;
 template <class T>
@@ -36,7 +56,8 @@ double scale_to_unit(double norm2) {
 
 /// Rounds a row into its cells [cells].
 template <class T>
-RoundedRow round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale, std::uint32_t* cells) {
+RoundedRow round_cells(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double scale,
+                       std::uint32_t* cells) {
     double residual2 = 0, length2 = 0;
     if (screen != Screen::kFloat32) cells[row_cells(screen, d) - 1] = 0;
     const auto round = [&]<class Out>(double (*kernel)(const T*, std::int64_t, double, Out*, double*)) {
@@ -64,13 +85,16 @@ ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen) {
 Screen parse_screen(const KernelTable* kernels, const std::string& name, const std::string& function) {
     if (name == "auto") return Screen::kAuto;
     std::string known;
-    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"}, {Screen::kInt16, "int16"},
-                                       {Screen::kBFloat16, "bfloat16"}, {Screen::kInt8, "int8"}}) {
+    for (const auto& [screen, text] : {std::pair{Screen::kFloat32, "float32"},
+                                       {Screen::kInt16, "int16"},
+                                       {Screen::kBFloat16, "bfloat16"},
+                                       {Screen::kInt8, "int8"}}) {
         if (!screen_kernel(kernels, screen)) continue;
         if (name == text) return screen;
         known += std::string(", '") + text + "'";
     }
-    fail(function, "screen must be 'auto' or one that this kernel variant has" + known, "'" + name + "'", "Pass 'auto'.");
+    fail(function, "screen must be 'auto' or one that this kernel variant has" + known, "'" + name + "'",
+         "Pass 'auto'.");
 }
 
 Screen fine_screen(const KernelTable* kernels, int64_t d) {
@@ -79,11 +103,13 @@ Screen fine_screen(const KernelTable* kernels, int64_t d) {
     return kernels->screen_bf16 ? Screen::kBFloat16 : Screen::kFloat32;
 }
 
-bool has_coarse_screen(const KernelTable* kernels, int64_t d) { return kernels->screen_i8 && d <= (1 << 16); }
+bool has_coarse_screen(const KernelTable* kernels, int64_t d) {
+    return kernels->screen_i8 && d <= (1 << 16);
+}
 
 template <class T>
-RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
-                            std::uint32_t* cells) {
+RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2,
+                            bool biased, std::uint32_t* cells) {
     double scale = scale_to_unit<T>(norm2);
     if (const double most = screen == Screen::kInt8 ? largest(kernels, T{})(row, d) : 0; most > 0)
         scale = std::min(127 / most, kMostScale<T>);
@@ -107,7 +133,8 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     screen_ = screen == Screen::kAuto || too_long ? fine_screen(kernels_, d) : screen;
     cells_ = row_cells(screen_, d);
     panels_ = chunk_count(m(), kernels_->panel_atoms);
-    // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its cap leaves.
+    // Factors are at most |factor| times the reciprocal of scale_to_unit (of int8: less): twice the length, or what its
+    // cap leaves.
     double largest = 0, longest2 = 0;
     if (norm2_.empty()) {  // some atoms tell the scale
         for (int64_t j = 0; j < m(); j += chunk_count(m(), 64)) longest2 = std::max(longest2, squared_length(j));
@@ -115,7 +142,8 @@ AtomPanels<T>::AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64
     const double least = 1 / scale_to_unit<T>(1e-300);
     for (int64_t j = 0; j < static_cast<int64_t>(norm2_.size()); ++j) {
         if (factor_.empty()) longest2 = std::max(longest2, norm2_[j]);
-        else if (norm2_[j] > 0) largest = std::max(largest, std::abs(factor_[j]) * std::max(2 * std::sqrt(norm2_[j]), least));
+        else if (norm2_[j] > 0)
+            largest = std::max(largest, std::abs(factor_[j]) * std::max(2 * std::sqrt(norm2_[j]), least));
     }
     for (const double b : bias_) largest = std::max(largest, std::abs(b));
     if (longest2 > 0) largest = std::max(largest, 1 / scale_to_unit<T>(longest2));
@@ -132,9 +160,9 @@ double AtomPanels<T>::squared_length(int64_t j) const {
     return 0;
 }
 
-// Rounds atom j; false if its length is 0. Where lengths have to be found, `fitting` is a scale for atoms like the last that was
-// measured, or 0: where it fits, the atom is read once instead of twice. Other lengths are measured, and so are numbers that are
-// not finite, as the error is not then.
+// Rounds atom j; false if its length is 0. Where lengths have to be found, `fitting` is a scale for atoms like the last
+// that was measured, or 0: where it fits, the atom is read once instead of twice. Other lengths are measured, and so
+// are numbers that are not finite, as the error is not then.
 template <class T>
 bool AtomPanels<T>::round(int64_t j, double& fitting, std::uint32_t* cells, RoundedRow& row) const {
     if (fitting > 0) {
@@ -162,14 +190,22 @@ typename AtomPanels<T>::Run AtomPanels<T>::view(const Store& s, int64_t at, int6
     const int64_t row = s.panels * panel_atoms;
     const float* p = s.by_position.data() + at * panel_atoms;
     const float* q = s.by_panel.data() + at;
-    return {s.cells.data() + at * panel_bytes, p, p + row, p + 2 * row, p + 3 * row, p + 4 * row, q, q + s.panels,
+    return {s.cells.data() + at * panel_bytes,
+            p,
+            p + row,
+            p + 2 * row,
+            p + 3 * row,
+            p + 4 * row,
+            q,
+            q + s.panels,
             q + 2 * s.panels};
 }
 
 template <class T>
 void AtomPanels<T>::pack(int64_t first, int64_t count, Store& store, int64_t at, bool fetch,
                          std::vector<std::uint32_t>& rounded) const {
-    const int64_t width = panel_atoms(), stride = cells_ + 16;  // not a power of two: lines of a column in different sets
+    const int64_t width = panel_atoms(),
+                  stride = cells_ + 16;  // not a power of two: lines of a column in different sets
     rounded.resize(static_cast<std::size_t>(width * stride));
     fetch &= d_ * static_cast<int64_t>(sizeof(T)) <= 4096;  // longer ones the processor loads ahead by itself
     double fitting = 0;

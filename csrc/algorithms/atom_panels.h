@@ -1,4 +1,5 @@
-// atom_panels.h: atoms and rows in the low precision of a screen, with what its bounds need (product_select.h has them).
+// atom_panels.h: atoms and rows in the low precision of a screen, with what its bounds need (product_select.h has
+// them).
 #pragma once
 
 #include <atomic>
@@ -16,7 +17,9 @@ namespace detail {
 constexpr double kUlp = 0x1p-22;     // two float32 roundings and some
 constexpr float kWiden = 1 + 1e-5f;  // bounds are computed in float32
 /// A float at least v, v >= 0; where it is subnormal, up to what the bound's 1e-30 covers.
-inline float round_up(double v) { return static_cast<float>(v * (1 + 1e-6)); }
+inline float round_up(double v) {
+    return static_cast<float>(v * (1 + 1e-6));
+}
 }  // namespace detail
 
 enum class Screen { kAuto, kFloat32, kInt16, kBFloat16, kInt8 };
@@ -39,10 +42,11 @@ struct RoundedRow {
     double scale;
     float error, length;
 };
-/// Rounds a row into `cells` [row_cells()]. biased: where biases are added, a row is not blown up beyond what they can follow.
+/// Rounds a row into `cells` [row_cells()]. biased: where biases are added, a row is not blown up beyond what they can
+/// follow.
 template <class T>
-RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2, bool biased,
-                            std::uint32_t* cells);
+RoundedRow round_for_screen(const KernelTable* kernels, Screen screen, const T* row, int64_t d, double norm2,
+                            bool biased, std::uint32_t* cells);
 /// Cells of 4 bytes in a row of d numbers.
 inline int64_t row_cells(Screen screen, int64_t d) {
     return screen == Screen::kFloat32 ? d : screen == Screen::kInt8 ? (d + 3) / 4 : (d + 1) / 2;
@@ -78,8 +82,10 @@ public:
     int64_t d() const { return d_; }
     int64_t panels() const { return panels_; }
     int64_t panel_atoms() const { return kernels_->panel_atoms; }
-    int64_t cells() const { return cells_; }                  // cells of 4 bytes in a row
-    int64_t panel_bytes() const { return (cells_ + (screen_ == Screen::kInt8)) * 4 * panel_atoms(); }  // int8: a line to start from
+    int64_t cells() const { return cells_; }  // cells of 4 bytes in a row
+    int64_t panel_bytes() const {
+        return (cells_ + (screen_ == Screen::kInt8)) * 4 * panel_atoms();
+    }  // int8: a line to start from
     int32_t atom(int64_t position) const { return order_.empty() ? static_cast<int32_t>(position) : order_[position]; }
     const T* row(int64_t position) const { return atoms_[atom(position)]; }
     Screen screen() const { return screen_; }  // never kAuto
@@ -89,7 +95,8 @@ public:
     bool sound() const { return sound_.load(std::memory_order_relaxed); }
     const KernelTable* kernels() const { return kernels_; }
 
-    /// Packs all atoms at once; otherwise each run() packs into the caller's scratch, fast where the second cache has the atoms.
+    /// Packs all atoms at once; otherwise each run() packs into the caller's scratch, fast where the second cache has
+    /// the atoms.
     void keep(const Context& ctx);
     bool kept() const { return kept_.load(std::memory_order_acquire); }
     Run run(int64_t first, int64_t count, Store& scratch) const;
@@ -97,7 +104,8 @@ public:
 private:
     double squared_length(int64_t j) const;
     bool round(int64_t j, double& fitting, std::uint32_t* cells, RoundedRow& row) const;
-    void pack(int64_t first, int64_t count, Store& store, int64_t at, bool fetch, std::vector<std::uint32_t>& rounded) const;
+    void pack(int64_t first, int64_t count, Store& store, int64_t at, bool fetch,
+              std::vector<std::uint32_t>& rounded) const;
     static void resize(Store& store, int64_t panels, int64_t panel_bytes, int64_t panel_atoms);
     static Run view(const Store& store, int64_t at, int64_t panel_bytes, int64_t panel_atoms);
 

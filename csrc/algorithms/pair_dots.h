@@ -1,5 +1,5 @@
-// pair_dots.h: float64 dot products of many pairs of rows that lie scattered in memory: the next are on their way while four are
-// summed (kernels/dot.inl.h).
+// pair_dots.h: float64 dot products of many pairs of rows that lie scattered in memory: the next are on their way while
+// four are summed (kernels/dot.inl.h).
 #pragma once
 
 #include <algorithm>

@@ -95,12 +95,13 @@ template <class T>
 void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end) {
     ScreenTile* const screen = screen_kernel(kernels_, atoms.screen());
     const int64_t width = atoms.panel_atoms(), bytes = atoms.panel_bytes();
-    // Panels that stay in the second cache while the block's tiles pass over them. Where they are packed here, one, and each tile
-    // fetches as many atoms of the next as its steps have lines for.
+    // Panels that stay in the second cache while the block's tiles pass over them. Where they are packed here, one, and
+    // each tile fetches as many atoms of the next as its steps have lines for.
     const int64_t atom_bytes = atoms.d() * static_cast<int64_t>(sizeof(T));
     const bool ahead = !atoms.kept() && width * atom_bytes <= l2_bytes() / 2;
     const int64_t step = ahead ? 1 : std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
-    const int64_t fetched = std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kAtomRun);
+    const int64_t fetched =
+        std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kAtomRun);
     float limit[kMostTile], score[kMostTile * kMostPanel];
     std::uint32_t hit[kMostTile];
     for (int64_t from = first; from < last; from += step) {
@@ -111,10 +112,16 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
         for (int64_t tile = 0; tile < tiles(); ++tile) {
             const int64_t row = tile * tile_rows_, stop = end ? std::min(count, end[tile] - from) : count;
             const std::uint32_t* cells = cells_.data() + row * atoms.cells();
-            const RowCandidates into{rounding_.data() + row, length_.data() + row, bias_error_.data() + row,
-                                     tau_.data() + row, full_.data() + row, filled_.data() + row,
-                                     lower_.data() + row * capacity_, upper_.data() + row * capacity_,
-                                     position_.data() + row * capacity_, capacity_};
+            const RowCandidates into{rounding_.data() + row,
+                                     length_.data() + row,
+                                     bias_error_.data() + row,
+                                     tau_.data() + row,
+                                     full_.data() + row,
+                                     filled_.data() + row,
+                                     lower_.data() + row * capacity_,
+                                     upper_.data() + row * capacity_,
+                                     position_.data() + row * capacity_,
+                                     capacity_};
             const int64_t later = (from + 1) * width + tile * fetched;
             const void* next = ahead && tile * fetched < width && later < atoms.m() ? atoms.row(later) : nullptr;
             std::uint32_t open = 0;  // rows that take candidates
@@ -127,7 +134,8 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
             }
             for (int64_t p = 0; p < stop; ++p) {
                 limits(row, run.most_length[p], run.most_residual[p], run.most_magnitude[p], limit);
-                const PanelScale scale{run.factor + p * width, run.bias + p * width, next ? next : run.cells + p * bytes};
+                const PanelScale scale{run.factor + p * width, run.bias + p * width,
+                                       next ? next : run.cells + p * bytes};
                 std::uint32_t rows = open & screen(cells, run.cells + p * bytes, atoms.cells(), scale,
                                                    {limit, row_bias_.data() + row, magnitude_}, score, hit);
                 if (!rows) continue;
@@ -173,8 +181,8 @@ bool RowBlock<T>::tighten(int64_t r) {
 template <class T>
 void RowBlock<T>::drop(int64_t r) {
     const int64_t from = r * capacity_;
-    filled_[r] = static_cast<int32_t>(
-        kernels_->drop_below(tau_[r], filled_[r], &lower_[from], &upper_[from], &position_[from]));
+    filled_[r] =
+        static_cast<int32_t>(kernels_->drop_below(tau_[r], filled_[r], &lower_[from], &upper_[from], &position_[from]));
 }
 
 template <class T>

@@ -2,10 +2,11 @@
 //
 //   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
 //
-// Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), or in [1/4, 1)
-// where it is found on the way, and rounded to x~ and w~ (int16 in units of 2^-15, bfloat16, or float32). int8 is of another
-// kind: scaled so that the largest number is 127, by factors that stand for 2^p and 2^q below, and rounded to integers. One
-// power of two g brings all factors and biases to at most 1 (to about 1, where lengths are found on the way):
+// Rows and atoms are scaled by powers of two, x^ = 2^p x and w^ = 2^q w, so that their length lies in [1/2, 1), or in
+// [1/4, 1) where it is found on the way, and rounded to x~ and w~ (int16 in units of 2^-15, bfloat16, or float32). int8
+// is of another kind: scaled so that the largest number is 127, by factors that stand for 2^p and 2^q below, and
+// rounded to integers. One power of two g brings all factors and biases to at most 1 (to about 1, where lengths are
+// found on the way):
 //
 //   screen units   2^p g S = phi <x^, w^> + rho beta,        phi = factor 2^-q g,   beta = bias g,   rho = 2^p
 //
@@ -13,25 +14,28 @@
 //   rounding of the data    |<x^, w^> - <x~, w~>| = |<x^ - x~, w^> + <x~, w^ - w~>|
 //                                                <= |x^ - x~| |w^| + |x~| |w^ - w~|           (Cauchy-Schwarz)
 //   float32 sums            d + 1 roundings of sums of products: <= gamma |x~| |w~|, gamma = (d + 8) 2^-24 (1 + 1%)
-//   int16, int8             sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 + 1%)
-//   int8                    x^ itself is rounded to float32 before: 2^-23 |x^| counts as residual
-//   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
-// so with D = |w^ - w~|, W = |w~| + D >= |w^|, likewise |x~| + |x^ - x~| for |x~|, and the lengths of the actual residuals
+//   int16, int8             sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 +
+//   1%) int8                    x^ itself is rounded to float32 before: 2^-23 |x^| counts as residual phi, beta, last
+//   steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
+// so with D = |w^ - w~|, W = |w~| + D >= |w^|, likewise |x~| + |x^ - x~| for |x~|, and the lengths of the actual
+// residuals
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
-// d roundings to nearest cost at most d 2^-24 of the sum of absolute products (Jeannerod & Rump 2013). The last term covers
-// underflow (subnormal numbers must not be flushed by the process); |beta| counts as at least 2^-126. Rounding of the float64
-// decision itself is below gamma's margin.
+// d roundings to nearest cost at most d 2^-24 of the sum of absolute products (Jeannerod & Rump 2013). The last term
+// covers underflow (subnormal numbers must not be flushed by the process); |beta| counts as at least 2^-126. Rounding
+// of the float64 decision itself is below gamma's margin.
 //
-// A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not among the
-// k best, whatever its rank in ties; or the caller has raised it, and looks whether k atoms reached it. Panels are compared with tau less their largest eps; what passes is compared with its
-// own and waits as a candidate. Each time that some k more have come, bisection over their lower bounds raises tau and those
-// below it go. A row that cannot get rid of its candidates (ties within the bound) is `crowded`: the caller asks a finer
-// screen, or scores all atoms in float64.
+// A row's threshold tau is reached by the lower bounds s - eps of at least k atoms, so one with s + eps < tau is not
+// among the k best, whatever its rank in ties; or the caller has raised it, and looks whether k atoms reached it.
+// Panels are compared with tau less their largest eps; what passes is compared with its own and waits as a candidate.
+// Each time that some k more have come, bisection over their lower bounds raises tau and those below it go. A row that
+// cannot get rid of its candidates (ties within the bound) is `crowded`: the caller asks a finer screen, or scores all
+// atoms in float64.
 //
-// Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16, 2^-7 with
-// int8, which takes half the time and leaves some times the candidates.
+// Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16,
+// 2^-7 with int8, which takes half the time and leaves some times the candidates.
 //
-// Cost      2 d flops a score. Memory: atoms once more, in 1, 2 or 4 bytes a number; `capacity` candidates a row of a block.
+// Cost      2 d flops a score. Memory: atoms once more, in 1, 2 or 4 bytes a number; `capacity` candidates a row of a
+// block.
 #pragma once
 
 #include <algorithm>
@@ -55,7 +59,9 @@ public:
         int64_t room = 0;         // for candidates beyond what a fine screen leaves
     };
     /// Places of a row: whole vectors, and a panel beyond what makes it crowded.
-    static constexpr int64_t capacity(int64_t k, int64_t room = 0) { return (2 * k + 143 + room) / 16 * 16 + kMostPanel; }
+    static constexpr int64_t capacity(int64_t k, int64_t room = 0) {
+        return (2 * k + 143 + room) / 16 * 16 + kMostPanel;
+    }
 
     /// rows [count] with their squared norms.
     void load(const AtomPanels<T>& atoms, const T* const* rows, const double* norm2, int64_t count, const Query& query);
@@ -80,12 +86,14 @@ public:
     int32_t atom(int64_t r, int64_t c) const { return atoms_->atom(position(r)[c]); }
     /// No atom that is not among the candidates scores more than this, in units of S.
     double ceiling(int64_t r) const { return score_of(r, tau_[r]); }
-    /// A bound in units of S, and the factor between them and screen units: one after the other, as their product may underflow.
+    /// A bound in units of S, and the factor between them and screen units: one after the other, as their product may
+    /// underflow.
     double score_of(int64_t r, float v) const { return static_cast<double>(v) / scale_[r] / unit_; }
     double to_screen(int64_t r) const { return scale_[r] * unit_; }
     /// The threshold, in screen units: k candidates' lower bounds reach it, or raise() set it.
     float threshold(int64_t r) const { return tau_[r]; }
-    /// After finish(): what the lower bounds of k candidates reach, and hardly more do; minus infinity where there are fewer.
+    /// After finish(): what the lower bounds of k candidates reach, and hardly more do; minus infinity where there are
+    /// fewer.
     float lead(int64_t r) const { return lead_[r]; }
     /// In screen units and rounded down: a threshold.
     float threshold_of(int64_t r, double score) const {
@@ -114,8 +122,8 @@ private:
     int64_t count_ = 0, k_ = 1, room_ = 0, capacity_ = 0, tile_rows_ = 1;
     bool magnitude_ = false, from_above_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
-    // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a panel is
-    // compared with
+    // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a
+    // panel is compared with
     AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_, lead_;
     std::vector<double> scale_;
     double unit_ = 1;

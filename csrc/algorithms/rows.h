@@ -33,25 +33,61 @@ inline constexpr bool kIsSparse<CsrView<T, I>> = true;
 
 namespace detail {
 
-inline auto dense_dot(const KernelTable* k, float) { return k->dense_dot_f32; }
-inline auto dense_dot(const KernelTable* k, double) { return k->dense_dot_f64; }
-inline auto dense_dots(const KernelTable* k, float) { return k->dense_dots_f32; }
-inline auto dense_dots(const KernelTable* k, double) { return k->dense_dots_f64; }
-inline auto add_scaled(const KernelTable* k, float) { return k->add_scaled_f32; }
-inline auto add_scaled(const KernelTable* k, double) { return k->add_scaled_f64; }
-inline auto sparse_dot(const KernelTable* k, float, int32_t) { return k->sparse_dot_f32_i32; }
-inline auto sparse_dot(const KernelTable* k, float, int64_t) { return k->sparse_dot_f32_i64; }
-inline auto sparse_dot(const KernelTable* k, double, int32_t) { return k->sparse_dot_f64_i32; }
-inline auto sparse_dot(const KernelTable* k, double, int64_t) { return k->sparse_dot_f64_i64; }
-inline auto gather_add(const KernelTable* k, float, int32_t) { return k->gather_add_f32_i32; }
-inline auto gather_add(const KernelTable* k, float, int64_t) { return k->gather_add_f32_i64; }
-inline auto gather_add(const KernelTable* k, double, int32_t) { return k->gather_add_f64_i32; }
-inline auto gather_add(const KernelTable* k, double, int64_t) { return k->gather_add_f64_i64; }
+inline auto dense_dot(const KernelTable* k, float) {
+    return k->dense_dot_f32;
+}
+inline auto dense_dot(const KernelTable* k, double) {
+    return k->dense_dot_f64;
+}
+inline auto dense_dots(const KernelTable* k, float) {
+    return k->dense_dots_f32;
+}
+inline auto dense_dots(const KernelTable* k, double) {
+    return k->dense_dots_f64;
+}
+inline auto add_scaled(const KernelTable* k, float) {
+    return k->add_scaled_f32;
+}
+inline auto add_scaled(const KernelTable* k, double) {
+    return k->add_scaled_f64;
+}
+inline auto sparse_dot(const KernelTable* k, float, int32_t) {
+    return k->sparse_dot_f32_i32;
+}
+inline auto sparse_dot(const KernelTable* k, float, int64_t) {
+    return k->sparse_dot_f32_i64;
+}
+inline auto sparse_dot(const KernelTable* k, double, int32_t) {
+    return k->sparse_dot_f64_i32;
+}
+inline auto sparse_dot(const KernelTable* k, double, int64_t) {
+    return k->sparse_dot_f64_i64;
+}
+inline auto gather_add(const KernelTable* k, float, int32_t) {
+    return k->gather_add_f32_i32;
+}
+inline auto gather_add(const KernelTable* k, float, int64_t) {
+    return k->gather_add_f32_i64;
+}
+inline auto gather_add(const KernelTable* k, double, int32_t) {
+    return k->gather_add_f64_i32;
+}
+inline auto gather_add(const KernelTable* k, double, int64_t) {
+    return k->gather_add_f64_i64;
+}
 
-inline auto sparse_scores(const KernelTable* k, float, int32_t) { return k->sparse_scores_f32_i32; }
-inline auto sparse_scores(const KernelTable* k, float, int64_t) { return k->sparse_scores_f32_i64; }
-inline auto sparse_scores(const KernelTable* k, double, int32_t) { return k->sparse_scores_f64_i32; }
-inline auto sparse_scores(const KernelTable* k, double, int64_t) { return k->sparse_scores_f64_i64; }
+inline auto sparse_scores(const KernelTable* k, float, int32_t) {
+    return k->sparse_scores_f32_i32;
+}
+inline auto sparse_scores(const KernelTable* k, float, int64_t) {
+    return k->sparse_scores_f32_i64;
+}
+inline auto sparse_scores(const KernelTable* k, double, int32_t) {
+    return k->sparse_scores_f64_i32;
+}
+inline auto sparse_scores(const KernelTable* k, double, int64_t) {
+    return k->sparse_scores_f64_i64;
+}
 
 /// The lowest row for which bad(i) holds, or n.
 template <class Bad>
@@ -199,9 +235,8 @@ private:
             if (unsorted < n)
                 fail(function, name + " must have sorted columns without duplicates in each row",
                      "row " + std::to_string(unsorted), "Call " + name + ".sum_duplicates().");
-            const int64_t bad = detail::first_row(ctx, n, [&](int64_t i) {
-                return size(i) > 0 && (columns(i)[0] < 0 || columns(i)[size(i) - 1] >= d);
-            });
+            const int64_t bad = detail::first_row(
+                ctx, n, [&](int64_t i) { return size(i) > 0 && (columns(i)[0] < 0 || columns(i)[size(i) - 1] >= d); });
             if (bad < n)
                 fail(function, name + ".indices must lie in [0, " + std::to_string(d) + ")",
                      "a column out of range in row " + std::to_string(bad), "Rebuild the matrix with a larger shape.");

@@ -2,7 +2,8 @@
 //
 //   AliasTable     with replacement, O(1) a draw (Walker 1977, in Vose's order of 1991)
 //   PrefixTable    with replacement, O(log n) a draw; summed in blocks, in parallel
-//   race           without replacement, all at once: the smallest E_i / w_i, E_i exponential, in rising order, which is that
+//   race           without replacement, all at once: the smallest E_i / w_i, E_i exponential, in rising order, which is
+//   that
 //                  of drawing one after another (Efraimidis & Spirakis 2006; the Gumbel top-k)
 //
 // Tables hold one or two numbers a row. A row of weight 0 is never drawn.
@@ -103,7 +104,8 @@ public:
         if (!(total() > 0)) return -1;
         const auto above = std::upper_bound(prefix_.begin() + 1, prefix_.end(), uniform * total());
         int64_t block = std::min<int64_t>(above - prefix_.begin() - 1, blocks() - 1);
-        while (!(sum_[block] > 0)) --block;  // rounding may leave a little after the end: the last possible row takes it
+        while (!(sum_[block] > 0))
+            --block;  // rounding may leave a little after the end: the last possible row takes it
         double left = uniform * total() - prefix_[block];
         int64_t found = -1;
         for (int64_t i = block * kBlock; i < last(block); ++i) {
@@ -130,7 +132,8 @@ std::vector<int64_t> race(const Context& ctx, int64_t n, int64_t size, const Phi
         for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) {
             const double w = weight(i);
             // The logarithm of E / w: no overflow.
-            time[i] = w > 0 ? std::log(-std::log1p(-random.uniform(static_cast<std::uint64_t>(i)))) - std::log(w) : HUGE_VAL;
+            time[i] =
+                w > 0 ? std::log(-std::log1p(-random.uniform(static_cast<std::uint64_t>(i)))) - std::log(w) : HUGE_VAL;
         }
     });
     std::vector<int64_t> order(static_cast<std::size_t>(n));

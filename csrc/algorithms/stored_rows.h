@@ -15,18 +15,20 @@ public:
     RowReader(const KernelTable* kernels, const StoredRows& X) : kernels_(kernels), X_(X), bad_(X.n) {}
 
     struct Block {
-        std::vector<const T*> row;   // [count]
-        std::vector<double> norm2;   // [count]
+        std::vector<const T*> row;  // [count]
+        std::vector<double> norm2;  // [count]
         AlignedVector<T> wide;
         std::vector<T> zero;  // [d] stands for a row that cannot be used
     };
 
-    /// Whether algorithms can use a row of this squared length. Squares that lose bits to underflow would make bounds wrong.
+    /// Whether algorithms can use a row of this squared length. Squares that lose bits to underflow would make bounds
+    /// wrong.
     static bool usable(const T* row, int64_t d, double norm2) {
         if (norm2 >= 1e-290) return norm2 < 1e290;
         return norm2 >= 0 && std::all_of(row, row + d, [](T v) { return v == T{0}; });
     }
-    static constexpr const char* kUsable = " must be finite, without NaN or infinity, and of lengths 0 or within [1e-145, 1e145]";
+    static constexpr const char* kUsable =
+        " must be finite, without NaN or infinity, and of lengths 0 or within [1e-145, 1e145]";
 
     /// Squared lengths of all rows of a matrix.
     static void measure(const Context& ctx, const DenseView<T>& X, double* norm2) {
@@ -68,7 +70,8 @@ public:
                 block.zero.assign(static_cast<std::size_t>(d), T{0});
                 block.row[r] = block.zero.data();
                 int64_t seen = bad_.load(std::memory_order_relaxed);
-                while (i < seen && !bad_.compare_exchange_weak(seen, i)) {}
+                while (i < seen && !bad_.compare_exchange_weak(seen, i)) {
+                }
             }
         }
     }

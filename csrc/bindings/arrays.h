@@ -58,7 +58,8 @@ public:
         } else {
             std::visit(
                 [&](auto array) {
-                    if (array.ndim() != 2) fail(function, name_ + " must have two dimensions", array.ndim(), "Reshape it.");
+                    if (array.ndim() != 2)
+                        fail(function, name_ + " must have two dimensions", array.ndim(), "Reshape it.");
                     view_ = DenseView<typename decltype(array)::value_type>{array.data(), array.shape(0),
                                                                             array.shape(1), array.shape(1)};
                 },
@@ -69,7 +70,8 @@ public:
 
 private:
     template <class Variant, std::size_t k = 0>
-    static Variant cast_any(const py::handle& object, const std::string& function, const std::string& name, const char* want) {
+    static Variant cast_any(const py::handle& object, const std::string& function, const std::string& name,
+                            const char* want) {
         if constexpr (k < std::variant_size_v<Variant>) {
             using A = std::variant_alternative_t<k, Variant>;
             if (py::isinstance<A>(object)) return py::reinterpret_borrow<A>(object);

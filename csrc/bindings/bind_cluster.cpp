@@ -13,7 +13,8 @@ using namespace pybind11::literals;
 class PyLloyd {
 public:
     PyLloyd(const py::object& X, const std::optional<Array<double>>& weights, const std::string& metric, int n_threads,
-            const std::string& function, bool screen, bool drift, bool residual, bool few, int shorten, int group, int drop)
+            const std::string& function, bool screen, bool drift, bool residual, bool few, int shorten, int group,
+            int drop)
         : matrix_(X, function), weights_{weights}, threads_(n_threads), function_(function) {
         const Context ctx = make_context(threads_);
         if (group != 0 && group != 1 && group != 8) throw py::value_error("Lloyd: group must be 0, 1 or 8");
@@ -32,8 +33,7 @@ public:
             [&](auto& run, const auto& view) {
                 if constexpr (requires { run->set_centers(ctx, view, normalize); })
                     run->set_centers(ctx, view, normalize);
-                else
-                    throw py::type_error(function_ + ": centers must have the dtype of X and int32 indices");
+                else throw py::type_error(function_ + ": centers must have the dtype of X and int32 indices");
             },
             run_, matrix.view());
     }
@@ -65,7 +65,8 @@ public:
         return std::visit(
             [](auto& run) -> py::object {
                 const auto c = run->centers();
-                if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == run->m() * run->d() && !c.values.empty())
+                if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == run->m() * run->d() &&
+                    !c.values.empty())
                     return to_array(c.values).reshape({run->m(), run->d()});
                 return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
             },
@@ -91,8 +92,8 @@ private:
 };
 
 template <class I>
-bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, int n_threads, const std::string& function,
-                  const std::string& name) {
+bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, int n_threads,
+                  const std::string& function, const std::string& name) {
     const Context ctx = make_context(n_threads);
     const int64_t n = indptr.size() - 1;
     check_indptr(function, name, indptr.data(), n + 1, indices.size());
@@ -107,7 +108,8 @@ void register_cluster(py::module_& module) {
         .def(py::init<const py::object&, const std::optional<Array<double>>&, const std::string&, int,
                       const std::string&, bool, bool, bool, bool, int, int, int>(),
              "X"_a, "weights"_a.noconvert(), "metric"_a, "n_threads"_a = 0, "function"_a = "Lloyd", py::kw_only(),
-             "screen"_a = true, "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0, "drop"_a = 0)
+             "screen"_a = true, "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0,
+             "drop"_a = 0)
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign)
         .def("update", &PyLloyd::update)

@@ -106,7 +106,8 @@ private:
         if (storage == "float16") rows.storage = Storage::kFloat16;
         if (storage == "bfloat16") rows.storage = Storage::kBFloat16;
         const bool half = rows.storage != Storage::kNative;
-        if (half ? !(py::isinstance<py::array_t<std::uint16_t>>(X) && sizeof(T) == 4) : !py::isinstance<py::array_t<T>>(X))
+        if (half ? !(py::isinstance<py::array_t<std::uint16_t>>(X) && sizeof(T) == 4)
+                 : !py::isinstance<py::array_t<T>>(X))
             throw py::type_error(function + ": X must have the dtype of the atoms");
         return rows;
     }

@@ -74,7 +74,8 @@ public:
 
     /// X^T W [d, k].
     template <class T>
-    Array<T> transposed_times(const Array<T>& W, std::optional<Array<T>> into, int n_threads, const std::string& function) {
+    Array<T> transposed_times(const Array<T>& W, std::optional<Array<T>> into, int n_threads,
+                              const std::string& function) {
         const DenseView<T> factor = view_of(W, function, "W");
         const Context ctx = make_context(n_threads);
         return with<T>(function, [&](const auto& X) {
@@ -105,7 +106,8 @@ public:
             double logs;
             {
                 py::gil_scoped_release release;
-                logs = by_columns ? latom::kullback_step(ctx, transposed<T>(ctx, X), step) : latom::kullback_step(ctx, X, step);
+                logs = by_columns ? latom::kullback_step(ctx, transposed<T>(ctx, X), step)
+                                  : latom::kullback_step(ctx, X, step);
             }
             return py::make_tuple(out, logs);
         });
@@ -128,7 +130,8 @@ private:
         return *kept;
     }
     static void check_extent(int64_t got, int64_t want, const std::string& function) {
-        if (got != want) fail(function, "factors must fit X and each other, " + std::to_string(want), got, "Check shapes.");
+        if (got != want)
+            fail(function, "factors must fit X and each other, " + std::to_string(want), got, "Check shapes.");
     }
     static void check_finite(int64_t bad, int64_t n, const std::string& function) {
         if (bad < n)
@@ -171,7 +174,8 @@ py::array_t<double> py_column_sums(const Array<T>& V, int n_threads, const std::
 
 void check_square(const Array<double>& G, int64_t k, const std::string& function) {
     if (G.ndim() != 2 || G.shape(0) != k || G.shape(1) != k)
-        fail(function, "G must have as many rows and columns as P has columns, " + std::to_string(k), G.size(), "Check both.");
+        fail(function, "G must have as many rows and columns as P has columns, " + std::to_string(k), G.size(),
+             "Check both.");
 }
 
 template <class T>
@@ -212,7 +216,8 @@ py::tuple py_sweep_masked(const Array<double>& G, double l2, const Array<T>& F, 
         fail(function, "missing must have the rows of P, and F its columns", indptr.size() - 1, "Check them.");
     for (py::ssize_t p = 0; p < indices.size(); ++p)
         if (indices.data()[p] < 0 || indices.data()[p] >= factor.n)
-            fail(function, "missing must have indices in [0, " + std::to_string(factor.n) + ")", indices.data()[p], "Check them.");
+            fail(function, "missing must have indices in [0, " + std::to_string(factor.n) + ")", indices.data()[p],
+                 "Check them.");
     if (!out) out = X;
     const Context ctx = make_context(n_threads);
     T* rows = target(out, view.n, view.d, function).mutable_data();
@@ -237,8 +242,9 @@ py::tuple py_factorize_small(const Array<T>& X, Array<T>& W, Array<T>& F, int64_
              "other shapes", "Check them.");
     py::array_t<double> loss(W.shape(0));
     py::array_t<std::int64_t> n_iter(W.shape(0));
-    const SmallProblems<T> problems{X.data(), shared, W.shape(0), W.shape(1), F.shape(1), W.shape(2),
-                                    W.mutable_data(), F.mutable_data(), loss.mutable_data(), n_iter.mutable_data()};
+    const SmallProblems<T> problems{
+        X.data(),   shared,           W.shape(0),       W.shape(1),          F.shape(1),
+        W.shape(2), W.mutable_data(), F.mutable_data(), loss.mutable_data(), n_iter.mutable_data()};
     const Context ctx = make_context(n_threads);
     {
         py::gil_scoped_release release;

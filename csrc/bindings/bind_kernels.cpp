@@ -60,8 +60,9 @@ py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, flo
     if (scale.has_value() != bias.has_value() || (scale && (scale->size() < acc.size() || bias->size() < acc.size())))
         throw py::value_error("block_max: scale and bias must both be None or as long as acc");
     py::array_t<float> block((acc.size() + 63) / 64);
-    const float best = active_kernels()->block_max(acc.data(), acc.size(), step, shift, least, scale ? scale->data() : nullptr,
-                                                   bias ? bias->data() : nullptr, bias_scale, block.mutable_data());
+    const float best =
+        active_kernels()->block_max(acc.data(), acc.size(), step, shift, least, scale ? scale->data() : nullptr,
+                                    bias ? bias->data() : nullptr, bias_scale, block.mutable_data());
     return py::make_tuple(best, block);
 }
 
@@ -106,7 +107,8 @@ double largest_magnitude(const Array<T>& x) {
 
 py::array interleave(const Array<std::uint32_t>& rows, std::int64_t cells) {
     if (rows.ndim() != 2 || rows.shape(0) % 2 || cells < 0 || (cells + 3) / 4 * 4 > rows.shape(1))
-        throw py::value_error("interleave: rows must be an even number, as long as cells rounded up to a multiple of 4");
+        throw py::value_error(
+            "interleave: rows must be an even number, as long as cells rounded up to a multiple of 4");
     py::array_t<std::uint32_t> out({static_cast<py::ssize_t>(cells), rows.shape(0)});
     active_kernels()->interleave(rows.data(), rows.shape(0), rows.shape(1), cells, out.mutable_data());
     return out;
@@ -132,7 +134,8 @@ float raise_bar(const Array<float>& v, std::int64_t k, float low, int halvings) 
     return active_kernels()->raise_bar(padded(v, HUGE_VALF).data(), v.size(), k, low, halvings);
 }
 
-py::tuple drop_below(float bar, const Array<float>& lower, const Array<float>& upper, const Array<std::int32_t>& position) {
+py::tuple drop_below(float bar, const Array<float>& lower, const Array<float>& upper,
+                     const Array<std::int32_t>& position) {
     if (lower.size() != upper.size() || lower.size() != position.size())
         throw py::value_error("drop_below: lower, upper and position must be of one size");
     auto l = padded(lower, HUGE_VALF), u = padded(upper, HUGE_VALF);
@@ -160,8 +163,8 @@ py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile,
     const KernelTable* k = active_kernels();
     ScreenTile* const screen = screen_kernel(k, parse_screen(k, name, "screen_tile"));
     const int start = screen == k->screen_i8;
-    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) + start != panel.shape(0) || tile.shape(1) != k->tile_rows ||
-        panel.shape(1) != k->panel_atoms)
+    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) + start != panel.shape(0) ||
+        tile.shape(1) != k->tile_rows || panel.shape(1) != k->panel_atoms)
         throw py::value_error("screen_tile: tile must be [cells, tile_rows] and panel [cells, panel_atoms]");
     if (factor.size() != k->panel_atoms || bias.size() != k->panel_atoms || limit.size() != k->tile_rows ||
         row_bias.size() != k->tile_rows)
@@ -169,8 +172,9 @@ py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile,
     py::array_t<float> score({k->tile_rows, k->panel_atoms});
     std::fill_n(score.mutable_data(), score.size(), NAN);
     py::array_t<std::uint32_t> hit(k->tile_rows);
-    const std::uint32_t any = screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data(), panel.data()},
-                                     {limit.data(), row_bias.data(), magnitude}, score.mutable_data(), hit.mutable_data());
+    const std::uint32_t any =
+        screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data(), panel.data()},
+               {limit.data(), row_bias.data(), magnitude}, score.mutable_data(), hit.mutable_data());
     return py::make_tuple(any, hit, score);
 }
 
@@ -192,7 +196,8 @@ void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t tim
     });
 }
 
-/// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units [n].
+/// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units
+/// [n].
 template <class T>
 py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vector<double>& factor,
                        const std::vector<double>& bias, const std::string& screen, bool magnitude) {
@@ -262,15 +267,21 @@ void register_kernels(py::module_& module) {
     auto kernels = module.def_submodule("kernels", "Single kernels of the variant in use, for tests.");
     kernels.def("dense_dot", &dense_dot<float>, "x"_a.noconvert(), "y"_a.noconvert());
     kernels.def("dense_dot", &dense_dot<double>, "x"_a.noconvert(), "y"_a.noconvert());
-    kernels.def("sparse_dot", &sparse_dot<float, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
-    kernels.def("sparse_dot", &sparse_dot<float, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
-    kernels.def("sparse_dot", &sparse_dot<double, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
-    kernels.def("sparse_dot", &sparse_dot<double, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<float, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(),
+                "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<float, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(),
+                "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<double, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(),
+                "y"_a.noconvert());
+    kernels.def("sparse_dot", &sparse_dot<double, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(),
+                "y"_a.noconvert());
     kernels.def("quantise_row", &quantise_row, "a"_a.noconvert(), "round_up"_a, "drop"_a);
-    kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(), "p"_a.noconvert());
-    kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(), "line"_a.noconvert(),
-                "line_shift"_a, "p"_a.noconvert());
-    kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "least"_a, "scale"_a, "bias"_a, "bias_scale"_a);
+    kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(),
+                "p"_a.noconvert());
+    kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(),
+                "line"_a.noconvert(), "line_shift"_a, "p"_a.noconvert());
+    kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "least"_a, "scale"_a, "bias"_a,
+                "bias_scale"_a);
     kernels.def("dense_dots", &dense_dots<float>, "x"_a.noconvert(), "y"_a.noconvert());
     kernels.def("dense_dots", &dense_dots<double>, "x"_a.noconvert(), "y"_a.noconvert());
     kernels.def("largest_magnitude", &largest_magnitude<float>, "x"_a.noconvert());
@@ -281,11 +292,13 @@ void register_kernels(py::module_& module) {
     kernels.def("widen_f16", &widened<&KernelTable::widen_f16>, "x"_a.noconvert());
     kernels.def("widen_bf16", &widened<&KernelTable::widen_bf16>, "x"_a.noconvert());
     kernels.def("raise_bar", &raise_bar, "v"_a.noconvert(), "k"_a, "low"_a, "halvings"_a);
-    kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(), "position"_a.noconvert());
+    kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(),
+                "position"_a.noconvert());
     kernels.def("repeat_screen", &repeat_screen, "screen"_a, "cells"_a, "times"_a, "n_threads"_a = 0);
     kernels.def("tile_shape", &tile_shape);
-    kernels.def("screen_tile", &screen_tile, "screen"_a, "tile"_a.noconvert(), "panel"_a.noconvert(), "factor"_a.noconvert(),
-                "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(), "magnitude"_a);
+    kernels.def("screen_tile", &screen_tile, "screen"_a, "tile"_a.noconvert(), "panel"_a.noconvert(),
+                "factor"_a.noconvert(), "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(),
+                "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<float>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
                 "screen"_a, "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
@@ -294,9 +307,12 @@ void register_kernels(py::module_& module) {
     define_gather_add<float, std::int64_t>(kernels);
     define_gather_add<double, std::int32_t>(kernels);
     define_gather_add<double, std::int64_t>(kernels);
-    kernels.def("philox", [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
-        return Philox(seed, static_cast<Purpose>(purpose)).words(counter);
-    }, "seed"_a, "purpose"_a, "counter"_a);
+    kernels.def(
+        "philox",
+        [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {
+            return Philox(seed, static_cast<Purpose>(purpose)).words(counter);
+        },
+        "seed"_a, "purpose"_a, "counter"_a);
 }
 
 }  // namespace latom

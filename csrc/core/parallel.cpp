@@ -1,9 +1,9 @@
 // parallel.cpp: the threads that help parallel_for, and how many may.
 //
-// A helper that has nothing to do looks for work for kSpin, as a sleeping one takes some 40 us to come, then sleeps, and ends
-// after kIdle. There are as many as calls at the same time want. It works in the floating-point environment of the caller, as
-// rounding and subnormal numbers are set for each thread. fork() leaves a child without helpers and with locks in any state:
-// it starts with a new pool.
+// A helper that has nothing to do looks for work for kSpin, as a sleeping one takes some 40 us to come, then sleeps,
+// and ends after kIdle. There are as many as calls at the same time want. It works in the floating-point environment of
+// the caller, as rounding and subnormal numbers are set for each thread. fork() leaves a child without helpers and with
+// locks in any state: it starts with a new pool.
 #include "core/parallel.h"
 
 #include <pthread.h>
@@ -161,8 +161,8 @@ private:
     int idle_ = 0;  // helpers without a call
 };
 
-// Never destroyed: helpers may outlive the statics. Made when the library is loaded: a fork() during a first use would leave the
-// child waiting for its end.
+// Never destroyed: helpers may outlive the statics. Made when the library is loaded: a fork() during a first use would
+// leave the child waiting for its end.
 std::atomic<Pool*> current_pool{new Pool};
 [[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool; });
 

@@ -6,10 +6,10 @@
 // is summed over chunks is summed afterwards in chunk order. Then no result depends on the number of threads.
 // worker is in [0, workers(ctx, chunks)): an index for scratch memory.
 //
-// The caller works too; helpers (parallel.cpp) join it as they wake up, and it does not wait for those that have not begun. A
-// call from inside a worker runs serially. The first exception stops the others and is rethrown on the caller; check_interrupt
-// runs on the caller's thread only, at most every 20 ms over all its calls, so that a long row of short calls is stopped as
-// well. It runs between chunks, and wherever a chunk that may take long calls poll().
+// The caller works too; helpers (parallel.cpp) join it as they wake up, and it does not wait for those that have not
+// begun. A call from inside a worker runs serially. The first exception stops the others and is rethrown on the caller;
+// check_interrupt runs on the caller's thread only, at most every 20 ms over all its calls, so that a long row of short
+// calls is stopped as well. It runs between chunks, and wherever a chunk that may take long calls poll().
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,8 @@
 
 namespace latom {
 
-/// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota (as first read) allow.
+/// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota (as first
+/// read) allow.
 int resolve_threads(int n_threads);
 
 /// What the chunk belongs to that runs on this thread; without a context none runs.
@@ -49,7 +50,8 @@ inline void poll() {
     using clock = std::chrono::steady_clock;
     const RunningChunk& chunk = running_chunk();
     if (chunk.stop && chunk.stop->load(std::memory_order_relaxed)) throw Stopped{};
-    if (!chunk.caller || !chunk.ctx->check_interrupt || clock::now() - last_check() <= std::chrono::milliseconds(20)) return;
+    if (!chunk.caller || !chunk.ctx->check_interrupt || clock::now() - last_check() <= std::chrono::milliseconds(20))
+        return;
     last_check() = clock::now();
     chunk.ctx->check_interrupt();
 }
@@ -60,8 +62,8 @@ inline int workers(const Context& ctx, std::int64_t chunks) {
 }
 
 namespace detail {
-/// run(with, 0) here and run(with, w) on helpers for w in [1, count), all of them or none or some: ended when this returns.
-/// run does not throw.
+/// run(with, 0) here and run(with, w) on helpers for w in [1, count), all of them or none or some: ended when this
+/// returns. run does not throw.
 void run_with_helpers(int count, void (*run)(void* with, int worker), void* with);
 }  // namespace detail
 
@@ -89,11 +91,14 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
         if (!nested) running_chunk() = {};
     };
 
-    detail::run_with_helpers(count, [](void* with, int worker) { (*static_cast<decltype(work)*>(with))(worker); }, &work);
+    detail::run_with_helpers(
+        count, [](void* with, int worker) { (*static_cast<decltype(work)*>(with))(worker); }, &work);
     if (error) std::rethrow_exception(error);
 }
 
 /// Chunks of `size` items that cover n.
-inline std::int64_t chunk_count(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
+inline std::int64_t chunk_count(std::int64_t n, std::int64_t size) {
+    return (n + size - 1) / size;
+}
 
 }  // namespace latom

@@ -2,7 +2,8 @@
 //
 //   g = sum_s G[t][s] x[s] - p[t],     x[t] <- max(0, x[t] - g / G[t][t]),     t = 0 .. k - 1
 //
-// minimises x G x / 2 - p x over x >= 0, row by row: rows share G and nothing else, so they lie side by side in vectors.
+// minimises x G x / 2 - p x over x >= 0, row by row: rows share G and nothing else, so they lie side by side in
+// vectors.
 //
 // Shapes    A tile: x, p [k, sweep_rows], row r of the problem in column r; k a multiple of 8, padded with zeros.
 //           G in blocks of 8 coordinates: [k / 8, k, 8] numbers G[s][t]. inverse [k] is 1 / G[t][t], or 0: leave x[t].
@@ -52,11 +53,12 @@ double coordinate_sweep(T* x, const T* p, const T* G, const T* inverse, std::int
     for (std::int64_t block = 0; block < k; block += 8, G += 8 * k) {
         block_gradients(x, G, k, sum);
         const T* beside = G + block * 8;  // the block with itself
-        for (int t = 0; t < 8; ++t)  // each waits for the one before it, so vectors of rows take turns
+        for (int t = 0; t < 8; ++t)       // each waits for the one before it, so vectors of rows take turns
             for (int row = 0; row < kRows; row += kWidth) {
                 T* at = x + (block + t) * kRows + row;
                 const Vector before = load<Vector>(at), zero = {};
-                const Vector gradient = load<Vector>(sum + t * kRows + row) - load<Vector>(p + (block + t) * kRows + row);
+                const Vector gradient =
+                    load<Vector>(sum + t * kRows + row) - load<Vector>(p + (block + t) * kRows + row);
                 const Vector step = gradient * inverse[block + t], moved = before - step;
                 const Vector after = moved > zero ? moved : zero, change = after - before;
                 __builtin_memcpy(at, &after, sizeof after);
@@ -64,7 +66,8 @@ double coordinate_sweep(T* x, const T* p, const T* G, const T* inverse, std::int
                 const Vector total = load<Vector>(violation + row) + (before > zero ? down : open);
                 __builtin_memcpy(violation + row, &total, sizeof total);
                 for (int u = t + 1; u < 8; ++u) {
-                    const Vector product = beside[t * 8 + u] * change, later = load<Vector>(sum + u * kRows + row) + product;
+                    const Vector product = beside[t * 8 + u] * change,
+                                 later = load<Vector>(sum + u * kRows + row) + product;
                     __builtin_memcpy(sum + u * kRows + row, &later, sizeof later);
                 }
             }
@@ -103,9 +106,11 @@ void transpose(const T* in, std::int64_t rows, std::int64_t in_stride, std::int6
     constexpr std::int64_t kQuad = 16 / sizeof(T);
     const std::int64_t whole_rows = rows / kQuad * kQuad, whole = columns / kQuad * kQuad;
     for (std::int64_t i = 0; i < whole_rows; i += kQuad)
-        for (std::int64_t j = 0; j < whole; j += kQuad) turn(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
+        for (std::int64_t j = 0; j < whole; j += kQuad)
+            turn(in + i * in_stride + j, in_stride, out + j * out_stride + i, out_stride);
     for (std::int64_t i = 0; i < rows; ++i)
-        for (std::int64_t j = i < whole_rows ? whole : 0; j < columns; ++j) out[j * out_stride + i] = in[i * in_stride + j];
+        for (std::int64_t j = i < whole_rows ? whole : 0; j < columns; ++j)
+            out[j * out_stride + i] = in[i * in_stride + j];
 }
 
 // old <- max(0, x + beta (x - old)).

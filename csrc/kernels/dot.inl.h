@@ -67,7 +67,8 @@ inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* 
             const Wide first = wide(y[0] + at);
 #pragma GCC unroll 4
             for (int i = 0; i < N; ++i)
-                sum[i].part[q] = add_product(sum[i].part[q], wide(x[i] + at), kSame || i == 0 ? first : wide(y[i] + at), T{});
+                sum[i].part[q] =
+                    add_product(sum[i].part[q], wide(x[i] + at), kSame || i == 0 ? first : wide(y[i] + at), T{});
         }
     for (int i = 0; i < N; ++i) {
         if (p < d) {
@@ -124,8 +125,8 @@ inline void slab_scores(const T* x, const I* column, std::int64_t nnz, const T* 
     for (int lane = 0; lane < 7; ++lane)
         if (p + lane < nnz) add(p + lane, lane);
     for (int i = 0; i < N; ++i) {
-        const Wide total = ((sum[0][i] + sum[4][i]) + (sum[2][i] + sum[6][i])) +
-                           ((sum[1][i] + sum[5][i]) + (sum[3][i] + sum[7][i]));
+        const Wide total =
+            ((sum[0][i] + sum[4][i]) + (sum[2][i] + sum[6][i])) + ((sum[1][i] + sum[5][i]) + (sum[3][i] + sum[7][i]));
         __builtin_memcpy(out + kWide * i, &total, sizeof total);
     }
 }

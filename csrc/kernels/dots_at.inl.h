@@ -9,8 +9,9 @@
 //           neighbouring numbers, `cells` of them in a row.
 // Numerics  dots_at in T: number c of a line goes to partial sum c, then halves are added to halves. dots_at_bf16 in
 //           float32; variants may round differently, each at most as often as there are numbers. log_dot in float64,
-//           term p in partial sum p mod 8, then as in dot.inl.h; log y = e log 2 + 2 atanh((m - 1) / (m + 1)) with y = m 2^e,
-//           m in [0.707, 1.415): eleven terms, within 2 units in the last place of a normal result. Same bits in every variant.
+//           term p in partial sum p mod 8, then as in dot.inl.h; log y = e log 2 + 2 atanh((m - 1) / (m + 1)) with y =
+//           m 2^e, m in [0.707, 1.415): eleven terms, within 2 units in the last place of a normal result. Same bits in
+//           every variant.
 // Cost      2 width flops a product; some 30 a logarithm.
 
 template <class T, class I>
@@ -59,12 +60,14 @@ inline std::int64_t dots_four(const I*, std::int64_t, std::int64_t, const float*
 }
 #endif
 template <class I>
-inline std::int64_t dots_four(const I*, std::int64_t, std::int64_t, const double*, const double*, std::int64_t, double*) {
+inline std::int64_t dots_four(const I*, std::int64_t, std::int64_t, const double*, const double*, std::int64_t,
+                              double*) {
     return 0;
 }
 
 template <class T, class I>
-void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x, const T* F, std::int64_t width, T* out) {
+void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x, const T* F, std::int64_t width,
+             T* out) {
     for (std::int64_t p = dots_four(index, count, ahead, x, F, width, out); p < count; ++p) {
         prefetch_row(index, p, ahead, F, width);
         const T* row = F + static_cast<std::int64_t>(index[p]) * width;
@@ -80,9 +83,15 @@ void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x,
 #if defined(__AVX512BF16__)
 typedef __m512bh Halves;
 typedef __m512 HalvesSum;
-inline Halves halves_at(const std::uint32_t* p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
-inline HalvesSum halves_add(HalvesSum sum, Halves x, Halves y) { return _mm512_dpbf16_ps(sum, x, y); }
-inline float halves_total(HalvesSum sum) { return _mm512_reduce_add_ps(sum); }
+inline Halves halves_at(const std::uint32_t* p) {
+    return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
+}
+inline HalvesSum halves_add(HalvesSum sum, Halves x, Halves y) {
+    return _mm512_dpbf16_ps(sum, x, y);
+}
+inline float halves_total(HalvesSum sum) {
+    return _mm512_reduce_add_ps(sum);
+}
 #else
 struct Halves {
     f32x16 even, odd;
@@ -95,13 +104,17 @@ inline Halves halves_at(const std::uint32_t* p) {
 inline HalvesSum halves_add(const HalvesSum& sum, const Halves& x, const Halves& y) {
     return sum + (x.even * y.even + x.odd * y.odd);
 }
-inline float halves_total(const HalvesSum& sum) { return sum_lanes(sum); }
+inline float halves_total(const HalvesSum& sum) {
+    return sum_lanes(sum);
+}
 #endif
 
 // Four products together, so that none waits for its own additions.
 void dots_at_bf16(const std::int32_t* index, std::int64_t count, const std::uint32_t* x, const std::uint32_t* F,
                   std::int64_t cells, float* out) {
-    const auto row = [=](std::int64_t p) { return F + static_cast<std::int64_t>(index[p < count ? p : count - 1]) * cells; };
+    const auto row = [=](std::int64_t p) {
+        return F + static_cast<std::int64_t>(index[p < count ? p : count - 1]) * cells;
+    };
     for (std::int64_t p = 0; p < count; p += 4) {
         const std::uint32_t *row0 = row(p), *row1 = row(p + 1), *row2 = row(p + 2), *row3 = row(p + 3);
         const std::uint32_t *next0 = row(p + 4), *next1 = row(p + 5), *next2 = row(p + 6), *next3 = row(p + 7);
@@ -128,7 +141,7 @@ inline f64x8 log8(const f64x8& y) {
     typedef Line<std::uint64_t> u64x8;
     const u64x8 bits = bits_as<std::uint64_t>(y);
     const std::uint64_t root_half = 0x3fe6a09e00000000u, one = std::uint64_t{1023} << 52;
-    const u64x8 biased = (bits - root_half + one) >> 52;                  // e + 1023
+    const u64x8 biased = (bits - root_half + one) >> 52;  // e + 1023
     const f64x8 m = bits_as<double>(bits - ((biased - 1023) << 52));
     const f64x8 e = bits_as<double>(biased + 0x4338000000000000u) - (0x1.8p52 + 1023);  // the integer as a number
     const f64x8 s = (m - 1) / (m + 1), z = s * s;
@@ -152,7 +165,8 @@ double log_dot(const T* v, const T* y, std::int64_t count) {
             weights[lane] = v[p + lane];
             numbers[lane] = y[p + lane];
         }
-        const f64x8 product = (some == 8 ? wide8(v + p) : wide8(weights)) * log8(some == 8 ? wide8(y + p) : wide8(numbers));
+        const f64x8 product =
+            (some == 8 ? wide8(v + p) : wide8(weights)) * log8(some == 8 ? wide8(y + p) : wide8(numbers));
         sum = sum + product;
     }
     return sum_lanes(sum);

@@ -5,7 +5,8 @@
 // Shapes    index, value [count], out [width]; index [count, ahead) is read as well: what later calls will gather.
 // Numerics  in T, p by p in stored order, products rounded before they are added. Same bits in every variant, and
 //           however the columns are cut into calls.
-// Cost      2 width flops a term; width numbers read. Sums stay in registers, a tile of columns at a time. Columns that do
+// Cost      2 width flops a term; width numbers read. Sums stay in registers, a tile of columns at a time. Columns that
+// do
 //           not fill a register are summed in one that begins earlier and overlaps: both give the same sums.
 
 constexpr int kGatherRegisters = 8;  // of sums; as many again are left for products
@@ -45,7 +46,8 @@ inline void gather_columns(const I* index, const T* value, std::int64_t count, s
             constexpr int N = constant.kValue;
             const bool whole = c + N * kEach <= width;
             const std::int64_t last = whole ? (N - 1) * kEach : width - kEach - c;
-            gather_tile<N>(index, value, count, ahead, W + c, stride, last, whole ? load<V>(out + c + last) : tail, out + c);
+            gather_tile<N>(index, value, count, ahead, W + c, stride, last, whole ? load<V>(out + c + last) : tail,
+                           out + c);
             c += N * kEach;
         };
         const std::int64_t registers = (width - c + kEach - 1) / kEach;
@@ -64,8 +66,7 @@ void gather_add(const I* index, const T* value, std::int64_t count, std::int64_t
         typedef T V __attribute__((vector_size(kBytes)));
         if (width >= kBytes / static_cast<int>(sizeof(T)))
             gather_columns<V>(index, value, count, ahead, W, stride, width, out);
-        else
-            gather_add<kBytes / 2>(index, value, count, ahead, W, stride, width, out);
+        else gather_add<kBytes / 2>(index, value, count, ahead, W, stride, width, out);
     } else if (width > 0) {
         gather_columns<T>(index, value, count, ahead, W, stride, width, out);
     }

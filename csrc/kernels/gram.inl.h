@@ -3,8 +3,9 @@
 //   gram            G[a][b] += sum_i V[i][a] V[i][b]      for b >= a, and some pairs beside them
 //   small_product   out [rows, width] = X [rows, d] F [d, width], width whole lines of 64 bytes; for matrices in cache
 //
-// Shapes    V [rows, k], its rows `stride` apart; wide [rows, width] is scratch, G [width, width]; width a multiple of 16.
-// Numerics  small_product in T, term by term in order. gram in float64, row by row in order. Products of float32 are exact; those of float64 are rounded before they are
+// Shapes    V [rows, k], its rows `stride` apart; wide [rows, width] is scratch, G [width, width]; width a multiple
+// of 16. Numerics  small_product in T, term by term in order. gram in float64, row by row in order. Products of float32
+// are exact; those of float64 are rounded before they are
 //           added. Same bits in every variant.
 // Cost      rows k^2 multiply-adds; rows are widened once, so that columns are read as whole lines.
 
@@ -12,7 +13,8 @@
 constexpr int kGramTogether = kVectorBytes == 64 ? 8 : 4, kGramVectors = 2;
 
 template <class T>
-void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width, double* wide, double* G) {
+void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width, double* wide,
+          double* G) {
     constexpr int kWidth = kWide, kColumns = kGramVectors * kWidth;
     for (std::int64_t i = 0; i < rows; ++i) {
         for (std::int64_t c = 0; c < k; ++c) wide[i * width + c] = static_cast<double>(V[i * stride + c]);
@@ -32,7 +34,8 @@ void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, st
 #pragma GCC unroll 8
                 for (int t = 0; t < kGramTogether; ++t)
 #pragma GCC unroll 2
-                    for (int v = 0; v < kGramVectors; ++v) sum[t][v] = add_product(sum[t][v], spread<Wide>(row[a + t]), numbers[v], T{});
+                    for (int v = 0; v < kGramVectors; ++v)
+                        sum[t][v] = add_product(sum[t][v], spread<Wide>(row[a + t]), numbers[v], T{});
             }
 #pragma GCC unroll 8
             for (int t = 0; t < kGramTogether; ++t)

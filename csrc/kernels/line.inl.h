@@ -1,8 +1,8 @@
 // line.inl.h: a cache line of numbers as one value, held in as many registers as the instruction set needs.
 //
-// The compiler's own vectors of 64 bytes go through memory, a number at a time, where registers are shorter: gathering rows
-// with AVX2 took seven times as long. So a Line is an array of vectors that fit; each operation is a loop over them, unrolled.
-// Lane l of a Line is number l of the 64 bytes, whatever the registers.
+// The compiler's own vectors of 64 bytes go through memory, a number at a time, where registers are shorter: gathering
+// rows with AVX2 took seven times as long. So a Line is an array of vectors that fit; each operation is a loop over
+// them, unrolled. Lane l of a Line is number l of the 64 bytes, whatever the registers.
 
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
@@ -69,18 +69,18 @@ inline Line<T> line_of(T x) {
     return v;
 }
 
-#define LATOM_LINE_OPERATOR(op)                                                                    \
-    template <class T>                                                                             \
-    inline Line<T> operator op(const Line<T>& a, const Line<T>& b) {                               \
-        Line<T> v;                                                                                 \
+#define LATOM_LINE_OPERATOR(op)                                                                        \
+    template <class T>                                                                                 \
+    inline Line<T> operator op(const Line<T>& a, const Line<T>& b) {                                   \
+        Line<T> v;                                                                                     \
         _Pragma("GCC unroll 4") for (int i = 0; i < v.kParts; ++i) v.part[i] = a.part[i] op b.part[i]; \
-        return v;                                                                                  \
-    }                                                                                              \
-    template <class T>                                                                             \
-    inline Line<T> operator op(const Line<T>& a, typename Own<T>::Type b) {                        \
-        Line<T> v;                                                                                 \
+        return v;                                                                                      \
+    }                                                                                                  \
+    template <class T>                                                                                 \
+    inline Line<T> operator op(const Line<T>& a, typename Own<T>::Type b) {                            \
+        Line<T> v;                                                                                     \
         _Pragma("GCC unroll 4") for (int i = 0; i < v.kParts; ++i) v.part[i] = a.part[i] op b;         \
-        return v;                                                                                  \
+        return v;                                                                                      \
     }
 LATOM_LINE_OPERATOR(+)
 LATOM_LINE_OPERATOR(-)
@@ -197,9 +197,13 @@ inline f64x8::Part wide(const T* p) {
     return __builtin_convertvector(load<Narrow>(p), f64x8::Part);
 }
 #if defined(__AVX512F__)  // what the compiler makes of the above goes through memory
-inline f64x8::Part wide(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+inline f64x8::Part wide(const float* p) {
+    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+}
 #elif defined(__AVX2__)
-inline f64x8::Part wide(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+inline f64x8::Part wide(const float* p) {
+    return _mm256_cvtps_pd(_mm_loadu_ps(p));
+}
 #endif
 
 template <class T>

@@ -1,17 +1,19 @@
 // product_screen.inl.h: scores of a tile of dense rows with a panel of atoms, in low precision, and which may matter.
 //
-//   score[r][c] = factor[c] sum_t x[r][t] w[t][c] + row_bias[r] bias[c],        hit[r] = { c : score[r][c] >= limit[r] }
+//   score[r][c] = factor[c] sum_t x[r][t] w[t][c] + row_bias[r] bias[c],        hit[r] = { c : score[r][c] >= limit[r]
+//   }
 //
 // Shapes    a tile has kTileRows rows, a panel kPanelAtoms atoms. Columns are packed `depth` together: x [d / depth]
-//           [kTileRows][depth], w [d / depth][kPanelAtoms][depth], so that both are read as one stream. float32: depth 1;
-//           int16 and bfloat16: depth 2; int8: depth 4.
+//           [kTileRows][depth], w [d / depth][kPanelAtoms][depth], so that both are read as one stream. float32: depth
+//           1; int16 and bfloat16: depth 2; int8: depth 4.
 // Numerics  float32 accumulation, a column (bfloat16: a pair of columns) at a time. Variants may round differently: the
 //           caller's bound covers d roundings of sums of |x_t w_t|, and two more for factor and bias.
-//           int16 is in units of 2^-15; its sums are exact where |x| |w| < 2, as by Cauchy-Schwarz none of them leaves 32 bits,
-//           and each is rounded once, to float32.
-//           int8 is exact where d <= 2^16, and rounded once. Instructions multiply unsigned rows with signed atoms: x holds q + 128,
-//           and a panel starts with a line of -128 sum_t w[t][c], from which the sums start.
-// Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at scale.next for
+//           int16 is in units of 2^-15; its sums are exact where |x| |w| < 2, as by Cauchy-Schwarz none of them leaves
+//           32 bits, and each is rounded once, to float32. int8 is exact where d <= 2^16, and rounded once.
+//           Instructions multiply unsigned rows with signed atoms: x holds q + 128, and a panel starts with a line of
+//           -128 sum_t w[t][c], from which the sums start.
+// Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at
+// scale.next for
 //           the caller's next: memory would be idle.
 //
 // A tile holds as many sums as the registers do; the panel is two registers wide.
@@ -19,55 +21,111 @@
 #if defined(__AVX512F__)
 #define LATOM_TILE_ROWS 14
 typedef __m512 Lanes;
-inline Lanes lanes_of(float v) { return _mm512_set1_ps(v); }
-inline Lanes lanes_at(const float* p) { return _mm512_loadu_ps(p); }
-inline void lanes_to(float* p, Lanes v) { _mm512_storeu_ps(p, v); }
-inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm512_fmadd_ps(a, b, c); }
-inline Lanes lanes_abs(Lanes v) { return _mm512_abs_ps(v); }
+inline Lanes lanes_of(float v) {
+    return _mm512_set1_ps(v);
+}
+inline Lanes lanes_at(const float* p) {
+    return _mm512_loadu_ps(p);
+}
+inline void lanes_to(float* p, Lanes v) {
+    _mm512_storeu_ps(p, v);
+}
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+inline Lanes lanes_abs(Lanes v) {
+    return _mm512_abs_ps(v);
+}
 typedef std::int32_t Pairs __attribute__((vector_size(64)));
-inline Pairs pairs_at(const std::uint32_t* p) { return (Pairs)_mm512_loadu_si512(p); }
-inline Pairs pairs_of(std::uint32_t v) { return (Pairs)_mm512_set1_epi32(static_cast<int>(v)); }
-inline Lanes pairs_as_float(Pairs v) { return _mm512_cvtepi32_ps((__m512i)v); }
+inline Pairs pairs_at(const std::uint32_t* p) {
+    return (Pairs)_mm512_loadu_si512(p);
+}
+inline Pairs pairs_of(std::uint32_t v) {
+    return (Pairs)_mm512_set1_epi32(static_cast<int>(v));
+}
+inline Lanes pairs_as_float(Pairs v) {
+    return _mm512_cvtepi32_ps((__m512i)v);
+}
 #if defined(__AVX512VNNI__)
-inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return (Pairs)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) {
+    return (Pairs)_mm512_dpwssd_epi32((__m512i)sum, (__m512i)a, (__m512i)b);
+}
 #else
-inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return sum + (Pairs)_mm512_madd_epi16((__m512i)a, (__m512i)b); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) {
+    return sum + (Pairs)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+}
 #endif
-inline std::uint32_t lanes_reach(Lanes v, Lanes limit) { return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ); }
+inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
+    return _mm512_cmp_ps_mask(v, limit, _CMP_NLT_UQ);
+}
 #elif defined(__AVX2__) && defined(__FMA__)
 #define LATOM_TILE_ROWS 6
 typedef __m256 Lanes;
-inline Lanes lanes_of(float v) { return _mm256_set1_ps(v); }
-inline Lanes lanes_at(const float* p) { return _mm256_loadu_ps(p); }
-inline void lanes_to(float* p, Lanes v) { _mm256_storeu_ps(p, v); }
-inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return _mm256_fmadd_ps(a, b, c); }
-inline Lanes lanes_abs(Lanes v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+inline Lanes lanes_of(float v) {
+    return _mm256_set1_ps(v);
+}
+inline Lanes lanes_at(const float* p) {
+    return _mm256_loadu_ps(p);
+}
+inline void lanes_to(float* p, Lanes v) {
+    _mm256_storeu_ps(p, v);
+}
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+inline Lanes lanes_abs(Lanes v) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
 typedef __m256i Pairs;
-inline Pairs pairs_at(const std::uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-inline Pairs pairs_of(std::uint32_t v) { return _mm256_set1_epi32(static_cast<int>(v)); }
-inline Lanes pairs_as_float(Pairs v) { return _mm256_cvtepi32_ps(v); }
-inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+inline Pairs pairs_at(const std::uint32_t* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+}
+inline Pairs pairs_of(std::uint32_t v) {
+    return _mm256_set1_epi32(static_cast<int>(v));
+}
+inline Lanes pairs_as_float(Pairs v) {
+    return _mm256_cvtepi32_ps(v);
+}
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+}
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
     return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, limit, _CMP_NLT_UQ)));
 }
 #else
 #define LATOM_TILE_ROWS 6
 typedef float Lanes __attribute__((vector_size(16)));
-inline Lanes lanes_of(float v) { return Lanes{} + v; }
+inline Lanes lanes_of(float v) {
+    return Lanes{} + v;
+}
 inline Lanes lanes_at(const float* p) {
     Lanes v;
     __builtin_memcpy(&v, p, sizeof v);
     return v;
 }
-inline void lanes_to(float* p, Lanes v) { __builtin_memcpy(p, &v, sizeof v); }
-inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) { return a * b + c; }
-inline Lanes lanes_abs(Lanes v) { return v < 0.0f ? -v : v; }
+inline void lanes_to(float* p, Lanes v) {
+    __builtin_memcpy(p, &v, sizeof v);
+}
+inline Lanes lanes_fma(Lanes a, Lanes b, Lanes c) {
+    return a * b + c;
+}
+inline Lanes lanes_abs(Lanes v) {
+    return v < 0.0f ? -v : v;
+}
 #if defined(__SSE2__)
 typedef __m128i Pairs;
-inline Pairs pairs_at(const std::uint32_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
-inline Pairs pairs_of(std::uint32_t v) { return _mm_set1_epi32(static_cast<int>(v)); }
-inline Lanes pairs_as_float(Pairs v) { return _mm_cvtepi32_ps(v); }
-inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm_add_epi32(sum, _mm_madd_epi16(a, b)); }
+inline Pairs pairs_at(const std::uint32_t* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
+inline Pairs pairs_of(std::uint32_t v) {
+    return _mm_set1_epi32(static_cast<int>(v));
+}
+inline Lanes pairs_as_float(Pairs v) {
+    return _mm_cvtepi32_ps(v);
+}
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) {
+    return _mm_add_epi32(sum, _mm_madd_epi16(a, b));
+}
 #endif
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
     std::uint32_t mask = 0;
@@ -106,7 +164,9 @@ struct Int16Step {  // a cell is a pair of neighbouring columns
 #if defined(__AVX512VNNI__)
 struct Int8Step : Int16Step {  // a cell is four neighbouring columns
     static constexpr bool kStart = true;
-    Pairs add(Pairs sum, Pairs x, Pairs w) const { return (Pairs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w); }
+    Pairs add(Pairs sum, Pairs x, Pairs w) const {
+        return (Pairs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);
+    }
     Lanes product(Pairs sum) const { return pairs_as_float(sum); }
 };
 #endif

@@ -91,7 +91,8 @@ inline void accumulate_tiles(std::int32_t* acc, const std::int8_t* slab, std::in
         for (int i = 0; i < 4; ++i) row[i] = slab + line[t + i] * stride;
         if (t + 16 <= count)  // the first lines of later terms: the rest of each run follows in sequence
             for (int i = 12; i < 16; ++i)
-                for (int tile = 0; tile < kTiles; tile += 2) __builtin_prefetch(slab + line[t + i] * stride + 64 * tile);
+                for (int tile = 0; tile < kTiles; tile += 2)
+                    __builtin_prefetch(slab + line[t + i] * stride + 64 * tile);
         for (int tile = 0; tile < kTiles; ++tile) {
             const __m512i a = _mm512_loadu_si512(row[0] + 64 * tile), b = _mm512_loadu_si512(row[1] + 64 * tile);
             const __m512i c = _mm512_loadu_si512(row[2] + 64 * tile), d = _mm512_loadu_si512(row[3] + 64 * tile);
@@ -159,8 +160,7 @@ void accumulate(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride,
             for (int l = 0; l < 4; ++l)
                 for (int k = 0; k < 4; ++k)
                     for (int e = 0; e < 4; ++e)
-                        acc[j + 16 * k + 4 * l + e] +=
-                            static_cast<std::int16_t>(weight * row[j + 16 * l + 4 * k + e]);
+                        acc[j + 16 * k + 4 * l + e] += static_cast<std::int16_t>(weight * row[j + 16 * l + 4 * k + e]);
     }
 }
 
@@ -194,10 +194,10 @@ void accumulate_group(std::int32_t* acc, const std::int8_t* values, const std::i
 #endif
 }
 
-// Upper bounds ub_j = max(acc_j * step + shift, least) * scale_j + bias_scale * bias_j for j < count; their maximum over
-// each 64 in `block`, and the maximum of all as result. Where j is a group of atoms, scale and bias are the largest of the
-// group and least is 0, as a negative score may meet any scale; where j is one atom least is minus infinity. Without
-// scale and bias (both null): ub_j = acc_j * step + shift.
+// Upper bounds ub_j = max(acc_j * step + shift, least) * scale_j + bias_scale * bias_j for j < count; their maximum
+// over each 64 in `block`, and the maximum of all as result. Where j is a group of atoms, scale and bias are the
+// largest of the group and least is 0, as a negative score may meet any scale; where j is one atom least is minus
+// infinity. Without scale and bias (both null): ub_j = acc_j * step + shift.
 float block_max(const std::int32_t* acc, std::int64_t count, float step, float shift, float least, const float* scale,
                 const float* bias, float bias_scale, float* block) {
     float best = -__builtin_inff();

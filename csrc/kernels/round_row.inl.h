@@ -1,23 +1,29 @@
-// round_row.inl.h: a row scaled and rounded to float32, int16, bfloat16 or int8, with the error that this makes; and half
-// precision widened to float32.
+// round_row.inl.h: a row scaled and rounded to float32, int16, bfloat16 or int8, with the error that this makes; and
+// half precision widened to float32.
 //
 //   out_t = round(scale x_t),     result = sum (scale x_t - out_t)^2,     length2 = sum out_t^2
 //   largest_magnitude = max |x_t|
 //
-// The caller's scale is a power of two that brings the row's length to about 1, so scale x_t is exact and cannot overflow
-// (but see int8). Where another scale makes it overflow, or a number is not finite, the result is infinite or NaN.
-// Of float32 and bfloat16, numbers below 2^-60 become 0: products of what is left cannot underflow, which hardware flushes to
-// zero. What was dropped counts as residual.
-// An int16 counts units of 2^-15 and ends at 1 - 2^-15, of either sign; an int8 units of 1, and ends at 127. The scale of an int8
-// is no power of two: that scale x_t of float32 is itself rounded does not count as residual.
-// Numerics  round to nearest even; the residuals of int16 and bfloat16 are exact in float32. Squares are summed in 16
+// The caller's scale is a power of two that brings the row's length to about 1, so scale x_t is exact and cannot
+// overflow (but see int8). Where another scale makes it overflow, or a number is not finite, the result is infinite or
+// NaN. Of float32 and bfloat16, numbers below 2^-60 become 0: products of what is left cannot underflow, which hardware
+// flushes to zero. What was dropped counts as residual. An int16 counts units of 2^-15 and ends at 1 - 2^-15, of either
+// sign; an int8 units of 1, and ends at 127. The scale of an int8 is no power of two: that scale x_t of float32 is
+// itself rounded does not count as residual. Numerics  round to nearest even; the residuals of int16 and bfloat16 are
+// exact in float32. Squares are summed in 16
 //           float32 partial sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
 // Cost      one pass.
 
-inline u32x16 round_bits(const u32x16& bits, float) { return bits; }
-inline u32x16 round_bits(const u32x16& bits, std::uint16_t) { return (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u; }
+inline u32x16 round_bits(const u32x16& bits, float) {
+    return bits;
+}
+inline u32x16 round_bits(const u32x16& bits, std::uint16_t) {
+    return (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
+}
 
-inline void store16(const u32x16& bits, float* out) { line_to(out, bits_as<float>(bits)); }
+inline void store16(const u32x16& bits, float* out) {
+    line_to(out, bits_as<float>(bits));
+}
 inline void store16(const u32x16& bits, std::uint16_t* out) {
     typedef std::uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
     const u32x16 upper = bits >> 16;
@@ -129,8 +135,10 @@ double largest_magnitude(const T* x, std::int64_t d) {
     return static_cast<double>(largest);
 }
 
-// Rows [width, stride] of cells, column by column: out [cells, width]. width is even, stride at least the next multiple of 4.
-void interleave(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells, std::uint32_t* out) {
+// Rows [width, stride] of cells, column by column: out [cells, width]. width is even, stride at least the next multiple
+// of 4.
+void interleave(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
+                std::uint32_t* out) {
     typedef std::uint32_t u32x4 __attribute__((vector_size(16)));
     typedef std::uint64_t u64x2 __attribute__((vector_size(16)));
     std::int64_t t = 0;

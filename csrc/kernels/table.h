@@ -28,7 +28,8 @@ struct TileLimit {
     const float *limit, *row_bias;
     bool magnitude;  // compare and return |score|
 };
-// What bounds the screened scores of a panel's atoms, and the rows of a tile with their candidates (see candidates.inl.h).
+// What bounds the screened scores of a panel's atoms, and the rows of a tile with their candidates (see
+// candidates.inl.h).
 struct AtomError {
     const float *length, *residual, *magnitude;
 };
@@ -56,10 +57,13 @@ struct KernelTable {
     double (*sparse_dot_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* y);
 
     // The same sums for `count` pairs of rows x[i], y[i]; out [count]. Faster where neighbouring y are one row.
-    void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d, double* out);
-    void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d, double* out);
+    void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d,
+                           double* out);
+    void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d,
+                           double* out);
 
-    // sparse_dot of x with `stride` rows at once, given column by column: Y [d, stride], stride a multiple of 8; out [stride].
+    // sparse_dot of x with `stride` rows at once, given column by column: Y [d, stride], stride a multiple of 8; out
+    // [stride].
     void (*sparse_scores_f32_i32)(const float* x, const std::int32_t* column, std::int64_t nnz, const float* Y,
                                   std::int64_t stride, double* out);
     void (*sparse_scores_f32_i64)(const float* x, const std::int64_t* column, std::int64_t nnz, const float* Y,
@@ -72,8 +76,8 @@ struct KernelTable {
     void (*add_scaled_f32)(const float* x, double factor, std::int64_t d, double* sum);
     void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);
 
-    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or int8
-    // (units of 1, clamped), out [d]; sum of squared residuals, and of squares of out.
+    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or
+    // int8 (units of 1, clamped), out [d]; sum of squared residuals, and of squares of out.
     double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out, double* length2);
     double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out, double* length2);
     double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out, double* length2);
@@ -155,8 +159,10 @@ struct KernelTable {
     void (*gram_f64)(const double* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
                      double* wide, double* G);
     // out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
-    void (*small_product_f32)(const float* X, std::int64_t rows, std::int64_t d, const float* F, std::int64_t width, float* out);
-    void (*small_product_f64)(const double* X, std::int64_t rows, std::int64_t d, const double* F, std::int64_t width, double* out);
+    void (*small_product_f32)(const float* X, std::int64_t rows, std::int64_t d, const float* F, std::int64_t width,
+                              float* out);
+    void (*small_product_f64)(const double* X, std::int64_t rows, std::int64_t d, const double* F, std::int64_t width,
+                              double* out);
 
     // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
     double (*coordinate_sweep_f32)(float* x, const float* p, const float* G, const float* inverse, std::int64_t k);
@@ -165,8 +171,8 @@ struct KernelTable {
     void (*extrapolate_f64)(const double* x, double beta, std::int64_t count, double* old);
     void (*transpose_f32)(const float* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, float* out,
                           std::int64_t out_stride);
-    void (*transpose_f64)(const double* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, double* out,
-                          std::int64_t out_stride);
+    void (*transpose_f64)(const double* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns,
+                          double* out, std::int64_t out_stride);
 };
 
 }  // namespace latom

@@ -15,20 +15,22 @@
 namespace latom {
 namespace {
 
-#include "kernels/line.inl.h"  // what the others are written in
+// clang-format off: each header uses those above it.
+#include "kernels/line.inl.h"
 
-#include "kernels/coordinate_sweep.inl.h"
 #include "kernels/dot.inl.h"
+#include "kernels/coordinate_sweep.inl.h"
 #include "kernels/gather.inl.h"
-#include "kernels/dots_at.inl.h"  // after the kernels whose helpers it shares
+#include "kernels/dots_at.inl.h"
 #include "kernels/gram.inl.h"
 #include "kernels/largest.inl.h"
 #include "kernels/product_screen.inl.h"
-#include "kernels/candidates.inl.h"  // in the screen's registers
+#include "kernels/candidates.inl.h"
 #include "kernels/quantised_screen.inl.h"
 #include "kernels/round_row.inl.h"
 #include "kernels/small_cholesky.inl.h"
 #include "kernels/threshold.inl.h"
+// clang-format on
 
 #if defined(__SSE2__)
 constexpr ScreenTile* screen_i16 = screen_tile<Int16Step>;

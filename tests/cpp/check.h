@@ -60,26 +60,29 @@ struct Register {
     Register(const char* name, void (*body)()) { tests().push_back({name, body}); }
 };
 
-inline std::string text(const std::ostream& stream) { return static_cast<const std::ostringstream&>(stream).str(); }
+inline std::string text(const std::ostream& stream) {
+    return static_cast<const std::ostringstream&>(stream).str();
+}
 
 }  // namespace check
 
-#define TEST(name)                                           \
-    static void test_##name();                               \
+#define TEST(name)                                                    \
+    static void test_##name();                                        \
     static const check::Register register_##name(#name, test_##name); \
     static void test_##name()
 #define NOTE(stream) if (const check::Note note_{check::text(std::ostringstream() << stream)}; true)
 #define CHECK(...) check::report(static_cast<bool>(__VA_ARGS__), __FILE__, __LINE__, #__VA_ARGS__)
 #define CHECK_EQUAL(a, b) check::equal((a), (b), __FILE__, __LINE__, #a " == " #b)
-#define CHECK_THROWS(expression, Error, words)                                                             \
-    do {                                                                                                   \
-        bool thrown = false;                                                                               \
-        try {                                                                                              \
-            static_cast<void>(expression);                                                                 \
-        } catch (const Error& error) {                                                                     \
-            thrown = std::string(error.what()).find(words) != std::string::npos;                           \
-            check::report(thrown, __FILE__, __LINE__, std::string("the message has '") + words + "': " + error.what()); \
-            thrown = true;                                                                                 \
-        }                                                                                                  \
-        check::report(thrown, __FILE__, __LINE__, #expression " throws " #Error);                          \
+#define CHECK_THROWS(expression, Error, words)                                              \
+    do {                                                                                    \
+        bool thrown = false;                                                                \
+        try {                                                                               \
+            static_cast<void>(expression);                                                  \
+        } catch (const Error& error) {                                                      \
+            thrown = std::string(error.what()).find(words) != std::string::npos;            \
+            check::report(thrown, __FILE__, __LINE__,                                       \
+                          std::string("the message has '") + words + "': " + error.what()); \
+            thrown = true;                                                                  \
+        }                                                                                   \
+        check::report(thrown, __FILE__, __LINE__, #expression " throws " #Error);           \
     } while (false)

@@ -109,7 +109,8 @@ Sparse<T> crowded_sparse(std::uint64_t seed, int64_t n, int64_t d, bool is_signe
     return X;
 }
 
-/// random_sparse with what makes trouble: rows that are empty, zero, equal, opposite, far longer or shorter than others.
+/// random_sparse with what makes trouble: rows that are empty, zero, equal, opposite, far longer or shorter than
+/// others.
 template <class T>
 Sparse<T> troubled_sparse(std::uint64_t seed, int64_t n, int64_t d, int64_t length, bool is_signed) {
     Sparse<T> X = random_sparse<T>(seed, n, d, length, is_signed);

@@ -66,15 +66,18 @@ struct Stop : std::runtime_error {
 TEST(parallel_for_runs_every_chunk_once) {
     for (const int threads : {1, 2, 5, 16})
         for (const int64_t chunks : {0, 1, 2, 7, 1000}) NOTE(threads << " threads, " << chunks << " chunks") {
-            CHECK(covers(with_threads(threads), chunks));
-            CHECK(workers(with_threads(threads), chunks) <= std::max<int64_t>(1, chunks));
-        }
+                CHECK(covers(with_threads(threads), chunks));
+                CHECK(workers(with_threads(threads), chunks) <= std::max<int64_t>(1, chunks));
+            }
 }
 
 TEST(parallel_for_gives_each_worker_its_own_number) {
     std::vector<int> inside(5, 0);  // scratch by worker: a data race here is a thread sanitizer's report
     std::atomic<int> sum{0};
-    parallel_for(with_threads(5), 500, [&](int64_t, int worker) { ++inside[static_cast<std::size_t>(worker)]; ++sum; });
+    parallel_for(with_threads(5), 500, [&](int64_t, int worker) {
+        ++inside[static_cast<std::size_t>(worker)];
+        ++sum;
+    });
     int total = 0;
     for (const int count : inside) total += count;
     CHECK_EQUAL(total, 500);
@@ -83,21 +86,21 @@ TEST(parallel_for_gives_each_worker_its_own_number) {
 
 TEST(parallel_for_rethrows_on_the_caller) {
     for (const int threads : {1, 2, 5}) NOTE(threads << " threads") {
-        const Context ctx = with_threads(threads);
-        std::vector<std::atomic<int>> ran(1000);
-        CHECK_THROWS(parallel_for(ctx, 1000,
-                                  [&](int64_t c, int) {
-                                      ++ran[static_cast<std::size_t>(c)];
-                                      if (c == 37) throw Stop("chunk 37");
-                                  }),
-                     Stop, "chunk 37");
-        CHECK_EQUAL(ran[37].load(), 1);
-        for (const auto& times : ran) CHECK(times <= 1);
-        if (threads == 1) CHECK_EQUAL(ran[38].load(), 0);
-        CHECK_THROWS(parallel_for(ctx, 64, [](int64_t, int) { throw Stop("every chunk"); }), Stop, "every chunk");
-        CHECK(!running_chunk().ctx);
-        CHECK(covers(ctx, 100));
-    }
+            const Context ctx = with_threads(threads);
+            std::vector<std::atomic<int>> ran(1000);
+            CHECK_THROWS(parallel_for(ctx, 1000,
+                                      [&](int64_t c, int) {
+                                          ++ran[static_cast<std::size_t>(c)];
+                                          if (c == 37) throw Stop("chunk 37");
+                                      }),
+                         Stop, "chunk 37");
+            CHECK_EQUAL(ran[37].load(), 1);
+            for (const auto& times : ran) CHECK(times <= 1);
+            if (threads == 1) CHECK_EQUAL(ran[38].load(), 0);
+            CHECK_THROWS(parallel_for(ctx, 64, [](int64_t, int) { throw Stop("every chunk"); }), Stop, "every chunk");
+            CHECK(!running_chunk().ctx);
+            CHECK(covers(ctx, 100));
+        }
 }
 
 TEST(parallel_for_runs_nested_calls_serially) {
@@ -116,32 +119,33 @@ TEST(parallel_for_runs_nested_calls_serially) {
     CHECK_EQUAL(wrong.load(), 0);
     CHECK_EQUAL(inner.load(), 800);
     CHECK(!running_chunk().ctx);
-    CHECK_THROWS(parallel_for(ctx, 8, [&](int64_t, int) {
-        parallel_for(ctx, 3, [](int64_t, int) { throw Stop("from within"); });
-    }), Stop, "from within");
+    CHECK_THROWS(
+        parallel_for(ctx, 8,
+                     [&](int64_t, int) { parallel_for(ctx, 3, [](int64_t, int) { throw Stop("from within"); }); }),
+        Stop, "from within");
 }
 
 TEST(parallel_for_stops_at_an_interrupt) {
     for (const int threads : {1, 3}) NOTE(threads << " threads") {
-        Context ctx = with_threads(threads);
-        const auto caller = std::this_thread::get_id();
-        std::atomic<int> elsewhere{0};
-        ctx.check_interrupt = [&] {
-            if (std::this_thread::get_id() != caller) ++elsewhere;
-            throw Stop("Ctrl-C");
-        };
-        std::atomic<int64_t> ran{0};
-        const auto start = std::chrono::steady_clock::now();
-        CHECK_THROWS(parallel_for(ctx, 1'000'000,
-                                  [&](int64_t, int) {
-                                      ++ran;
-                                      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-                                  }),
-                     Stop, "Ctrl-C");
-        CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
-        CHECK(ran < 1'000'000);
-        CHECK_EQUAL(elsewhere.load(), 0);
-    }
+            Context ctx = with_threads(threads);
+            const auto caller = std::this_thread::get_id();
+            std::atomic<int> elsewhere{0};
+            ctx.check_interrupt = [&] {
+                if (std::this_thread::get_id() != caller) ++elsewhere;
+                throw Stop("Ctrl-C");
+            };
+            std::atomic<int64_t> ran{0};
+            const auto start = std::chrono::steady_clock::now();
+            CHECK_THROWS(parallel_for(ctx, 1'000'000,
+                                      [&](int64_t, int) {
+                                          ++ran;
+                                          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                                      }),
+                         Stop, "Ctrl-C");
+            CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(1));
+            CHECK(ran < 1'000'000);
+            CHECK_EQUAL(elsewhere.load(), 0);
+        }
 }
 
 TEST(long_chunks_stop_where_they_poll) {
@@ -276,10 +280,10 @@ TEST(resolve_threads_asks_argument_environment_and_machine) {
     CHECK_EQUAL(under(nullptr, "4,2"), 4);
     CHECK_EQUAL(under(" 6", nullptr), 6);
     for (const char* useless : {"", "0", "-2", "many", "99999999999999999999", "70000"}) NOTE("'" << useless << "'") {
-        CHECK_EQUAL(under(useless, "5"), 5);
-        CHECK_EQUAL(under(useless, useless), machine);
-        CHECK_EQUAL(under(nullptr, nullptr, -1), machine);
-    }
+            CHECK_EQUAL(under(useless, "5"), 5);
+            CHECK_EQUAL(under(useless, useless), machine);
+            CHECK_EQUAL(under(nullptr, nullptr, -1), machine);
+        }
 #ifdef __linux__
     cpu_set_t all, one;
     CPU_ZERO(&one);
@@ -304,7 +308,8 @@ TEST(philox_gives_the_published_numbers) {
 }
 
 TEST(philox_streams_differ_and_are_uniform) {
-    const Philox a(1, Purpose::kFirstCenter), b(1, Purpose::kNextCenter), c(std::uint64_t{1} << 32, Purpose::kFirstCenter);
+    const Philox a(1, Purpose::kFirstCenter), b(1, Purpose::kNextCenter),
+        c(std::uint64_t{1} << 32, Purpose::kFirstCenter);
     std::set<std::array<std::uint32_t, 4>> seen;
     double mean = 0;
     for (std::uint64_t k = 0; k < 1000; ++k) {

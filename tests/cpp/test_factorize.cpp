@@ -1,5 +1,5 @@
-// test_factorize.cpp: the steps of factorizations, for the sanitizers: sizes around vector widths and tiles, empty rows and
-// columns, threads that share a problem. tests/algorithms/ and tests/kernels/ check values at large.
+// test_factorize.cpp: the steps of factorizations, for the sanitizers: sizes around vector widths and tiles, empty rows
+// and columns, threads that share a problem. tests/algorithms/ and tests/kernels/ check values at large.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -51,8 +51,7 @@ Result everywhere(const std::function<Result(const Context&)>& compute) {
     Result first;
     bool any = false;
     for (const std::string& isa : available_isas())
-        for (const int threads : {1, 2, 5})
-            NOTE(isa << ", " << threads << " threads") {
+        for (const int threads : {1, 2, 5}) NOTE(isa << ", " << threads << " threads") {
                 const Result found = compute(test::context(isa, threads));
                 if (any) CHECK(std::memcmp(found.data(), first.data(), found.size() * sizeof(found[0])) == 0);
                 else first = found;
@@ -66,7 +65,8 @@ Doubles plain_gram(const std::vector<T>& V, int64_t n, int64_t k) {
     Doubles G(static_cast<std::size_t>(k * k), 0.0);
     for (int64_t i = 0; i < n; ++i)
         for (int64_t a = 0; a < k; ++a)
-            for (int64_t b = 0; b < k; ++b) G[a * k + b] += static_cast<double>(V[i * k + a]) * static_cast<double>(V[i * k + b]);
+            for (int64_t b = 0; b < k; ++b)
+                G[a * k + b] += static_cast<double>(V[i * k + a]) * static_cast<double>(V[i * k + b]);
     return G;
 }
 
@@ -114,7 +114,8 @@ void check_sweep(int64_t n, int64_t k) {
     double violation = 0, cross = 0;
     const auto swept = everywhere<std::vector<T>>([&](const Context& ctx) {
         std::vector<T> out(X.size());
-        const SweepStats stats = coordinate_sweep(ctx, G.data(), DenseView<T>{P.data(), n, k, k}, options, X.data(), out.data());
+        const SweepStats stats =
+            coordinate_sweep(ctx, G.data(), DenseView<T>{P.data(), n, k, k}, options, X.data(), out.data());
         violation = stats.violation;
         cross = stats.cross;
         std::vector<T> in_place = P;  // out may be P
@@ -159,7 +160,8 @@ void check_masked(int64_t n, int64_t k, int64_t d, double share) {
         for (int64_t p = indptr[i]; p < indptr[i + 1]; ++p)
             for (int64_t a = 0; a < k; ++a)
                 for (int64_t b = 0; b < k; ++b)
-                    own[a * k + b] -= static_cast<double>(F[indices[p] * k + a]) * static_cast<double>(F[indices[p] * k + b]);
+                    own[a * k + b] -=
+                        static_cast<double>(F[indices[p] * k + a]) * static_cast<double>(F[indices[p] * k + b]);
         Doubles row(want.begin() + i * k, want.begin() + (i + 1) * k);
         plain_sweep(own, Doubles(P.begin() + i * k, P.begin() + (i + 1) * k), 0.05, 1, k, row);
         std::copy(row.begin(), row.end(), want.begin() + i * k);
@@ -190,7 +192,9 @@ void check_products(const test::Sparse<T>& X, const View& view, int64_t k, int64
     const auto straight = everywhere<std::vector<T>>([&](const Context& ctx) {
         std::vector<T> out(static_cast<std::size_t>(X.n * k));
         const Codes<T, I> codes{view.indptr, view.indices, view.data, X.n};
-        CHECK_EQUAL(gather_rows(ctx, codes, DenseView<T>{F.data(), X.d, k, k}, static_cast<const T*>(nullptr), out.data()), X.n);
+        CHECK_EQUAL(
+            gather_rows(ctx, codes, DenseView<T>{F.data(), X.d, k, k}, static_cast<const T*>(nullptr), out.data()),
+            X.n);
         return out;
     });
     Doubles want(static_cast<std::size_t>(X.n * k), 0.0);
@@ -272,15 +276,17 @@ void check_small(bool shared) {
         std::vector<T> W = W0, F = F0;
         Doubles loss(problems);
         std::vector<int64_t> n_iter(problems);
-        factorize_small(ctx, SmallProblems<T>{X.data(), shared, problems, n, d, k, W.data(), F.data(), loss.data(), n_iter.data()},
-                        SweepOptions{0, 2, 0.1}, 0.0, 7);
+        factorize_small(
+            ctx, SmallProblems<T>{X.data(), shared, problems, n, d, k, W.data(), F.data(), loss.data(), n_iter.data()},
+            SweepOptions{0, 2, 0.1}, 0.0, 7);
         for (int64_t b = 0; b < problems; ++b) {
             double want = 0;
             for (int64_t i = 0; i < n; ++i)
                 for (int64_t j = 0; j < d; ++j) {
                     double rest = static_cast<double>(X[(shared ? 0 : b * n * d) + i * d + j]);
                     for (int64_t c = 0; c < k; ++c)
-                        rest -= static_cast<double>(W[(b * n + i) * k + c]) * static_cast<double>(F[(b * d + j) * k + c]);
+                        rest -=
+                            static_cast<double>(W[(b * n + i) * k + c]) * static_cast<double>(F[(b * d + j) * k + c]);
                     want += rest * rest / 2;
                 }
             CHECK(std::abs(loss[b] - want) <= 100 * kTolerance<T> * (1 + want));
@@ -309,8 +315,7 @@ test::Sparse<T> with_gaps() {
 
 TEST(gram_and_column_sums) {
     for (const int64_t n : {1, 63, 65, 700})
-        for (const int64_t k : {1, 7, 8, 9, 16, 17, 33})
-            NOTE("n " << n << ", k " << k) {
+        for (const int64_t k : {1, 7, 8, 9, 16, 17, 33}) NOTE("n " << n << ", k " << k) {
                 check_gram<float>(n, k);
                 check_gram<double>(n, k);
             }
@@ -318,13 +323,11 @@ TEST(gram_and_column_sums) {
 
 TEST(coordinate_sweeps) {
     for (const int64_t n : {1, 15, 16, 33, 100})
-        for (const int64_t k : {1, 7, 8, 9, 17})
-            NOTE("n " << n << ", k " << k) {
+        for (const int64_t k : {1, 7, 8, 9, 17}) NOTE("n " << n << ", k " << k) {
                 check_sweep<float>(n, k);
                 check_sweep<double>(n, k);
             }
-    for (const double share : {0.0, 0.05, 0.7})
-        NOTE("share " << share) {
+    for (const double share : {0.0, 0.05, 0.7}) NOTE("share " << share) {
             check_masked<float, int32_t>(35, 5, 60, share);
             check_masked<double, int64_t>(35, 5, 60, share);
         }
@@ -333,8 +336,7 @@ TEST(coordinate_sweeps) {
 TEST(sparse_products_both_ways) {
     const test::Sparse<float> X = with_gaps<float>();
     const test::Sparse<double> Y = with_gaps<double>();
-    for (const int64_t k : {1, 3, 7, 8, 9, 15, 16, 17, 33, 130, 300})
-        NOTE("k " << k) {
+    for (const int64_t k : {1, 3, 7, 8, 9, 15, 16, 17, 33, 130, 300}) NOTE("k " << k) {
             check_products(X, X.view32(), k, 0);
             check_products(X, X.view64(), k, 16);
             check_products(Y, Y.view32(), k, 64);
@@ -345,8 +347,7 @@ TEST(kullback_steps) {
     const test::Sparse<float> X = with_gaps<float>();
     const test::Sparse<double> Y = with_gaps<double>();
     for (const int64_t k : {1, 8, 15, 17})
-        for (const bool by_columns : {false, true})
-            NOTE("k " << k << (by_columns ? ", columns" : ", rows")) {
+        for (const bool by_columns : {false, true}) NOTE("k " << k << (by_columns ? ", columns" : ", rows")) {
                 check_kullback(X, X.view32(), k, by_columns);
                 check_kullback(Y, Y.view64(), k, by_columns);
             }
@@ -391,7 +392,8 @@ TEST(dense_rows_times_sparse_atoms) {
         for (int64_t i = 0; i < n; ++i)
             for (int64_t t = 0; t < F.n; ++t)
                 for (int64_t p = F.indptr[t]; p < F.indptr[t + 1]; ++p)
-                    want[i * F.n + t] += static_cast<double>(F.value[p]) * static_cast<double>(X[i * F.d + F.column64[p]]);
+                    want[i * F.n + t] +=
+                        static_cast<double>(F.value[p]) * static_cast<double>(X[i * F.d + F.column64[p]]);
         CHECK(near(P, want, 1e-4));
     }
 }
@@ -408,7 +410,8 @@ TEST(small_problems_and_extrapolation) {
         });
         Doubles want;
         for (int64_t p = 0; p < count; ++p)
-            want.push_back(std::max(0.0, static_cast<double>(X[p]) + 2.0 * (static_cast<double>(X[p]) - static_cast<double>(old[p]))));
+            want.push_back(std::max(
+                0.0, static_cast<double>(X[p]) + 2.0 * (static_cast<double>(X[p]) - static_cast<double>(old[p]))));
         CHECK(near(ahead, want, 1e-5));
     }
 }

@@ -105,48 +105,49 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
     const auto m = static_cast<int64_t>(order.size());
     const auto columns = unit_columns(atoms, order, d);
     bool negative = false;
-    for (const auto& atom : atoms) negative |= std::any_of(atom.value.begin(), atom.value.end(), [](T v) { return v < 0; });
+    for (const auto& atom : atoms)
+        negative |= std::any_of(atom.value.begin(), atom.value.end(), [](T v) { return v < 0; });
     CHECK_EQUAL(index.round_up, !negative && non_negative_rows);
     CHECK_EQUAL(static_cast<int64_t>(index.terms.size()), d);
     CHECK(index.tile >= QuantisedIndex::kMinTile && index.tile <= QuantisedIndex::kMaxTile && index.tile % 64 == 0);
 
     std::vector<int> lines(static_cast<std::size_t>(index.heads), 0);
     for (int64_t t = 0; t < d; ++t) NOTE("term " << t) {
-        const auto [sigma, line] = index.terms[t];
-        int64_t holders = 0;
-        double largest = 0;
-        for (const double c : columns[t]) {
-            holders += c != 0;
-            largest = std::max(largest, std::abs(c));
-        }
-        CHECK_EQUAL(line >= 0, holders > 0 && holders * QuantisedIndex::head_share(index.group) >= m);
-        if (holders == 0) {
-            CHECK_EQUAL(sigma, 0.0f);
-        } else {
-            CHECK(std::abs(sigma - largest / 127) <= 1e-6 * sigma);
-        }
+            const auto [sigma, line] = index.terms[t];
+            int64_t holders = 0;
+            double largest = 0;
+            for (const double c : columns[t]) {
+                holders += c != 0;
+                largest = std::max(largest, std::abs(c));
+            }
+            CHECK_EQUAL(line >= 0, holders > 0 && holders * QuantisedIndex::head_share(index.group) >= m);
+            if (holders == 0) {
+                CHECK_EQUAL(sigma, 0.0f);
+            } else {
+                CHECK(std::abs(sigma - largest / 127) <= 1e-6 * sigma);
+            }
 
-        std::vector<int> q(static_cast<std::size_t>(m), 0);
-        if (line >= 0) {
-            ++lines[line];
-            q = head_values(index, line, m);
-        } else {
-            const auto list = index.tails[~line];
-            CHECK_EQUAL(list.count, holders);
-            for (int64_t at = list.begin; at < list.begin + list.count; ++at) {
-                CHECK(at == list.begin || index.tail_position[at - 1] < index.tail_position[at]);
-                q[index.tail_position[at]] = index.tail_value[at];
-                CHECK(columns[t][index.tail_position[at]] != 0);
+            std::vector<int> q(static_cast<std::size_t>(m), 0);
+            if (line >= 0) {
+                ++lines[line];
+                q = head_values(index, line, m);
+            } else {
+                const auto list = index.tails[~line];
+                CHECK_EQUAL(list.count, holders);
+                for (int64_t at = list.begin; at < list.begin + list.count; ++at) {
+                    CHECK(at == list.begin || index.tail_position[at - 1] < index.tail_position[at]);
+                    q[index.tail_position[at]] = index.tail_value[at];
+                    CHECK(columns[t][index.tail_position[at]] != 0);
+                }
+            }
+            for (int64_t j = 0; j < m; ++j) {
+                const double c = columns[t][j], off = static_cast<double>(sigma) * q[j] - c, unit = sigma * (1 + 1e-5);
+                CHECK(q[j] >= -127 && q[j] <= 127);
+                if (c == 0) CHECK_EQUAL(q[j], 0);
+                else if (index.round_up) CHECK(off >= -1e-6 * unit * 127 && off <= unit);
+                else CHECK(std::abs(off) <= 0.5 * unit + 1e-6 * unit * 127);
             }
         }
-        for (int64_t j = 0; j < m; ++j) {
-            const double c = columns[t][j], off = static_cast<double>(sigma) * q[j] - c, unit = sigma * (1 + 1e-5);
-            CHECK(q[j] >= -127 && q[j] <= 127);
-            if (c == 0) CHECK_EQUAL(q[j], 0);
-            else if (index.round_up) CHECK(off >= -1e-6 * unit * 127 && off <= unit);
-            else CHECK(std::abs(off) <= 0.5 * unit + 1e-6 * unit * 127);
-        }
-    }
     CHECK(std::all_of(lines.begin(), lines.end(), [](int times) { return times == 1; }));
 }
 
@@ -158,37 +159,46 @@ bool same(const QuantisedIndex& a, const QuantisedIndex& b) {
         return x.begin == y.begin && x.count == y.count;
     };
     return a.tile == b.tile && a.heads == b.heads && a.round_up == b.round_up && a.group == b.group &&
-           std::equal(a.terms.begin(), a.terms.end(), b.terms.begin(), b.terms.end(), terms) && a.maxima == b.maxima && a.values == b.values &&
-           std::equal(a.tails.begin(), a.tails.end(), b.tails.begin(), b.tails.end(), lists) &&
+           std::equal(a.terms.begin(), a.terms.end(), b.terms.begin(), b.terms.end(), terms) && a.maxima == b.maxima &&
+           a.values == b.values && std::equal(a.tails.begin(), a.tails.end(), b.tails.begin(), b.tails.end(), lists) &&
            a.tail_position == b.tail_position && a.tail_value == b.tail_value;
 }
 
 template <class T>
 void check_indexes() {
     QuantisedIndex reused;  // built again and again: nothing of the last build may remain
-    for (const auto& [m, d, length] : {std::array<int64_t, 3>{1, 5, 2}, {63, 40, 5}, {64, 40, 5}, {65, 300, 8},
-                                       {300, 500, 12}, {600, 90, 4}, {40, 700, 20}})
+    for (const auto& [m, d, length] : {std::array<int64_t, 3>{1, 5, 2},
+                                       {63, 40, 5},
+                                       {64, 40, 5},
+                                       {65, 300, 8},
+                                       {300, 500, 12},
+                                       {600, 90, 4},
+                                       {40, 700, 20}})
         for (const bool is_signed : {false, true})
             for (const bool non_negative_rows : {false, true})
                 for (const int64_t group : {1, 8}) NOTE("m " << m << ", d " << d << (is_signed ? ", signed" : "")) {
-            const auto atoms = random_atoms<T>(static_cast<std::uint64_t>(m), m, d, length, is_signed);
-            const auto order = shuffled(m, 3);
-            QuantisedIndex first;
-            first.build(test::context("", 1), atoms, order, d, non_negative_rows, group);
-            check_index(first, atoms, order, d, non_negative_rows);
-            for (const auto& isa : available_isas())
-                for (const int threads : {1, 2, 5}) {
-                    reused.build(test::context(isa, threads), atoms, order, d, non_negative_rows, group);
-                    CHECK(same(first, reused));
-                }
-        }
+                        const auto atoms = random_atoms<T>(static_cast<std::uint64_t>(m), m, d, length, is_signed);
+                        const auto order = shuffled(m, 3);
+                        QuantisedIndex first;
+                        first.build(test::context("", 1), atoms, order, d, non_negative_rows, group);
+                        check_index(first, atoms, order, d, non_negative_rows);
+                        for (const auto& isa : available_isas())
+                            for (const int threads : {1, 2, 5}) {
+                                reused.build(test::context(isa, threads), atoms, order, d, non_negative_rows, group);
+                                CHECK(same(first, reused));
+                            }
+                    }
 }
 
 }  // namespace
 
-TEST(index_of_float32_atoms_is_what_its_header_says) { check_indexes<float>(); }
+TEST(index_of_float32_atoms_is_what_its_header_says) {
+    check_indexes<float>();
+}
 
-TEST(index_of_float64_atoms_is_what_its_header_says) { check_indexes<double>(); }
+TEST(index_of_float64_atoms_is_what_its_header_says) {
+    check_indexes<double>();
+}
 
 TEST(index_is_cut_into_tiles) {
     const int64_t m = 700, d = 2400;

@@ -82,16 +82,16 @@ void check_run(const Case<T>& c, const View& X, const Context& ctx, const Bounds
     const auto run = make_lloyd(ctx, X, c.weights, c.metric, bounds, "test");
     run->set_centers(ctx, c.centers.view32(), c.metric == Metric::kCosine);
     for (const Step<T>& step : expected) NOTE("step " << &step - expected.data()) {
-        const AssignStats a = run->assign(ctx);
-        CHECK(run->labels() == step.labels);
-        CHECK(run->scores(ctx) == step.scores);
-        CHECK_EQUAL(a.changed, step.changed);
-        CHECK_EQUAL(a.objective, step.objective);
-        const UpdateStats u = run->update(ctx);
-        CHECK(dense(run->centers(), c.X.d) == step.centers);
-        CHECK_EQUAL(u.moved, step.moved);
-        CHECK_EQUAL(u.relocated, step.relocated);
-    }
+            const AssignStats a = run->assign(ctx);
+            CHECK(run->labels() == step.labels);
+            CHECK(run->scores(ctx) == step.scores);
+            CHECK_EQUAL(a.changed, step.changed);
+            CHECK_EQUAL(a.objective, step.objective);
+            const UpdateStats u = run->update(ctx);
+            CHECK(dense(run->centers(), c.X.d) == step.centers);
+            CHECK_EQUAL(u.moved, step.moved);
+            CHECK_EQUAL(u.relocated, step.relocated);
+        }
 }
 
 std::vector<Bounds> all_bounds() {
@@ -144,9 +144,13 @@ void check_everything(const std::vector<int>& threads) {
 
 }  // namespace
 
-TEST(lloyd_float32_is_the_plain_one_for_every_combination) { check_everything<float>({1, 2, 5}); }
+TEST(lloyd_float32_is_the_plain_one_for_every_combination) {
+    check_everything<float>({1, 2, 5});
+}
 
-TEST(lloyd_float64_is_the_plain_one_for_every_combination) { check_everything<double>({2}); }
+TEST(lloyd_float64_is_the_plain_one_for_every_combination) {
+    check_everything<double>({2});
+}
 
 TEST(lloyd_with_weights_is_the_plain_one) {
     for (const bool is_signed : {false, true})
@@ -167,70 +171,73 @@ TEST(lloyd_over_many_steps_is_the_plain_one) {
     for (const bool is_signed : {false, true})
         for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
             for (const int64_t m : {5, 12, 90}) NOTE(m << " centres, metric " << static_cast<int>(metric)) {
-                Case<float> c;
-                c.X = test::crowded_sparse<float>(static_cast<std::uint64_t>(m), 700, 7, is_signed);
-                std::vector<int64_t> start(static_cast<std::size_t>(m));  // side by side; two pairs of equals
-                std::iota(start.begin(), start.end(), 0);
-                start[1] = start[2] = start[0];
-                c.centers = c.X.rows(start);
-                c.metric = metric;
-                c.steps = 16;
-                const auto expected = plain_run(c);
-                for (const bool screen : {false, true})
-                    check_run(c, c.X.view32(), test::context("", 1), {screen, true, true, 0}, expected);
-                check_run(c, c.X.view32(), test::context("", 2), {true, true, true, false, 8, 9}, expected);
-            }
+                    Case<float> c;
+                    c.X = test::crowded_sparse<float>(static_cast<std::uint64_t>(m), 700, 7, is_signed);
+                    std::vector<int64_t> start(static_cast<std::size_t>(m));  // side by side; two pairs of equals
+                    std::iota(start.begin(), start.end(), 0);
+                    start[1] = start[2] = start[0];
+                    c.centers = c.X.rows(start);
+                    c.metric = metric;
+                    c.steps = 16;
+                    const auto expected = plain_run(c);
+                    for (const bool screen : {false, true})
+                        check_run(c, c.X.view32(), test::context("", 1), {screen, true, true, 0}, expected);
+                    check_run(c, c.X.view32(), test::context("", 2), {true, true, true, false, 8, 9}, expected);
+                }
 }
 
 TEST(lloyd_of_negative_rows_and_positive_centres_is_the_plain_one) {
     // Rows of weight 0 do not move the centres, which stay positive: index and rows differ in sign.
     for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
-        for (std::uint64_t seed = 0; seed < 100; ++seed) NOTE("seed " << seed << ", metric " << static_cast<int>(metric)) {
-            test::Random random(seed);
-            Case<float> c;
-            c.X.d = 3;
-            std::vector<double> weights;
-            for (int64_t i = 0; i < 100; ++i) {
-                const double sign = i < 60 ? 1 : -1;
-                for (int64_t t = 0; t < 3; ++t) c.X.push(t, static_cast<float>(sign * (1 + 0.6 * random.uniform())));
-                c.X.end_row();
-                weights.push_back(i < 60 ? 1 : 0);
+        for (std::uint64_t seed = 0; seed < 100; ++seed)
+            NOTE("seed " << seed << ", metric " << static_cast<int>(metric)) {
+                test::Random random(seed);
+                Case<float> c;
+                c.X.d = 3;
+                std::vector<double> weights;
+                for (int64_t i = 0; i < 100; ++i) {
+                    const double sign = i < 60 ? 1 : -1;
+                    for (int64_t t = 0; t < 3; ++t)
+                        c.X.push(t, static_cast<float>(sign * (1 + 0.6 * random.uniform())));
+                    c.X.end_row();
+                    weights.push_back(i < 60 ? 1 : 0);
+                }
+                c.centers = c.X.rows({0, 1, 2, 3, 4, 5, 6, 7});
+                c.weights = weights.data();
+                c.metric = metric;
+                const auto expected = plain_run(c);
+                for (const bool drift : {false, true})
+                    check_run(c, c.X.view32(), test::context("", 1), {true, drift, true, 0}, expected);
             }
-            c.centers = c.X.rows({0, 1, 2, 3, 4, 5, 6, 7});
-            c.weights = weights.data();
-            c.metric = metric;
-            const auto expected = plain_run(c);
-            for (const bool drift : {false, true})
-                check_run(c, c.X.view32(), test::context("", 1), {true, drift, true, 0}, expected);
-        }
 }
 
 TEST(lloyd_over_many_blocks_of_rows_is_the_plain_one) {
     for (const Metric metric : {Metric::kCosine, Metric::kEuclidean}) NOTE(static_cast<int>(metric)) {
-        Case<float> c;
-        c.X = test::troubled_sparse<float>(13, 9000, 500, 4, metric == Metric::kCosine);
-        c.centers = c.X.rows(starting_rows(70, 9000));
-        c.metric = metric;
-        c.steps = 3;
-        const auto expected = plain_run(c);
-        for (const int threads : {1, 2, 5}) check_run(c, c.X.view32(), test::context("", threads), {}, expected);
-        check_run(c, c.X.view64(), test::context("baseline", 5), {true, true, true, false, 0, 2}, expected);
-        check_run(c, c.X.view32(), test::context("", 2), {false, true, true, false, 0}, expected);  // pairs in several rounds
-    }
+            Case<float> c;
+            c.X = test::troubled_sparse<float>(13, 9000, 500, 4, metric == Metric::kCosine);
+            c.centers = c.X.rows(starting_rows(70, 9000));
+            c.metric = metric;
+            c.steps = 3;
+            const auto expected = plain_run(c);
+            for (const int threads : {1, 2, 5}) check_run(c, c.X.view32(), test::context("", threads), {}, expected);
+            check_run(c, c.X.view64(), test::context("baseline", 5), {true, true, true, false, 0, 2}, expected);
+            check_run(c, c.X.view32(), test::context("", 2), {false, true, true, false, 0},
+                      expected);  // pairs in several rounds
+        }
 }
 
 TEST(lloyd_over_many_tiles_of_atoms_is_the_plain_one) {
     for (const Metric metric : {Metric::kCosine, Metric::kEuclidean}) NOTE(static_cast<int>(metric)) {
-        Case<float> c;
-        c.X = test::troubled_sparse<float>(14, 540, 2600, 110, true);
-        c.centers = c.X.rows(starting_rows(520, 540));
-        c.metric = metric;
-        c.steps = 2;
-        const auto expected = plain_run(c);
-        for (const auto& isa : available_isas())
-            if (!skipped()) check_run(c, c.X.view32(), test::context(isa, 2), {}, expected);
-        check_run(c, c.X.view32(), test::context("", 1), {true, true, false, false, 8, 4}, expected);
-    }
+            Case<float> c;
+            c.X = test::troubled_sparse<float>(14, 540, 2600, 110, true);
+            c.centers = c.X.rows(starting_rows(520, 540));
+            c.metric = metric;
+            c.steps = 2;
+            const auto expected = plain_run(c);
+            for (const auto& isa : available_isas())
+                if (!skipped()) check_run(c, c.X.view32(), test::context(isa, 2), {}, expected);
+            check_run(c, c.X.view32(), test::context("", 1), {true, true, false, false, 8, 4}, expected);
+        }
 }
 
 TEST(lloyd_counts_zero_rows_and_takes_new_centers) {
@@ -239,16 +246,16 @@ TEST(lloyd_counts_zero_rows_and_takes_new_centers) {
     const auto run = make_lloyd(ctx, X.view32(), nullptr, Metric::kCosine, {}, "test");
     CHECK_EQUAL(run->zero_rows(), 2);
     for (const int64_t m : {17, 3, 40, 1}) NOTE(m << " centres") {
-        Case<float> c{X, X.rows(starting_rows(m, 90)), nullptr, Metric::kCosine, 3};
-        const auto expected = plain_run(c);
-        run->set_centers(ctx, c.centers.view32(), true);
-        CHECK_EQUAL(run->m(), m);
-        for (const auto& step : expected) {
-            run->assign(ctx);
-            CHECK(run->labels() == step.labels);
-            run->update(ctx);
+            Case<float> c{X, X.rows(starting_rows(m, 90)), nullptr, Metric::kCosine, 3};
+            const auto expected = plain_run(c);
+            run->set_centers(ctx, c.centers.view32(), true);
+            CHECK_EQUAL(run->m(), m);
+            for (const auto& step : expected) {
+                run->assign(ctx);
+                CHECK(run->labels() == step.labels);
+                run->update(ctx);
+            }
         }
-    }
 }
 
 TEST(lloyd_assigned_twice_changes_nothing) {

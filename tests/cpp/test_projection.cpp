@@ -49,8 +49,10 @@ void check_bound(const std::string& isa, double defect, int64_t d, int64_t r) {
     for (int64_t a = 0; a < r; ++a)
         for (int64_t t = 0; t < d; ++t) {
             const double size = std::sqrt((a == 0 ? 1.0 : 2.0) / static_cast<double>(d));
-            const double exact = size * std::cos(std::numbers::pi * (static_cast<double>(t) + 0.5) * static_cast<double>(a) / static_cast<double>(d));
-            V.push_back(static_cast<float>(exact * (1 + (a % 3 == 0 ? defect : -defect)) + 0.1 * defect * size * random.symmetric()));
+            const double exact = size * std::cos(std::numbers::pi * (static_cast<double>(t) + 0.5) *
+                                                 static_cast<double>(a) / static_cast<double>(d));
+            V.push_back(static_cast<float>(exact * (1 + (a % 3 == 0 ? defect : -defect)) +
+                                           0.1 * defect * size * random.symmetric()));
         }
     const Projection projection(kernels, V, d);
     CHECK(projection);
@@ -76,7 +78,8 @@ void check_bound(const std::string& isa, double defect, int64_t d, int64_t r) {
             for (int64_t t = 0; t < d; ++t) exact += static_cast<double>(rows[i][t]) * static_cast<double>(rows[j][t]);
             for (int64_t a = 0; a < width; ++a)
                 bound += static_cast<double>(out[i * width + a]) * static_cast<double>(out[j * width + a]);
-            const double both = std::sqrt(short_norm2[i] * short_norm2[j]), margin = (projection.slack() + 1e-12) * both;
+            const double both = std::sqrt(short_norm2[i] * short_norm2[j]),
+                         margin = (projection.slack() + 1e-12) * both;
             const double tails = static_cast<double>(out[i * width + r]) * static_cast<double>(out[j * width + r]);
             above += exact > bound + margin;
             below += exact < bound - 2 * tails - margin;

@@ -15,7 +15,8 @@ namespace {
 /// Rows as dense float64, at length 1 under cosine (zero rows stay).
 template <class T>
 std::vector<std::vector<double>> dense_rows(const test::Sparse<T>& X, Metric metric) {
-    std::vector<std::vector<double>> rows(static_cast<std::size_t>(X.n), std::vector<double>(static_cast<std::size_t>(X.d)));
+    std::vector<std::vector<double>> rows(static_cast<std::size_t>(X.n),
+                                          std::vector<double>(static_cast<std::size_t>(X.d)));
     for (int64_t i = 0; i < X.n; ++i) {
         double norm2 = 0;
         for (int64_t p = X.indptr[i]; p < X.indptr[i + 1]; ++p) norm2 += static_cast<double>(X.value[p]) * X.value[p];
@@ -33,7 +34,8 @@ double distance2(const std::vector<double>& a, const std::vector<double>& b) {
 
 template <class View>
 Seeding seed_rows(const View& X, int64_t m, std::uint64_t seed, Metric metric, int threads, const std::string& isa = "",
-                  const double* weights = nullptr, const SeedPlan& plan = {.potential = true}, const View* existing = nullptr) {
+                  const double* weights = nullptr, const SeedPlan& plan = {.potential = true},
+                  const View* existing = nullptr) {
     return kmeans_plusplus(test::context(isa, threads), X, existing, weights, metric, m, plan, seed, "test");
 }
 
@@ -68,8 +70,10 @@ TEST(seeding_does_not_depend_on_threads_variant_or_index_width) {
                 const Seeding first = seed_rows(X.view32(), 20, 1, metric, 1, "", nullptr, plan);
                 CHECK_EQUAL(first.indices.size(), 20u);
                 CHECK(all_different(first.indices, X.n));
-                for (const auto& isa : available_isas()) CHECK(same(first, seed_rows(X.view64(), 20, 1, metric, 1, isa, nullptr, plan)));
-                for (const int threads : {2, 5}) CHECK(same(first, seed_rows(X.view32(), 20, 1, metric, threads, "", nullptr, plan)));
+                for (const auto& isa : available_isas())
+                    CHECK(same(first, seed_rows(X.view64(), 20, 1, metric, 1, isa, nullptr, plan)));
+                for (const int threads : {2, 5})
+                    CHECK(same(first, seed_rows(X.view32(), 20, 1, metric, threads, "", nullptr, plan)));
                 CHECK(first.indices != seed_rows(X.view32(), 20, 1000, metric, 1, "", nullptr, plan).indices);
             }
 }
@@ -86,8 +90,10 @@ TEST(dense_seeding_does_not_depend_on_threads_or_variant) {
             NOTE("method " << static_cast<int>(plan.method) << ", bound " << static_cast<int>(plan.bound)) {
                 const Seeding first = seed_rows(X, 60, 1, metric, 1, "", nullptr, plan);
                 CHECK(all_different(first.indices, X.n));
-                for (const auto& isa : available_isas()) CHECK(same(first, seed_rows(X, 60, 1, metric, 1, isa, nullptr, plan)));
-                for (const int threads : {2, 5}) CHECK(same(first, seed_rows(X, 60, 1, metric, threads, "", nullptr, plan)));
+                for (const auto& isa : available_isas())
+                    CHECK(same(first, seed_rows(X, 60, 1, metric, 1, isa, nullptr, plan)));
+                for (const int threads : {2, 5})
+                    CHECK(same(first, seed_rows(X, 60, 1, metric, threads, "", nullptr, plan)));
             }
 }
 
@@ -114,7 +120,8 @@ TEST(seeding_draws_rows_at_a_distance_and_returns_the_potential) {
         std::vector<double> nearest(rows.size(), HUGE_VAL);
         for (const int64_t c : seeding.indices) {
             CHECK(weights[c] > 0 && nearest[c] > 0);
-            for (std::size_t i = 0; i < rows.size(); ++i) nearest[i] = std::min(nearest[i], distance2(rows[i], rows[c]));
+            for (std::size_t i = 0; i < rows.size(); ++i)
+                nearest[i] = std::min(nearest[i], distance2(rows[i], rows[c]));
         }
         double potential = 0;
         for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -172,7 +179,9 @@ TEST(every_method_draws_in_proportion_to_weight_and_distance) {
         double first[3] = {}, second[3][3] = {};
         const int draws = 8000;
         for (int s = 0; s < draws; ++s) {
-            const auto drawn = seed_rows(X.view32(), 2, static_cast<std::uint64_t>(s), Metric::kEuclidean, 1, "", weights.data(), plan).indices;
+            const auto drawn =
+                seed_rows(X.view32(), 2, static_cast<std::uint64_t>(s), Metric::kEuclidean, 1, "", weights.data(), plan)
+                    .indices;
             ++first[drawn[0]];
             ++second[drawn[0]][drawn[1]];
         }
@@ -192,7 +201,8 @@ TEST(centres_that_are_there_are_kept_away_from) {
         CHECK_EQUAL(drawn.indices.size(), 397u);
         CHECK(all_different(drawn.indices, X.n));
         if (plan.max_trials > 0) continue;
-        CHECK(std::all_of(drawn.indices.begin(), drawn.indices.end(), [](int64_t i) { return i != 3 && i != 50 && i != 120; }));
+        CHECK(std::all_of(drawn.indices.begin(), drawn.indices.end(),
+                          [](int64_t i) { return i != 3 && i != 50 && i != 120; }));
         CHECK_EQUAL(drawn.potential, 0.0);
     }
 }

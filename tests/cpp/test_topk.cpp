@@ -70,7 +70,8 @@ TopKStats check_topk(const std::string& isa, int threads, const std::vector<T>& 
     if (pack) index->pack(ctx, "test");
     std::vector<T> score(static_cast<std::size_t>(n * k)), expected;
     std::vector<int32_t> best(score.size());
-    const TopKStats stats = index->topk(ctx, {X.data(), n, d, Storage::kNative}, k, rank, 0.0, score.data(), best.data(), nullptr, "test");
+    const TopKStats stats =
+        index->topk(ctx, {X.data(), n, d, Storage::kNative}, k, rank, 0.0, score.data(), best.data(), nullptr, "test");
     CHECK(best == plain(X, W, bias, d, k, rank, expected));
     CHECK(score == expected);
     return stats;
@@ -84,46 +85,51 @@ void check_shapes() {
         for (const int64_t d : {1, 2, 15, 33, 257})
             for (const int64_t m : {1, 31, 33, 65, 200})
                 for (const int64_t n : {0, 1, 7, 15, 70}) NOTE(isa << ", n " << n << ", m " << m << ", d " << d) {
-                    ++turn;
-                    const auto X = matrix<T>(turn, n, d), W = matrix<T>(turn + 1000, m, d);
-                    const auto bias = matrix<double>(turn + 2000, m, 1);
-                    const int64_t ks[] = {1, std::max<int64_t>(1, m / 4), m};
-                    check_topk<T>(isa, 1 + turn % 3, X, W, turn % 2 ? bias.data() : nullptr, d, ks[turn % 3], ranks[turn / 3 % 3],
-                                  turn % 5 ? "auto" : "float32", turn % 4 == 0);
-                }
+                        ++turn;
+                        const auto X = matrix<T>(turn, n, d), W = matrix<T>(turn + 1000, m, d);
+                        const auto bias = matrix<double>(turn + 2000, m, 1);
+                        const int64_t ks[] = {1, std::max<int64_t>(1, m / 4), m};
+                        check_topk<T>(isa, 1 + turn % 3, X, W, turn % 2 ? bias.data() : nullptr, d, ks[turn % 3],
+                                      ranks[turn / 3 % 3], turn % 5 ? "auto" : "float32", turn % 4 == 0);
+                    }
 }
 
 }  // namespace
 
-TEST(topk_of_float32_is_the_definition) { check_shapes<float>(); }
+TEST(topk_of_float32_is_the_definition) {
+    check_shapes<float>();
+}
 
-TEST(topk_of_float64_is_the_definition) { check_shapes<double>(); }
+TEST(topk_of_float64_is_the_definition) {
+    check_shapes<double>();
+}
 
 TEST(topk_of_ties_and_zeros) {
     const int64_t d = 20, m = 900;
     for (const auto& isa : available_isas())
         for (const int threads : {1, 3}) NOTE(isa << ", threads " << threads) {
-            auto X = matrix<float>(1, 80, d), W = matrix<float>(2, m, d);
-            for (int64_t j = 1; j < m; ++j) std::copy_n(W.begin(), d, W.begin() + j * d);
-            W[700 * d] += 0.5f;
-            std::fill_n(X.begin(), 5 * d, 0.0f);
-            CHECK_EQUAL(check_topk<float>(isa, threads, X, W, nullptr, d, 3, Rank::kScore, "auto", false).crowded, 80);
-            check_topk<float>(isa, threads, X, W, nullptr, d, 30, Rank::kAbove, "auto", true);
-            check_topk<float>(isa, threads, X, W, nullptr, d, 200, Rank::kMagnitude, "auto", false);
-        }
+                auto X = matrix<float>(1, 80, d), W = matrix<float>(2, m, d);
+                for (int64_t j = 1; j < m; ++j) std::copy_n(W.begin(), d, W.begin() + j * d);
+                W[700 * d] += 0.5f;
+                std::fill_n(X.begin(), 5 * d, 0.0f);
+                CHECK_EQUAL(check_topk<float>(isa, threads, X, W, nullptr, d, 3, Rank::kScore, "auto", false).crowded,
+                            80);
+                check_topk<float>(isa, threads, X, W, nullptr, d, 30, Rank::kAbove, "auto", true);
+                check_topk<float>(isa, threads, X, W, nullptr, d, 200, Rank::kMagnitude, "auto", false);
+            }
 }
 
 TEST(topk_of_lengths_that_float32_cannot_scale) {
     const int64_t d = 16, m = 300;
     for (const auto& isa : available_isas())
         for (const double size : {1e-39, 1e-43, 1e37}) NOTE(isa << ", size " << size) {
-            auto X = matrix<float>(3, 60, d), W = matrix<float>(4, m, d);
-            check_topk<float>(isa, 2, X, W, nullptr, d, 4, Rank::kScore, "auto", false);
-            for (float& w : W) w *= static_cast<float>(size);
-            check_topk<float>(isa, 2, X, W, nullptr, d, 4, Rank::kScore, "auto", false);
-            for (float& x : X) x *= static_cast<float>(size < 1 ? size : 1.0);
-            check_topk<float>(isa, 2, X, W, nullptr, d, 4, Rank::kScore, "auto", false);
-        }
+                auto X = matrix<float>(3, 60, d), W = matrix<float>(4, m, d);
+                check_topk<float>(isa, 2, X, W, nullptr, d, 4, Rank::kScore, "auto", false);
+                for (float& w : W) w *= static_cast<float>(size);
+                check_topk<float>(isa, 2, X, W, nullptr, d, 4, Rank::kScore, "auto", false);
+                for (float& x : X) x *= static_cast<float>(size < 1 ? size : 1.0);
+                check_topk<float>(isa, 2, X, W, nullptr, d, 4, Rank::kScore, "auto", false);
+            }
 }
 
 TEST(topk_of_halves_is_topk_of_floats) {
@@ -141,11 +147,13 @@ TEST(topk_of_halves_is_topk_of_floats) {
                 bits &= 0xffff0000u;
                 std::memcpy(&X[p], &bits, 4);
             }
-            const auto index = make_atom_index<float>(ctx, {W.data(), m, d, d}, nullptr, Similarity::kDot, "auto", "test");
+            const auto index =
+                make_atom_index<float>(ctx, {W.data(), m, d, d}, nullptr, Similarity::kDot, "auto", "test");
             std::vector<float> score(n * k), expected;
             std::vector<int32_t> best(n * k);
             for (const int64_t rows : {n, int64_t{3}}) {
-                index->topk(ctx, {half.data(), rows, d, Storage::kBFloat16}, k, Rank::kScore, 0.0, score.data(), best.data(), nullptr, "test");
+                index->topk(ctx, {half.data(), rows, d, Storage::kBFloat16}, k, Rank::kScore, 0.0, score.data(),
+                            best.data(), nullptr, "test");
                 const std::vector<float> some(X.begin(), X.begin() + rows * d);
                 const auto indices = plain<float>(some, W, nullptr, d, k, Rank::kScore, expected);
                 CHECK(std::equal(indices.begin(), indices.end(), best.begin()));
@@ -161,7 +169,8 @@ TEST(topk_refuses_what_it_cannot_use) {
     std::vector<int32_t> best(200);
     const auto index = make_atom_index<float>(ctx, {W.data(), 100, 4, 4}, nullptr, Similarity::kDot, "auto", "test");
     const auto topk = [&](int64_t d, int64_t k) {
-        return index->topk(ctx, {X.data(), 50, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(), best.data(), nullptr, "f");
+        return index->topk(ctx, {X.data(), 50, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(), best.data(),
+                           nullptr, "f");
     };
     CHECK_THROWS(topk(3, 2), std::invalid_argument, "f: X must have as many columns as atoms, 4; got 3");
     CHECK_THROWS(topk(4, 0), std::invalid_argument, "f: k must lie in [1, 100]; got 0");
@@ -214,7 +223,8 @@ TEST(an_index_is_packed_while_others_scan) {
             threads.emplace_back([&, t] {
                 const int64_t rows = t == 3 ? n : 40;  // one block scans without packing, more pack first
                 std::vector<float> score(static_cast<std::size_t>(rows * k));
-                index->topk(ctx, {X.data(), rows, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(), found[t].data(), nullptr, "test");
+                index->topk(ctx, {X.data(), rows, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(),
+                            found[t].data(), nullptr, "test");
                 found[t].resize(static_cast<std::size_t>(rows * k));
             });
         for (auto& thread : threads) thread.join();
@@ -228,7 +238,8 @@ TEST(a_row_block_is_used_again) {
     RowBlock<float> block;
     const std::vector<double> none;
     for (const auto& isa : available_isas())
-        for (const auto& [n, m, d, k] : {std::array<int64_t, 4>{30, 500, 17, 9}, {3, 40, 5, 40}, {64, 1000, 33, 1}, {1, 1, 1, 1}}) {
+        for (const auto& [n, m, d, k] :
+             {std::array<int64_t, 4>{30, 500, 17, 9}, {3, 40, 5, 40}, {64, 1000, 33, 1}, {1, 1, 1, 1}}) {
             const Context ctx = test::context(isa, 1);
             const auto X = matrix<float>(12, n, d), W = matrix<float>(13, m, d);
             std::vector<double> norm2, x_norm2;
@@ -246,7 +257,8 @@ TEST(a_row_block_is_used_again) {
             std::vector<float> expected;
             const auto best = plain<float>(X, W, nullptr, d, k, Rank::kScore, expected);
             for (int64_t r = 0; r < n; ++r) {
-                CHECK(!block.crowded(r) && block.candidates(r) >= k && block.candidates(r) <= RowBlock<float>::capacity(k));
+                CHECK(!block.crowded(r) && block.candidates(r) >= k &&
+                      block.candidates(r) <= RowBlock<float>::capacity(k));
                 const int32_t* at = block.position(r);
                 for (int64_t c = 0; c < k; ++c)
                     CHECK(std::find(at, at + block.candidates(r), best[r * k + c]) != at + block.candidates(r));

@@ -1,15 +1,15 @@
 // dense_select.h: the best atom of each dense row, and a bound on all others.
 //
-// As for sparse rows (sparse_select.h) a row carries `far`, a lower bound on its distance to every atom but its own; atoms
-// stand in order of falling drift, and the row looks at the prefix that moved enough to matter, or at none. The prefix goes
-// through the low-precision screen (algorithms/product_select.h) for its two best atoms: the best is decided in float64, the
-// bound on the second is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from
-// the start: few others ever reach float64. Rows with like prefixes share a tile.
+// As for sparse rows (sparse_select.h) a row carries `far`, a lower bound on its distance to every atom but its own;
+// atoms stand in order of falling drift, and the row looks at the prefix that moved enough to matter, or at none. The
+// prefix goes through the low-precision screen (algorithms/product_select.h) for its two best atoms: the best is
+// decided in float64, the bound on the second is the next `far`. The scores with its own atom and with last time's
+// runner-up are a threshold from the start: few others ever reach float64. Rows with like prefixes share a tile.
 //
-// The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has 8 bits,
-// which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few directions hold most
-// of the rows, short rows (short_rows.h) do: with both thresholds known, they leave few atoms, which bfloat16 and then
-// float64 decide. Rows that keep too many go through the long screen after all.
+// The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has
+// 8 bits, which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few
+// directions hold most of the rows, short rows (short_rows.h) do: with both thresholds known, they leave few atoms,
+// which bfloat16 and then float64 decide. Rows that keep too many go through the long screen after all.
 #pragma once
 
 #include <functional>
@@ -32,20 +32,21 @@ public:
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
 
-    /// Labels, scores and bounds of all rows, in their order, in which memory is fastest. `known` if the state's labels hold
-    /// (its scores may be those of earlier atoms). Returns the multiply-adds spent.
+    /// Labels, scores and bounds of all rows, in their order, in which memory is fastest. `known` if the state's labels
+    /// hold (its scores may be those of earlier atoms). Returns the multiply-adds spent.
     double run(const Context& ctx, bool known, RowState& state);
 
 private:
     static constexpr int64_t kBlockRows = 256;
-    static constexpr int64_t kFewAtoms = 16;        // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLowColumns = 24;      // below, 16 bits save nothing and round too much
-    static constexpr double kTooMany = 1.0 / 64;    // share of the atoms in float64 from which the screen was too coarse
+    static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
+    static constexpr int64_t kLowColumns = 24;    // below, 16 bits save nothing and round too much
+    static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
-    static constexpr int64_t kCoarseAtoms = 128;    // below, 8 bits are not tried
-    static constexpr int64_t kScore = 24;           // a float64 score costs what they save on so many atoms
-    static constexpr double kCandidate = 16;  // atoms that the long screen takes in the time of a candidate of the short one
+    static constexpr int64_t kCoarseAtoms = 128;                     // below, 8 bits are not tried
+    static constexpr int64_t kScore = 24;  // a float64 score costs what they save on so many atoms
+    static constexpr double kCandidate =
+        16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {
         int64_t i, width;

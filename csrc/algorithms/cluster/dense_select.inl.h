@@ -14,7 +14,8 @@ double DenseSelect<View>::distance(int64_t i, double score, int sign) const {
 }
 
 template <class View>
-void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift) {
+void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& atoms,
+                                const std::vector<double>& drift) {
     kernels_ = ctx.kernels;
     atoms_ = &atoms;
     decision_ = DecisionScale(metric_, atoms);
@@ -36,15 +37,16 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     const std::vector<double> factor = cosine ? decision_.factor : std::vector<double>{};
     const bool pays = bounds_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
     if (try_coarse_ && m >= kCoarseAtoms && rows_.d() >= kLowColumns && has_coarse_screen(kernels_, rows_.d())) {
-        coarse_ = std::make_unique<AtomPanels<T>>(ctx, rows, rows_.d(), norm2_, factor, decision_.bias, drift_.order, Screen::kInt8);
+        coarse_ = std::make_unique<AtomPanels<T>>(ctx, rows, rows_.d(), norm2_, factor, decision_.bias, drift_.order,
+                                                  Screen::kInt8);
         coarse_->keep(ctx);
     }
     if (bounds_.shorten && shorten_ && pays && !drift.empty() && (bounds_.shorten > 1 || !coarse_)) {
         if (!short_.built()) shorten_ = short_.build(ctx, !decision_.bias.empty());
         if (shorten_) short_.pack(ctx, rows, norm2_, factor, decision_.bias, drift_.order);
     }
-    panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, factor, decision_.bias, drift_.order,
-                                              float32_ ? Screen::kFloat32 : Screen::kAuto);
+    panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, factor, decision_.bias,
+                                              drift_.order, float32_ ? Screen::kFloat32 : Screen::kAuto);
     panels_->keep(ctx);  // beside the coarse ones too: a row that these leave needs all atoms
 }
 
@@ -138,7 +140,8 @@ void DenseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& stat
 template <class View>
 void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
     // Rows with like prefixes share a tile.
-    std::stable_sort(w.queue.begin(), w.queue.end(), [](const Queued& a, const Queued& b) { return a.width > b.width; });
+    std::stable_sort(w.queue.begin(), w.queue.end(),
+                     [](const Queued& a, const Queued& b) { return a.width > b.width; });
     if (known) {
         w.pairs.clear();
         for (std::size_t r = 0; r < w.queue.size(); ++r) {
@@ -191,13 +194,15 @@ bool DenseSelect<View>::try_coarse(RowState& state) const {
     Worker w;
     for (int64_t k = 0; k < count; ++k) enqueue(w, k * n / count, false, state);
     screen_coarse(w, false, state);
-    return !too_coarse(static_cast<double>(w.scored), static_cast<double>(w.coarse_left), static_cast<double>(w.coarse_looked));
+    return !too_coarse(static_cast<double>(w.scored), static_cast<double>(w.coarse_left),
+                       static_cast<double>(w.coarse_looked));
 }
 
 // The queue's rows, loaded into the block, look at as many panels as they must. Returns how many scores that were.
 template <class View>
 template <class U>
-int64_t DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const RowState& state) const {
+int64_t DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block,
+                                const RowState& state) const {
     int64_t looked = 0;
     w.end.assign(static_cast<std::size_t>(block.tiles()), 0);
     for (int64_t r = 0; r < block.count(); ++r) {
@@ -224,7 +229,8 @@ void DenseSelect<View>::screen_short(Worker& w, RowState& state) const {
     w.queue.resize(left);
 }
 
-// The two best atoms of a row: its own and last time's runner-up are known, and whatever may reach the second of them is scored.
+// The two best atoms of a row: its own and last time's runner-up are known, and whatever may reach the second of them
+// is scored.
 template <class View>
 bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) const {
     const Queued& row = w.queue[r];
@@ -235,7 +241,9 @@ bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) cons
     const int64_t i = row.i;
     const int32_t mine = state.label[i], before = state.second[i];
     Pair best{i, mine, state.own[i]}, second{i, before, row.second};
-    const auto beats = [](const Pair& a, const Pair& b) { return a.score > b.score || (a.score == b.score && a.atom < b.atom); };
+    const auto beats = [](const Pair& a, const Pair& b) {
+        return a.score > b.score || (a.score == b.score && a.atom < b.atom);
+    };
     if (beats(second, best)) std::swap(best, second);
     if (r + 1 < static_cast<int64_t>(w.queue.size())) rows_.prefetch(w.queue[r + 1].i);
     auto& found = w.closer.atom;
@@ -248,7 +256,8 @@ bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) cons
         const double upper = decision_(w.closer.upper[c], found[c]);
         if (upper >= second.score && found[c] != mine && found[c] != before) w.hopeful.push_back({upper, found[c]});
     }
-    std::sort(w.hopeful.begin(), w.hopeful.end(), std::greater<>());  // the likeliest first: they raise what others must reach
+    std::sort(w.hopeful.begin(), w.hopeful.end(),
+              std::greater<>());  // the likeliest first: they raise what others must reach
     for (const auto& [upper, j] : w.hopeful) {
         if (upper < second.score) break;
         Pair next{i, j, score(i, j)};

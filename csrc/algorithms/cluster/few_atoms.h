@@ -1,7 +1,8 @@
 // few_atoms.h: the best atom of each sparse row where atoms are few: all scores in float64 at once.
 //
-// The atoms stand column by column, [d, m], so that a term of a row meets all of them in a cache line or two. Its scores are
-// those of sparse_dot, bit by bit; nothing is screened and nothing kept between passes, and rows are read in their order.
+// The atoms stand column by column, [d, m], so that a term of a row meets all of them in a cache line or two. Its
+// scores are those of sparse_dot, bit by bit; nothing is screened and nothing kept between passes, and rows are read in
+// their order.
 //
 // Cost      nnz * m multiply-adds; d * m numbers for the atoms.
 #pragma once
@@ -28,7 +29,8 @@ public:
             std::fill(columns_.begin() + from * stride_, columns_.begin() + to * stride_, T{0});
             for (int64_t j = 0; j < m_; ++j) {
                 const auto& column = atoms[j].column;
-                for (auto at = std::lower_bound(column.begin(), column.end(), from); at != column.end() && *at < to; ++at)
+                for (auto at = std::lower_bound(column.begin(), column.end(), from); at != column.end() && *at < to;
+                     ++at)
                     columns_[*at * stride_ + j] = atoms[j].value[at - column.begin()];
             }
         });

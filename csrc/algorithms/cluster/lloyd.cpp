@@ -244,8 +244,7 @@ private:
             const double factor = metric_ == Metric::kCosine ? w / std::sqrt(rows_.norm2(i)) : w;
             if constexpr (Rows<View>::sparse)
                 rows_.each(i, [&](int64_t t, T v) { sum.add(t, factor * static_cast<double>(v)); });
-            else
-                detail::add_scaled(rows_.kernels(), T{})(rows_.values(i), factor, d(), sum.data());
+            else detail::add_scaled(rows_.kernels(), T{})(rows_.values(i), factor, d(), sum.data());
         }
         double shift = 0;
         const double length = metric_ == Metric::kCosine ? std::sqrt(sum.norm2()) : total;
@@ -265,8 +264,8 @@ private:
         } else {
             sum.drain([](int64_t, double) {});
         }
-        // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.) Dense rows
-        // are scored in the next pass, which reads them anyway.
+        // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.) Dense
+        // rows are scored in the next pass, which reads them anyway.
         if constexpr (!Rows<View>::sparse) return shift;
         else if (select_.scores_all()) return shift;
         const T* dense = scratch.load(atom, d());
@@ -286,7 +285,8 @@ private:
         const T* dense = scratch.load(next, d());
         double dot = 0;
         for (std::size_t p = 0; p < old.value.size(); ++p)
-            dot += static_cast<double>(old.value[p]) * static_cast<double>(dense[old.column.empty() ? p : old.column[p]]);
+            dot +=
+                static_cast<double>(old.value[p]) * static_cast<double>(dense[old.column.empty() ? p : old.column[p]]);
         scratch.clear();
         const double gap2 = std::max(0.0, old.norm2 + next.norm2 - 2 * dot);
         const double rounding = 1e-12 + 2.3e-16 * static_cast<double>(old.value.size());
@@ -313,7 +313,7 @@ private:
     std::vector<double> drift_;       // since the last assignment
     bool assigned_ = false;
     int64_t zero_rows_ = 0;
-    std::string function_;            // whom messages name
+    std::string function_;  // whom messages name
 };
 
 }  // namespace
@@ -325,9 +325,9 @@ std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx,
     return std::make_unique<LloydRun<View>>(ctx, X, weights, metric, bounds, function);
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                \
-    template std::unique_ptr<Lloyd<View::value_type>> make_lloyd(const Context&, const View&, const double*,   \
-                                                                 Metric, const Bounds&, const std::string&);
+#define LATOM_INSTANTIATE(View)                                                                                      \
+    template std::unique_ptr<Lloyd<View::value_type>> make_lloyd(const Context&, const View&, const double*, Metric, \
+                                                                 const Bounds&, const std::string&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

@@ -66,12 +66,14 @@ struct DriftOrder {
         int64_t width;  // positions to look at: none if its own atom stays the best
         double unseen;  // lower bound on the distance to the atoms beyond them
     };
-    /// For a row at most `near` away from its own atom, at position `mine`, and before the drift at least `far` from others.
+    /// For a row at most `near` away from its own atom, at position `mine`, and before the drift at least `far` from
+    /// others.
     Span span(double far, double near, int32_t mine) const {
         constexpr double kLook = 0.7;  // a row looks at atoms that moved this share of its room: the rest is kept
         const auto m = static_cast<int64_t>(order.size());
         const auto reach = [&](double least) {
-            return std::partition_point(drift.begin(), drift.end() - 1, [=](double v) { return v >= least; }) - drift.begin();
+            return std::partition_point(drift.begin(), drift.end() - 1, [=](double v) { return v >= least; }) -
+                   drift.begin();
         };
         const double room = far - near;
         if (!(room > 0)) return {m, HUGE_VAL};

@@ -60,7 +60,8 @@ void Projection::apply(const T* const* rows, const double* norm2, int64_t count,
     for (int64_t from = 0; from < count; from += kTogether) {
         const int64_t some = std::min(kTogether, count - from);
         for (int64_t i = 0; i < some; ++i)
-            std::transform(rows[from + i], rows[from + i] + d_, wide.data() + i * d_, [](T v) { return static_cast<float>(v); });
+            std::transform(rows[from + i], rows[from + i] + d_, wide.data() + i * d_,
+                           [](T v) { return static_cast<float>(v); });
         kernels_->small_product_f32(wide.data(), some, d_, columns_.data(), width_, out + from * width_);
         const float* short_rows[kTogether];
         double squares[kTogether];
@@ -69,8 +70,8 @@ void Projection::apply(const T* const* rows, const double* norm2, int64_t count,
         for (int64_t i = from; i < from + some; ++i) {
             float* row = out + i * width_;
             const double inside2 = squares[i - from];
-            const double left2 = std::max(0.0, norm2[i] - inside2) + 2 * rounding_ * std::sqrt(norm2[i] * inside2) +
-                                 defect_ * inside2;
+            const double left2 =
+                std::max(0.0, norm2[i] - inside2) + 2 * rounding_ * std::sqrt(norm2[i] * inside2) + defect_ * inside2;
             const auto left = static_cast<float>(std::sqrt(left2) * (1 + 1e-6));
             row[width_ - 1] = left;
             out_norm2[i] = inside2 + static_cast<double>(left) * static_cast<double>(left);
@@ -106,16 +107,16 @@ std::vector<float> main_directions(const Context& ctx, const Rows<View>& rows, i
         for (int64_t a = 0; a < kept; ++a)
             for (int64_t t = 0; t < padded; ++t) F[t * width + a] = static_cast<float>(V[a * padded + t]);
         parallel_for(ctx, chunk_count(used, 64), [&](int64_t c, int) {
-            kernels->small_product_f32(S.data() + c * 64 * padded, std::min<int64_t>(64, used - c * 64), padded, F.data(),
-                                       width, Y.data() + c * 64 * width);
+            kernels->small_product_f32(S.data() + c * 64 * padded, std::min<int64_t>(64, used - c * 64), padded,
+                                       F.data(), width, Y.data() + c * 64 * width);
         });
     };
     for (int round = 0; round < kRounds; ++round) {
         coefficients();
         kernels->transpose_f32(Y.data(), used, width, width, turned.data(), used);
         parallel_for(ctx, chunk_count(kept, 8), [&](int64_t c, int) {  // V = Y'S
-            kernels->small_product_f32(turned.data() + c * 8 * used, std::min<int64_t>(8, kept - c * 8), used, S.data(), padded,
-                                       Z.data() + c * 8 * padded);
+            kernels->small_product_f32(turned.data() + c * 8 * used, std::min<int64_t>(8, kept - c * 8), used, S.data(),
+                                       padded, Z.data() + c * 8 * padded);
         });
         V.assign(Z.data(), Z.data() + kept * padded);
         kept = orthonormalise(kernels, V, padded);
@@ -123,7 +124,8 @@ std::vector<float> main_directions(const Context& ctx, const Rows<View>& rows, i
     coefficients();
     std::vector<double> energy(static_cast<std::size_t>(width), 0.0);
     for (int64_t k = 0; k < used; ++k)
-        for (int64_t a = 0; a < kept; ++a) energy[a] += static_cast<double>(Y[k * width + a]) * static_cast<double>(Y[k * width + a]);
+        for (int64_t a = 0; a < kept; ++a)
+            energy[a] += static_cast<double>(Y[k * width + a]) * static_cast<double>(Y[k * width + a]);
     double inside = 0;
     std::vector<float> out;
     for (int64_t a = 0; a < kept; ++a) {

@@ -9,7 +9,9 @@ namespace latom {
 namespace {
 
 /// Byte of group j within its line: the layout that the kernel's interleaving undoes.
-int64_t line_byte(int64_t j) { return (j & ~int64_t{63}) | (((j >> 2) & 3) << 4) | (((j >> 4) & 3) << 2) | (j & 3); }
+int64_t line_byte(int64_t j) {
+    return (j & ~int64_t{63}) | (((j >> 2) & 3) << 4) | (((j >> 4) & 3) << 2) | (j & 3);
+}
 
 /// f(position, column, unit value) over the entries of all atoms whose column lies in [from, to), by position.
 template <class T, class F>
@@ -101,7 +103,8 @@ void QuantisedIndex::build(const Context& ctx, const std::vector<Atom<T>>& atoms
                 return;
             }
             const int64_t start = g / tile * tile;
-            int8_t* largest = maxima.data() + start * heads * signs + line * signs * stride(start) + line_byte(g - start);
+            int8_t* largest =
+                maxima.data() + start * heads * signs + line * signs * stride(start) + line_byte(g - start);
             int8_t* opposite = largest + stride(start);
             if (group == 1) {
                 *largest = q;

@@ -3,17 +3,19 @@
 // Atoms are scaled to length 1 and stand in the order of `order` (big movers first), so that those a row looks at are a
 // prefix. Neighbours are held together in groups of eight, or of one (where little can be ruled out by groups):
 //
-//   maxima   for each group the largest of its entries (and, for signed data, of their negatives): contiguous bytes over
+//   maxima   for each group the largest of its entries (and, for signed data, of their negatives): contiguous bytes
+//   over
 //            the groups of a tile, [tiles, lines, tile]. Their sums bound all atoms of a group at once.
 //   values   in groups of eight, every atom's entries, group by group: [groups, heads, 8]
 //
-//   c_jt ~ sigma_t q_jt, q in [-127, 127], 0 where c_jt = 0; rounded up if neither atoms nor rows have a negative entry,
-//   else to nearest
+//   c_jt ~ sigma_t q_jt, q in [-127, 127], 0 where c_jt = 0; rounded up if neither atoms nor rows have a negative
+//   entry, else to nearest
 //
-// A term that fewer than one atom in head_share holds ("tail") is a list of (position, value) in rising position instead.
+// A term that fewer than one atom in head_share holds ("tail") is a list of (position, value) in rising position
+// instead.
 //
-// Memory    heads: at most head_share bytes an entry of the atoms, some 9/8 of it in groups (twice, 5/4, if signed); tails: 5 bytes; 8 bytes a column.
-// Cost      two passes over the atoms' entries.
+// Memory    heads: at most head_share bytes an entry of the atoms, some 9/8 of it in groups (twice, 5/4, if signed);
+// tails: 5 bytes; 8 bytes a column. Cost      two passes over the atoms' entries.
 #pragma once
 
 #include <algorithm>

@@ -1,11 +1,12 @@
-// short_rows.h: rows and atoms in the few numbers that projection.h makes of them, as the screen takes them, and a closer look
-// at the atoms that these cannot rule out.
+// short_rows.h: rows and atoms in the few numbers that projection.h makes of them, as the screen takes them, and a
+// closer look at the atoms that these cannot rule out.
 //
 // The closer look takes rows x~ and atoms w~ in bfloat16: half the memory to read, and that is what it waits for.
 //   |<x, w> - dot| <= |x - x~| |w| + |x~| (|w - w~| + gamma |w~|),      |x~| <= |x| + |x - x~|
 // as in product_select.h: d products and their sum in float32, gamma = (d + 8) 2^-24 (1 + 1%) in whatever order.
 //
-// Cost      2 d r flops a row once and an atom a pass; memory, where the screen has 16 bits, 2 (r + 1) + 16 bytes a row and
+// Cost      2 d r flops a row once and an atom a pass; memory, where the screen has 16 bits, 2 (r + 1) + 16 bytes a row
+// and
 //           2 d + 6 (r + 1) bytes an atom.
 #pragma once
 
@@ -94,10 +95,11 @@ bool ShortRows<View>::build(const Context& ctx, bool biased) {
             norm2.push_back(rows_.norm2(i));
         }
         std::vector<float> shortened(static_cast<std::size_t>(count * width));
-        projection.apply(rows.data(), norm2.data(), count, shortened.data(), norm2.data());  // whose lengths are not needed again
+        projection.apply(rows.data(), norm2.data(), count, shortened.data(),
+                         norm2.data());  // whose lengths are not needed again
         for (int64_t i = 0; i < count; ++i)
-            rounded_[from + i] = round_for_screen(ctx.kernels, screen, shortened.data() + i * width, width, norm2[i], biased,
-                                                  cells_.data() + (from + i) * row_cells_);
+            rounded_[from + i] = round_for_screen(ctx.kernels, screen, shortened.data() + i * width, width, norm2[i],
+                                                  biased, cells_.data() + (from + i) * row_cells_);
     });
     projection_ = projection;  // only now: an interrupt leaves nothing half built
     return true;
@@ -128,8 +130,8 @@ void ShortRows<View>::pack(const Context& ctx, const std::vector<const T*>& atom
     });
     std::vector<const float*> short_atoms;
     for (int64_t j = 0; j < m; ++j) short_atoms.push_back(short_atoms_.data() + j * width());
-    panels_ = std::make_unique<AtomPanels<float>>(ctx, std::move(short_atoms), width(), norm2_, factor, bias, order, Screen::kAuto,
-                                                  projection_.slack());
+    panels_ = std::make_unique<AtomPanels<float>>(ctx, std::move(short_atoms), width(), norm2_, factor, bias, order,
+                                                  Screen::kAuto, projection_.slack());
     panels_->keep(ctx);
 }
 
@@ -160,7 +162,8 @@ void ShortRows<View>::look_closer(int64_t i, Scratch& s) const {
     s.dots.resize(count);
     s.upper.resize(count);
     const double left = round(rows_.values(i), s.row.data()), length = std::sqrt(rows_.norm2(i)) + left;
-    rows_.kernels()->dots_at_bf16(s.atom.data(), static_cast<int64_t>(count), s.row.data(), atoms_.data(), cells(), s.dots.data());
+    rows_.kernels()->dots_at_bf16(s.atom.data(), static_cast<int64_t>(count), s.row.data(), atoms_.data(), cells(),
+                                  s.dots.data());
     for (std::size_t c = 0; c < count; ++c) {
         const int32_t j = s.atom[c];
         s.upper[c] = static_cast<double>(s.dots[c]) + left * length_[j] + length * error_[j];

@@ -92,8 +92,7 @@ void SparseSelect<View>::quantise(Worker& w, Queued& row, const RowState& state)
     row.shift = static_cast<float>(above) * unit.step_scale;
     row.bias_scale = unit.bias_scale;
     row.spread = static_cast<float>((above + below) * unit.step_scale + 2 * detail::kScreenSlack);
-    row.bar = row.mine < 0 ? -HUGE_VALF
-                           : static_cast<float>(state.own[i] * unit.to_screen - 2 * detail::kScreenSlack);
+    row.bar = row.mine < 0 ? -HUGE_VALF : static_cast<float>(state.own[i] * unit.to_screen - 2 * detail::kScreenSlack);
 }
 
 // Bounds of the groups [from, from + index_.tile) for one row; those that may matter are refined.
@@ -112,7 +111,8 @@ void SparseSelect<View>::look(Worker& w, Queued& row, int32_t index, int64_t fro
         const int64_t before = tail.at, stop = (from + count) * index_.group;
         for (; tail.at < tail.end && index_.tail_position[tail.at] < stop; ++tail.at) {
             const int32_t product = tail.p * index_.tail_value[tail.at];
-            acc[index_.tail_position[tail.at] / index_.group - from] += index_.group == 1 ? product : std::max(0, product);
+            acc[index_.tail_position[tail.at] / index_.group - from] +=
+                index_.group == 1 ? product : std::max(0, product);
         }
         w.products += tail.at - before;
     }
@@ -142,7 +142,8 @@ template <class View>
 float SparseSelect<View>::group_bound(const Worker& w, const Queued& row, int64_t from, int64_t j) const {
     const float bound = static_cast<float>(w.acc[j]) * row.step + row.shift;
     if (group_scale_.empty()) return bound;
-    return std::max(bound, index_.group == 1 ? -HUGE_VALF : 0.0f) * group_scale_[from + j] + row.bias_scale * group_bias_[from + j];
+    return std::max(bound, index_.group == 1 ? -HUGE_VALF : 0.0f) * group_scale_[from + j] +
+           row.bias_scale * group_bias_[from + j];
 }
 
 // The screen's sums of a group's eight atoms.

@@ -53,8 +53,8 @@ public:
 private:
     static constexpr int64_t kBlockRows = 4096;   // at most so many rows have their survivors scored together
     static constexpr int64_t kScreenRows = 1024;  // rows screened together: their quantised terms stay in L2
-    static constexpr int64_t kGroup = 8;           // atoms of a group, as kernels take them
-    static constexpr int64_t kManyAtoms = 4096;    // from here on groups rule out more than they cost
+    static constexpr int64_t kGroup = 8;          // atoms of a group, as kernels take them
+    static constexpr int64_t kManyAtoms = 4096;   // from here on groups rule out more than they cost
     static constexpr std::size_t kMaxPairs = 1 << 17;
     static constexpr int64_t kMaxTerms = 130000;  // longer rows could overflow the integer sums
 
@@ -70,17 +70,17 @@ private:
     };
     struct Queued {  // a row of the block that looks at atoms
         int64_t i;
-        int64_t width;      // positions to look at
-        double unseen;      // lower bound on the distance to the others
+        int64_t width;  // positions to look at
+        double unseen;  // lower bound on the distance to the others
         bool screened;
-        int32_t mine;       // position of its atom, whose score is known; -1 before the first pass
-        int64_t heads[3];   // positive head terms in [0, 1), negative ones in [1, 2) of the block's lines and weights
+        int32_t mine;      // position of its atom, whose score is known; -1 before the first pass
+        int64_t heads[3];  // positive head terms in [0, 1), negative ones in [1, 2) of the block's lines and weights
         int64_t tails[2];
         float step, shift;  // upper bound of an atom: (acc * step + shift) * scale + bias_scale * bias
         float bias_scale;
-        float spread;       // upper bound less lower bound
-        float bar;          // an atom whose upper bound is lower cannot win
-        float others;       // highest upper bound among the atoms that are not scored
+        float spread;  // upper bound less lower bound
+        float bar;     // an atom whose upper bound is lower cannot win
+        float others;  // highest upper bound among the atoms that are not scored
     };
     struct Worker {
         AlignedVector<float> a;
@@ -90,7 +90,7 @@ private:
         std::vector<Tail> tails;
         AlignedVector<int32_t> acc;
         float block[QuantisedIndex::kMaxTile / 64];  // largest bound of each 64 groups
-        std::vector<std::uint64_t> refined;  // group << 32 | row of the queue
+        std::vector<std::uint64_t> refined;          // group << 32 | row of the queue
         std::vector<Pair> pairs;
         std::vector<Queued> queue;
         AtomScratch<T> scratch;
@@ -131,7 +131,7 @@ private:
     std::vector<float> scale_, bias_;              // by position, in screen units; empty under cosine
     std::vector<float> group_scale_, group_bias_;  // the largest of each group
     double largest_norm_ = 1;
-    int32_t zero_label_ = 0;         // the answer for a row of norm 0
+    int32_t zero_label_ = 0;  // the answer for a row of norm 0
 };
 
 }  // namespace latom

@@ -50,7 +50,8 @@ typename SparseSelect<View>::Units SparseSelect<View>::units(int64_t i) const {
     const double norm = std::sqrt(rows_.norm2(i));
     if (metric_ == Metric::kCosine) return {1 / norm, 1.0f, 0.0f};
     const double larger = std::max(largest_norm_, norm);
-    return {1 / (largest_norm_ * larger), static_cast<float>(norm / larger), static_cast<float>(largest_norm_ / larger)};
+    return {1 / (largest_norm_ * larger), static_cast<float>(norm / larger),
+            static_cast<float>(largest_norm_ / larger)};
 }
 
 // Distance to an atom whose score is at most `screen`, in screen units: a lower bound on the distance.
@@ -129,7 +130,8 @@ void SparseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& sta
     w.queue.push_back(row);
 }
 
-// Looks for the rows queued since `first`, tile by tile over positions, so that a tile's part of the index stays in cache.
+// Looks for the rows queued since `first`, tile by tile over positions, so that a tile's part of the index stays in
+// cache.
 template <class View>
 void SparseSelect<View>::screen(Worker& w, std::size_t first, RowState& state) const {
     int64_t widest = 0;

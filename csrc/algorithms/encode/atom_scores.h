@@ -34,7 +34,8 @@ struct TopKJob {
 template <class T>
 class AtomScores {
 public:
-    AtomScores(const DenseView<T>& atoms, const double* bias, Similarity similarity) : atoms_(atoms), similarity_(similarity) {
+    AtomScores(const DenseView<T>& atoms, const double* bias, Similarity similarity)
+        : atoms_(atoms), similarity_(similarity) {
         if (bias) bias_.assign(bias, bias + atoms.n);
     }
     /// Squared lengths [m] of the atoms: needed unless the similarity is kDot.
@@ -64,7 +65,8 @@ public:
         std::vector<std::uint32_t> at;
     };
     /// Scores of the entries, whose rows are counted in `rows`.
-    void score(const KernelTable* kernels, const std::vector<const T*>& rows, std::vector<Entry>& entries, Scratch& scratch) const {
+    void score(const KernelTable* kernels, const std::vector<const T*>& rows, std::vector<Entry>& entries,
+               Scratch& scratch) const {
         order_by_atom(entries, m(), scratch.order, scratch.at);
         const std::vector<Fetch>& order = scratch.order;
         detail::pair_dots<T>(
@@ -88,7 +90,8 @@ public:
         }
     }
 
-    /// Ranks the entries of row i and writes the k best. Returns the key of the last, or minus infinity if there are fewer.
+    /// Ranks the entries of row i and writes the k best. Returns the key of the last, or minus infinity if there are
+    /// fewer.
     double write(const TopKJob<T>& job, int64_t i, double norm2, std::vector<Entry>& entries) const {
         const auto count = static_cast<int64_t>(entries.size());
         const int64_t k = job.k, kept = std::min(k, count);
@@ -110,7 +113,8 @@ public:
     }
 
     /// The same from the scores [m] of all atoms. entries is scratch.
-    double write_all(const TopKJob<T>& job, int64_t i, double norm2, const double* scores, std::vector<Entry>& entries) const {
+    double write_all(const TopKJob<T>& job, int64_t i, double norm2, const double* scores,
+                     std::vector<Entry>& entries) const {
         entries.clear();
         double bar = -HUGE_VAL;  // k earlier atoms reach it
         for (int64_t j = 0; j < m(); ++j) {

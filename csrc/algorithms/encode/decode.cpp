@@ -49,7 +49,8 @@ int64_t gather_rows(const Context& ctx, const Codes<T, I>& codes, const DenseVie
             add(codes.indices + p, codes.values + p, codes.indptr[i + 1] - p, codes.indptr[last] - p,
                 atoms.data + column, atoms.stride, count, row);
             if (all_finite(row, count)) continue;
-            for (int64_t seen = bad; i < seen && !bad.compare_exchange_weak(seen, i);) {}
+            for (int64_t seen = bad; i < seen && !bad.compare_exchange_weak(seen, i);) {
+            }
         }
     });
     return bad;
@@ -73,8 +74,8 @@ void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& at
              "NaN or infinity in row " + std::to_string(bad) + " of the result", "Check them, or scale them down.");
 }
 
-#define LATOM_INSTANTIATE(T, I)                                                                                        \
-    template int64_t gather_rows(const Context&, const Codes<T, I>&, const DenseView<T>&, const T*, T*);               \
+#define LATOM_INSTANTIATE(T, I)                                                                          \
+    template int64_t gather_rows(const Context&, const Codes<T, I>&, const DenseView<T>&, const T*, T*); \
     template void decode(const Context&, const Codes<T, I>&, const DenseView<T>&, const T*, T*, const std::string&);
 LATOM_INSTANTIATE(float, int32_t)
 LATOM_INSTANTIATE(float, int64_t)

@@ -16,7 +16,9 @@ struct Entry {
     int32_t row, atom;
 };
 
-inline double key(Rank rank, double score) { return rank == Rank::kMagnitude ? std::abs(score) : score; }
+inline double key(Rank rank, double score) {
+    return rank == Rank::kMagnitude ? std::abs(score) : score;
+}
 
 /// Highest first, ties to the lowest atom.
 inline auto before(Rank rank) {
@@ -33,9 +35,12 @@ struct Fetch {
 };
 
 /// order: the entries atom by atom, so that each of the m atoms is read once and in order. at is scratch.
-inline void order_by_atom(const std::vector<Entry>& entries, int64_t m, std::vector<Fetch>& order, std::vector<std::uint32_t>& at) {
+inline void order_by_atom(const std::vector<Entry>& entries, int64_t m, std::vector<Fetch>& order,
+                          std::vector<std::uint32_t>& at) {
     order.resize(entries.size());
-    const auto fetch = [&](std::size_t e) { return Fetch{entries[e].row, entries[e].atom, static_cast<std::uint32_t>(e)}; };
+    const auto fetch = [&](std::size_t e) {
+        return Fetch{entries[e].row, entries[e].atom, static_cast<std::uint32_t>(e)};
+    };
     if (entries.size() > static_cast<std::size_t>(m) / 8) {
         at.assign(static_cast<std::size_t>(m) + 1, 0);
         for (const Entry& e : entries) ++at[e.atom + 1];

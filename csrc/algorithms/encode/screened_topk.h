@@ -1,12 +1,12 @@
 // screened_topk.h: rows through a screen of the atoms, then float64 scores of the few that may be among their k best.
 //
-// The screen (algorithms/product_select.h) keeps what its threshold does not rule out, so a threshold that is high from the
-// start saves most of the work of keeping. Rows that are decided first tell what the k-th best score, divided by the length
-// of the row, is at least for nearly all rows: the expectation. Each other row starts from it, and is looked at again without
-// it if fewer than k of its atoms reach it. So the answer does not depend on it.
+// The screen (algorithms/product_select.h) keeps what its threshold does not rule out, so a threshold that is high from
+// the start saves most of the work of keeping. Rows that are decided first tell what the k-th best score, divided by
+// the length of the row, is at least for nearly all rows: the expectation. Each other row starts from it, and is looked
+// at again without it if fewer than k of its atoms reach it. So the answer does not depend on it.
 //
-// Candidates are scored in two rounds: first those whose lower bounds lead; the k-th best score of these is a threshold that few
-// of the others may reach.
+// Candidates are scored in two rounds: first those whose lower bounds lead; the k-th best score of these is a threshold
+// that few of the others may reach.
 #pragma once
 
 #include <algorithm>
@@ -26,11 +26,11 @@ public:
 
     ScreenedTopK(const TopKJob<T>& job, const AtomScores<T>& scores) : job_(job), scores_(scores) {}
 
-    /// All rows of the lists, a list at a time. Returns those that the screen could not decide; where `all` says so they are
-    /// decided by all their scores instead. room: for candidates beyond what a fine screen leaves.
+    /// All rows of the lists, a list at a time. Returns those that the screen could not decide; where `all` says so
+    /// they are decided by all their scores instead. room: for candidates beyond what a fine screen leaves.
     std::vector<Rows> decide(const AtomPanels<T>& panels, const std::vector<Rows>& lists, bool all, int64_t room);
-    /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out not to
-    /// be sound.
+    /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out
+    /// not to be sound.
     Rows decide_sliced(const AtomPanels<T>& panels, const Rows& rows, bool all, int64_t room);
     /// Sets the expectation by the rows decided so far.
     void expect();
@@ -83,8 +83,9 @@ private:
 };
 
 template <class T>
-std::vector<typename ScreenedTopK<T>::Rows> ScreenedTopK<T>::decide(const AtomPanels<T>& panels, const std::vector<Rows>& lists,
-                                                                    bool all, int64_t room) {
+std::vector<typename ScreenedTopK<T>::Rows> ScreenedTopK<T>::decide(const AtomPanels<T>& panels,
+                                                                    const std::vector<Rows>& lists, bool all,
+                                                                    int64_t room) {
     const auto count = static_cast<int64_t>(lists.size());
     std::vector<Worker> scratch(static_cast<std::size_t>(workers(job_.ctx, count)));
     std::vector<Rows> left(lists.size());
@@ -124,7 +125,8 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T
     std::vector<Worker> deciding(static_cast<std::size_t>(workers(job_.ctx, groups)));
     std::vector<Rows> left(static_cast<std::size_t>(groups));
     parallel_for(job_.ctx, groups, [&](int64_t g, int id) {
-        left[g] = settle(deciding[id], scratch[0].rows, rows, g * group, std::min(count, (g + 1) * group), parts, -HUGE_VAL, all);
+        left[g] = settle(deciding[id], scratch[0].rows, rows, g * group, std::min(count, (g + 1) * group), parts,
+                         -HUGE_VAL, all);
     });
     gather(deciding);
     Rows undecided;
@@ -159,11 +161,12 @@ void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, double expe
     w.block.finish();
 }
 
-// Scores the candidates of rows which[from, to) and writes the best; `rows`, and each of `parts`, hold row which[r] at r.
+// Scores the candidates of rows which[from, to) and writes the best; `rows`, and each of `parts`, hold row which[r] at
+// r.
 template <class T>
-typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& rows, const Rows& which, int64_t from, int64_t to,
-                                                       const std::vector<const RowBlock<T>*>& parts, double expected,
-                                                       bool all) const {
+typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& rows, const Rows& which, int64_t from,
+                                                       int64_t to, const std::vector<const RowBlock<T>*>& parts,
+                                                       double expected, bool all) const {
     std::vector<int64_t> crowded;  // counted as `rows`
     w.entries.clear();
     w.later.clear();
@@ -179,7 +182,8 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& r
             lead = parts[0]->lead(r);
         } else if (whole) {
             w.lower.clear();
-            for (const auto* part : parts) w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
+            for (const auto* part : parts)
+                w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
             if (static_cast<int64_t>(w.lower.size()) > job_.k) {
                 std::nth_element(w.lower.begin(), w.lower.begin() + (job_.k - 1), w.lower.end(), std::greater<>());
                 lead = w.lower[job_.k - 1];
@@ -202,7 +206,8 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& r
     for (int64_t r = from; r < to; ++r) {
         float tau = -HUGE_VALF;
         w.scores.clear();
-        for (int64_t e = w.begin[r - from]; e < w.begin[r - from + 1]; ++e) w.scores.push_back(key(job_.rank, w.entries[e].score));
+        for (int64_t e = w.begin[r - from]; e < w.begin[r - from + 1]; ++e)
+            w.scores.push_back(key(job_.rank, w.entries[e].score));
         if (static_cast<int64_t>(w.scores.size()) >= job_.k) {
             const auto kth = w.scores.begin() + (job_.k - 1);
             std::nth_element(w.scores.begin(), kth, w.scores.end(), std::greater<>());
@@ -221,7 +226,8 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& r
             continue;
         }
         w.found.assign(w.entries.begin() + w.begin[r - from], w.entries.begin() + w.begin[r - from + 1]);
-        w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from], w.more.begin() + w.more_begin[r - from + 1]);
+        w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from],
+                       w.more.begin() + w.more_begin[r - from + 1]);
         const double norm2 = rows.norm2[r], reached = scores_.write(job_, which[r], norm2, w.found);
         if (expected > -HUGE_VAL && !(reached >= expected * std::sqrt(norm2))) w.missed.push_back(which[r]);
         else if (examples_ && norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));

@@ -9,8 +9,8 @@
 namespace latom {
 namespace {
 
-// A fixed order in which runs of atoms that were neighbours lie far apart: atoms sorted by their score would raise each threshold m
-// times. The runs stay whole, as memory is read faster in order.
+// A fixed order in which runs of atoms that were neighbours lie far apart: atoms sorted by their score would raise each
+// threshold m times. The runs stay whole, as memory is read faster in order.
 std::vector<int32_t> scattered(int64_t m) {
     const int64_t runs = chunk_count(m, kAtomRun);
     int64_t step = static_cast<int64_t>(0.6180339887 * static_cast<double>(runs)) | 1;
@@ -18,14 +18,16 @@ std::vector<int32_t> scattered(int64_t m) {
     std::vector<int32_t> order;
     order.reserve(static_cast<std::size_t>(m));
     for (int64_t i = 0, run = 0; i < runs; ++i, run = (run + step) % runs)
-        for (int64_t j = run * kAtomRun; j < std::min(m, (run + 1) * kAtomRun); ++j) order.push_back(static_cast<int32_t>(j));
+        for (int64_t j = run * kAtomRun; j < std::min(m, (run + 1) * kAtomRun); ++j)
+            order.push_back(static_cast<int32_t>(j));
     return order;
 }
 
 template <class T>
 class Index final : public AtomIndex<T> {
 public:
-    Index(const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen, const std::string& function)
+    Index(const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen,
+          const std::string& function)
         : scores_(atoms, bias, similarity), screen_(screen) {
         if (m() < 1 || m() > std::numeric_limits<int32_t>::max() - 64)
             fail(function, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
@@ -46,8 +48,10 @@ public:
 
     TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, double threshold, T* score,
                    int32_t* index, int64_t* found, const std::string& function) override {
-        if (X.d != d()) fail(function, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
-        if (k < 1 || k > m()) fail(function, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
+        if (X.d != d())
+            fail(function, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
+        if (k < 1 || k > m())
+            fail(function, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
         const RowReader<T> reader(ctx.kernels, X);
         const TopKJob<T> job{ctx, X, reader, k, rank, threshold, score, index, found, function};
         TopKStats stats;
@@ -71,7 +75,8 @@ private:
     static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
     static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
     static constexpr int64_t kExamples = 28;                          // rows that are decided first
-    static constexpr int64_t kCandidate = 128;  // a float64 score costs what int8 saves on so many atoms; by measurement
+    static constexpr int64_t kCandidate =
+        128;  // a float64 score costs what int8 saves on so many atoms; by measurement
 
     // Lengths of the atoms, what follows from them, and whether they can be used; once.
     void measure(const Context& ctx, const std::string& function) {
@@ -82,15 +87,15 @@ private:
         RowReader<T>::measure(ctx, atoms, norm2.data());
         for (int64_t j = 0; j < m(); ++j)
             if (!RowReader<T>::usable(atoms.row(j), d(), norm2[j]))
-                fail(function, std::string("atoms") + RowReader<T>::kUsable, "another value in row " + std::to_string(j),
-                     "Drop such atoms, or scale them.");
+                fail(function, std::string("atoms") + RowReader<T>::kUsable,
+                     "another value in row " + std::to_string(j), "Drop such atoms, or scale them.");
         norm2_ = std::move(norm2);
         scores_.set_lengths(norm2_);
         panels_ = panels(ctx, screen_);
     }
     Panels panels(const Context& ctx, Screen screen) const {
-        return std::make_shared<AtomPanels<T>>(ctx, rows_of_atoms(), d(), norm2_, scores_.factor(), scores_.bias(), scattered(m()),
-                                               screen);
+        return std::make_shared<AtomPanels<T>>(ctx, rows_of_atoms(), d(), norm2_, scores_.factor(), scores_.bias(),
+                                               scattered(m()), screen);
     }
     std::vector<const T*> rows_of_atoms() const {
         std::vector<const T*> rows(static_cast<std::size_t>(m()));
@@ -114,7 +119,8 @@ private:
     TopKStats screened(const TopKJob<T>& job) {
         const int64_t n = job.X.n, threads = job.ctx.n_threads;
         const int64_t fit = kCandidateBytes / (12 * RowBlock<T>::capacity(job.k, coarse_room()));
-        const int64_t rows = std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
+        const int64_t rows =
+            std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
         ScreenedTopK<T> run(job, scores_);
         if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured()) {
@@ -133,8 +139,10 @@ private:
         if (!coarse) keep(job.ctx);
         Rows examples, left;
         for (int64_t e = 0; n >= kCoarseRows && e < kExamples; ++e) examples.push_back(e * n / kExamples);
-        if (!examples.empty()) left = run.decide_sliced(coarse ? *coarse : *panels_, examples, !coarse, coarse ? coarse_room() : 0);
-        if (coarse && too_many(job, run.stats().scored, static_cast<int64_t>(left.size()), kExamples)) coarse = give_up_coarse();
+        if (!examples.empty())
+            left = run.decide_sliced(coarse ? *coarse : *panels_, examples, !coarse, coarse ? coarse_room() : 0);
+        if (coarse && too_many(job, run.stats().scored, static_cast<int64_t>(left.size()), kExamples))
+            coarse = give_up_coarse();
         run.expect();
         std::vector<Rows> every = lists(n, rows, examples);
         if (coarse) {
@@ -167,7 +175,8 @@ private:
     Panels coarse_panels(const TopKJob<T>& job) {
         std::lock_guard<std::mutex> lock(mutex_);
         const auto* kernels = job.ctx.kernels;
-        if (coarse_fails_ || screen_ != Screen::kAuto || m() < kCoarseAtoms || job.X.n < kCoarseRows || !has_coarse_screen(kernels, d()))
+        if (coarse_fails_ || screen_ != Screen::kAuto || m() < kCoarseAtoms || job.X.n < kCoarseRows ||
+            !has_coarse_screen(kernels, d()))
             return nullptr;
         if (!coarse_) {
             Panels packed = panels(job.ctx, Screen::kInt8);
@@ -182,7 +191,8 @@ private:
         coarse_.reset();
         return nullptr;
     }
-    // Whether a fine screen of n rows would have been faster: so many were scored in float64, or left after a screen in vain.
+    // Whether a fine screen of n rows would have been faster: so many were scored in float64, or left after a screen in
+    // vain.
     bool too_many(const TopKJob<T>& job, int64_t scored, int64_t left, int64_t n) const {
         const int64_t saved = m() / kCandidate;  // a row
         return scored + left * (job.k + 2 * saved) > n * (job.k + saved);
@@ -193,7 +203,8 @@ private:
     bool all(const TopKJob<T>& job, TopKStats& stats) {
         std::atomic<bool> sound{true};
         Context ctx = job.ctx;  // a thread that sleeps takes some 40 us to come
-        ctx.n_threads = static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 18, 1, ctx.n_threads));
+        ctx.n_threads =
+            static_cast<int>(std::clamp<int64_t>((std::min<int64_t>(job.X.n, 8) * m() * d()) >> 18, 1, ctx.n_threads));
         constexpr int64_t kRows = 8;
         const int64_t share = std::clamp<int64_t>(m() / (4 * ctx.n_threads), 256, 1024);  // of the atoms
         typename RowReader<T>::Block rows;
@@ -203,15 +214,15 @@ private:
             job.reader.read(list, rows);
             parallel_for(ctx, chunk_count(m(), share), [&](int64_t c, int) {
                 const int64_t from = c * share, to = std::min(m(), from + share);
-                for (int64_t r = 0; r < count; ++r) scores_.score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
+                for (int64_t r = 0; r < count; ++r)
+                    scores_.score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
             });
             std::vector<std::vector<Entry>> scratch(static_cast<std::size_t>(workers(ctx, count)));
             parallel_for(ctx, count, [&](int64_t r, int id) {
                 const double* own = scores.data() + r * m();
                 if (std::all_of(own, own + m(), [](double s) { return std::isfinite(s); }))
                     scores_.write_all(job, list[r], rows.norm2[r], own, scratch[id]);
-                else
-                    sound = false;
+                else sound = false;
             });
             stats.scored += count * m();
         }

@@ -11,8 +11,12 @@ namespace {
 constexpr int64_t kRows = 64;                  // widened at once: they stay in the second cache
 constexpr int64_t kPartials = (16 << 20) / 8;  // numbers of all chunks together, about
 
-inline auto gram_kernel(const KernelTable* k, float) { return k->gram_f32; }
-inline auto gram_kernel(const KernelTable* k, double) { return k->gram_f64; }
+inline auto gram_kernel(const KernelTable* k, float) {
+    return k->gram_f32;
+}
+inline auto gram_kernel(const KernelTable* k, double) {
+    return k->gram_f64;
+}
 
 }  // namespace
 
@@ -53,7 +57,7 @@ void column_sums(const Context& ctx, const DenseView<T>& V, double* sums) {
     for (int64_t c = 0; c < chunks; ++c) ctx.kernels->add_scaled_f64(partial.data() + c * k, 1.0, k, sums);
 }
 
-#define LATOM_INSTANTIATE(T)                                      \
+#define LATOM_INSTANTIATE(T)                                          \
     template void gram(const Context&, const DenseView<T>&, double*); \
     template void column_sums(const Context&, const DenseView<T>&, double*);
 LATOM_INSTANTIATE(float)

@@ -9,8 +9,12 @@
 namespace latom {
 namespace {
 
-inline auto kth_magnitude(const KernelTable* k, float) { return k->kth_magnitude_f32; }
-inline auto kth_magnitude(const KernelTable* k, double) { return k->kth_magnitude_f64; }
+inline auto kth_magnitude(const KernelTable* k, float) {
+    return k->kth_magnitude_f32;
+}
+inline auto kth_magnitude(const KernelTable* k, double) {
+    return k->kth_magnitude_f64;
+}
 
 }  // namespace
 

@@ -48,10 +48,13 @@ template <class T, class I>
 class Accumulate {
 public:
     Accumulate(const KernelTable* kernels, int64_t width)
-        : dots_(Kernels<T>::dots(kernels, I{})), log_(Kernels<T>::log(kernels)),
-          add_(detail::gather_add(kernels, T{}, I{})), width_(width) {}
+        : dots_(Kernels<T>::dots(kernels, I{})),
+          log_(Kernels<T>::log(kernels)),
+          add_(detail::gather_add(kernels, T{}, I{})),
+          width_(width) {}
 
-    double operator()(const I* index, const T* values, int64_t count, int64_t ahead, const T* a, const T* F, T* numerator) const {
+    double operator()(const I* index, const T* values, int64_t count, int64_t ahead, const T* a, const T* F,
+                      T* numerator) const {
         double logs = 0;
         T y[kRun], quotient[kRun];
         for (int64_t p = 0; p < count; p += kRun) {
@@ -127,10 +130,11 @@ double kullback_step(const Context& ctx, const Transposed<T>& X, const KullbackS
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         const int64_t first = borders[c], last = borders[c + 1];
         std::fill(numerators.data() + first * width, numerators.data() + last * width, T{0});
-        X.each_segment(first, last, [&](int64_t j, int64_t row, const int32_t* rows, const T* values, int64_t count, int64_t ahead) {
-            logs[c] += accumulate(rows, values, count, ahead, A.data() + j * width, F.data() + row * width,
-                                  numerators.data() + j * width);
-        });
+        X.each_segment(first, last,
+                       [&](int64_t j, int64_t row, const int32_t* rows, const T* values, int64_t count, int64_t ahead) {
+                           logs[c] += accumulate(rows, values, count, ahead, A.data() + j * width,
+                                                 F.data() + row * width, numerators.data() + j * width);
+                       });
         for (int64_t j = first; j < last; ++j) finish(step, j, numerators.data() + j * width);
     });
     return std::accumulate(logs.begin(), logs.end(), 0.0);

@@ -17,7 +17,7 @@ struct KullbackStep {
     DenseView<T> F;      // [columns, k]
     const double* sums;  // [k]: of the columns of F
     double l1, l2;
-    T* out;              // [rows, k]: A afterwards
+    T* out;  // [rows, k]: A afterwards
 };
 
 /// Returns sum X_ij log Y_ij over the stored entries, with A as it was. Cost: 4 nnz k flops and nnz logarithms.

@@ -10,8 +10,12 @@ namespace {
 
 constexpr int64_t kTileBytes = 512 << 10;  // of turned rows: they stay in the second cache
 
-inline auto transpose_kernel(const KernelTable* k, float) { return k->transpose_f32; }
-inline auto transpose_kernel(const KernelTable* k, double) { return k->transpose_f64; }
+inline auto transpose_kernel(const KernelTable* k, float) {
+    return k->transpose_f32;
+}
+inline auto transpose_kernel(const KernelTable* k, double) {
+    return k->transpose_f64;
+}
 
 }  // namespace
 

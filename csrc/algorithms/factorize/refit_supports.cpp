@@ -32,8 +32,7 @@ int64_t refit_supports(const Context& ctx, const double* G, const double* B, int
             }
             if (ctx.kernels->solve_cholesky(A.data(), b.data(), size))
                 for (int64_t p = 0; p < size; ++p) H[active[p] * d + j] = b[p];
-            else
-                ++failed;
+            else ++failed;
         }
     });
     int64_t failed = 0;

@@ -19,10 +19,18 @@ template <class T>
 class Problem {
 public:
     Problem(const Context& ctx, const SmallProblems<T>& all, int64_t b)
-        : ctx_(ctx), n_(all.n), d_(all.d), k_(all.k), width_(line_width<T>(all.k)),
-          X_(all.X + (all.shared ? 0 : b * n_ * d_)), turned_(static_cast<std::size_t>(n_ * d_)),
-          W_(padded(all.W + b * n_ * k_, n_)), F_(padded(all.F + b * d_ * k_, d_)),
-          P_(static_cast<std::size_t>(std::max(n_, d_) * width_)), G_(static_cast<std::size_t>(width_ * width_)), H_(G_.size()) {
+        : ctx_(ctx),
+          n_(all.n),
+          d_(all.d),
+          k_(all.k),
+          width_(line_width<T>(all.k)),
+          X_(all.X + (all.shared ? 0 : b * n_ * d_)),
+          turned_(static_cast<std::size_t>(n_ * d_)),
+          W_(padded(all.W + b * n_ * k_, n_)),
+          F_(padded(all.F + b * d_ * k_, d_)),
+          P_(static_cast<std::size_t>(std::max(n_, d_) * width_)),
+          G_(static_cast<std::size_t>(width_ * width_)),
+          H_(G_.size()) {
         for (int64_t i = 0; i < n_; ++i)
             for (int64_t j = 0; j < d_; ++j) turned_[j * n_ + i] = X_[i * d_ + j];
         norm2_ = detail::dense_dot(ctx.kernels, T{})(X_, X_, n_ * d_);
@@ -54,7 +62,9 @@ private:
         for (int64_t i = 0; i < count; ++i) std::copy_n(rows + i * k_, k_, out.data() + i * width_);
         return out;
     }
-    DenseView<T> view(const AlignedVector<T>& rows, int64_t count) const { return {rows.data(), count, width_, width_}; }
+    DenseView<T> view(const AlignedVector<T>& rows, int64_t count) const {
+        return {rows.data(), count, width_, width_};
+    }
 
     /// A [rows, k] swept with V [columns, k] fixed, whose Gram matrix is G.
     SweepStats half(const T* X, int64_t rows, int64_t columns, const AlignedVector<T>& V, AlignedVector<T>& A,

@@ -8,13 +8,21 @@
 namespace latom {
 namespace {
 
-constexpr int64_t kBlock = 8;     // coordinates, as the kernel takes them
+constexpr int64_t kBlock = 8;      // coordinates, as the kernel takes them
 constexpr double kLeft = 0x1p-10;  // of a diagonal, at least, where outer products are taken from a Gram matrix
 
-inline auto sweep_kernel(const KernelTable* k, float) { return k->coordinate_sweep_f32; }
-inline auto sweep_kernel(const KernelTable* k, double) { return k->coordinate_sweep_f64; }
-inline auto transpose_kernel(const KernelTable* k, float) { return k->transpose_f32; }
-inline auto transpose_kernel(const KernelTable* k, double) { return k->transpose_f64; }
+inline auto sweep_kernel(const KernelTable* k, float) {
+    return k->coordinate_sweep_f32;
+}
+inline auto sweep_kernel(const KernelTable* k, double) {
+    return k->coordinate_sweep_f64;
+}
+inline auto transpose_kernel(const KernelTable* k, float) {
+    return k->transpose_f32;
+}
+inline auto transpose_kernel(const KernelTable* k, double) {
+    return k->transpose_f64;
+}
 
 /// 1 / diagonal, 0 where there is no curvature.
 template <class T>
@@ -52,7 +60,8 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
     AlignedVector<T> blocks(static_cast<std::size_t>(width * width)), inverse(static_cast<std::size_t>(width));
     for (int64_t s = 0; s < width; ++s)
         for (int64_t t = 0; t < width; ++t)
-            blocks[(t / kBlock * width + s) * kBlock + t % kBlock] = s < k && t < k ? static_cast<T>(G[s * k + t]) : T{0};
+            blocks[(t / kBlock * width + s) * kBlock + t % kBlock] =
+                s < k && t < k ? static_cast<T>(G[s * k + t]) : T{0};
     for (int64_t t = 0; t < width; ++t) inverse[t] = t < k ? inverse_of<T>(G[t * k + t]) : T{0};
 
     const int64_t rows = kRows * std::clamp<int64_t>((1 << 15) / (kRows * k), 1, 8), chunks = chunk_count(n, rows);
@@ -73,7 +82,8 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
             transpose(P.row(i), count, P.stride, k, p, kRows);
             if (l1 != 0)
                 for (int64_t q = 0; q < k * kRows; ++q) p[q] -= l1;
-            parts[c].violation += sweep_until(options, [&] { return sweep(x, p, blocks.data(), inverse.data(), width); });
+            parts[c].violation +=
+                sweep_until(options, [&] { return sweep(x, p, blocks.data(), inverse.data(), width); });
             parts[c].cross += dot(x, p, k * kRows);
             transpose(x, k, kRows, count, out + i * k, k);
         }
@@ -82,8 +92,9 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
 }
 
 template <class T, class I>
-SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& missing,
-                        const DenseView<T>& P, const SweepOptions& options, const T* X, T* out) {
+SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F,
+                        const Pattern<I>& missing, const DenseView<T>& P, const SweepOptions& options, const T* X,
+                        T* out) {
     constexpr int64_t kRows = 16;
     const int64_t n = P.n, k = P.d, chunks = chunk_count(n, kRows);
     const auto add_row = detail::add_scaled(ctx.kernels, T{});
@@ -96,7 +107,8 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
         for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) {
             const I *gone = missing.indices + missing.indptr[i], *end = missing.indices + missing.indptr[i + 1];
             const auto add_pair = [&](int64_t j, double sign) {
-                for (int64_t a = 0; a < k; ++a) add_row(F.row(j), sign * static_cast<double>(F.row(j)[a]), a + 1, own + a * k);
+                for (int64_t a = 0; a < k; ++a)
+                    add_row(F.row(j), sign * static_cast<double>(F.row(j)[a]), a + 1, own + a * k);
             };
             // A difference of Gram matrices is only as good as what it leaves: not for rows that see few entries, nor
             // where what they miss was most of it.

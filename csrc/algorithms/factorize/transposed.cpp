@@ -9,7 +9,8 @@
 namespace latom {
 namespace {
 
-// By measurement (arXiv abstracts, k = 32 to 256): shorter slices and blocks spend more on starting than the cache saves.
+// By measurement (arXiv abstracts, k = 32 to 256): shorter slices and blocks spend more on starting than the cache
+// saves.
 constexpr int64_t kSliceBytes = 1024;  // of a row of W that is gathered in one pass over the blocks
 constexpr int64_t kBlockRows = 8192;
 constexpr int64_t kDensity = 8;  // entries a column and block, on average, at least
@@ -67,14 +68,15 @@ void Transposed<T>::product(const Context& ctx, const DenseView<T>& W, T* out) c
         const int64_t first = borders_[chunk % chunks], last = borders_[chunk % chunks + 1];
         for (int64_t j = first; j < last; ++j) std::fill_n(out + j * k + column, width, T{0});
         T partial[kSliceBytes / sizeof(T)];
-        each_segment(first, last, [&](int64_t j, int64_t row, const int32_t* rows, const T* values, int64_t count, int64_t ahead) {
-            T* sum = out + j * k + column;
-            const bool apart = count >= kApart;
-            if (apart) std::fill_n(partial, width, T{0});
-            add(rows, values, count, ahead, W.row(row) + column, W.stride, width, apart ? partial : sum);
-            if (apart)
-                for (int64_t c = 0; c < width; ++c) sum[c] += partial[c];
-        });
+        each_segment(first, last,
+                     [&](int64_t j, int64_t row, const int32_t* rows, const T* values, int64_t count, int64_t ahead) {
+                         T* sum = out + j * k + column;
+                         const bool apart = count >= kApart;
+                         if (apart) std::fill_n(partial, width, T{0});
+                         add(rows, values, count, ahead, W.row(row) + column, W.stride, width, apart ? partial : sum);
+                         if (apart)
+                             for (int64_t c = 0; c < width; ++c) sum[c] += partial[c];
+                     });
     });
 }
 

@@ -2,8 +2,8 @@
 //
 // Each centre is the last state of a chain: proposals y by q, from state x accepted with probability
 //   min(1, p_y q_x / (p_x q_y)),      p_i = w_i D^2(i),      q_i = w_i D_1^2(i) / (2 sum w D_1^2) + w_i / (2 sum w)
-// with D_1 the distance to the first centre; always where p_x = 0. Proposals do not depend on the centres drawn, so those of
-// several chains are looked at together.
+// with D_1 the distance to the first centre; always where p_x = 0. Proposals do not depend on the centres drawn, so
+// those of several chains are looked at together.
 //
 // Cost      one pass for q; chain * m^2 / 2 dot products.
 #include "algorithms/every_view.h"
@@ -78,7 +78,8 @@ Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric 
                     if constexpr (kIsSparse<View>) rows.each(i, [&](int64_t t, auto v) { wide[t] = v; });
                     else x = rows.values(i);
                     for (int64_t s = known; s < size(); ++s)
-                        d2 = std::min(d2, distance(rows.dot(out.indices[s], x), rows.norm2(i), rows.norm2(out.indices[s])));
+                        d2 = std::min(d2,
+                                      distance(rows.dot(out.indices[s], x), rows.norm2(i), rows.norm2(out.indices[s])));
                     if constexpr (kIsSparse<View>) rows.each(i, [&](int64_t t, auto) { wide[t] = 0; });
                 }
                 ++out.trials;
@@ -89,7 +90,8 @@ Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric 
                 }
             }
             vain = state_p > 0 ? 0 : vain + 1;
-            if (!(state_p > 0) || std::find(out.indices.begin(), out.indices.end(), state) != out.indices.end()) continue;
+            if (!(state_p > 0) || std::find(out.indices.begin(), out.indices.end(), state) != out.indices.end())
+                continue;
             out.indices.push_back(state);
             centers.add(rows, state);
         }
@@ -99,8 +101,8 @@ Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric 
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                        \
-    template Seeding afkmc2(const Context&, const View&, const double*, Metric, int64_t, int64_t, std::uint64_t,       \
+#define LATOM_INSTANTIATE(View)                                                                                  \
+    template Seeding afkmc2(const Context&, const View&, const double*, Metric, int64_t, int64_t, std::uint64_t, \
                             const std::string&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE

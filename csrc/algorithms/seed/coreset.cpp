@@ -42,8 +42,8 @@ std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Me
 }  // namespace
 
 template <class View>
-Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t size, int64_t rough_centers,
-                std::uint64_t seed, const std::string& function) {
+Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t size,
+                int64_t rough_centers, std::uint64_t seed, const std::string& function) {
     const Rows<View> rows(ctx, X, function);
     const int64_t n = rows.n();
     Potential<View> potential(ctx, rows, metric, weights);
@@ -58,7 +58,8 @@ Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric
         potential.set(ctx, [&](int64_t i) { return distance_to_mean(rows, metric, i, mean); });
         const double spread = potential.total();
         q.resize(static_cast<std::size_t>(n));
-        for (int64_t i = 0; i < n; ++i) q[i] = potential.weight(i) / total + (spread > 0 ? potential.mass(i) / spread : 0.0);
+        for (int64_t i = 0; i < n; ++i)
+            q[i] = potential.weight(i) / total + (spread > 0 ? potential.mass(i) / spread : 0.0);
     }
     double sum = 0;
     for (const double v : q) sum += v;
@@ -78,8 +79,8 @@ Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric
     return out;
 }
 
-std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, int64_t n, int64_t size, bool replacement,
-                                     std::uint64_t seed) {
+std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, int64_t n, int64_t size,
+                                     bool replacement, std::uint64_t seed) {
     const Philox random(seed, Purpose::kSample);
     const auto weight = [=](int64_t i) { return weights[i]; };
     if (!replacement) return race(ctx, n, size, random, weight);
@@ -92,8 +93,8 @@ std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, 
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                      \
-    template Coreset coreset(const Context&, const View&, const double*, Metric, int64_t, int64_t, std::uint64_t,    \
+#define LATOM_INSTANTIATE(View)                                                                                   \
+    template Coreset coreset(const Context&, const View&, const double*, Metric, int64_t, int64_t, std::uint64_t, \
                              const std::string&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE

@@ -1,9 +1,9 @@
 // exact_dense.h: D^2 of all dense rows after every centre, one at a time or the best of several.
 //
-// Rows stand in lists, by the centre that they are nearest to. By the triangle inequality (potential.h) a new centre can only
-// take rows whose D^2 is beyond a quarter of its squared distance to their centre. A row's D^2 stands until it leaves its
-// list, so a list that has been opened for few of its rows is sorted by falling D^2: those few are then its head, and most
-// lists are never opened. A draw looks for its list, then for its row.
+// Rows stand in lists, by the centre that they are nearest to. By the triangle inequality (potential.h) a new centre
+// can only take rows whose D^2 is beyond a quarter of its squared distance to their centre. A row's D^2 stands until it
+// leaves its list, so a list that has been opened for few of its rows is sorted by falling D^2: those few are then its
+// head, and most lists are never opened. A draw looks for its list, then for its row.
 //
 // Cost      a product with each centre so far, and with the rows in reach: all of them where the data have no clusters.
 #pragma once
@@ -75,8 +75,8 @@ private:
     const Rows<View>& rows_;
     SquaredDistance distance_;
     Potential<View>& potential_;
-    std::vector<List> list_;       // by label
-    std::vector<double> prefix_;   // of their masses
+    std::vector<List> list_;      // by label
+    std::vector<double> prefix_;  // of their masses
     double products_ = 0;
 };
 
@@ -106,7 +106,9 @@ void ExactDense<View>::open(std::size_t at, double reach, std::vector<Piece>& ou
     List& list = list_[at];
     auto end = static_cast<int64_t>(list.row.size());
     if (list.sorted)
-        end = std::partition_point(list.row.begin(), list.row.end(), [&](int64_t i) { return potential_.bound(i) > reach; }) - list.row.begin();
+        end = std::partition_point(list.row.begin(), list.row.end(),
+                                   [&](int64_t i) { return potential_.bound(i) > reach; }) -
+              list.row.begin();
     for (int64_t from = 0; from < end; from += kRows) out.push_back({at, from, std::min(end, from + kRows), reach});
 }
 
@@ -125,7 +127,8 @@ std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c
         detail::dense_dots(rows_.kernels(), T{})(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
         for (std::size_t b = 0; b < batch; ++b) {
             const int64_t row = centers[a + b];  // none: a centre that is no row
-            open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))), out);
+            open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))),
+                 out);
         }
     }
     products_ += static_cast<double>(list_.size()) * static_cast<double>(rows_.d());
@@ -211,7 +214,8 @@ void ExactDense<View>::take_first(const Context& ctx, int64_t c) {
     potential_.begin(c);
     std::vector<Piece> all;
     open(0, 0.0, all);
-    sweep_all(ctx, all, [&](int64_t p) { return sweep(all[p], c, [&](int64_t i, double d2) { potential_.take(i, d2); }); });
+    sweep_all(ctx, all,
+              [&](int64_t p) { return sweep(all[p], c, [&](int64_t i, double d2) { potential_.take(i, d2); }); });
     std::erase_if(list.row, [this](int64_t i) { return !(potential_.bound(i) > 0); });
     measure(list);
     sum_lists();

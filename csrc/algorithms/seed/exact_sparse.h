@@ -1,8 +1,8 @@
 // exact_sparse.h: D^2 of all CSR rows after every centre, one at a time or the best of several.
 //
-// Only rows that share a term with a centre have another product with it than 0 (row_postings.h). All others are at D^2 = 2,
-// or |x_i|^2 + |c|^2: they are looked at where that may be news, which without negative entries it is only for the first
-// centre, or under the Euclidean metric for one shorter than all before.
+// Only rows that share a term with a centre have another product with it than 0 (row_postings.h). All others are at D^2
+// = 2, or |x_i|^2 + |c|^2: they are looked at where that may be news, which without negative entries it is only for the
+// first centre, or under the Euclidean metric for one shorter than all before.
 //
 // Cost      a pass over those rows a draw, and one more for the draw that is kept, if there are several.
 #pragma once
@@ -16,8 +16,13 @@ template <class View>
 class ExactSparse {
 public:
     /// `has_negative`: the rows, or centres that are there already.
-    ExactSparse(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool has_negative)
-        : rows_(rows), distance_(metric, rows), potential_(potential), postings_(ctx, rows), signed_(has_negative),
+    ExactSparse(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
+                bool has_negative)
+        : rows_(rows),
+          distance_(metric, rows),
+          potential_(potential),
+          postings_(ctx, rows),
+          signed_(has_negative),
           scratch_(static_cast<std::size_t>(workers(ctx, postings_.slabs()))) {}
 
     double total() const { return potential_.total(); }

@@ -13,9 +13,10 @@ namespace {
 
 /// Until there are m centres, the potential is zero, or the budget is spent.
 template <class View>
-void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool has_negative,
-                  int64_t m, const SeedPlan& plan, const Philox& random, Seeding& out) {
-    std::conditional_t<kIsSparse<View>, ExactSparse<View>, ExactDense<View>> exact(ctx, rows, metric, potential, has_negative);
+void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
+                  bool has_negative, int64_t m, const SeedPlan& plan, const Philox& random, Seeding& out) {
+    std::conditional_t<kIsSparse<View>, ExactSparse<View>, ExactDense<View>> exact(ctx, rows, metric, potential,
+                                                                                   has_negative);
     exact.add(ctx, out.indices.back());
     std::vector<int64_t> draws;
     while (static_cast<int64_t>(out.indices.size()) < m && exact.total() > 0 && exact.products() <= plan.budget) {
@@ -33,8 +34,8 @@ void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Pot
 
 /// D^2 to centres that are none of the rows.
 template <class View>
-void take_existing(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, const Rows<View>& there,
-                   Seeding& out) {
+void take_existing(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
+                   const Rows<View>& there, Seeding& out) {
     NearestCenter<View> centers(rows, metric);
     std::vector<int64_t> none;
     for (int64_t c = 0; c < there.n(); ++c) {
@@ -91,8 +92,8 @@ Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing,
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                       \
-    template Seeding kmeans_plusplus(const Context&, const View&, const View*, const double*, Metric, int64_t,        \
+#define LATOM_INSTANTIATE(View)                                                                                \
+    template Seeding kmeans_plusplus(const Context&, const View&, const View*, const double*, Metric, int64_t, \
                                      const SeedPlan&, std::uint64_t, const std::string&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE

@@ -3,12 +3,12 @@
 //   score(i, c) = <x_i, c> / |c|  (cosine)     <x_i, c> - |c|^2 / 2  (Euclidean)        highest: nearest
 //   D^2(i, c)   = 2 - 2 cos(x_i, c)            |x_i|^2 + |c|^2 - 2 <x_i, c>             0 within rounding
 //
-// Sparse rows are scored in float64 against an inverted index of the centres: term by term of the row, centre by centre. Dense
-// rows go through the low-precision screen of algorithms/product_select.h with the limit as their threshold, and what passes
-// is decided in float64; most rows with a low limit never reach it.
+// Sparse rows are scored in float64 against an inverted index of the centres: term by term of the row, centre by
+// centre. Dense rows go through the low-precision screen of algorithms/product_select.h with the limit as their
+// threshold, and what passes is decided in float64; most rows with a low limit never reach it.
 //
-// Cost      sparse: the entries of the centres in the row's terms; dense: d multiply-adds a centre, most in low precision.
-// Memory    O(entries of the centres).
+// Cost      sparse: the entries of the centres in the row's terms; dense: d multiply-adds a centre, most in low
+// precision. Memory    O(entries of the centres).
 #pragma once
 
 #include <cmath>
@@ -76,12 +76,14 @@ public:
 
     /// To be called after the last add() and before find().
     void prepare(const Context& ctx);
-    /// The nearest centre of each row (of those that add() was not told of, too); ties to the lowest centre. Thread-safe.
+    /// The nearest centre of each row (of those that add() was not told of, too); ties to the lowest centre.
+    /// Thread-safe.
     void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
     /// find() for many rows, in parallel where that pays. Returns the multiply-adds spent.
     double find_all(const Context& ctx, const std::vector<Query>& query, std::vector<Answer>& answer);
 
-    /// Where row `query[q]` is centre q itself: the centres before q within its limit, in any order. Or that there are many.
+    /// Where row `query[q]` is centre q itself: the centres before q within its limit, in any order. Or that there are
+    /// many.
     struct Earlier {
         std::vector<int32_t> center;
         bool many = false;
@@ -89,8 +91,8 @@ public:
     double find_earlier(const Context& ctx, const std::vector<Query>& query, std::vector<Earlier>& earlier);
 
 private:
-    static constexpr int64_t kFewCenters = 16;   // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLowColumns = 24;   // below, 16 bits save nothing and round too much
+    static constexpr int64_t kFewCenters = 16;  // below, scoring all costs less than rounding the row
+    static constexpr int64_t kLowColumns = 24;  // below, 16 bits save nothing and round too much
     static constexpr int64_t kMostColumns = 1 << 20;
 
     struct Center {
@@ -126,12 +128,12 @@ private:
     SquaredDistance distance_;
     std::vector<Center> center_;
     std::vector<double> norm2_, factor_, bias_;
-    std::unique_ptr<AtomPanels<T>> panels_;      // dense
+    std::unique_ptr<AtomPanels<T>> panels_;  // dense
     struct Posting {
         int32_t center;
         T value;
     };
-    std::vector<int32_t> slot_;                  // sparse, [d]: where a term's postings are; -1: nowhere
+    std::vector<int32_t> slot_;                   // sparse, [d]: where a term's postings are; -1: nowhere
     std::vector<std::vector<Posting>> postings_;  // of a term, centres rising
     int64_t indexed_ = 0;
     std::vector<Scratch> scratch_;
@@ -200,9 +202,8 @@ double NearestCenter<View>::in_parallel(const Context& ctx, int64_t count, F f) 
     if (static_cast<double>(count * size()) * entries < kSerialWork) few.n_threads = 1;
     scratch_.resize(static_cast<std::size_t>(std::max(workers(ctx, chunks), 1)));
     for (Scratch& s : scratch_) s.products = 0;
-    parallel_for(few, chunks, [&](int64_t c, int worker) {
-        f(scratch_[worker], c * kRows, std::min(kRows, count - c * kRows));
-    });
+    parallel_for(few, chunks,
+                 [&](int64_t c, int worker) { f(scratch_[worker], c * kRows, std::min(kRows, count - c * kRows)); });
     double products = 0;
     for (const Scratch& s : scratch_) products += s.products;
     return products;
@@ -217,13 +218,13 @@ double NearestCenter<View>::find_all(const Context& ctx, const std::vector<Query
 }
 
 template <class View>
-double NearestCenter<View>::find_earlier(const Context& ctx, const std::vector<Query>& query, std::vector<Earlier>& earlier) {
+double NearestCenter<View>::find_earlier(const Context& ctx, const std::vector<Query>& query,
+                                         std::vector<Earlier>& earlier) {
     earlier.resize(query.size());
     return in_parallel(ctx, static_cast<int64_t>(query.size()), [&](Scratch& s, int64_t from, int64_t count) {
         if constexpr (kIsSparse<View>)
             for (int64_t q = from; q < from + count; ++q) find_earlier_sparse(s, query[q], q, earlier[q]);
-        else
-            find_earlier_dense(s, query.data() + from, from, count, earlier.data() + from);
+        else find_earlier_dense(s, query.data() + from, from, count, earlier.data() + from);
     });
 }
 
@@ -242,15 +243,16 @@ void NearestCenter<View>::dots(Scratch& s, int64_t i) const {
     });
 }
 
-// f(c, D^2, score) for those of the first `count` centres that lie within the limit, by the products in score, which are zero
-// afterwards.
+// f(c, D^2, score) for those of the first `count` centres that lie within the limit, by the products in score, which
+// are zero afterwards.
 template <class View>
 template <class F>
 void NearestCenter<View>::each_within(Scratch& s, const Query& query, int64_t count, F f) const {
     constexpr int64_t kLanes = 8, kBlock = 64;
     const double x2 = rows_.norm2(query.i), limit = query.limit;
     // Below the score of the limit by more than rounding: D^2 itself decides.
-    const double least = limit < HUGE_VAL ? least_score(query.i, limit) - 1e-12 * (cosine() ? std::sqrt(x2) : x2 + limit) : -HUGE_VAL;
+    const double least =
+        limit < HUGE_VAL ? least_score(query.i, limit) - 1e-12 * (cosine() ? std::sqrt(x2) : x2 + limit) : -HUGE_VAL;
     for (int64_t from = 0; from < count; from += kBlock) {
         const int64_t end = std::min(count, from + kBlock);
         double most[kLanes];
@@ -266,7 +268,8 @@ void NearestCenter<View>::each_within(Scratch& s, const Query& query, int64_t co
             for (c = from; c < end; ++c) {
                 const double v = score(s.score[c], c);
                 if (v < least) continue;
-                if (const double d2 = distance_(s.score[c], x2, norm2_[c]); d2 <= limit) f(static_cast<int32_t>(c), d2, v);
+                if (const double d2 = distance_(s.score[c], x2, norm2_[c]); d2 <= limit)
+                    f(static_cast<int32_t>(c), d2, v);
             }
         std::fill(s.score.begin() + from, s.score.begin() + end, 0.0);
     }
@@ -296,7 +299,8 @@ void NearestCenter<View>::find_earlier_sparse(Scratch& s, const Query& query, in
 // The nearest of `count` centres, next(c) their numbers in rising order; products in float64, four at a time.
 template <class View>
 template <class Next>
-typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count, Next next) const {
+typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count,
+                                                                  Next next) const {
     constexpr int64_t kBatch = 16;
     const T *x[kBatch], *y[kBatch];
     double dot[kBatch];
@@ -357,7 +361,8 @@ void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t cou
 }
 
 template <class View>
-void NearestCenter<View>::find_earlier_dense(Scratch& s, const Query* query, int64_t self, int64_t count, Earlier* earlier) const {
+void NearestCenter<View>::find_earlier_dense(Scratch& s, const Query* query, int64_t self, int64_t count,
+                                             Earlier* earlier) const {
     constexpr int64_t kMany = 16;
     for (int64_t q = 0; q < count; ++q) {
         earlier[q].center.clear();

@@ -53,8 +53,8 @@ Candidates parallel_candidates(const Context& ctx, const View& X, const double* 
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                      \
-    template Candidates parallel_candidates(const Context&, const View&, const double*, Metric, int64_t, double,     \
+#define LATOM_INSTANTIATE(View)                                                                                  \
+    template Candidates parallel_candidates(const Context&, const View&, const double*, Metric, int64_t, double, \
                                             int64_t, std::uint64_t, const std::string&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE

@@ -29,7 +29,11 @@ public:
 
     /// weights [n] may be null. B is 1 at first: the law is then that of the weights.
     Potential(const Context& ctx, const Rows<View>& rows, Metric metric, const double* weights)
-        : rows_(rows), metric_(metric), weights_(weights), bound_(static_cast<std::size_t>(rows.n())), table_(rows.n()),
+        : rows_(rows),
+          metric_(metric),
+          weights_(weights),
+          bound_(static_cast<std::size_t>(rows.n())),
+          table_(rows.n()),
           stale_(static_cast<std::size_t>(table_.blocks()), 0) {
         set(ctx, [](int64_t) { return 1.0; });
     }
@@ -110,7 +114,6 @@ public:
     }
 
 private:
-
     bool take(int64_t i, double v, int32_t label) {
         if (!(v < bound_[i])) return false;
         bound_[i] = v;
@@ -168,12 +171,14 @@ double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, c
         w.query.clear();
         const int64_t from = c * kRows, stop = std::min(n, from + kRows);
         for (int64_t i = from; i < stop; ++i)
-            if (bound_[i] > 0 && !(skip && bound_[i] <= reach[label_[i]])) w.query.push_back({i, known_ ? bound_[i] : HUGE_VAL});
+            if (bound_[i] > 0 && !(skip && bound_[i] <= reach[label_[i]]))
+                w.query.push_back({i, known_ ? bound_[i] : HUGE_VAL});
         w.looked += static_cast<int64_t>(w.query.size());
         w.answer.resize(w.query.size());
         constexpr std::size_t kAtOnce = 280;  // whole tiles, whose rows stay in the second cache
         for (std::size_t q = 0; q < w.query.size(); q += kAtOnce)
-            pending.find(w.scratch, &w.query[q], static_cast<int64_t>(std::min(kAtOnce, w.query.size() - q)), &w.answer[q]);
+            pending.find(w.scratch, &w.query[q], static_cast<int64_t>(std::min(kAtOnce, w.query.size() - q)),
+                         &w.answer[q]);
         for (std::size_t q = 0; q < w.query.size(); ++q) {
             if (w.answer[q].center < 0) continue;
             if (!known_) bound_[w.query[q].i] = HUGE_VAL;

@@ -2,12 +2,12 @@
 //
 //   draw i with probability proportional to w_i B_i, r uniform in [0, 1); take i if r B_i < D^2(i)
 //
-// is a draw of i with probability proportional to w_i B_i D^2(i) / B_i. It takes sum w B / sum w D^2 draws on average, which
-// nobody needs to know. Proposals do not depend on the centres while B stands, so a batch of them is looked at together;
-// they are accepted in the order of their numbers, each against the centres accepted before it.
+// is a draw of i with probability proportional to w_i B_i D^2(i) / B_i. It takes sum w B / sum w D^2 draws on average,
+// which nobody needs to know. Proposals do not depend on the centres while B stands, so a batch of them is looked at
+// together; they are accepted in the order of their numbers, each against the centres accepted before it.
 //
-// A fold makes B the D^2 of all rows, with one product-select pass over the data: due when the draws since the last one have
-// cost as much. The law stays what it is; where the potential falls by orders of magnitude, draws stay few.
+// A fold makes B the D^2 of all rows, with one product-select pass over the data: due when the draws since the last one
+// have cost as much. The law stays what it is; where the potential falls by orders of magnitude, draws stay few.
 //
 // Source    Shah, Agrawal & Jaiswal 2025 (kPaper). Its bound 2 (|x - mu|^2 + |c_1 - mu|^2) sums to twice that of
 //           |x - c_1|^2 (kFirstCenter), since sum_i |x_i - c|^2 = sum_i |x_i - mu|^2 + n |c - mu|^2.
@@ -26,9 +26,16 @@ class RejectionSeeding {
 public:
     using T = typename View::value_type;
 
-    RejectionSeeding(const Rows<View>& rows, Metric metric, Potential<View>& potential, const SeedPlan& plan, std::uint64_t seed)
-        : rows_(rows), distance_(metric, rows), potential_(potential), plan_(plan), pending_(rows, metric),
-          proposed_(rows, metric), trial_(seed, Purpose::kTrial), fallback_(seed, Purpose::kFallback) {
+    RejectionSeeding(const Rows<View>& rows, Metric metric, Potential<View>& potential, const SeedPlan& plan,
+                     std::uint64_t seed)
+        : rows_(rows),
+          distance_(metric, rows),
+          potential_(potential),
+          plan_(plan),
+          pending_(rows, metric),
+          proposed_(rows, metric),
+          trial_(seed, Purpose::kTrial),
+          fallback_(seed, Purpose::kFallback) {
         row_.resize(static_cast<std::size_t>(kIsSparse<View> ? rows.d() : 0), T{0});
     }
 
@@ -67,13 +74,13 @@ private:
     std::vector<int64_t> pending_rows_, in_batch_;  // centres that B does not know; those of this batch
     Philox trial_, fallback_;
     std::uint64_t drawn_ = 0, fallbacks_ = 0;
-    PrefixTable weights_;       // of the rows not yet chosen, for draws by weight alone
-    std::vector<char> chosen_;  // [n]
+    PrefixTable weights_;              // of the rows not yet chosen, for draws by weight alone
+    std::vector<char> chosen_;         // [n]
     std::vector<Query> query_, left_;  // proposals; those that no pending centre rejects
     std::vector<Answer> answer_;
     std::vector<typename NearestCenter<View>::Earlier> earlier_;
     std::vector<char> taken_;  // of left_
-    std::vector<T> row_;  // a candidate as a dense vector
+    std::vector<T> row_;       // a candidate as a dense vector
 };
 
 template <class View>
@@ -91,24 +98,30 @@ void RejectionSeeding<View>::start(const Context& ctx, int64_t first, SeedBound 
         potential_.set(ctx, [=](int64_t) { return cap; }, true);
     } else if (bound == SeedBound::kCap) {
         double longest2 = 0;
-        for (int64_t i = 0; i < rows_.n(); ++i) longest2 = std::max(longest2, potential_.weight(i) > 0 ? rows_.norm2(i) : 0.0);
+        for (int64_t i = 0; i < rows_.n(); ++i)
+            longest2 = std::max(longest2, potential_.weight(i) > 0 ? rows_.norm2(i) : 0.0);
         const double longest = std::sqrt(longest2);
         const bool positive = rows_.non_negative();
-        potential_.set(ctx, [=, this](int64_t i) {
-            const double x2 = rows_.norm2(i), sum = std::sqrt(x2) + longest;
-            return kRounding * (positive ? x2 + longest2 : sum * sum);
-        }, true);
+        potential_.set(
+            ctx,
+            [=, this](int64_t i) {
+                const double x2 = rows_.norm2(i), sum = std::sqrt(x2) + longest;
+                return kRounding * (positive ? x2 + longest2 : sum * sum);
+            },
+            true);
     } else if (bound == SeedBound::kPaper) {
         const auto mean = weighted_mean(ctx, rows_, metric, [&](int64_t i) { return potential_.weight(i); });
         const double center = distance_to_mean(rows_, metric, first, mean);
-        potential_.set(ctx, [&](int64_t i) { return kRounding * 2 * (distance_to_mean(rows_, metric, i, mean) + center); }, true);
+        potential_.set(
+            ctx, [&](int64_t i) { return kRounding * 2 * (distance_to_mean(rows_, metric, i, mean) + center); }, true);
     } else {
         fold(ctx, out);
         out.folds = 0;  // that was the start
     }
 }
 
-// Times in nanoseconds, as measured with two cores of the reference machine; only their ratios matter, and only to the speed.
+// Times in nanoseconds, as measured with two cores of the reference machine; only their ratios matter, and only to the
+// speed.
 template <class View>
 bool RejectionSeeding<View>::fold_is_due(double tries) const {
     if (pending_.size() == 0) return false;
@@ -121,8 +134,8 @@ bool RejectionSeeding<View>::fold_is_due(double tries) const {
     return tries * (kDraw + search) > static_cast<double>(rows_.n()) * (kScan + potential_.looked() * search);
 }
 
-// Proposals to look at together: as many as will bring a quarter more centres, so that those of one batch stay few beside
-// those that the screen knows.
+// Proposals to look at together: as many as will bring a quarter more centres, so that those of one batch stay few
+// beside those that the screen knows.
 template <class View>
 int64_t RejectionSeeding<View>::batch(int64_t left, const Seeding& out) const {
     constexpr int64_t kLeast = 28, kMost = 1024;
@@ -172,7 +185,8 @@ template <class View>
 bool RejectionSeeding<View>::nearer_in_batch(std::size_t q) {
     if (in_batch_.empty()) return false;
     if (!earlier_.empty() && !earlier_[q].many)
-        return std::any_of(earlier_[q].center.begin(), earlier_[q].center.end(), [this](int32_t c) { return taken_[c] != 0; });
+        return std::any_of(earlier_[q].center.begin(), earlier_[q].center.end(),
+                           [this](int32_t c) { return taken_[c] != 0; });
     const auto [i, limit] = left_[q];
     const T* x = row_.data();
     if constexpr (kIsSparse<View>) rows_.each(i, [&](int64_t t, T v) { row_[t] = v; });

@@ -23,7 +23,8 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
     using T = typename View::value_type;
     const int64_t n = rows.n(), d = rows.d();
     constexpr int64_t kMostChunks = 64, kMostSums = int64_t{1} << 23, kLeastRows = 1024;
-    const int64_t chunks = std::clamp<int64_t>(std::min(n / kLeastRows, kMostSums / std::max<int64_t>(d, 1)), 1, kMostChunks);
+    const int64_t chunks =
+        std::clamp<int64_t>(std::min(n / kLeastRows, kMostSums / std::max<int64_t>(d, 1)), 1, kMostChunks);
     const int64_t size = chunk_count(n, chunks);
     std::vector<std::vector<double>> sum(static_cast<std::size_t>(chunks));
     std::vector<double> total(static_cast<std::size_t>(chunks), 0.0);

@@ -26,9 +26,9 @@ template <class T>
 void column_sums(const Context& ctx, const DenseView<T>& V, double* sums);
 
 struct SweepOptions {
-    double l1 = 0;         // taken from P
-    int64_t sweeps = 1;    // of a row, at most
-    double enough = 0;     // a row is swept until its violation is at most so much of what its first sweep met
+    double l1 = 0;       // taken from P
+    int64_t sweeps = 1;  // of a row, at most
+    double enough = 0;   // a row is swept until its violation is at most so much of what its first sweep met
 };
 
 struct SweepStats {
@@ -37,9 +37,9 @@ struct SweepStats {
     double quadratic = 0;  // sum over rows of x G x afterwards; sweep_masked alone
 };
 
-/// Coordinate sweeps over the rows of X [n, k] (non-negative) with P [n, k] and G [k, k]; out [n, k] may be X or P. Rows
-/// go in tiles of `128 / sizeof(T)`, which stop together. A coordinate with G[t][t] = 0 stays. Cost: 2 k^2 flops a row
-/// and sweep.
+/// Coordinate sweeps over the rows of X [n, k] (non-negative) with P [n, k] and G [k, k]; out [n, k] may be X or P.
+/// Rows go in tiles of `128 / sizeof(T)`, which stop together. A coordinate with G[t][t] = 0 stays. Cost: 2 k^2 flops a
+/// row and sweep.
 template <class T>
 SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
                             const T* X, T* out);
@@ -59,14 +59,15 @@ struct Pattern {
 /// The same where each row has a Gram matrix of its own: G - sum_{j in missing} F_j F_j^T, l2 within G. Cost: k^2
 /// multiply-adds a missing entry, or an observed one in rows that miss more than half or see at most 4 k.
 template <class T, class I>
-SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& missing,
-                        const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
+SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F,
+                        const Pattern<I>& missing, const DenseView<T>& P, const SweepOptions& options, const T* X,
+                        T* out);
 
 /// Independent small problems, all [n, d] with k components.
 template <class T>
 struct SmallProblems {
-    const T* X;       // [problems, n, d]
-    bool shared;      // X is [n, d], the same for all
+    const T* X;   // [problems, n, d]
+    bool shared;  // X is [n, d], the same for all
     int64_t problems, n, d, k;
     T *W, *F;         // [problems, n, k], [problems, d, k]: starts, then results
     double* loss;     // [problems]: ||X - W F^T||^2 / 2

@@ -29,19 +29,19 @@ enum class Metric { kCosine, kEuclidean };
 
 /// Which bounds the sparse assignment may use. Every combination gives the same answer.
 struct Bounds {
-    bool screen = true;   // 8-bit upper bounds decide which atoms are scored in float64; else all are
-    bool drift = true;    // angle (distance) bounds kept between iterations: a row looks only at atoms that moved enough
-    bool residual = true; // bound what is dropped from a row by its norm, where that is smaller
-    bool few = true;      // sparse rows, few atoms: all scores in float64 at once, none of the bounds
-    int group = 0;        // atoms bounded together: 1, 8, or 0 for what is faster
-    int drop = 0;         // terms whose quantised weight is at most this are bounded, not multiplied
-    int shorten = 1;      // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
+    bool screen = true;  // 8-bit upper bounds decide which atoms are scored in float64; else all are
+    bool drift = true;   // angle (distance) bounds kept between iterations: a row looks only at atoms that moved enough
+    bool residual = true;  // bound what is dropped from a row by its norm, where that is smaller
+    bool few = true;       // sparse rows, few atoms: all scores in float64 at once, none of the bounds
+    int group = 0;         // atoms bounded together: 1, 8, or 0 for what is faster
+    int drop = 0;          // terms whose quantised weight is at most this are bounded, not multiplied
+    int shorten = 1;  // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
 };
 
 struct AssignStats {
-    int64_t changed = 0;    // rows whose label differs from before
+    int64_t changed = 0;  // rows whose label differs from before
     double objective = 0;
-    double products = 0;    // multiply-adds spent, of nnz * m
+    double products = 0;  // multiply-adds spent, of nnz * m
 };
 
 struct UpdateStats {
@@ -59,7 +59,8 @@ struct Centers {
 };
 
 /// Extra memory: O(n) for labels, scores and bounds, O(m d) bytes at worst for the index, scratch of d and of the
-/// terms of 1024 rows a thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 128 numbers of a row.
+/// terms of 1024 rows a thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 128 numbers of a
+/// row.
 template <class T>
 class Lloyd {
 public:

@@ -7,7 +7,8 @@
 // Draws are Philox numbers keyed by (seed, draw): results depend neither on threads nor on the kernel variant.
 // Rows of weight 0, and under cosine rows of norm 0, are never drawn while others are left.
 //
-// Sources   rejection: Shah, Agrawal & Jaiswal 2025; AFK-MC^2: Bachem, Lucic, Hassani & Krause 2016; k-means||: Bahmani,
+// Sources   rejection: Shah, Agrawal & Jaiswal 2025; AFK-MC^2: Bachem, Lucic, Hassani & Krause 2016; k-means||:
+// Bahmani,
 //           Moseley, Vattani, Kumar & Vassilvitskii 2012; greedy trials: as in scikit-learn.
 #pragma once
 
@@ -34,16 +35,19 @@ enum class SeedBound {
     kAuto,
     kFirstCenter,  // the squared distance to the first centre
     kPaper,        // 2 (|x_i - mu|^2 + |c_1 - mu|^2), mu the weighted mean
-    kCap,          // no pass over the data: 4 under cosine, 2 without negative entries; (|x_i| + max |x|)^2, or the sum of squares
+    kCap,  // no pass over the data: 4 under cosine, 2 without negative entries; (|x_i| + max |x|)^2, or the sum of
+           // squares
 };
 
 struct SeedPlan {
     SeedMethod method = SeedMethod::kAuto;
     SeedBound bound = SeedBound::kAuto;
-    int64_t local_trials = 1;  // greedy: so many draws a centre, of which the one that lowers the potential most is taken
+    int64_t local_trials =
+        1;  // greedy: so many draws a centre, of which the one that lowers the potential most is taken
     double budget = HUGE_VAL;  // multiply-adds of kExact from which on the rest is drawn one at a time, as by kFold
-    int64_t max_trials = 0;    // kRejection: after so many rejections in a row a centre is drawn by weight alone; 0: never
-    bool potential = false;    // compute it at the end, where the method does not know it
+    int64_t max_trials =
+        0;  // kRejection: after so many rejections in a row a centre is drawn by weight alone; 0: never
+    bool potential = false;  // compute it at the end, where the method does not know it
 };
 
 struct Seeding {
@@ -51,16 +55,16 @@ struct Seeding {
     int64_t distinct = 0;          // the first so many were drawn by the law; the rest fill up (all D^2 were zero)
     double potential = -1;         // sum_i w_i D^2(i) at the end; -1 if unknown
     SeedMethod method = SeedMethod::kExact;
-    int64_t trials = 0;            // draws
-    int64_t greedy = 0;            // centres drawn by kExact, with all local trials
-    int64_t uniform = 0;           // centres drawn by weight alone, after max_trials
-    int64_t folds = 0;             // times that the bounds of all rows were brought up to date
-    double products = 0;           // multiply-adds
+    int64_t trials = 0;   // draws
+    int64_t greedy = 0;   // centres drawn by kExact, with all local trials
+    int64_t uniform = 0;  // centres drawn by weight alone, after max_trials
+    int64_t folds = 0;    // times that the bounds of all rows were brought up to date
+    double products = 0;  // multiply-adds
 };
 
 /// `existing` (null, or of the type of X) holds centres that are there already; m counts new ones.
-/// Cost: at most m dot products a row, O(m nnz); for rejection one or two passes, and m^2/2 dot products times the mean number
-/// of draws. Extra memory O(n + m d); kExact on CSR: one more copy of X, by columns.
+/// Cost: at most m dot products a row, O(m nnz); for rejection one or two passes, and m^2/2 dot products times the mean
+/// number of draws. Extra memory O(n + m d); kExact on CSR: one more copy of X, by columns.
 template <class View>
 Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing, const double* weights, Metric metric,
                         int64_t m, const SeedPlan& plan, std::uint64_t seed, const std::string& function);
@@ -70,8 +74,9 @@ template <class View>
 Seeding afkmc2(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t m, int64_t chain,
                std::uint64_t seed, const std::string& function);
 
-/// Rows for k-means||: one row, then `rounds` times each row by itself with probability `amount` w_i D^2(i) / potential; more by
-/// the law of k-means++ if those are fewer than m. Cost: a pass over the data and the new rows a round.
+/// Rows for k-means||: one row, then `rounds` times each row by itself with probability `amount` w_i D^2(i) /
+/// potential; more by the law of k-means++ if those are fewer than m. Cost: a pass over the data and the new rows a
+/// round.
 struct Candidates {
     std::vector<int64_t> indices;  // distinct rows, in the order of drawing
     std::vector<double> mass;      // weight of the rows that are nearest to each

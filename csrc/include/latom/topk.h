@@ -4,8 +4,8 @@
 //   cosine       S(x, j) = <x, w_j> / (|x| |w_j|)            0 where a length is 0
 //   euclidean    S(x, j) = -|x - w_j|^2, ranked by <x, w_j> - |w_j|^2 / 2
 //
-// Exact: the sets are those of float64 scores (kernels/dot.inl.h has the order of summation), highest first, ties to the
-// lowest index; scores are rounded once, to T. The same bits for every number of threads and every kernel variant.
+// Exact: the sets are those of float64 scores (kernels/dot.inl.h has the order of summation), highest first, ties to
+// the lowest index; scores are rounded once, to T. The same bits for every number of threads and every kernel variant.
 // A low-precision screen discards the rest by a proven bound (algorithms/product_select.h); no [n, m] matrix is stored.
 #pragma once
 
@@ -50,8 +50,8 @@ public:
     virtual int64_t d() const = 0;
     /// Packs the atoms for the screen now: it pays from the second call with few rows on.
     virtual void pack(const Context& ctx, const std::string& function) = 0;
-    /// The k best atoms of each row into score [n, k] and index [n, k]; k <= m. Returns into found [n], unless null, how
-    /// many places of a row are not filling.
+    /// The k best atoms of each row into score [n, k] and index [n, k]; k <= m. Returns into found [n], unless null,
+    /// how many places of a row are not filling.
     virtual TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, double threshold, T* score,
                            int32_t* index, int64_t* found, const std::string& function) = 0;
 };
@@ -67,7 +67,8 @@ template <class T>
 Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, double threshold,
                  const std::string& function);
 
-/// bias [m] may be null, and must be under cosine and euclidean. screen: "auto", "float32", "int16", "bfloat16" or "int8".
+/// bias [m] may be null, and must be under cosine and euclidean. screen: "auto", "float32", "int16", "bfloat16" or
+/// "int8".
 template <class T>
 std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
                                               Similarity similarity, const std::string& screen,
