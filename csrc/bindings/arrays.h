@@ -1,4 +1,4 @@
-// arrays.h: numpy arrays as views, without copies; scipy's CSR parts as one argument.
+// arrays.h: what bindings share: a call's context, numpy arrays without copies, checks of sizes.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -7,14 +7,12 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
-#include "algorithms/rows.h"
 #include "core/message.h"
+#include "core/parallel.h"
 #include "kernels/dispatch.h"
 #include "latom/context.h"
-#include "latom/kmeans.h"
 #include "latom/views.h"
 
 namespace latom {
@@ -23,77 +21,30 @@ namespace py = pybind11;
 
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
-using AnyArray = std::variant<Array<float>, Array<double>>;
-using AnyIndices = std::variant<Array<std::int32_t>, Array<std::int64_t>>;
-
-/// Every view that algorithms are compiled for.
-using AnyView = std::variant<DenseView<float>, DenseView<double>, CsrView<float, int32_t>, CsrView<float, int64_t>,
-                             CsrView<double, int32_t>, CsrView<double, int64_t>>;
+using OptionalWeights = std::optional<Array<double>>;
 
 /// The variant that LATOM_ISA named at import, or the one that a test put in force.
-const KernelTable*& active_kernels();
+const KernelTable* active_kernels();
+void set_active_kernels(const KernelTable* table);
 
-inline Context make_context(int n_threads) {
-    Context ctx;
-    ctx.n_threads = resolve_threads(n_threads);
-    ctx.kernels = active_kernels();
-    ctx.check_interrupt = [] {
-        py::gil_scoped_acquire gil;
-        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    };
-    return ctx;
-}
+/// What Python tells every call: the function that messages name, threads (0: the environment's choice) and the seed.
+struct Call {
+    std::string function;
+    int n_threads = 0;
+    std::uint64_t seed = 0;
 
-/// X of Python: a C-contiguous 2-d array, or (indptr int64, indices, data, n_columns). Keeps the arrays alive.
-class Matrix {
-public:
-    Matrix(const py::object& X, const std::string& function, const std::string& name = "X") : keep_(X), name_(name) {
-        if (py::isinstance<py::tuple>(X)) {
-            const auto parts = X.cast<py::tuple>();
-            const auto indptr = parts[0].cast<Array<std::int64_t>>();
-            const auto d = parts[3].cast<std::int64_t>();
-            std::visit([&](auto indices, auto data) { take(function, indptr, indices, data, d); },
-                       cast_any<AnyIndices>(parts[1], function, name + ".indices", "int32 or int64"),
-                       cast_any<AnyArray>(parts[2], function, name + ".data", "float32 or float64"));
-        } else {
-            std::visit(
-                [&](auto array) {
-                    if (array.ndim() != 2)
-                        fail(function, name_ + " must have two dimensions", array.ndim(), "Reshape it.");
-                    view_ = DenseView<typename decltype(array)::value_type>{array.data(), array.shape(0),
-                                                                            array.shape(1), array.shape(1)};
-                },
-                cast_any<AnyArray>(X, function, name, "C-contiguous float32 or float64"));
-        }
+    Context context() const {
+        Context ctx;
+        ctx.n_threads = resolve_threads(n_threads);
+        ctx.kernels = active_kernels();
+        ctx.function = function;
+        ctx.seed = seed;
+        ctx.check_interrupt = [] {
+            py::gil_scoped_acquire gil;
+            if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        };
+        return ctx;
     }
-    const AnyView& view() const { return view_; }
-
-private:
-    template <class Variant, std::size_t k = 0>
-    static Variant cast_any(const py::handle& object, const std::string& function, const std::string& name,
-                            const char* want) {
-        if constexpr (k < std::variant_size_v<Variant>) {
-            using A = std::variant_alternative_t<k, Variant>;
-            if (py::isinstance<A>(object)) return py::reinterpret_borrow<A>(object);
-            return cast_any<Variant, k + 1>(object, function, name, want);
-        } else {
-            const std::string type = py::hasattr(object, "dtype") ? std::string(py::str(object.attr("dtype")))
-                                                                  : std::string(py::str(py::type::of(object)));
-            throw py::type_error(function + ": " + name + " must be a " + want + " array; got " + type +
-                                 ". Convert it, for example with numpy.ascontiguousarray.");
-        }
-    }
-
-    template <class I, class T>
-    void take(const std::string& function, const Array<std::int64_t>& indptr, const Array<I>& indices,
-              const Array<T>& data, std::int64_t d) {
-        check_indptr(function, name_, indptr.data(), indptr.size(), std::min<int64_t>(indices.size(), data.size()));
-        view_ = CsrView<T, I>{indptr.data(), indices.data(), data.data(), indptr.size() - 1, d};
-    }
-
-    py::object keep_;
-    std::string name_;
-    AnyView view_;
 };
 
 /// A numpy array that owns a copy of v.
@@ -102,16 +53,53 @@ py::array_t<T> to_array(const std::vector<T>& v) {
     return py::array_t<T>(static_cast<py::ssize_t>(v.size()), v.data());
 }
 
-/// weights [n] or None.
-struct Weights {
-    std::optional<Array<double>> array;
-    const double* data() const { return array ? array->data() : nullptr; }
-};
+/// What a message says of the shape of an array.
+inline std::string shape_of(const py::array& array) {
+    std::string text = "(";
+    for (py::ssize_t a = 0; a < array.ndim(); ++a) text += (a ? ", " : "") + std::to_string(array.shape(a));
+    return text + (array.ndim() == 1 ? ",)" : ")");
+}
 
-inline Metric parse_metric(const std::string& function, const std::string& metric) {
+inline void check_shape(const Context& ctx, const std::string& name, const py::array& array,
+                        const std::vector<py::ssize_t>& want) {
+    bool fits = array.ndim() == static_cast<py::ssize_t>(want.size());
+    for (std::size_t a = 0; fits && a < want.size(); ++a) fits = array.shape(static_cast<py::ssize_t>(a)) == want[a];
+    if (fits) return;
+    std::string text = "(";
+    for (std::size_t a = 0; a < want.size(); ++a) text += (a ? ", " : "") + std::to_string(want[a]);
+    fail(ctx, name + " must have shape " + text + (want.size() == 1 ? ",)" : ")"), shape_of(array),
+         "Pass an array of that shape.");
+}
+
+template <class T>
+DenseView<T> view_of(const Context& ctx, const Array<T>& array, const std::string& name) {
+    if (array.ndim() != 2)
+        fail(ctx, name + " must have two dimensions", "shape " + shape_of(array), "Reshape it to rows and columns.");
+    return {array.data(), array.shape(0), array.shape(1), array.shape(1)};
+}
+
+/// weights [n], or null for None.
+inline const double* weights_of(const Context& ctx, const OptionalWeights& weights, std::int64_t n) {
+    if (!weights) return nullptr;
+    check_shape(ctx, "sample_weight", *weights, {static_cast<py::ssize_t>(n)});
+    return weights->data();
+}
+
+/// Throws unless indices [count] lie in [0, limit).
+template <class I>
+void check_indices(const Context& ctx, const std::string& name, const I* indices, std::int64_t count,
+                   std::int64_t limit) {
+    for (std::int64_t p = 0; p < count; ++p)
+        if (indices[p] < 0 || static_cast<std::int64_t>(indices[p]) >= limit)
+            fail(ctx, name + " must have indices in [0, " + std::to_string(limit) + ")", indices[p],
+                 "Rebuild it for these shapes.");
+}
+
+inline Metric parse_metric(const Context& ctx, const std::string& metric) {
     if (metric == "cosine") return Metric::kCosine;
     if (metric == "euclidean") return Metric::kEuclidean;
-    fail(function, "metric must be 'cosine' or 'euclidean'", "'" + metric + "'", "Pass one of them.");
+    fail(ctx, "metric must be 'cosine' or 'euclidean'", "'" + metric + "'",
+         "Use 'cosine' for directions, 'euclidean' for distances.");
 }
 
 }  // namespace latom

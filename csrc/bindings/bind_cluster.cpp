@@ -1,8 +1,8 @@
 // bind_cluster.cpp: Lloyd's steps for Python.
 #include <pybind11/stl.h>
 
-#include "bindings/arrays.h"
-#include "latom/kmeans.h"
+#include "bindings/rows.h"
+#include "latom/cluster.h"
 
 namespace latom {
 namespace {
@@ -12,41 +12,39 @@ using namespace pybind11::literals;
 /// A Lloyd<float> or Lloyd<double> with the arrays it reads.
 class PyLloyd {
 public:
-    PyLloyd(const py::object& X, const std::optional<Array<double>>& weights, const std::string& metric, int n_threads,
-            const std::string& function, bool screen, bool drift, bool residual, bool few, int shorten, int group,
-            int drop)
-        : matrix_(X, function), weights_{weights}, threads_(n_threads), function_(function) {
-        const Context ctx = make_context(threads_);
-        if (group != 0 && group != 1 && group != 8) throw py::value_error("Lloyd: group must be 0, 1 or 8");
-        if (shorten < 0 || shorten > 2) throw py::value_error("Lloyd: shorten must be 0, 1 or 2");
-        const Bounds bounds{screen, drift, residual, few, group, drop, shorten};
-        const Metric parsed = parse_metric(function, metric);
+    PyLloyd(const Call& call, const PyRows& X, const OptionalWeights& weights, const std::string& metric,
+            const LloydSwitches& switches)
+        : call_(call), weights_(weights) {
+        const Context ctx = call.context();
+        const Metric parsed = parse_metric(ctx, metric);
+        const double* numbers = weights_of(ctx, weights_, X.n());
         py::gil_scoped_release release;
-        std::visit([&](const auto& view) { run_ = make_lloyd(ctx, view, weights_.data(), parsed, bounds, function); },
-                   matrix_.view());
+        X.visit(ctx, [&](const auto& rows) { run_ = make_lloyd(ctx, rows, numbers, parsed, switches); });
     }
 
-    void set_centers(const py::object& centers, bool normalize) {
-        const Matrix matrix(centers, function_, "centers");
-        const Context ctx = make_context(threads_);
+    void set_centers(const PyRows& centers, bool normalize) {
+        const Context ctx = call_.context();
+        py::gil_scoped_release release;
         std::visit(
-            [&](auto& run, const auto& view) {
-                if constexpr (requires { run->set_centers(ctx, view, normalize); })
-                    run->set_centers(ctx, view, normalize);
-                else throw py::type_error(function_ + ": centers must have the dtype of X and int32 indices");
+            [&](auto& run) {
+                centers.visit(ctx, [&](const auto& rows) {
+                    if constexpr (requires { run->set_centers(ctx, rows, normalize); })
+                        run->set_centers(ctx, rows, normalize);
+                    else throw std::invalid_argument(ctx.function + ": centers must have the dtype of X");
+                });
             },
-            run_, matrix.view());
+            run_);
     }
 
     py::tuple assign() {
         AssignStats stats;
-        each([&](auto& run) { stats = run.assign(make_context(threads_)); });
+        each([&](auto& run, const Context& ctx) { stats = run.assign(ctx); });
         return py::make_tuple(stats.changed, stats.objective, stats.products);
     }
 
     py::tuple update() {
         UpdateStats stats;
-        each([&](auto& run) { stats = run.update(make_context(threads_)); });
+        each([&](auto& run, const Context& ctx) { stats = run.update(ctx); });
         return py::make_tuple(stats.moved, stats.relocated, stats.shift);
     }
 
@@ -56,7 +54,7 @@ public:
 
     py::array scores() {
         std::vector<double> out;
-        each([&](auto& run) { out = run.scores(make_context(threads_)); });
+        each([&](auto& run, const Context& ctx) { out = run.scores(ctx); });
         return to_array(out);
     }
 
@@ -65,9 +63,9 @@ public:
         return std::visit(
             [](auto& run) -> py::object {
                 const auto c = run->centers();
-                if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == run->m() * run->d() &&
-                    !c.values.empty())
-                    return to_array(c.values).reshape({run->m(), run->d()});
+                const int64_t m = run->m(), d = run->d();
+                if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == m * d && !c.values.empty())
+                    return to_array(c.values).reshape({m, d});
                 return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
             },
             run_);
@@ -80,36 +78,40 @@ public:
 private:
     template <class F>
     void each(F f) {
+        const Context ctx = call_.context();
         py::gil_scoped_release release;
-        std::visit([&](auto& run) { f(*run); }, run_);
+        std::visit([&](auto& run) { f(*run, ctx); }, run_);
     }
 
-    Matrix matrix_;
-    Weights weights_;
-    int threads_;
-    std::string function_;
+    Call call_;
+    OptionalWeights weights_;
     std::variant<std::unique_ptr<Lloyd<float>>, std::unique_ptr<Lloyd<double>>> run_;
 };
 
-template <class I>
-bool is_canonical(const Array<std::int64_t>& indptr, const Array<I>& indices, int n_threads,
-                  const std::string& function, const std::string& name) {
-    const Context ctx = make_context(n_threads);
-    const int64_t n = indptr.size() - 1;
-    check_indptr(function, name, indptr.data(), n + 1, indices.size());
-    py::gil_scoped_release release;
-    return first_uncanonical_row(ctx, indptr.data(), indices.data(), n) == n;
+LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, int shorten, int group, int drop) {
+    if (group != 0 && group != 1 && group != 8) throw py::value_error("Lloyd: group must be 0, 1 or 8");
+    if (shorten < 0 || shorten > 2) throw py::value_error("Lloyd: shorten must be 0, 1 or 2");
+    return {.screen = screen,
+            .drift = drift,
+            .residual = residual,
+            .few = few,
+            .group = group,
+            .drop = drop,
+            .shorten = shorten};
 }
 
 }  // namespace
 
 void register_cluster(py::module_& module) {
     py::class_<PyLloyd>(module, "Lloyd")
-        .def(py::init<const py::object&, const std::optional<Array<double>>&, const std::string&, int,
-                      const std::string&, bool, bool, bool, bool, int, int, int>(),
-             "X"_a, "weights"_a.noconvert(), "metric"_a, "n_threads"_a = 0, "function"_a = "Lloyd", py::kw_only(),
-             "screen"_a = true, "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0,
-             "drop"_a = 0)
+        .def(py::init([](const Call& call, const PyRows& X, const OptionalWeights& weights, const std::string& metric,
+                         bool screen, bool drift, bool residual, bool few, int shorten, int group, int drop) {
+                 return PyLloyd(call, X, weights, metric,
+                                make_switches(screen, drift, residual, few, shorten, group, drop));
+             }),
+             "context"_a, "X"_a, "weights"_a.noconvert(), "metric"_a, py::kw_only(), "screen"_a = true,
+             "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0, "drop"_a = 0,
+             py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign)
         .def("update", &PyLloyd::update)
@@ -117,10 +119,6 @@ void register_cluster(py::module_& module) {
         .def("scores", &PyLloyd::scores)
         .def("centers", &PyLloyd::centers)
         .def_property_readonly("zero_rows", &PyLloyd::zero_rows);
-    module.def("is_canonical", &is_canonical<std::int32_t>, "indptr"_a.noconvert(), "indices"_a.noconvert(),
-               "n_threads"_a = 0, "function"_a = "is_canonical", "name"_a = "X");
-    module.def("is_canonical", &is_canonical<std::int64_t>, "indptr"_a.noconvert(), "indices"_a.noconvert(),
-               "n_threads"_a = 0, "function"_a = "is_canonical", "name"_a = "X");
 }
 
 }  // namespace latom

@@ -1,12 +1,7 @@
-// bind_factorize.cpp: the steps of non-negative factorizations for Python, which drives them.
+// bind_factorize.cpp: the steps of factorizations for Python, which drives them.
 #include <pybind11/stl.h>
 
-#include <memory>
-
-#include "algorithms/factorize/kullback.h"
-#include "algorithms/factorize/transposed.h"
-#include "bindings/arrays.h"
-#include "latom/decode.h"
+#include "bindings/rows.h"
 #include "latom/factorize.h"
 
 namespace latom {
@@ -14,142 +9,86 @@ namespace {
 
 using namespace pybind11::literals;
 
-template <class T>
-DenseView<T> view_of(const Array<T>& array, const std::string& function, const char* name) {
-    if (array.ndim() != 2) fail(function, std::string(name) + " must have two dimensions", array.ndim(), "Reshape it.");
-    return {array.data(), array.shape(0), array.shape(1), array.shape(1)};
-}
-
-template <class T>
-void check_rows(const Array<T>& X, const DenseView<T>& P, const std::string& function, const char* name = "X") {
-    if (X.ndim() != 2 || X.shape(0) != P.n || X.shape(1) != P.d)
-        fail(function, std::string(name) + " must have the shape of P", X.size(), "Check both.");
-}
-
 /// Where to write [n, k]: the array that was given, or a new one.
 template <class T>
-Array<T> target(std::optional<Array<T>>& out, int64_t n, int64_t k, const std::string& function) {
+Array<T> target(const Context& ctx, std::optional<Array<T>>& out, int64_t n, int64_t k) {
     if (!out) return Array<T>({n, k});
-    check_rows(*out, DenseView<T>{nullptr, n, k, k}, function, "out");
+    check_shape(ctx, "out", *out, {static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(k)});
     return *out;
 }
 
-/// Products of a CSR matrix with factors: its rows as they are, and a transposed copy once it is needed.
-class PySparseProducts {
-public:
-    PySparseProducts(const py::object& X, int64_t rows_per_block, int n_threads, const std::string& function)
-        : X_(X, function), rows_per_block_(rows_per_block) {
-        if (std::holds_alternative<DenseView<float>>(X_.view()) || std::holds_alternative<DenseView<double>>(X_.view()))
-            throw py::type_error(function + ": X must be CSR");
-        const Context ctx = make_context(n_threads);
+/// run(rows) for CSR X of numbers T.
+template <class T, class F>
+auto with_csr(const Context& ctx, const PyRows& X, F run)
+    -> decltype(run(std::declval<const Rows<CsrView<T, int32_t>>&>())) {
+    const AnyRows& any = X.rows(ctx);
+    if (const auto* narrow = std::get_if<Rows<CsrView<T, int32_t>>>(&any)) return run(*narrow);
+    if (const auto* wide = std::get_if<Rows<CsrView<T, int64_t>>>(&any)) return run(*wide);
+    throw py::type_error(ctx.function + ": factors must have the dtype of X, which must be CSR");
+}
+
+void check_whole(const Context& ctx, const auto& rows) {
+    if (!rows.whole()) fail(ctx, "X must be whole", "a subset of rows", "Prepare the rows as a matrix of their own.");
+}
+
+/// X F [n, k].
+template <class T>
+Array<T> py_multiply(const Call& call, const PyRows& X, const Array<T>& F, std::optional<Array<T>> out) {
+    const Context ctx = call.context();
+    const DenseView<T> factor = view_of(ctx, F, "F");
+    check_shape(ctx, "F", F, {static_cast<py::ssize_t>(X.d()), static_cast<py::ssize_t>(factor.d)});
+    Array<T> product = target(ctx, out, X.n(), factor.d);
+    T* numbers = product.mutable_data();
+    py::gil_scoped_release release;
+    with_csr<T>(ctx, X, [&](const auto& rows) {
+        check_whole(ctx, rows);
+        multiply(ctx, rows, factor, numbers);
+    });
+    return product;
+}
+
+/// X^T W [d, k].
+template <class T>
+Array<T> py_multiply_transposed(const Call& call, const PyRows& X, const Array<T>& W, std::optional<Array<T>> out) {
+    const Context ctx = call.context();
+    const DenseView<T> factor = view_of(ctx, W, "W");
+    check_shape(ctx, "W", W, {static_cast<py::ssize_t>(X.n()), static_cast<py::ssize_t>(factor.d)});
+    Array<T> product = target(ctx, out, X.d(), factor.d);
+    T* numbers = product.mutable_data();
+    py::gil_scoped_release release;
+    multiply_transposed(ctx, X.transposed<T>(ctx), factor, numbers);
+    return product;
+}
+
+/// (A after the step, sum X log Y before it); by the rows of X, or by its columns.
+template <class T>
+py::tuple py_kullback_step(const Call& call, const PyRows& X, const Array<T>& A, const Array<T>& F,
+                           const Array<double>& sums, bool by_columns, double l1, double l2) {
+    const Context ctx = call.context();
+    const DenseView<T> from = view_of(ctx, A, "A"), factor = view_of(ctx, F, "F");
+    const auto k = static_cast<py::ssize_t>(factor.d);
+    check_shape(ctx, "A", A, {static_cast<py::ssize_t>(by_columns ? X.d() : X.n()), k});
+    check_shape(ctx, "F", F, {static_cast<py::ssize_t>(by_columns ? X.n() : X.d()), k});
+    check_shape(ctx, "sums", sums, {k});
+    py::array_t<T> out({from.n, from.d});
+    const KullbackStep<T> step{from.data, factor, sums.data(), l1, l2, out.mutable_data()};
+    double logs;
+    {
         py::gil_scoped_release release;
-        std::visit(
-            [&](const auto& view) {
-                const Rows rows(ctx, view, function);
-                norm2_.resize(static_cast<std::size_t>(rows.n()));
-                for (int64_t i = 0; i < rows.n(); ++i) norm2_[i] = rows.norm2(i);
-                non_negative_ = rows.non_negative();
-            },
-            X_.view());
+        if (by_columns) logs = kullback_step(ctx, X.transposed<T>(ctx), step);
+        else
+            logs = with_csr<T>(ctx, X, [&](const auto& rows) {
+                check_whole(ctx, rows);
+                return kullback_step(ctx, rows, step);
+            });
     }
-
-    /// X F [n, k].
-    template <class T>
-    Array<T> times(const Array<T>& F, std::optional<Array<T>> into, int n_threads, const std::string& function) {
-        const DenseView<T> factor = view_of(F, function, "F");
-        return with<T>(function, [&](const auto& X) {
-            check_extent(factor.n, X.d, function);
-            Array<T> out = target(into, X.n, factor.d, function);
-            T* rows = out.mutable_data();
-            const Context ctx = make_context(n_threads);
-            using I = typename std::decay_t<decltype(X)>::index_type;
-            const Codes<T, I> codes{X.indptr, X.indices, X.data, X.n};
-            {
-                py::gil_scoped_release release;
-                check_finite(gather_rows(ctx, codes, factor, static_cast<const T*>(nullptr), rows), X.n, function);
-            }
-            return out;
-        });
-    }
-
-    /// X^T W [d, k].
-    template <class T>
-    Array<T> transposed_times(const Array<T>& W, std::optional<Array<T>> into, int n_threads,
-                              const std::string& function) {
-        const DenseView<T> factor = view_of(W, function, "W");
-        const Context ctx = make_context(n_threads);
-        return with<T>(function, [&](const auto& X) {
-            check_extent(factor.n, X.n, function);
-            Array<T> out = target(into, X.d, factor.d, function);
-            T* rows = out.mutable_data();
-            {
-                py::gil_scoped_release release;
-                transposed<T>(ctx, X).product(ctx, factor, rows);
-            }
-            return out;
-        });
-    }
-
-    /// (A after the step, sum X log Y before it); by the rows of X, or by its columns.
-    template <class T>
-    py::tuple kullback_step(const Array<T>& A, const Array<T>& F, const Array<double>& sums, bool by_columns, double l1,
-                            double l2, int n_threads, const std::string& function) {
-        const DenseView<T> from = view_of(A, function, "A"), factor = view_of(F, function, "F");
-        const Context ctx = make_context(n_threads);
-        return with<T>(function, [&](const auto& X) {
-            check_extent(from.n, by_columns ? X.d : X.n, function);
-            check_extent(factor.n, by_columns ? X.n : X.d, function);
-            check_extent(sums.size(), factor.d, function);
-            check_extent(from.d, factor.d, function);
-            py::array_t<T> out({from.n, from.d});
-            const KullbackStep<T> step{from.data, factor, sums.data(), l1, l2, out.mutable_data()};
-            double logs;
-            {
-                py::gil_scoped_release release;
-                logs = by_columns ? latom::kullback_step(ctx, transposed<T>(ctx, X), step)
-                                  : latom::kullback_step(ctx, X, step);
-            }
-            return py::make_tuple(out, logs);
-        });
-    }
-
-    py::array_t<double> norm2() const { return to_array(norm2_); }
-    bool non_negative() const { return non_negative_; }
-
-private:
-    template <class T, class F>
-    auto with(const std::string& function, F run) -> decltype(run(std::declval<CsrView<T, int32_t>>())) {
-        if (const auto* narrow = std::get_if<CsrView<T, int32_t>>(&X_.view())) return run(*narrow);
-        if (const auto* wide = std::get_if<CsrView<T, int64_t>>(&X_.view())) return run(*wide);
-        throw py::type_error(function + ": factors must have the dtype of X");
-    }
-    template <class T, class View>
-    const Transposed<T>& transposed(const Context& ctx, const View& X) {
-        auto& kept = std::get<std::unique_ptr<Transposed<T>>>(transposed_);
-        if (!kept) kept = std::make_unique<Transposed<T>>(ctx, X, rows_per_block_);
-        return *kept;
-    }
-    static void check_extent(int64_t got, int64_t want, const std::string& function) {
-        if (got != want)
-            fail(function, "factors must fit X and each other, " + std::to_string(want), got, "Check shapes.");
-    }
-    static void check_finite(int64_t bad, int64_t n, const std::string& function) {
-        if (bad < n)
-            fail(function, "X and factors must give finite products", "NaN or infinity in row " + std::to_string(bad),
-                 "Scale them down.");
-    }
-
-    Matrix X_;
-    int64_t rows_per_block_;
-    std::vector<double> norm2_;
-    bool non_negative_ = true;
-    std::tuple<std::unique_ptr<Transposed<float>>, std::unique_ptr<Transposed<double>>> transposed_;
-};
+    return py::make_tuple(out, logs);
+}
 
 template <class T>
-py::array_t<double> py_gram(const Array<T>& V, int n_threads, const std::string& function) {
-    const DenseView<T> view = view_of(V, function, "V");
-    const Context ctx = make_context(n_threads);
+py::array_t<double> py_gram(const Call& call, const Array<T>& V) {
+    const Context ctx = call.context();
+    const DenseView<T> view = view_of(ctx, V, "V");
     py::array_t<double> out({view.d, view.d});
     double* G = out.mutable_data();
     {
@@ -160,9 +99,9 @@ py::array_t<double> py_gram(const Array<T>& V, int n_threads, const std::string&
 }
 
 template <class T>
-py::array_t<double> py_column_sums(const Array<T>& V, int n_threads, const std::string& function) {
-    const DenseView<T> view = view_of(V, function, "V");
-    const Context ctx = make_context(n_threads);
+py::array_t<double> py_column_sums(const Call& call, const Array<T>& V) {
+    const Context ctx = call.context();
+    const DenseView<T> view = view_of(ctx, V, "V");
     py::array_t<double> out(view.d);
     double* sums = out.mutable_data();
     {
@@ -172,119 +111,161 @@ py::array_t<double> py_column_sums(const Array<T>& V, int n_threads, const std::
     return out;
 }
 
-void check_square(const Array<double>& G, int64_t k, const std::string& function) {
-    if (G.ndim() != 2 || G.shape(0) != k || G.shape(1) != k)
-        fail(function, "G must have as many rows and columns as P has columns, " + std::to_string(k), G.size(),
-             "Check both.");
-}
-
 template <class T>
-py::tuple py_coordinate_sweep(const Array<double>& G, const Array<T>& P, Array<T>& X, double l1, int64_t sweeps,
-                              double enough, std::optional<Array<T>> out, int n_threads, const std::string& function) {
-    const DenseView<T> view = view_of(P, function, "P");
-    check_square(G, view.d, function);
-    check_rows(X, view, function);
+py::tuple py_coordinate_sweep(const Call& call, const Array<double>& G, const Array<T>& P, Array<T>& X, double l1,
+                              int64_t sweeps, double inner_tol, std::optional<Array<T>> out) {
+    const Context ctx = call.context();
+    const DenseView<T> view = view_of(ctx, P, "P");
+    check_shape(ctx, "G", G, {static_cast<py::ssize_t>(view.d), static_cast<py::ssize_t>(view.d)});
+    check_shape(ctx, "X", X, {static_cast<py::ssize_t>(view.n), static_cast<py::ssize_t>(view.d)});
     if (!out) out = X;
-    const Context ctx = make_context(n_threads);
-    T* rows = target(out, view.n, view.d, function).mutable_data();
+    T* rows = target(ctx, out, view.n, view.d).mutable_data();
     SweepStats stats;
     {
         py::gil_scoped_release release;
-        stats = coordinate_sweep(ctx, G.data(), view, {l1, sweeps, enough}, X.data(), rows);
+        stats = coordinate_sweep(ctx, G.data(), view, {l1, sweeps, inner_tol}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross);
 }
 
 template <class T>
-void py_extrapolate(const Array<T>& X, Array<T>& old, double beta, int n_threads) {
-    if (X.size() != old.size()) throw py::value_error("extrapolate: X and old must have one shape");
-    const Context ctx = make_context(n_threads);
+void py_extrapolate(const Call& call, const Array<T>& X, Array<T>& old, double beta) {
+    const Context ctx = call.context();
+    check_shape(ctx, "old", old, std::vector<py::ssize_t>(X.shape(), X.shape() + X.ndim()));
     T* numbers = old.mutable_data();
     py::gil_scoped_release release;
     extrapolate(ctx, X.data(), beta, X.size(), numbers);
 }
 
 template <class T, class I>
-py::tuple py_sweep_masked(const Array<double>& G, double l2, const Array<T>& F, const Array<std::int64_t>& indptr,
-                          const Array<I>& indices, const Array<T>& P, Array<T>& X, double l1, int64_t sweeps,
-                          double enough, std::optional<Array<T>> out, int n_threads, const std::string& function) {
-    const DenseView<T> view = view_of(P, function, "P"), factor = view_of(F, function, "F");
-    check_square(G, view.d, function);
-    check_rows(X, view, function);
-    check_indptr(function, "missing", indptr.data(), indptr.size(), indices.size());
-    if (indptr.size() != view.n + 1 || factor.d != view.d)
-        fail(function, "missing must have the rows of P, and F its columns", indptr.size() - 1, "Check them.");
-    for (py::ssize_t p = 0; p < indices.size(); ++p)
-        if (indices.data()[p] < 0 || indices.data()[p] >= factor.n)
-            fail(function, "missing must have indices in [0, " + std::to_string(factor.n) + ")", indices.data()[p],
-                 "Check them.");
+py::tuple py_sweep_masked(const Call& call, const Array<double>& G, double l2, const Array<T>& F,
+                          const Array<std::int64_t>& indptr, const Array<I>& indices, const Array<T>& P, Array<T>& X,
+                          double l1, int64_t sweeps, double inner_tol, std::optional<Array<T>> out) {
+    const Context ctx = call.context();
+    const DenseView<T> view = view_of(ctx, P, "P"), factor = view_of(ctx, F, "F");
+    const auto k = static_cast<py::ssize_t>(view.d);
+    check_shape(ctx, "G", G, {k, k});
+    check_shape(ctx, "F", F, {static_cast<py::ssize_t>(factor.n), k});
+    check_shape(ctx, "X", X, {static_cast<py::ssize_t>(view.n), k});
+    check_shape(ctx, "missing.indptr", indptr, {static_cast<py::ssize_t>(view.n + 1)});
+    check_indptr(ctx, "missing", indptr.data(), indptr.size(), indices.size());
+    check_indices(ctx, "missing", indices.data(), indices.size(), factor.n);
     if (!out) out = X;
-    const Context ctx = make_context(n_threads);
-    T* rows = target(out, view.n, view.d, function).mutable_data();
+    T* rows = target(ctx, out, view.n, view.d).mutable_data();
     SweepStats stats;
     {
         py::gil_scoped_release release;
         stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, view,
-                             {l1, sweeps, enough}, X.data(), rows);
+                             {l1, sweeps, inner_tol}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross, stats.quadratic);
 }
 
 /// W [problems, n, k] and F [problems, d, k] are changed in place. (losses, iterations).
 template <class T>
-py::tuple py_factorize_small(const Array<T>& X, Array<T>& W, Array<T>& F, int64_t sweeps, double enough, double tol,
-                             int64_t max_iter, int n_threads, const std::string& function) {
+py::tuple py_factorize_small(const Call& call, const Array<T>& X, Array<T>& W, Array<T>& F, int64_t sweeps,
+                             double inner_tol, double tol, int64_t max_iter) {
+    const Context ctx = call.context();
     const bool shared = X.ndim() == 2;
-    if (W.ndim() != 3 || F.ndim() != 3 || (X.ndim() != 3 && !shared) || W.shape(0) != F.shape(0) ||
-        W.shape(2) != F.shape(2) || W.shape(1) != X.shape(X.ndim() - 2) || F.shape(1) != X.shape(X.ndim() - 1) ||
-        (!shared && X.shape(0) != W.shape(0)))
-        fail(function, "W must be [problems, n, k] and H [problems, k, d] for X [n, d] or [problems, n, d]",
-             "other shapes", "Check them.");
-    py::array_t<double> loss(W.shape(0));
-    py::array_t<std::int64_t> n_iter(W.shape(0));
-    const SmallProblems<T> problems{
-        X.data(),   shared,           W.shape(0),       W.shape(1),          F.shape(1),
-        W.shape(2), W.mutable_data(), F.mutable_data(), loss.mutable_data(), n_iter.mutable_data()};
-    const Context ctx = make_context(n_threads);
+    if ((X.ndim() != 3 && !shared) || W.ndim() != 3)
+        fail(ctx, "X must be [n, d] or [problems, n, d], and W [problems, n, k]", shape_of(X) + " and " + shape_of(W),
+             "Stack problems along a first axis.");
+    const py::ssize_t n = X.shape(X.ndim() - 2), d = X.shape(X.ndim() - 1), problems = W.shape(0), k = W.shape(2);
+    if (!shared) check_shape(ctx, "X", X, {problems, n, d});
+    check_shape(ctx, "W", W, {problems, n, k});
+    check_shape(ctx, "F", F, {problems, d, k});
+    py::array_t<double> loss(problems);
+    py::array_t<std::int64_t> n_iter(problems);
+    const SmallProblems<T> all{X.data(),
+                               shared,
+                               problems,
+                               n,
+                               d,
+                               k,
+                               W.mutable_data(),
+                               F.mutable_data(),
+                               loss.mutable_data(),
+                               n_iter.mutable_data()};
     {
         py::gil_scoped_release release;
-        factorize_small(ctx, problems, {0, sweeps, enough}, tol, max_iter);
+        factorize_small(ctx, all, {0, sweeps, inner_tol}, tol, max_iter);
     }
     return py::make_tuple(loss, n_iter);
 }
 
-template <class T, class I>
-void define_masked(py::module_& module) {
-    module.def("sweep_masked", &py_sweep_masked<T, I>, "G"_a.noconvert(), "l2"_a, "F"_a.noconvert(),
-               "indptr"_a.noconvert(), "indices"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(), "l1"_a = 0.0,
-               "sweeps"_a = 1, "enough"_a = 0.0, "out"_a.noconvert() = py::none(), "n_threads"_a = 0,
-               "function"_a = "sweep_masked");
+/// X is changed in place; returns how many entries of each row or column are not 0 afterwards.
+template <class T>
+py::array_t<std::int64_t> py_keep_largest(const Call& call, Array<T>& X, std::int64_t k, bool columns) {
+    const Context ctx = call.context();
+    const DenseView<T> view = view_of(ctx, X, "X");
+    const std::int64_t count = columns ? view.n : view.d;
+    if (k < 1 || k > count)
+        fail(ctx, "k must be in [1, " + std::to_string(count) + "]", k, "Keep at least one entry and at most all.");
+    T* numbers = X.mutable_data();  // refuses what is read-only
+    py::array_t<std::int64_t> kept(columns ? view.d : view.n);
+    std::int64_t* counts = kept.mutable_data();
+    {
+        py::gil_scoped_release release;
+        keep_largest(ctx, numbers, view.n, view.d, k, columns ? Axis::kColumn : Axis::kRow, counts);
+    }
+    return kept;
 }
 
-template <class T>
-void define_products(py::class_<PySparseProducts>& products) {
-    products
-        .def("times", &PySparseProducts::times<T>, "F"_a.noconvert(), "out"_a.noconvert() = py::none(),
-             "n_threads"_a = 0, "function"_a = "times")
-        .def("transposed_times", &PySparseProducts::transposed_times<T>, "W"_a.noconvert(),
-             "out"_a.noconvert() = py::none(), "n_threads"_a = 0, "function"_a = "transposed_times")
-        .def("kullback_step", &PySparseProducts::kullback_step<T>, "A"_a.noconvert(), "F"_a.noconvert(),
-             "sums"_a.noconvert(), "by_columns"_a, "l1"_a = 0.0, "l2"_a = 0.0, "n_threads"_a = 0,
-             "function"_a = "kullback_step");
+template <class T, class I>
+py::array_t<T> py_multiply_sparse(const Call& call, const Array<T>& X, const Array<std::int64_t>& indptr,
+                                  const Array<I>& indices, const Array<T>& values) {
+    const Context ctx = call.context();
+    const DenseView<T> rows = view_of(ctx, X, "X");
+    check_indptr(ctx, "F", indptr.data(), indptr.size(), std::min(indices.size(), values.size()));
+    const CsrView<T, I> atoms{indptr.data(), indices.data(), values.data(), indptr.size() - 1, rows.d};
+    check_indices(ctx, "F", atoms.indices, atoms.nnz(), rows.d);
+    py::array_t<T> out({rows.n, atoms.n});
+    T* products = out.mutable_data();
+    {
+        py::gil_scoped_release release;
+        multiply_sparse(ctx, rows, atoms, products);
+    }
+    return out;
+}
+
+/// H is changed in place; returns how many columns could not be solved for.
+std::int64_t py_refit_supports(const Call& call, const Array<double>& G, const Array<double>& B, Array<double>& H) {
+    const Context ctx = call.context();
+    const DenseView<double> view = view_of(ctx, H, "H");
+    const auto k = static_cast<py::ssize_t>(view.n), d = static_cast<py::ssize_t>(view.d);
+    check_shape(ctx, "G", G, {k, k});
+    check_shape(ctx, "B", B, {k, d});
+    double* numbers = H.mutable_data();
+    py::gil_scoped_release release;
+    return refit_supports(ctx, G.data(), B.data(), k, d, numbers);
+}
+
+template <class T, class I>
+void define_indexed(py::module_& module) {
+    module.def("sweep_masked", &py_sweep_masked<T, I>, "context"_a, "G"_a.noconvert(), "l2"_a, "F"_a.noconvert(),
+               "indptr"_a.noconvert(), "indices"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(), "l1"_a = 0.0,
+               "sweeps"_a = 1, "inner_tol"_a = 0.0, "out"_a.noconvert() = py::none());
+    module.def("multiply_sparse", &py_multiply_sparse<T, I>, "context"_a, "X"_a.noconvert(), "indptr"_a.noconvert(),
+               "indices"_a.noconvert(), "values"_a.noconvert());
 }
 
 template <class T>
 void define(py::module_& module) {
-    module.def("gram", &py_gram<T>, "V"_a.noconvert(), "n_threads"_a = 0, "function"_a = "gram");
-    module.def("column_sums", &py_column_sums<T>, "V"_a.noconvert(), "n_threads"_a = 0, "function"_a = "column_sums");
-    module.def("coordinate_sweep", &py_coordinate_sweep<T>, "G"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(),
-               "l1"_a = 0.0, "sweeps"_a = 1, "enough"_a = 0.0, "out"_a.noconvert() = py::none(), "n_threads"_a = 0,
-               "function"_a = "coordinate_sweep");
-    module.def("extrapolate", &py_extrapolate<T>, "X"_a.noconvert(), "old"_a.noconvert(), "beta"_a, "n_threads"_a = 0);
-    module.def("factorize_small", &py_factorize_small<T>, "X"_a.noconvert(), "W"_a.noconvert(), "F"_a.noconvert(),
-               "sweeps"_a, "enough"_a, "tol"_a, "max_iter"_a, "n_threads"_a = 0, "function"_a = "factorize_small");
-    define_masked<T, std::int32_t>(module);
-    define_masked<T, std::int64_t>(module);
+    module.def("multiply", &py_multiply<T>, "context"_a, "X"_a, "F"_a.noconvert(), "out"_a.noconvert() = py::none());
+    module.def("multiply_transposed", &py_multiply_transposed<T>, "context"_a, "X"_a, "W"_a.noconvert(),
+               "out"_a.noconvert() = py::none());
+    module.def("kullback_step", &py_kullback_step<T>, "context"_a, "X"_a, "A"_a.noconvert(), "F"_a.noconvert(),
+               "sums"_a.noconvert(), "by_columns"_a, "l1"_a = 0.0, "l2"_a = 0.0);
+    module.def("gram", &py_gram<T>, "context"_a, "V"_a.noconvert());
+    module.def("column_sums", &py_column_sums<T>, "context"_a, "V"_a.noconvert());
+    module.def("coordinate_sweep", &py_coordinate_sweep<T>, "context"_a, "G"_a.noconvert(), "P"_a.noconvert(),
+               "X"_a.noconvert(), "l1"_a = 0.0, "sweeps"_a = 1, "inner_tol"_a = 0.0, "out"_a.noconvert() = py::none());
+    module.def("extrapolate", &py_extrapolate<T>, "context"_a, "X"_a.noconvert(), "old"_a.noconvert(), "beta"_a);
+    module.def("factorize_small", &py_factorize_small<T>, "context"_a, "X"_a.noconvert(), "W"_a.noconvert(),
+               "F"_a.noconvert(), "sweeps"_a, "inner_tol"_a, "tol"_a, "max_iter"_a);
+    module.def("keep_largest", &py_keep_largest<T>, "context"_a, "X"_a.noconvert(), "k"_a, "columns"_a = false);
+    define_indexed<T, std::int32_t>(module);
+    define_indexed<T, std::int64_t>(module);
 }
 
 }  // namespace
@@ -292,13 +273,8 @@ void define(py::module_& module) {
 void register_factorize(py::module_& module) {
     define<float>(module);
     define<double>(module);
-    py::class_<PySparseProducts> products(module, "SparseProducts");
-    products.def(py::init<const py::object&, int64_t, int, const std::string&>(), "X"_a, "rows_per_block"_a = 0,
-                 "n_threads"_a = 0, "function"_a = "SparseProducts");
-    products.def_property_readonly("norm2", &PySparseProducts::norm2);
-    products.def_property_readonly("non_negative", &PySparseProducts::non_negative);
-    define_products<float>(products);
-    define_products<double>(products);
+    module.def("refit_supports", &py_refit_supports, "context"_a, "G"_a.noconvert(), "B"_a.noconvert(),
+               "H"_a.noconvert());
 }
 
 }  // namespace latom

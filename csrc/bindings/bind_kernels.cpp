@@ -1,9 +1,9 @@
 // bind_kernels.cpp: kernels one by one, for tests and benchmarks of the kernels themselves.
 #include <pybind11/stl.h>
 
-#include "algorithms/product_select.h"
 #include "bindings/arrays.h"
 #include "core/philox.h"
+#include "kernels/table.h"
 
 namespace latom {
 namespace {
@@ -14,19 +14,19 @@ template <class T, class I>
 double sparse_dot(const Array<T>& x, const Array<I>& column, const Array<T>& y) {
     for (py::ssize_t p = 0; p < column.size(); ++p)
         if (column.at(p) < 0 || column.at(p) >= y.size()) throw py::index_error("sparse_dot: column out of range");
-    return detail::sparse_dot(active_kernels(), T{}, I{})(x.data(), column.data(), std::min(x.size(), column.size()),
-                                                          y.data());
+    return active_kernels()->of<T, I>().sparse_dot(x.data(), column.data(), std::min(x.size(), column.size()),
+                                                   y.data());
 }
 
 template <class T>
 double dense_dot(const Array<T>& x, const Array<T>& y) {
-    return detail::dense_dot(active_kernels(), T{})(x.data(), y.data(), std::min(x.size(), y.size()));
+    return active_kernels()->of<T>().dense_dot(x.data(), y.data(), std::min(x.size(), y.size()));
 }
 
-py::tuple quantise_row(const Array<float>& a, bool round_up, int drop) {
-    if (a.size() % 16) throw py::value_error("quantise_row: a must be padded to a multiple of 16");
+py::tuple quantize_row(const Array<float>& a, bool round_up, int drop) {
+    if (a.size() % 16) throw py::value_error("quantize_row: a must be padded to a multiple of 16");
     py::array_t<std::int8_t> p(a.size());
-    const RowError e = active_kernels()->quantise_row(a.data(), a.size(), round_up, drop, p.mutable_data());
+    const RowError e = active_kernels()->quantize_row(a.data(), a.size(), round_up, drop, p.mutable_data());
     return py::make_tuple(p, e.step, e.abs_sum, e.rest, e.dropped);
 }
 
@@ -76,7 +76,7 @@ py::array dense_dots(const Array<T>& x, const Array<T>& y) {
         right.push_back(y.data() + i * y.shape(1));
     }
     py::array_t<double> out(x.shape(0));
-    detail::dense_dots(active_kernels(), T{})(left.data(), right.data(), x.shape(0), x.shape(1), out.mutable_data());
+    active_kernels()->of<T>().dense_dots(left.data(), right.data(), x.shape(0), x.shape(1), out.mutable_data());
     return out;
 }
 
@@ -92,17 +92,17 @@ py::tuple round_row(const Array<T>& x, double scale, const std::string& to) {
         else left = f32(x.data(), x.size(), scale, out.mutable_data(), &length2);
         return py::make_tuple(out, left, length2);
     };
-    if (to == "float32") return rounded(k->round_f64_f32, k->round_f32_f32);
-    if (to == "int16") return rounded(k->round_f64_i16, k->round_f32_i16);
-    if (to == "bfloat16") return rounded(k->round_f64_bf16, k->round_f32_bf16);
-    if (to == "int8") return rounded(k->round_f64_i8, k->round_f32_i8);
+    if (to == "float32") return rounded(k->f64.round_f32, k->f32.round_f32);
+    if (to == "int16") return rounded(k->f64.round_i16, k->f32.round_i16);
+    if (to == "bfloat16") return rounded(k->f64.round_bf16, k->f32.round_bf16);
+    if (to == "int8") return rounded(k->f64.round_i8, k->f32.round_i8);
     throw py::value_error("round_row: to must be 'float32', 'int16', 'bfloat16' or 'int8'");
 }
 
 template <class T>
 double largest_magnitude(const Array<T>& x) {
-    if constexpr (sizeof(T) == 8) return active_kernels()->largest_f64(x.data(), x.size());
-    else return active_kernels()->largest_f32(x.data(), x.size());
+    if constexpr (sizeof(T) == 8) return active_kernels()->f64.largest_magnitude(x.data(), x.size());
+    else return active_kernels()->f32.largest_magnitude(x.data(), x.size());
 }
 
 py::array interleave(const Array<std::uint32_t>& rows, std::int64_t cells) {
@@ -156,92 +156,6 @@ py::tuple tile_shape() {
     return py::make_tuple(k->tile_rows, k->panel_atoms, screens);
 }
 
-/// Cells of 4 bytes: a float32, a pair of int16 or bfloat16, or four int8, which want a line more of the panel.
-py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile, const Array<std::uint32_t>& panel,
-                      const Array<float>& factor, const Array<float>& bias, const Array<float>& limit,
-                      const Array<float>& row_bias, bool magnitude) {
-    const KernelTable* k = active_kernels();
-    ScreenTile* const screen = screen_kernel(k, parse_screen(k, name, "screen_tile"));
-    const int start = screen == k->screen_i8;
-    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) + start != panel.shape(0) ||
-        tile.shape(1) != k->tile_rows || panel.shape(1) != k->panel_atoms)
-        throw py::value_error("screen_tile: tile must be [cells, tile_rows] and panel [cells, panel_atoms]");
-    if (factor.size() != k->panel_atoms || bias.size() != k->panel_atoms || limit.size() != k->tile_rows ||
-        row_bias.size() != k->tile_rows)
-        throw py::value_error("screen_tile: factor and bias must be [panel_atoms], limit and row_bias [tile_rows]");
-    py::array_t<float> score({k->tile_rows, k->panel_atoms});
-    std::fill_n(score.mutable_data(), score.size(), NAN);
-    py::array_t<std::uint32_t> hit(k->tile_rows);
-    const std::uint32_t any =
-        screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data(), panel.data()},
-               {limit.data(), row_bias.data(), magnitude}, score.mutable_data(), hit.mutable_data());
-    return py::make_tuple(any, hit, score);
-}
-
-/// The screen's inner loop alone, `times` on a tile and a panel that stay in the first cache: how fast it could be.
-void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t times, int n_threads) {
-    const Context ctx = make_context(n_threads);
-    ScreenTile* const screen = screen_kernel(ctx.kernels, parse_screen(ctx.kernels, name, "repeat_screen"));
-    if (cells < 1 || times < 0) throw py::value_error("repeat_screen: cells must be positive and times not negative");
-    py::gil_scoped_release release;
-    parallel_for(ctx, ctx.n_threads, [&](std::int64_t c, int) {
-        const AlignedVector<std::uint32_t> tile(static_cast<std::size_t>(cells * ctx.kernels->tile_rows), 0);
-        const AlignedVector<std::uint32_t> panel(static_cast<std::size_t>((cells + 1) * ctx.kernels->panel_atoms), 0);
-        const std::vector<float> zero(64, 0.0f), never(16, HUGE_VALF);
-        float score[16 * 32];
-        std::uint32_t hit[16];
-        for (std::int64_t t = c; t < times; t += ctx.n_threads)
-            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data(), panel.data()},
-                   {never.data(), zero.data(), false}, score, hit);
-    });
-}
-
-/// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units
-/// [n].
-template <class T>
-py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vector<double>& factor,
-                       const std::vector<double>& bias, const std::string& screen, bool magnitude) {
-    if (X.ndim() != 2 || atoms.ndim() != 2 || X.shape(1) != atoms.shape(1) || X.shape(1) < 1 || atoms.shape(0) < 1)
-        throw py::value_error("score_bounds: X and atoms must be matrices of as many columns");
-    const py::ssize_t n = X.shape(0), m = atoms.shape(0);
-    for (const auto* v : {&factor, &bias})
-        if (!v->empty() && static_cast<py::ssize_t>(v->size()) != m)
-            throw py::value_error("score_bounds: factor and bias must be empty or have one number an atom");
-    const Context ctx = make_context(1);
-    const auto norms = [&](const Array<T>& rows) {
-        std::vector<double> norm2;
-        for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
-            const T* row = rows.data() + i * rows.shape(1);
-            norm2.push_back(detail::dense_dot(ctx.kernels, T{})(row, row, rows.shape(1)));
-        }
-        return norm2;
-    };
-    const std::vector<double> x_norm2 = norms(X), norm2 = norms(atoms);
-    const auto pointers = [](const Array<T>& matrix) {
-        std::vector<const T*> rows;
-        for (py::ssize_t i = 0; i < matrix.shape(0); ++i) rows.push_back(matrix.data() + i * matrix.shape(1));
-        return rows;
-    };
-    const std::vector<const T*> rows = pointers(X);
-    const AtomPanels<T> panels(ctx, pointers(atoms), atoms.shape(1), norm2, factor, bias, {},
-                               parse_screen(ctx.kernels, screen, "score_bounds"));
-    RowBlock<T> block;
-    block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude});  // k = m: nothing is discarded
-    block.scan(panels, 0, panels.panels());
-    py::array_t<float> lower({n, m}), upper({n, m});
-    std::fill_n(lower.mutable_data(), lower.size(), NAN);
-    std::fill_n(upper.mutable_data(), upper.size(), NAN);
-    std::vector<double> units;
-    for (py::ssize_t r = 0; r < n; ++r) {
-        for (std::int64_t c = 0; c < block.candidates(r); ++c) {
-            lower.mutable_at(r, block.position(r)[c]) = block.lower(r)[c];
-            upper.mutable_at(r, block.position(r)[c]) = block.upper(r)[c];
-        }
-        units.push_back(block.to_screen(r));
-    }
-    return py::make_tuple(lower, upper, to_array(units));
-}
-
 template <class T, class I>
 py::array gather_add(const Array<I>& index, const Array<T>& value, const Array<T>& W, py::ssize_t first,
                      const Array<T>& out) {
@@ -250,8 +164,8 @@ py::array gather_add(const Array<I>& index, const Array<T>& value, const Array<T
     for (py::ssize_t p = 0; p < index.size(); ++p)
         if (index.at(p) < 0 || index.at(p) >= W.shape(0)) throw py::index_error("gather_add: index out of range");
     py::array_t<T> sum(out.size(), out.data());
-    detail::gather_add(active_kernels(), T{}, I{})(index.data(), value.data(), value.size(), index.size(),
-                                                   W.data() + first, W.shape(1), sum.size(), sum.mutable_data());
+    active_kernels()->of<T, I>().gather_add(index.data(), value.data(), value.size(), index.size(), W.data() + first,
+                                            W.shape(1), sum.size(), sum.mutable_data());
     return sum;
 }
 
@@ -263,8 +177,7 @@ void define_gather_add(py::module_& kernels) {
 
 }  // namespace
 
-void register_kernels(py::module_& module) {
-    auto kernels = module.def_submodule("kernels", "Single kernels of the variant in use, for tests.");
+void register_kernels(py::module_& kernels) {
     kernels.def("dense_dot", &dense_dot<float>, "x"_a.noconvert(), "y"_a.noconvert());
     kernels.def("dense_dot", &dense_dot<double>, "x"_a.noconvert(), "y"_a.noconvert());
     kernels.def("sparse_dot", &sparse_dot<float, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(),
@@ -275,7 +188,7 @@ void register_kernels(py::module_& module) {
                 "y"_a.noconvert());
     kernels.def("sparse_dot", &sparse_dot<double, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(),
                 "y"_a.noconvert());
-    kernels.def("quantise_row", &quantise_row, "a"_a.noconvert(), "round_up"_a, "drop"_a);
+    kernels.def("quantize_row", &quantize_row, "a"_a.noconvert(), "round_up"_a, "drop"_a);
     kernels.def("accumulate", &accumulate, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(),
                 "p"_a.noconvert());
     kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(),
@@ -294,15 +207,7 @@ void register_kernels(py::module_& module) {
     kernels.def("raise_bar", &raise_bar, "v"_a.noconvert(), "k"_a, "low"_a, "halvings"_a);
     kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(),
                 "position"_a.noconvert());
-    kernels.def("repeat_screen", &repeat_screen, "screen"_a, "cells"_a, "times"_a, "n_threads"_a = 0);
     kernels.def("tile_shape", &tile_shape);
-    kernels.def("screen_tile", &screen_tile, "screen"_a, "tile"_a.noconvert(), "panel"_a.noconvert(),
-                "factor"_a.noconvert(), "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(),
-                "magnitude"_a);
-    kernels.def("score_bounds", &score_bounds<float>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
-                "screen"_a, "magnitude"_a);
-    kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
-                "screen"_a, "magnitude"_a);
     define_gather_add<float, std::int32_t>(kernels);
     define_gather_add<float, std::int64_t>(kernels);
     define_gather_add<double, std::int32_t>(kernels);

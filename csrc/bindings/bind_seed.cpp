@@ -1,34 +1,40 @@
 // bind_seed.cpp: seeding, coresets and weighted draws for Python.
 #include <pybind11/stl.h>
 
-#include "bindings/arrays.h"
-#include "latom/coreset.h"
-#include "latom/seeding.h"
+#include <cmath>
+
+#include "bindings/rows.h"
+#include "latom/seed.h"
 
 namespace latom {
 namespace {
 
 using namespace pybind11::literals;
-using OptionalWeights = std::optional<Array<double>>;
 
-SeedMethod parse_method(const std::string& function, const std::string& method) {
+SeedMethod parse_method(const Context& ctx, const std::string& method) {
     if (method == "auto") return SeedMethod::kAuto;
     if (method == "exact") return SeedMethod::kExact;
     if (method == "fold") return SeedMethod::kFold;
     if (method == "rejection") return SeedMethod::kRejection;
-    fail(function, "method must be 'auto', 'exact', 'fold' or 'rejection'", "'" + method + "'", "Pass one of them.");
+    fail(ctx, "method must be 'auto', 'exact', 'fold' or 'rejection'", "'" + method + "'", "Leave it at 'auto'.");
 }
 
 const char* method_name(SeedMethod method) {
     return method == SeedMethod::kExact ? "exact" : method == SeedMethod::kRejection ? "rejection" : "fold";
 }
 
-SeedBound parse_bound(const std::string& function, const std::string& bound) {
+SeedBound parse_bound(const Context& ctx, const std::string& bound) {
     if (bound == "auto") return SeedBound::kAuto;
     if (bound == "first-center") return SeedBound::kFirstCenter;
     if (bound == "paper") return SeedBound::kPaper;
     if (bound == "cap") return SeedBound::kCap;
-    fail(function, "bound must be 'auto', 'first-center', 'paper' or 'cap'", "'" + bound + "'", "Pass one of them.");
+    fail(ctx, "bound must be 'auto', 'first-center', 'paper' or 'cap'", "'" + bound + "'", "Leave it at 'auto'.");
+}
+
+void check_count(const Context& ctx, const char* name, std::int64_t value, std::int64_t most) {
+    if (value < 1 || value > most)
+        fail(ctx, std::string(name) + " must lie in [1, " + std::to_string(most) + "]", value,
+             "X has no more rows than that.");
 }
 
 py::dict to_dict(const Seeding& s) {
@@ -39,96 +45,84 @@ py::dict to_dict(const Seeding& s) {
     return out;
 }
 
-py::dict py_kmeans_plusplus(const py::object& X, std::int64_t m, const OptionalWeights& weights,
-                            const std::string& metric, std::uint64_t seed, int n_threads, const std::string& function,
-                            const std::string& method, const std::string& bound, std::int64_t local_trials,
-                            double budget, std::int64_t max_trials, bool potential,
-                            const std::optional<py::object>& existing) {
-    const Matrix matrix(X, function);
-    std::optional<Matrix> there;
-    if (existing) there.emplace(*existing, function, "existing_centers");
-    const Context ctx = make_context(n_threads);
-    const Metric parsed = parse_metric(function, metric);
+py::dict py_kmeans_plusplus(const Call& call, const PyRows& X, std::int64_t m, const OptionalWeights& weights,
+                            const std::string& metric, const std::string& method, const std::string& bound,
+                            std::int64_t local_trials, double budget, std::int64_t max_trials, bool potential,
+                            const PyRows* existing) {
+    const Context ctx = call.context();
+    const Metric parsed = parse_metric(ctx, metric);
+    const double* numbers = weights_of(ctx, weights, X.n());
+    check_count(ctx, "n_clusters", m, X.n());
+    if (local_trials < 1) fail(ctx, "n_local_trials must be positive", local_trials, "Use 1 for the plain law.");
     const SeedPlan plan{
-        parse_method(function, method), parse_bound(function, bound), local_trials, budget, max_trials, potential};
+        parse_method(ctx, method), parse_bound(ctx, bound), local_trials, budget, max_trials, potential};
     Seeding seeding;
     {
         py::gil_scoped_release release;
-        std::visit(
-            [&](const auto& view) {
-                using View = std::decay_t<decltype(view)>;
-                const View* centers = there ? std::get_if<View>(&there->view()) : nullptr;
-                if (there && !centers)
-                    fail(function, "existing_centers must be stored as X is", "another type", "Convert them.");
-                seeding = kmeans_plusplus(ctx, view, centers, weights ? weights->data() : nullptr, parsed, m, plan,
-                                          seed, function);
-            },
-            matrix.view());
+        X.visit(ctx, [&](const auto& rows) {
+            using Same = std::decay_t<decltype(rows)>;
+            const Same* there = existing ? std::get_if<Same>(&existing->rows(ctx)) : nullptr;
+            if (existing && !there)
+                fail(ctx, "existing_centers must be stored as X is", "another container or type",
+                     "Convert them to that of X.");
+            seeding = kmeans_plusplus(ctx, rows, there, numbers, parsed, m, plan);
+        });
     }
     return to_dict(seeding);
 }
 
-py::dict py_afkmc2(const py::object& X, std::int64_t m, std::int64_t chain, const OptionalWeights& weights,
-                   const std::string& metric, std::uint64_t seed, int n_threads, const std::string& function) {
-    const Matrix matrix(X, function);
-    const Context ctx = make_context(n_threads);
-    const Metric parsed = parse_metric(function, metric);
+py::dict py_afkmc2(const Call& call, const PyRows& X, std::int64_t m, std::int64_t chain,
+                   const OptionalWeights& weights, const std::string& metric) {
+    const Context ctx = call.context();
+    const Metric parsed = parse_metric(ctx, metric);
+    const double* numbers = weights_of(ctx, weights, X.n());
+    check_count(ctx, "n_clusters", m, X.n());
+    if (chain < 1) fail(ctx, "chain_length must be positive", chain, "Use 200.");
     Seeding seeding;
     {
         py::gil_scoped_release release;
-        std::visit(
-            [&](const auto& view) {
-                seeding = afkmc2(ctx, view, weights ? weights->data() : nullptr, parsed, m, chain, seed, function);
-            },
-            matrix.view());
+        X.visit(ctx, [&](const auto& rows) { seeding = afkmc2(ctx, rows, numbers, parsed, m, chain); });
     }
     return to_dict(seeding);
 }
 
-py::tuple py_parallel_candidates(const py::object& X, std::int64_t m, double amount, std::int64_t rounds,
-                                 const OptionalWeights& weights, const std::string& metric, std::uint64_t seed,
-                                 int n_threads, const std::string& function) {
-    const Matrix matrix(X, function);
-    const Context ctx = make_context(n_threads);
-    const Metric parsed = parse_metric(function, metric);
+py::tuple py_parallel_candidates(const Call& call, const PyRows& X, std::int64_t m, double amount, std::int64_t rounds,
+                                 const OptionalWeights& weights, const std::string& metric) {
+    const Context ctx = call.context();
+    const Metric parsed = parse_metric(ctx, metric);
+    const double* numbers = weights_of(ctx, weights, X.n());
+    check_count(ctx, "n_clusters", m, X.n());
     Candidates out;
     {
         py::gil_scoped_release release;
-        std::visit(
-            [&](const auto& view) {
-                out = parallel_candidates(ctx, view, weights ? weights->data() : nullptr, parsed, m, amount, rounds,
-                                          seed, function);
-            },
-            matrix.view());
+        X.visit(ctx,
+                [&](const auto& rows) { out = parallel_candidates(ctx, rows, numbers, parsed, m, amount, rounds); });
     }
     return py::make_tuple(to_array(out.indices), to_array(out.mass), out.potential);
 }
 
-py::tuple py_coreset(const py::object& X, std::int64_t size, std::int64_t rough_centers, const OptionalWeights& weights,
-                     const std::string& metric, std::uint64_t seed, int n_threads, const std::string& function) {
-    const Matrix matrix(X, function);
-    const Context ctx = make_context(n_threads);
-    const Metric parsed = parse_metric(function, metric);
+py::tuple py_coreset(const Call& call, const PyRows& X, std::int64_t size, std::int64_t rough_centers,
+                     const OptionalWeights& weights, const std::string& metric) {
+    const Context ctx = call.context();
+    const Metric parsed = parse_metric(ctx, metric);
+    const double* numbers = weights_of(ctx, weights, X.n());
+    if (size < 1) fail(ctx, "size must be positive", size, "Draw at least one row.");
+    if (rough_centers != 0) check_count(ctx, "n_clusters", rough_centers, X.n());
     Coreset out;
     {
         py::gil_scoped_release release;
-        std::visit(
-            [&](const auto& view) {
-                out = coreset(ctx, view, weights ? weights->data() : nullptr, parsed, size, rough_centers, seed,
-                              function);
-            },
-            matrix.view());
+        X.visit(ctx, [&](const auto& rows) { out = coreset(ctx, rows, numbers, parsed, size, rough_centers); });
     }
     return py::make_tuple(to_array(out.indices), to_array(out.weights));
 }
 
-py::array py_weighted_sample(const Array<double>& weights, std::int64_t size, bool replacement, std::uint64_t seed,
-                             int n_threads) {
-    const Context ctx = make_context(n_threads);
+py::array py_weighted_sample(const Call& call, const Array<double>& weights, std::int64_t size, bool replacement) {
+    const Context ctx = call.context();
+    if (size < 0) fail(ctx, "size must be at least 0", size, "Draw none or more.");
     std::vector<int64_t> out;
     {
         py::gil_scoped_release release;
-        out = weighted_sample(ctx, weights.data(), weights.size(), size, replacement, seed);
+        out = weighted_sample(ctx, weights.data(), weights.size(), size, replacement);
     }
     return to_array(out);
 }
@@ -136,18 +130,16 @@ py::array py_weighted_sample(const Array<double>& weights, std::int64_t size, bo
 }  // namespace
 
 void register_seed(py::module_& module) {
-    module.def("kmeans_plusplus", &py_kmeans_plusplus, "X"_a, "n_clusters"_a, "weights"_a.noconvert(), "metric"_a,
-               "seed"_a, "n_threads"_a = 0, "function"_a = "kmeans_plusplus", py::kw_only(), "method"_a = "auto",
-               "bound"_a = "auto", "local_trials"_a = 1, "budget"_a = HUGE_VAL, "max_trials"_a = 0,
-               "potential"_a = false, "existing"_a = py::none());
-    module.def("afkmc2", &py_afkmc2, "X"_a, "n_clusters"_a, "chain"_a, "weights"_a.noconvert(), "metric"_a, "seed"_a,
-               "n_threads"_a = 0, "function"_a = "afkmc2");
-    module.def("parallel_candidates", &py_parallel_candidates, "X"_a, "n_clusters"_a, "amount"_a, "rounds"_a,
-               "weights"_a.noconvert(), "metric"_a, "seed"_a, "n_threads"_a = 0, "function"_a = "kmeans_parallel");
-    module.def("coreset", &py_coreset, "X"_a, "size"_a, "rough_centers"_a, "weights"_a.noconvert(), "metric"_a,
-               "seed"_a, "n_threads"_a = 0, "function"_a = "coreset");
-    module.def("weighted_sample", &py_weighted_sample, "weights"_a.noconvert(), "size"_a, "replacement"_a, "seed"_a,
-               "n_threads"_a = 0);
+    module.def("kmeans_plusplus", &py_kmeans_plusplus, "context"_a, "X"_a, "n_clusters"_a, "weights"_a.noconvert(),
+               "metric"_a, py::kw_only(), "method"_a = "auto", "bound"_a = "auto", "local_trials"_a = 1,
+               "budget"_a = HUGE_VAL, "max_trials"_a = 0, "potential"_a = false, "existing"_a = py::none());
+    module.def("afkmc2", &py_afkmc2, "context"_a, "X"_a, "n_clusters"_a, "chain"_a, "weights"_a.noconvert(),
+               "metric"_a);
+    module.def("parallel_candidates", &py_parallel_candidates, "context"_a, "X"_a, "n_clusters"_a, "amount"_a,
+               "rounds"_a, "weights"_a.noconvert(), "metric"_a);
+    module.def("coreset", &py_coreset, "context"_a, "X"_a, "size"_a, "rough_centers"_a, "weights"_a.noconvert(),
+               "metric"_a);
+    module.def("weighted_sample", &py_weighted_sample, "context"_a, "weights"_a.noconvert(), "size"_a, "replacement"_a);
 }
 
 }  // namespace latom

@@ -1,9 +1,11 @@
 // module.cpp: the extension latom._core.
 #include <pybind11/stl.h>
 
+#include <atomic>
 #include <cstdlib>
 
 #include "bindings/arrays.h"
+#include "kernels/table.h"
 
 #ifndef LATOM_VERSION
 #define LATOM_VERSION "0"
@@ -11,17 +13,27 @@
 
 namespace latom {
 
+void register_rows(py::module_& module);
 void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
+void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
-void register_kernels(py::module_& module);
+void register_kernels(py::module_& kernels);
 void register_seed(py::module_& module);
-void register_sparsify(py::module_& module);
 
-const KernelTable*& active_kernels() {
-    static const KernelTable* table = kernel_table(std::getenv("LATOM_ISA") ? std::getenv("LATOM_ISA") : "");
+namespace {
+
+std::atomic<const KernelTable*>& kernels_in_force() {
+    static std::atomic<const KernelTable*> table{
+        kernel_table(std::getenv("LATOM_ISA") ? std::getenv("LATOM_ISA") : "")};
     return table;
 }
+
+}  // namespace
+
+const KernelTable* active_kernels() { return kernels_in_force().load(std::memory_order_relaxed); }
+
+void set_active_kernels(const KernelTable* table) { kernels_in_force().store(table, std::memory_order_relaxed); }
 
 }  // namespace latom
 
@@ -36,12 +48,14 @@ PYBIND11_MODULE(_core, module) {
     module.attr("__version__") = LATOM_VERSION;
     module.def("available_isas", &available_isas);
     module.def("isa", [] { return std::string(active_kernels()->isa); });
-    module.def("set_isa", [](const std::string& name) { active_kernels() = kernel_table(name); }, py::arg("name"));
+    module.def("set_isa", [](const std::string& name) { set_active_kernels(kernel_table(name)); }, py::arg("name"));
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
+    register_rows(module);
     register_cluster(module);
     register_encode(module);
     register_factorize(module);
-    register_kernels(module);
     register_seed(module);
-    register_sparsify(module);
+    auto kernels = module.def_submodule("kernels", "Single kernels of the variant in use, for tests.");
+    register_kernels(kernels);
+    register_engines(kernels);
 }

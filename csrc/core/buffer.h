@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -54,5 +55,12 @@ private:
 /// A std::vector whose first element starts a cache line; resize(n) does not zero.
 template <class T>
 using AlignedVector = std::vector<T, AlignedAllocator<T>>;
+
+/// The least multiple of a cache line's numbers that holds k of them.
+template <class T>
+constexpr std::int64_t whole_lines(std::int64_t k) {
+    constexpr auto kLine = static_cast<std::int64_t>(kCacheLine / sizeof(T));
+    return (k + kLine - 1) / kLine * kLine;
+}
 
 }  // namespace latom

@@ -5,14 +5,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "latom/context.h"
+
 namespace latom {
 
 /// Becomes Python's ValueError.
 template <class Value>
-[[noreturn]] void fail(const std::string& function, const std::string& constraint, const Value& got,
-                       const std::string& remedy) {
+[[noreturn]] void fail(const Context& ctx, const std::string& constraint, const Value& got, const std::string& remedy) {
     std::ostringstream text;
-    text << function << ": " << constraint << "; got " << got << ". " << remedy;
+    text << ctx.function << ": " << constraint << "; got " << got << ". " << remedy;
     throw std::invalid_argument(text.str());
 }
 

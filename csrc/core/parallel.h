@@ -97,8 +97,6 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
 }
 
 /// Chunks of `size` items that cover n.
-inline std::int64_t chunk_count(std::int64_t n, std::int64_t size) {
-    return (n + size - 1) / size;
-}
+inline std::int64_t chunk_count(std::int64_t n, std::int64_t size) { return (n + size - 1) / size; }
 
 }  // namespace latom

@@ -1,18 +1,15 @@
-// dots_at.inl.h: dot products of one row with rows at given indices, and logarithms of them.
+// dots_at.inl.h: dot products of one row with rows at given indices.
 //
 //   dots_at           out[p] = sum_c x[c] * F[index[p] * width + c]
 //   dots_at_bf16      the same of bfloat16
-//   log_dot           sum_p v[p] * log(y[p]),  y positive, normal
 //
 // Shapes    index, out [count]; x [width], F of rows `width` apart; width whole lines of 64 bytes, padded with zeros;
 //           index [count, ahead) is read as well: what later calls will gather. bfloat16 in cells of two
-//           neighbouring numbers, `cells` of them in a row.
-// Numerics  dots_at in T: number c of a line goes to partial sum c, then halves are added to halves. dots_at_bf16 in
-//           float32; variants may round differently, each at most as often as there are numbers. log_dot in float64,
-//           term p in partial sum p mod 8, then as in dot.inl.h; log y = e log 2 + 2 atanh((m - 1) / (m + 1)) with y =
-//           m 2^e, m in [0.707, 1.415): eleven terms, within 2 units in the last place of a normal result. Same bits in
-//           every variant.
-// Cost      2 width flops a product; some 30 a logarithm.
+//           neighboring numbers, `cells` of them per row.
+// Numerics  dots_at in T: number c of a line goes to partial sum c, then halves are added to halves. Same bits in every
+//           variant. dots_at_bf16 in float32; variants may round differently, each at most as often as there are
+//           numbers.
+// Cost      2 width flops per product.
 
 template <class T, class I>
 inline void prefetch_row(const I* index, std::int64_t p, std::int64_t ahead, const T* F, std::int64_t width) {
@@ -83,15 +80,9 @@ void dots_at(const I* index, std::int64_t count, std::int64_t ahead, const T* x,
 #if defined(__AVX512BF16__)
 typedef __m512bh Halves;
 typedef __m512 HalvesSum;
-inline Halves halves_at(const std::uint32_t* p) {
-    return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p));
-}
-inline HalvesSum halves_add(HalvesSum sum, Halves x, Halves y) {
-    return _mm512_dpbf16_ps(sum, x, y);
-}
-inline float halves_total(HalvesSum sum) {
-    return _mm512_reduce_add_ps(sum);
-}
+inline Halves halves_at(const std::uint32_t* p) { return reinterpret_cast<__m512bh>(_mm512_loadu_si512(p)); }
+inline HalvesSum halves_add(HalvesSum sum, Halves x, Halves y) { return _mm512_dpbf16_ps(sum, x, y); }
+inline float halves_total(HalvesSum sum) { return _mm512_reduce_add_ps(sum); }
 #else
 struct Halves {
     f32x16 even, odd;
@@ -104,9 +95,7 @@ inline Halves halves_at(const std::uint32_t* p) {
 inline HalvesSum halves_add(const HalvesSum& sum, const Halves& x, const Halves& y) {
     return sum + (x.even * y.even + x.odd * y.odd);
 }
-inline float halves_total(const HalvesSum& sum) {
-    return sum_lanes(sum);
-}
+inline float halves_total(const HalvesSum& sum) { return sum_lanes(sum); }
 #endif
 
 // Four products together, so that none waits for its own additions.
@@ -135,39 +124,4 @@ void dots_at_bf16(const std::int32_t* index, std::int64_t count, const std::uint
         if (p + 2 < count) out[p + 2] = halves_total(sum2);
         if (p + 3 < count) out[p + 3] = halves_total(sum3);
     }
-}
-
-inline f64x8 log8(const f64x8& y) {
-    typedef Line<std::uint64_t> u64x8;
-    const u64x8 bits = bits_as<std::uint64_t>(y);
-    const std::uint64_t root_half = 0x3fe6a09e00000000u, one = std::uint64_t{1023} << 52;
-    const u64x8 biased = (bits - root_half + one) >> 52;  // e + 1023
-    const f64x8 m = bits_as<double>(bits - ((biased - 1023) << 52));
-    const f64x8 e = bits_as<double>(biased + 0x4338000000000000u) - (0x1.8p52 + 1023);  // the integer as a number
-    const f64x8 s = (m - 1) / (m + 1), z = s * s;
-    f64x8 series = z * (2.0 / 23) + 2.0 / 21;
-    for (int odd = 19; odd >= 3; odd -= 2) {
-        const f64x8 product = series * z;
-        series = product + 2.0 / odd;
-    }
-    const f64x8 small = e * 0x1.a39ef35793c76p-33, cubic = s * z, tail = cubic * series;  // log 2 in two parts
-    const f64x8 large = e * 0x1.62e42fee00000p-1, twice = s + s;
-    return large + (twice + (tail + small));
-}
-
-template <class T>
-double log_dot(const T* v, const T* y, std::int64_t count) {
-    f64x8 sum = {};
-    for (std::int64_t p = 0; p < count; p += 8) {
-        T weights[8] = {}, numbers[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-        const std::int64_t some = count - p < 8 ? count - p : 8;
-        for (std::int64_t lane = 0; lane < some; ++lane) {
-            weights[lane] = v[p + lane];
-            numbers[lane] = y[p + lane];
-        }
-        const f64x8 product =
-            (some == 8 ? wide8(v + p) : wide8(weights)) * log8(some == 8 ? wide8(y + p) : wide8(numbers));
-        sum = sum + product;
-    }
-    return sum_lanes(sum);
 }

@@ -1,11 +1,10 @@
 // gram.inl.h: the products of all pairs of columns.
 //
 //   gram            G[a][b] += sum_i V[i][a] V[i][b]      for b >= a, and some pairs beside them
-//   small_product   out [rows, width] = X [rows, d] F [d, width], width whole lines of 64 bytes; for matrices in cache
 //
 // Shapes    V [rows, k], its rows `stride` apart; wide [rows, width] is scratch, G [width, width]; width a multiple
-// of 16. Numerics  small_product in T, term by term in order. gram in float64, row by row in order. Products of float32
-// are exact; those of float64 are rounded before they are
+// of 16. Numerics  float64, row by row in order. Products of float32 are exact; those of float64 are rounded before
+// they are
 //           added. Same bits in every variant.
 // Cost      rows k^2 multiply-adds; rows are widened once, so that columns are read as whole lines.
 
@@ -42,28 +41,4 @@ void gram(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, st
                 for (int v = 0; v < kGramVectors; ++v)
                     __builtin_memcpy(G + (a + t) * width + b + v * kWidth, &sum[t][v], sizeof sum[t][v]);
         }
-}
-
-template <int R, class T>
-inline void product_rows(const T* X, std::int64_t d, const T* F, std::int64_t width, T* out) {
-    typedef typename Line<T>::Part Vector;
-    for (std::int64_t c = 0; c < width; c += Line<T>::kEach) {
-        Vector sum[R] = {};
-        for (std::int64_t j = 0; j < d; ++j) {
-            const Vector numbers = load<Vector>(F + j * width + c);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) {
-                const Vector product = X[r * d + j] * numbers;
-                sum[r] = sum[r] + product;
-            }
-        }
-        for (int r = 0; r < R; ++r) __builtin_memcpy(out + r * width + c, &sum[r], sizeof sum[r]);
-    }
-}
-
-template <class T>
-void small_product(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out) {
-    std::int64_t i = 0;
-    for (; i + 8 <= rows; i += 8) product_rows<8>(X + i * d, d, F, width, out + i * width);
-    for (; i < rows; ++i) product_rows<1>(X + i * d, d, F, width, out + i * width);
 }

@@ -197,13 +197,9 @@ inline f64x8::Part wide(const T* p) {
     return __builtin_convertvector(load<Narrow>(p), f64x8::Part);
 }
 #if defined(__AVX512F__)  // what the compiler makes of the above goes through memory
-inline f64x8::Part wide(const float* p) {
-    return _mm512_cvtps_pd(_mm256_loadu_ps(p));
-}
+inline f64x8::Part wide(const float* p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
 #elif defined(__AVX2__)
-inline f64x8::Part wide(const float* p) {
-    return _mm256_cvtps_pd(_mm_loadu_ps(p));
-}
+inline f64x8::Part wide(const float* p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
 #endif
 
 template <class T>

@@ -2,7 +2,6 @@
 // half precision widened to float32.
 //
 //   out_t = round(scale x_t),     result = sum (scale x_t - out_t)^2,     length2 = sum out_t^2
-//   largest_magnitude = max |x_t|
 //
 // The caller's scale is a power of two that brings the row's length to about 1, so scale x_t is exact and cannot
 // overflow (but see int8). Where another scale makes it overflow, or a number is not finite, the result is infinite or
@@ -14,16 +13,12 @@
 //           float32 partial sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
 // Cost      one pass.
 
-inline u32x16 round_bits(const u32x16& bits, float) {
-    return bits;
-}
+inline u32x16 round_bits(const u32x16& bits, float) { return bits; }
 inline u32x16 round_bits(const u32x16& bits, std::uint16_t) {
     return (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
 }
 
-inline void store16(const u32x16& bits, float* out) {
-    line_to(out, bits_as<float>(bits));
-}
+inline void store16(const u32x16& bits, float* out) { line_to(out, bits_as<float>(bits)); }
 inline void store16(const u32x16& bits, std::uint16_t* out) {
     typedef std::uint16_t Halves __attribute__((vector_size(kVectorBytes / 2)));
     const u32x16 upper = bits >> 16;
@@ -114,68 +109,4 @@ double round_row(const T* x, std::int64_t d, double scale, Out* out, double* len
     }
     *length2 = length;
     return total;
-}
-
-template <class T>
-double largest_magnitude(const T* x, std::int64_t d) {
-    typedef Line<T> L;
-    L most = {};
-    std::int64_t p = 0;
-    for (; p + L::kCount <= d; p += L::kCount) {
-        const L v = line_at(x + p);
-        most = larger(most, larger(v, -v));
-    }
-    T lane[L::kCount], largest = 0;
-    line_to(lane, most);
-    for (const T v : lane) largest = largest < v ? v : largest;
-    for (; p < d; ++p) {
-        const T v = x[p] < 0 ? -x[p] : x[p];
-        largest = largest < v ? v : largest;
-    }
-    return static_cast<double>(largest);
-}
-
-// Rows [width, stride] of cells, column by column: out [cells, width]. width is even, stride at least the next multiple
-// of 4.
-void interleave(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
-                std::uint32_t* out) {
-    typedef std::uint32_t u32x4 __attribute__((vector_size(16)));
-    typedef std::uint64_t u64x2 __attribute__((vector_size(16)));
-    std::int64_t t = 0;
-    for (; t + 4 <= cells; t += 4)
-        for (std::int64_t c = 0; c + 2 <= width; c += 2) {
-            u32x4 a, b;
-            __builtin_memcpy(&a, rows + c * stride + t, sizeof a);
-            __builtin_memcpy(&b, rows + (c + 1) * stride + t, sizeof b);
-            const u64x2 low = (u64x2)__builtin_shuffle(a, b, u32x4{0, 4, 1, 5});
-            const u64x2 high = (u64x2)__builtin_shuffle(a, b, u32x4{2, 6, 3, 7});
-            for (int i = 0; i < 2; ++i) {
-                __builtin_memcpy(out + (t + i) * width + c, (const std::uint64_t*)&low + i, 8);
-                __builtin_memcpy(out + (t + 2 + i) * width + c, (const std::uint64_t*)&high + i, 8);
-            }
-        }
-    for (; t < cells; ++t)
-        for (std::int64_t c = 0; c < width; ++c) out[t * width + c] = rows[c * stride + t];
-}
-
-void widen_bf16(const std::uint16_t* x, std::int64_t count, float* out) {
-    for (std::int64_t p = 0; p < count; ++p) {
-        const std::uint32_t bits = static_cast<std::uint32_t>(x[p]) << 16;
-        __builtin_memcpy(out + p, &bits, 4);
-    }
-}
-
-// The 15 bits of exponent and mantissa, moved into a float32, are its value times 2^-112; infinity and NaN keep theirs.
-void widen_f16(const std::uint16_t* x, std::int64_t count, float* out) {
-    for (std::int64_t p = 0; p < count; ++p) {
-        const std::uint32_t half = x[p], sign = (half & 0x8000u) << 16, rest = (half & 0x7fffu) << 13;
-        float magnitude;
-        __builtin_memcpy(&magnitude, &rest, 4);
-        magnitude *= 0x1p112f;
-        std::uint32_t bits;
-        __builtin_memcpy(&bits, &magnitude, 4);
-        bits = (half & 0x7c00u) == 0x7c00u ? (rest | 0x7f800000u) : bits;
-        bits |= sign;
-        __builtin_memcpy(out + p, &bits, 4);
-    }
 }

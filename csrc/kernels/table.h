@@ -1,4 +1,4 @@
-// table.h: every kernel's signature and contract. A table is filled once an instruction set, from the same sources.
+// table.h: every kernel's signature and contract. A table is filled once per instruction set, from the same sources.
 //
 // Kernels see raw pointers and extents: they allocate nothing, start no thread, throw nothing and export nothing but
 // their table. Pointers need no alignment unless said. Ranges do not overlap.
@@ -11,7 +11,7 @@
 
 namespace latom {
 
-// One row's terms after quantisation (see quantised_screen.inl.h).
+// One row's terms after quantization (see quantize_row.inl.h).
 struct RowError {
     float step;     // Delta: value of one unit of p * q
     float abs_sum;  // sum |a_t|, over all terms
@@ -45,54 +45,98 @@ struct RowCandidates {
 typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);
 
+/// Kernels for numbers of type T.
+template <class T>
+struct TypedKernels {
+    // dot.inl.h: float64 dot products in eight interleaved partial sums.
+    double (*dense_dot)(const T* x, const T* y, std::int64_t d);
+    // The same sums for `count` pairs of rows x[i], y[i]; out [count]. Faster where neighboring y are one row.
+    void (*dense_dots)(const T* const* x, const T* const* y, std::int64_t count, std::int64_t d, double* out);
+    // sum [d] += factor * x, in float64.
+    void (*add_scaled)(const T* x, double factor, std::int64_t d, double* sum);
+
+    // add_binned.inl.h: sum [levels, d] += rows x [count] times factors, as integers in the units of magic [levels].
+    void (*add_binned)(const T* const* x, const double* factor, std::int64_t count, std::int64_t d, const double* magic,
+                       int levels, std::int64_t* sum);
+
+    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or
+    // int8 (units of 1, clamped), out [d]; returns the sum of squared residuals, and stores that of squares of out.
+    double (*round_f32)(const T* x, std::int64_t d, double scale, float* out, double* length2);
+    double (*round_i16)(const T* x, std::int64_t d, double scale, std::int16_t* out, double* length2);
+    double (*round_bf16)(const T* x, std::int64_t d, double scale, std::uint16_t* out, double* length2);
+    double (*round_i8)(const T* x, std::int64_t d, double scale, std::int8_t* out, double* length2);
+
+    // kth_magnitude.inl.h: the largest |x_t|.
+    double (*largest_magnitude)(const T* x, std::int64_t d);
+    // The k-th largest magnitude of each lane of x [count, 64 bytes]; bar [64 bytes].
+    void (*kth_magnitude)(const T* x, std::int64_t count, std::int64_t k, T* bar);
+
+    // log_dot.inl.h: sum of v log y in float64; y positive.
+    double (*log_dot)(const T* v, const T* y, std::int64_t count);
+
+    // gram.inl.h: G [width, width] += products of all pairs of columns of V; wide [rows, width] is scratch.
+    void (*gram)(const T* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width, double* wide,
+                 double* G);
+    // small_product.inl.h: out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
+    void (*small_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out);
+
+    // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
+    double (*coordinate_sweep)(T* x, const T* p, const T* G, const T* inverse, std::int64_t k);
+    // extrapolate.inl.h: old [count] <- max(0, x + beta (x - old)).
+    void (*extrapolate)(const T* x, T beta, std::int64_t count, T* old);
+    // transpose.inl.h: out [columns, out_stride] = the transpose of in [rows, in_stride].
+    void (*transpose)(const T* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, T* out,
+                      std::int64_t out_stride);
+};
+
+/// Kernels for numbers of type T at indices of type I.
+template <class T, class I>
+struct IndexedKernels {
+    // dot.inl.h: the float64 sum of x [nnz] times y at its columns.
+    double (*sparse_dot)(const T* x, const I* column, std::int64_t nnz, const T* y);
+    // sparse_dot of x with `stride` rows at once, given column by column: Y [d, stride], stride a multiple of 8; out
+    // [stride].
+    void (*sparse_scores)(const T* x, const I* column, std::int64_t nnz, const T* Y, std::int64_t stride, double* out);
+
+    // add_binned.inl.h: sum [d, levels] += factor times one row of nnz entries.
+    void (*scatter_binned)(const T* x, const I* column, std::int64_t nnz, double factor, const double* magic,
+                           int levels, std::int64_t* sum);
+    // gather.inl.h: out [width] += sum over `count` terms of value[p] * row index[p] of W; index [ahead] is read.
+    void (*gather_add)(const I* index, const T* value, std::int64_t count, std::int64_t ahead, const T* W,
+                       std::int64_t stride, std::int64_t width, T* out);
+    // dots_at.inl.h: out [count] = <x, row index[p] of F>; width whole lines of 64 bytes; index [ahead] is read.
+    void (*dots_at)(const I* index, std::int64_t count, std::int64_t ahead, const T* x, const T* F, std::int64_t width,
+                    T* out);
+};
+
 struct KernelTable {
     const char* isa;
 
-    // dot.inl.h: float64 dot products in eight interleaved partial sums.
-    double (*dense_dot_f32)(const float* x, const float* y, std::int64_t d);
-    double (*dense_dot_f64)(const double* x, const double* y, std::int64_t d);
-    double (*sparse_dot_f32_i32)(const float* x, const std::int32_t* column, std::int64_t nnz, const float* y);
-    double (*sparse_dot_f32_i64)(const float* x, const std::int64_t* column, std::int64_t nnz, const float* y);
-    double (*sparse_dot_f64_i32)(const double* x, const std::int32_t* column, std::int64_t nnz, const double* y);
-    double (*sparse_dot_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* y);
+    TypedKernels<float> f32;
+    TypedKernels<double> f64;
+    IndexedKernels<float, std::int32_t> f32_i32;
+    IndexedKernels<float, std::int64_t> f32_i64;
+    IndexedKernels<double, std::int32_t> f64_i32;
+    IndexedKernels<double, std::int64_t> f64_i64;
 
-    // The same sums for `count` pairs of rows x[i], y[i]; out [count]. Faster where neighbouring y are one row.
-    void (*dense_dots_f32)(const float* const* x, const float* const* y, std::int64_t count, std::int64_t d,
-                           double* out);
-    void (*dense_dots_f64)(const double* const* x, const double* const* y, std::int64_t count, std::int64_t d,
-                           double* out);
+    /// The kernels of a type: of<T>() and of<T, I>().
+    template <class T>
+    constexpr const TypedKernels<T>& of() const {
+        if constexpr (sizeof(T) == 4) return f32;
+        else return f64;
+    }
+    template <class T, class I>
+    constexpr const IndexedKernels<T, I>& of() const {
+        if constexpr (sizeof(T) == 4 && sizeof(I) == 4) return f32_i32;
+        else if constexpr (sizeof(T) == 4) return f32_i64;
+        else if constexpr (sizeof(I) == 4) return f64_i32;
+        else return f64_i64;
+    }
 
-    // sparse_dot of x with `stride` rows at once, given column by column: Y [d, stride], stride a multiple of 8; out
-    // [stride].
-    void (*sparse_scores_f32_i32)(const float* x, const std::int32_t* column, std::int64_t nnz, const float* Y,
-                                  std::int64_t stride, double* out);
-    void (*sparse_scores_f32_i64)(const float* x, const std::int64_t* column, std::int64_t nnz, const float* Y,
-                                  std::int64_t stride, double* out);
-    void (*sparse_scores_f64_i32)(const double* x, const std::int32_t* column, std::int64_t nnz, const double* Y,
-                                  std::int64_t stride, double* out);
-    void (*sparse_scores_f64_i64)(const double* x, const std::int64_t* column, std::int64_t nnz, const double* Y,
-                                  std::int64_t stride, double* out);
-    // sum [d] += factor * x, in float64.
-    void (*add_scaled_f32)(const float* x, double factor, std::int64_t d, double* sum);
-    void (*add_scaled_f64)(const double* x, double factor, std::int64_t d, double* sum);
-
-    // round_row.inl.h: scale * x in float32, int16 (units of 2^-15, clamped), bfloat16 (the upper half of a float32) or
-    // int8 (units of 1, clamped), out [d]; sum of squared residuals, and of squares of out.
-    double (*round_f32_f32)(const float* x, std::int64_t d, double scale, float* out, double* length2);
-    double (*round_f64_f32)(const double* x, std::int64_t d, double scale, float* out, double* length2);
-    double (*round_f32_i16)(const float* x, std::int64_t d, double scale, std::int16_t* out, double* length2);
-    double (*round_f64_i16)(const double* x, std::int64_t d, double scale, std::int16_t* out, double* length2);
-    double (*round_f32_bf16)(const float* x, std::int64_t d, double scale, std::uint16_t* out, double* length2);
-    double (*round_f64_bf16)(const double* x, std::int64_t d, double scale, std::uint16_t* out, double* length2);
-    double (*round_f32_i8)(const float* x, std::int64_t d, double scale, std::int8_t* out, double* length2);
-    double (*round_f64_i8)(const double* x, std::int64_t d, double scale, std::int8_t* out, double* length2);
-    // The largest |x_t|.
-    double (*largest_f32)(const float* x, std::int64_t d);
-    double (*largest_f64)(const double* x, std::int64_t d);
-    // Rows [width, stride] of 4-byte cells as one stream [cells, width].
+    // interleave.inl.h: rows [width, stride] of 4-byte cells as one stream [cells, width].
     void (*interleave)(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
                        std::uint32_t* out);
-    // float16 or bfloat16 as float32; exact.
+    // widen.inl.h: float16 or bfloat16 as float32; exact.
     void (*widen_f16)(const std::uint16_t* x, std::int64_t count, float* out);
     void (*widen_bf16)(const std::uint16_t* x, std::int64_t count, float* out);
 
@@ -104,75 +148,30 @@ struct KernelTable {
     // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
     bool (*solve_cholesky)(double* A, double* b, std::int64_t k);
 
-    // threshold.inl.h: a number that at least k of v [count] reach, or low.
+    // raise_bar.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
 
     // candidates.inl.h: appends what the screen let pass of `valid` atoms, the first of which stands at `first`, to the
-    // candidates of `rows`; those that are full now.
+    // candidates of `rows`; returns those that are full now.
     std::uint32_t (*collect)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
                              const AtomError& atoms, std::int32_t first, const RowCandidates& to);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
 
-    // largest.inl.h: the k-th largest magnitude of each lane of x [count, 64 bytes]; bar [64 bytes].
-    void (*kth_magnitude_f32)(const float* x, std::int64_t count, std::int64_t k, float* bar);
-    void (*kth_magnitude_f64)(const double* x, std::int64_t count, std::int64_t k, double* bar);
-
-    // quantised_screen.inl.h: integer upper bounds for all atoms of a row at once.
-    RowError (*quantise_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);
+    // quantize_row.inl.h: a sparse row's terms in 8 bits, and the error of its bounds.
+    RowError (*quantize_row)(const float* a, std::int64_t count, bool round_up, int drop, std::int8_t* p);
+    // accumulate.inl.h: integer sums of a row with all atoms at once, or with a group's eight.
     void (*accumulate)(std::int32_t* acc, const std::int8_t* slab, std::int64_t stride, const std::int32_t* line,
                        const std::uint8_t* p, std::int64_t count, std::int64_t width);
     void (*accumulate_group)(std::int32_t* acc, const std::int8_t* values, const std::int32_t* line, int line_shift,
                              const std::uint8_t* p, std::int64_t count);
+    // block_max.inl.h: the largest upper bound of each 64 sums, and of all.
     float (*block_max)(const std::int32_t* acc, std::int64_t count, float step, float shift, float least,
                        const float* scale, const float* bias, float bias_scale, float* block);
 
-    // gather.inl.h: out [width] += sum over `count` terms of value[p] * row index[p] of W; index [ahead] is read.
-    void (*gather_add_f32_i32)(const std::int32_t* index, const float* value, std::int64_t count, std::int64_t ahead,
-                               const float* W, std::int64_t stride, std::int64_t width, float* out);
-    void (*gather_add_f32_i64)(const std::int64_t* index, const float* value, std::int64_t count, std::int64_t ahead,
-                               const float* W, std::int64_t stride, std::int64_t width, float* out);
-    void (*gather_add_f64_i32)(const std::int32_t* index, const double* value, std::int64_t count, std::int64_t ahead,
-                               const double* W, std::int64_t stride, std::int64_t width, double* out);
-    void (*gather_add_f64_i64)(const std::int64_t* index, const double* value, std::int64_t count, std::int64_t ahead,
-                               const double* W, std::int64_t stride, std::int64_t width, double* out);
-
-    // dots_at.inl.h: out [count] = <x, row index[p] of F>; width whole lines of 64 bytes; index [ahead] is read.
-    void (*dots_at_f32_i32)(const std::int32_t* index, std::int64_t count, std::int64_t ahead, const float* x,
-                            const float* F, std::int64_t width, float* out);
-    void (*dots_at_f32_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const float* x,
-                            const float* F, std::int64_t width, float* out);
-    void (*dots_at_f64_i32)(const std::int32_t* index, std::int64_t count, std::int64_t ahead, const double* x,
-                            const double* F, std::int64_t width, double* out);
-    void (*dots_at_f64_i64)(const std::int64_t* index, std::int64_t count, std::int64_t ahead, const double* x,
-                            const double* F, std::int64_t width, double* out);
-    // The same of bfloat16, two in a cell; cells whole lines. Variants may round differently.
+    // dots_at.inl.h: dots_at of bfloat16, two in a cell; cells whole lines. Variants may round differently.
     void (*dots_at_bf16)(const std::int32_t* index, std::int64_t count, const std::uint32_t* x, const std::uint32_t* F,
                          std::int64_t cells, float* out);
-    // Sum of v log y in float64; y positive.
-    double (*log_dot_f32)(const float* v, const float* y, std::int64_t count);
-    double (*log_dot_f64)(const double* v, const double* y, std::int64_t count);
-
-    // gram.inl.h: G [width, width] += products of all pairs of columns of V; wide [rows, width] is scratch.
-    void (*gram_f32)(const float* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
-                     double* wide, double* G);
-    void (*gram_f64)(const double* V, std::int64_t rows, std::int64_t stride, std::int64_t k, std::int64_t width,
-                     double* wide, double* G);
-    // out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
-    void (*small_product_f32)(const float* X, std::int64_t rows, std::int64_t d, const float* F, std::int64_t width,
-                              float* out);
-    void (*small_product_f64)(const double* X, std::int64_t rows, std::int64_t d, const double* F, std::int64_t width,
-                              double* out);
-
-    // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
-    double (*coordinate_sweep_f32)(float* x, const float* p, const float* G, const float* inverse, std::int64_t k);
-    double (*coordinate_sweep_f64)(double* x, const double* p, const double* G, const double* inverse, std::int64_t k);
-    void (*extrapolate_f32)(const float* x, float beta, std::int64_t count, float* old);
-    void (*extrapolate_f64)(const double* x, double beta, std::int64_t count, double* old);
-    void (*transpose_f32)(const float* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns, float* out,
-                          std::int64_t out_stride);
-    void (*transpose_f64)(const double* in, std::int64_t rows, std::int64_t in_stride, std::int64_t columns,
-                          double* out, std::int64_t out_stride);
 };
 
 }  // namespace latom

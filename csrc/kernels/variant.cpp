@@ -1,4 +1,4 @@
-// variant.cpp: compiled once an instruction set, with LATOM_ISA naming it; exports that set's table and nothing else.
+// variant.cpp: compiled once per instruction set, with LATOM_ISA naming it; exports that set's table and nothing else.
 //
 // Only C headers, <immintrin.h> and kernel headers may be included: an inline function of the standard library emitted
 // here with AVX-512 code could replace the copy that other files use.
@@ -17,19 +17,29 @@ namespace {
 
 // clang-format off: each header uses those above it.
 #include "kernels/line.inl.h"
+#include "kernels/lanes.inl.h"
 
 #include "kernels/dot.inl.h"
+#include "kernels/accumulate.inl.h"
+#include "kernels/add_binned.inl.h"
+#include "kernels/block_max.inl.h"
 #include "kernels/coordinate_sweep.inl.h"
+#include "kernels/extrapolate.inl.h"
 #include "kernels/gather.inl.h"
 #include "kernels/dots_at.inl.h"
 #include "kernels/gram.inl.h"
-#include "kernels/largest.inl.h"
+#include "kernels/interleave.inl.h"
+#include "kernels/kth_magnitude.inl.h"
+#include "kernels/log_dot.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/candidates.inl.h"
-#include "kernels/quantised_screen.inl.h"
+#include "kernels/quantize_row.inl.h"
+#include "kernels/raise_bar.inl.h"
 #include "kernels/round_row.inl.h"
 #include "kernels/small_cholesky.inl.h"
-#include "kernels/threshold.inl.h"
+#include "kernels/small_product.inl.h"
+#include "kernels/transpose.inl.h"
+#include "kernels/widen.inl.h"
 // clang-format on
 
 #if defined(__SSE2__)
@@ -48,6 +58,39 @@ constexpr ScreenTile* screen_bf16 = screen_tile<BFloat16Step>;
 constexpr ScreenTile* screen_bf16 = nullptr;
 #endif
 
+template <class T>
+constexpr TypedKernels<T> typed_kernels() {
+    return {
+        .dense_dot = dense_dot<T>,
+        .dense_dots = dense_dots<T>,
+        .add_scaled = add_scaled<T>,
+        .add_binned = add_binned<T>,
+        .round_f32 = round_row<T, float>,
+        .round_i16 = round_row<T, std::int16_t>,
+        .round_bf16 = round_row<T, std::uint16_t>,
+        .round_i8 = round_row<T, std::int8_t>,
+        .largest_magnitude = largest_magnitude<T>,
+        .kth_magnitude = kth_magnitude<T>,
+        .log_dot = log_dot<T>,
+        .gram = gram<T>,
+        .small_product = small_product<T>,
+        .coordinate_sweep = coordinate_sweep<T>,
+        .extrapolate = extrapolate<T>,
+        .transpose = transpose<T>,
+    };
+}
+
+template <class T, class I>
+constexpr IndexedKernels<T, I> indexed_kernels() {
+    return {
+        .sparse_dot = sparse_dot<T, I>,
+        .sparse_scores = sparse_scores<T, I>,
+        .scatter_binned = scatter_binned<T, I>,
+        .gather_add = gather_add<kVectorBytes, T, I>,
+        .dots_at = dots_at<T, I>,
+    };
+}
+
 }  // namespace
 
 #define LATOM_JOIN2(a, b) a##b
@@ -56,72 +99,32 @@ constexpr ScreenTile* screen_bf16 = nullptr;
 #define LATOM_TEXT(a) LATOM_TEXT2(a)
 
 extern const KernelTable LATOM_JOIN(kernels_, LATOM_ISA);
-const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
-    LATOM_TEXT(LATOM_ISA),
-    dense_dot<float>,
-    dense_dot<double>,
-    sparse_dot<float, std::int32_t>,
-    sparse_dot<float, std::int64_t>,
-    sparse_dot<double, std::int32_t>,
-    sparse_dot<double, std::int64_t>,
-    dense_dots<float>,
-    dense_dots<double>,
-    sparse_scores<float, std::int32_t>,
-    sparse_scores<float, std::int64_t>,
-    sparse_scores<double, std::int32_t>,
-    sparse_scores<double, std::int64_t>,
-    add_scaled<float>,
-    add_scaled<double>,
-    round_row<float, float>,
-    round_row<double, float>,
-    round_row<float, std::int16_t>,
-    round_row<double, std::int16_t>,
-    round_row<float, std::uint16_t>,
-    round_row<double, std::uint16_t>,
-    round_row<float, std::int8_t>,
-    round_row<double, std::int8_t>,
-    largest_magnitude<float>,
-    largest_magnitude<double>,
-    interleave,
-    widen_f16,
-    widen_bf16,
-    kTileRows,
-    kPanelAtoms,
-    screen_tile<Float32Step>,
-    screen_i16,
-    screen_bf16,
-    screen_i8,
-    solve_cholesky,
-    raise_bar,
-    collect,
-    drop_below,
-    kth_magnitude<float>,
-    kth_magnitude<double>,
-    quantise_row,
-    accumulate,
-    accumulate_group,
-    block_max,
-    gather_add<kVectorBytes, float, std::int32_t>,
-    gather_add<kVectorBytes, float, std::int64_t>,
-    gather_add<kVectorBytes, double, std::int32_t>,
-    gather_add<kVectorBytes, double, std::int64_t>,
-    dots_at<float, std::int32_t>,
-    dots_at<float, std::int64_t>,
-    dots_at<double, std::int32_t>,
-    dots_at<double, std::int64_t>,
-    dots_at_bf16,
-    log_dot<float>,
-    log_dot<double>,
-    gram<float>,
-    gram<double>,
-    small_product<float>,
-    small_product<double>,
-    coordinate_sweep<float>,
-    coordinate_sweep<double>,
-    extrapolate<float>,
-    extrapolate<double>,
-    transpose<float>,
-    transpose<double>,
+constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
+    .isa = LATOM_TEXT(LATOM_ISA),
+    .f32 = typed_kernels<float>(),
+    .f64 = typed_kernels<double>(),
+    .f32_i32 = indexed_kernels<float, std::int32_t>(),
+    .f32_i64 = indexed_kernels<float, std::int64_t>(),
+    .f64_i32 = indexed_kernels<double, std::int32_t>(),
+    .f64_i64 = indexed_kernels<double, std::int64_t>(),
+    .interleave = interleave,
+    .widen_f16 = widen_f16,
+    .widen_bf16 = widen_bf16,
+    .tile_rows = kTileRows,
+    .panel_atoms = kPanelAtoms,
+    .screen_f32 = screen_tile<Float32Step>,
+    .screen_i16 = screen_i16,
+    .screen_bf16 = screen_bf16,
+    .screen_i8 = screen_i8,
+    .solve_cholesky = solve_cholesky,
+    .raise_bar = raise_bar,
+    .collect = collect,
+    .drop_below = drop_below,
+    .quantize_row = quantize_row,
+    .accumulate = accumulate,
+    .accumulate_group = accumulate_group,
+    .block_max = block_max,
+    .dots_at_bf16 = dots_at_bf16,
 };
 
 }  // namespace latom

@@ -60,9 +60,7 @@ struct Register {
     Register(const char* name, void (*body)()) { tests().push_back({name, body}); }
 };
 
-inline std::string text(const std::ostream& stream) {
-    return static_cast<const std::ostringstream&>(stream).str();
-}
+inline std::string text(const std::ostream& stream) { return static_cast<const std::ostringstream&>(stream).str(); }
 
 }  // namespace check
 

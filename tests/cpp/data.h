@@ -27,8 +27,10 @@ private:
     std::uint64_t counter_ = 0;
 };
 
-inline Context context(const std::string& isa, int threads) {
+inline Context context(const std::string& isa, int threads, std::uint64_t seed = 0) {
     Context ctx;
+    ctx.function = "test";
+    ctx.seed = seed;
     ctx.n_threads = threads;
     ctx.kernels = kernel_table(isa);
     return ctx;

@@ -1,4 +1,4 @@
-// plain_lloyd.h: k-means as latom/kmeans.h defines it, without an index, bounds, threads or memory of the last step.
+// plain_lloyd.h: k-means as latom/cluster.h defines it, without an index, bounds, threads or memory of the last step.
 //
 // Sums have the order that the contract names, so its labels, scores and centres are compared bit by bit.
 #pragma once
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data.h"
-#include "latom/kmeans.h"
+#include "latom/cluster.h"
 
 namespace test {
 

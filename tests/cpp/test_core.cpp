@@ -341,6 +341,8 @@ TEST(aligned_vectors_start_a_cache_line) {
 }
 
 TEST(messages_have_one_form) {
-    CHECK_THROWS(fail("assign", "m must be positive", -1, "Ask for more."), std::invalid_argument,
+    Context ctx;
+    ctx.function = "assign";
+    CHECK_THROWS(fail(ctx, "m must be positive", -1, "Ask for more."), std::invalid_argument,
                  "assign: m must be positive; got -1. Ask for more.");
 }

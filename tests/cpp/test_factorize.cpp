@@ -7,13 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "algorithms/factorize/kullback.h"
-#include "algorithms/factorize/transposed.h"
 #include "check.h"
 #include "data.h"
-#include "latom/decode.h"
+#include "engines/gather/gather_rows.h"
+#include "engines/gather/transposed_product.h"
 #include "latom/factorize.h"
-#include "latom/sparsify.h"
 
 using namespace latom;
 
@@ -184,7 +182,8 @@ void check_products(const test::Sparse<T>& X, const View& view, int64_t k, int64
     const std::vector<T> W = positive<T>(9, X.n * k), F = positive<T>(10, X.d * k);
     const auto turned = everywhere<std::vector<T>>([&](const Context& ctx) {
         std::vector<T> out(static_cast<std::size_t>(X.d * k));
-        Transposed<T>(ctx, view, rows_per_block).product(ctx, DenseView<T>{W.data(), X.n, k, k}, out.data());
+        transposed_product(ctx, Transposed<T>(ctx, Rows(ctx, view), rows_per_block), DenseView<T>{W.data(), X.n, k, k},
+                           out.data());
         return out;
     });
     CHECK(near(turned, plain_transposed(X, W, k), 5 * kTolerance<T>));
@@ -217,7 +216,8 @@ void check_kullback(const test::Sparse<T>& X, const View& view, int64_t k, bool 
     const auto stepped = everywhere<std::vector<T>>([&](const Context& ctx) {
         std::vector<T> out(A.size());
         const KullbackStep<T> step{A.data(), {F.data(), columns, k, k}, sums.data(), 0.1, 0.2, out.data()};
-        logs = by_columns ? kullback_step(ctx, Transposed<T>(ctx, view, 16), step) : kullback_step(ctx, view, step);
+        logs = by_columns ? kullback_step(ctx, Transposed<T>(ctx, Rows(ctx, view), 16), step)
+                          : kullback_step(ctx, Rows(ctx, view), step);
         return out;
     });
     Doubles numerator(A.size(), 0.0);
@@ -241,14 +241,14 @@ void check_kullback(const test::Sparse<T>& X, const View& view, int64_t k, bool 
 }
 
 template <class T>
-void check_keep(int64_t n, int64_t d, int64_t k, Series series) {
+void check_keep(int64_t n, int64_t d, int64_t k, Axis series) {
     test::Random random(13);
     std::vector<T> X(static_cast<std::size_t>(n * d));
     for (T& x : X) x = static_cast<T>(random.below(9) - 4);  // ties and zeros
-    const int64_t lines = series == Series::kRow ? n : d, count = series == Series::kRow ? d : n;
+    const int64_t lines = series == Axis::kRow ? n : d, count = series == Axis::kRow ? d : n;
     std::vector<T> want = X;
     for (int64_t l = 0; l < lines; ++l) {
-        const auto at = [&](int64_t i) -> T& { return series == Series::kRow ? want[l * d + i] : want[i * d + l]; };
+        const auto at = [&](int64_t i) -> T& { return series == Axis::kRow ? want[l * d + i] : want[i * d + l]; };
         std::vector<T> size;
         for (int64_t i = 0; i < count; ++i) size.push_back(std::abs(at(i)));
         std::sort(size.rbegin(), size.rend());
@@ -354,7 +354,7 @@ TEST(kullback_steps) {
 }
 
 TEST(largest_entries_and_their_refit) {
-    for (const Series series : {Series::kRow, Series::kColumn})
+    for (const Axis series : {Axis::kRow, Axis::kColumn})
         for (const int64_t k : {1, 2, 5}) {
             check_keep<float>(5, 37, k, series);
             check_keep<double>(33, 7, k, series);

@@ -1,12 +1,12 @@
-// test_index.cpp: QuantisedIndex against a plain statement of its header.
+// test_index.cpp: QuantizedIndex against a plain statement of its header.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
 
-#include "algorithms/cluster/quantised_index.h"
 #include "check.h"
 #include "data.h"
+#include "engines/sparse_select/quantized_index.h"
 #include "kernels/table.h"
 
 using namespace latom;
@@ -47,8 +47,8 @@ std::vector<std::vector<double>> unit_columns(const std::vector<Atom<T>>& atoms,
     return columns;
 }
 
-/// Head term `line` of each group, read from the maxima by the layout in kernels/quantised_screen.inl.h.
-std::vector<int> maxima(const QuantisedIndex& index, int64_t line) {
+/// Head term `line` of each group, read from the maxima by the layout in kernels/accumulate.inl.h.
+std::vector<int> maxima(const QuantizedIndex& index, int64_t line) {
     std::vector<int> q(static_cast<std::size_t>(index.groups));
     for (int64_t g = 0; g < index.groups; ++g) {
         const int64_t tile = g / index.tile * index.tile, within = g - tile, atom = within % 64;
@@ -59,7 +59,7 @@ std::vector<int> maxima(const QuantisedIndex& index, int64_t line) {
 }
 
 /// The same, read by the kernel: one line with weight 1.
-std::vector<int> kernel_maxima(const KernelTable* kernels, const QuantisedIndex& index, int64_t line) {
+std::vector<int> kernel_maxima(const KernelTable* kernels, const QuantizedIndex& index, int64_t line) {
     std::vector<int> q;
     for (int64_t from = 0; from < index.groups; from += index.tile) {
         const int64_t width = index.stride(from);
@@ -76,7 +76,7 @@ std::vector<int> kernel_maxima(const KernelTable* kernels, const QuantisedIndex&
 }
 
 /// q of head term `line` at every position; the maxima are held to it.
-std::vector<int> head_values(const QuantisedIndex& index, int32_t line, int64_t m) {
+std::vector<int> head_values(const QuantizedIndex& index, int32_t line, int64_t m) {
     const std::vector<int> largest = maxima(index, line * index.signs);
     const std::vector<int> opposite = index.signs == 2 ? maxima(index, line * 2 + 1) : std::vector<int>{};
     for (const auto& isa : available_isas())
@@ -100,7 +100,7 @@ std::vector<int> head_values(const QuantisedIndex& index, int32_t line, int64_t 
 }
 
 template <class T>
-void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
+void check_index(const QuantizedIndex& index, const std::vector<Atom<T>>& atoms, const std::vector<int32_t>& order,
                  int64_t d, bool non_negative_rows) {
     const auto m = static_cast<int64_t>(order.size());
     const auto columns = unit_columns(atoms, order, d);
@@ -109,7 +109,7 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
         negative |= std::any_of(atom.value.begin(), atom.value.end(), [](T v) { return v < 0; });
     CHECK_EQUAL(index.round_up, !negative && non_negative_rows);
     CHECK_EQUAL(static_cast<int64_t>(index.terms.size()), d);
-    CHECK(index.tile >= QuantisedIndex::kMinTile && index.tile <= QuantisedIndex::kMaxTile && index.tile % 64 == 0);
+    CHECK(index.tile >= QuantizedIndex::kMinTile && index.tile <= QuantizedIndex::kMaxTile && index.tile % 64 == 0);
 
     std::vector<int> lines(static_cast<std::size_t>(index.heads), 0);
     for (int64_t t = 0; t < d; ++t) NOTE("term " << t) {
@@ -120,7 +120,7 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
                 holders += c != 0;
                 largest = std::max(largest, std::abs(c));
             }
-            CHECK_EQUAL(line >= 0, holders > 0 && holders * QuantisedIndex::head_share(index.group) >= m);
+            CHECK_EQUAL(line >= 0, holders > 0 && holders * QuantizedIndex::head_share(index.group) >= m);
             if (holders == 0) {
                 CHECK_EQUAL(sigma, 0.0f);
             } else {
@@ -151,11 +151,11 @@ void check_index(const QuantisedIndex& index, const std::vector<Atom<T>>& atoms,
     CHECK(std::all_of(lines.begin(), lines.end(), [](int times) { return times == 1; }));
 }
 
-bool same(const QuantisedIndex& a, const QuantisedIndex& b) {
-    const auto terms = [](const QuantisedIndex::Term& x, const QuantisedIndex::Term& y) {
+bool same(const QuantizedIndex& a, const QuantizedIndex& b) {
+    const auto terms = [](const QuantizedIndex::Term& x, const QuantizedIndex::Term& y) {
         return x.sigma == y.sigma && x.line == y.line;
     };
-    const auto lists = [](const QuantisedIndex::List& x, const QuantisedIndex::List& y) {
+    const auto lists = [](const QuantizedIndex::List& x, const QuantizedIndex::List& y) {
         return x.begin == y.begin && x.count == y.count;
     };
     return a.tile == b.tile && a.heads == b.heads && a.round_up == b.round_up && a.group == b.group &&
@@ -166,7 +166,7 @@ bool same(const QuantisedIndex& a, const QuantisedIndex& b) {
 
 template <class T>
 void check_indexes() {
-    QuantisedIndex reused;  // built again and again: nothing of the last build may remain
+    QuantizedIndex reused;  // built again and again: nothing of the last build may remain
     for (const auto& [m, d, length] : {std::array<int64_t, 3>{1, 5, 2},
                                        {63, 40, 5},
                                        {64, 40, 5},
@@ -179,7 +179,7 @@ void check_indexes() {
                 for (const int64_t group : {1, 8}) NOTE("m " << m << ", d " << d << (is_signed ? ", signed" : "")) {
                         const auto atoms = random_atoms<T>(static_cast<std::uint64_t>(m), m, d, length, is_signed);
                         const auto order = shuffled(m, 3);
-                        QuantisedIndex first;
+                        QuantizedIndex first;
                         first.build(test::context("", 1), atoms, order, d, non_negative_rows, group);
                         check_index(first, atoms, order, d, non_negative_rows);
                         for (const auto& isa : available_isas())
@@ -192,22 +192,18 @@ void check_indexes() {
 
 }  // namespace
 
-TEST(index_of_float32_atoms_is_what_its_header_says) {
-    check_indexes<float>();
-}
+TEST(index_of_float32_atoms_is_what_its_header_says) { check_indexes<float>(); }
 
-TEST(index_of_float64_atoms_is_what_its_header_says) {
-    check_indexes<double>();
-}
+TEST(index_of_float64_atoms_is_what_its_header_says) { check_indexes<double>(); }
 
 TEST(index_is_cut_into_tiles) {
     const int64_t m = 700, d = 2400;
     const auto atoms = random_atoms<float>(5, m, d, 200, true);
     const auto order = shuffled(m, 4);
-    QuantisedIndex index;
+    QuantizedIndex index;
     index.build(test::context("", 2), atoms, order, d, true, 1);
     CHECK(index.heads > 2048);
-    CHECK_EQUAL(index.tile, QuantisedIndex::kMinTile);  // 512 + 188 positions
+    CHECK_EQUAL(index.tile, QuantizedIndex::kMinTile);  // 512 + 188 positions
     CHECK_EQUAL(index.stride(512), 192);
     for (int64_t t = 0; t < d; t += 97)
         if (const int32_t line = index.terms[t].line; line >= 0)
@@ -220,7 +216,7 @@ TEST(index_survives_values_that_float32_cannot_scale) {
     atoms[0] = {{0, 1}, {1.0, 1e-300}, 1.0};
     atoms[1] = {{1, 2}, {1e-40, 1.0}, 1.0};
     atoms[2] = {{0, 2}, {1e-320, -1.0}, 1.0};
-    QuantisedIndex index;
+    QuantizedIndex index;
     index.build(test::context("", 1), atoms, {0, 1, 2}, 4, true, 1);
     CHECK(!index.round_up);
     for (const auto& term : index.terms) CHECK(std::isfinite(term.sigma) && (term.sigma == 0 || term.sigma >= 1e-30f));

@@ -54,16 +54,16 @@ TEST(dot_kernels_stay_within_their_arrays_and_agree) {
                 auto u = random_exact<double>(random, d, -1, 1), v = random_exact<double>(random, d, -1, 1);
                 auto c32 = random_exact<std::int32_t>(random, d, 0, static_cast<double>(d));
                 auto c64 = random_exact<std::int64_t>(random, d, 0, static_cast<double>(d));
-                CHECK_EQUAL(k->dense_dot_f32(x.data(), y.data(), d), plain->dense_dot_f32(x.data(), y.data(), d));
-                CHECK_EQUAL(k->dense_dot_f64(u.data(), v.data(), d), plain->dense_dot_f64(u.data(), v.data(), d));
-                CHECK_EQUAL(k->sparse_dot_f32_i32(x.data(), c32.data(), d, y.data()),
-                            plain->sparse_dot_f32_i32(x.data(), c32.data(), d, y.data()));
-                CHECK_EQUAL(k->sparse_dot_f32_i64(x.data(), c64.data(), d, y.data()),
-                            plain->sparse_dot_f32_i64(x.data(), c64.data(), d, y.data()));
-                CHECK_EQUAL(k->sparse_dot_f64_i32(u.data(), c32.data(), d, v.data()),
-                            plain->sparse_dot_f64_i32(u.data(), c32.data(), d, v.data()));
-                CHECK_EQUAL(k->sparse_dot_f64_i64(u.data(), c64.data(), d, v.data()),
-                            plain->sparse_dot_f64_i64(u.data(), c64.data(), d, v.data()));
+                CHECK_EQUAL(k->f32.dense_dot(x.data(), y.data(), d), plain->f32.dense_dot(x.data(), y.data(), d));
+                CHECK_EQUAL(k->f64.dense_dot(u.data(), v.data(), d), plain->f64.dense_dot(u.data(), v.data(), d));
+                CHECK_EQUAL(k->f32_i32.sparse_dot(x.data(), c32.data(), d, y.data()),
+                            plain->f32_i32.sparse_dot(x.data(), c32.data(), d, y.data()));
+                CHECK_EQUAL(k->f32_i64.sparse_dot(x.data(), c64.data(), d, y.data()),
+                            plain->f32_i64.sparse_dot(x.data(), c64.data(), d, y.data()));
+                CHECK_EQUAL(k->f64_i32.sparse_dot(u.data(), c32.data(), d, v.data()),
+                            plain->f64_i32.sparse_dot(u.data(), c32.data(), d, v.data()));
+                CHECK_EQUAL(k->f64_i64.sparse_dot(u.data(), c64.data(), d, v.data()),
+                            plain->f64_i64.sparse_dot(u.data(), c64.data(), d, v.data()));
             }
 }
 
@@ -89,10 +89,10 @@ TEST(gather_kernels_stay_within_their_arrays_and_agree) {
         for (const int64_t width : {1, 7, 8, 9, 15, 16, 17, 40, 64, 127, 128, 129, 145})
             NOTE(isa << ", width " << width) {
                 const KernelTable* k = kernel_table(isa);
-                gather_case(k->gather_add_f32_i32, plain->gather_add_f32_i32, width);
-                gather_case(k->gather_add_f32_i64, plain->gather_add_f32_i64, width);
-                gather_case(k->gather_add_f64_i32, plain->gather_add_f64_i32, width);
-                gather_case(k->gather_add_f64_i64, plain->gather_add_f64_i64, width);
+                gather_case(k->f32_i32.gather_add, plain->f32_i32.gather_add, width);
+                gather_case(k->f32_i64.gather_add, plain->f32_i64.gather_add, width);
+                gather_case(k->f64_i32.gather_add, plain->f64_i32.gather_add, width);
+                gather_case(k->f64_i64.gather_add, plain->f64_i64.gather_add, width);
             }
 }
 
@@ -147,8 +147,8 @@ TEST(quantise_row_stays_within_its_arrays_and_agrees) {
                         test::Random random(static_cast<std::uint64_t>(count));
                         auto a = random_exact<float>(random, count, round_up ? 0 : -1, 1);
                         Exact<std::int8_t> p(count), expected(count);
-                        const RowError e = kernel_table(isa)->quantise_row(a.data(), count, round_up, drop, p.data());
-                        const RowError f = plain->quantise_row(a.data(), count, round_up, drop, expected.data());
+                        const RowError e = kernel_table(isa)->quantize_row(a.data(), count, round_up, drop, p.data());
+                        const RowError f = plain->quantize_row(a.data(), count, round_up, drop, expected.data());
                         CHECK(p.copy() == expected.copy());
                         CHECK(e.step == f.step && e.abs_sum == f.abs_sum && e.rest == f.rest && e.dropped == f.dropped);
                     }
@@ -166,23 +166,23 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                 Exact<std::uint16_t> half(d), half_plain(d);
                 Exact<std::int16_t> fixed(d), fixed_plain(d);
                 double length2;
-                CHECK_EQUAL(k->round_f32_i16(x.data(), d, 0.5, fixed.data(), &length2),
-                            plain->round_f32_i16(x.data(), d, 0.5, fixed_plain.data(), &length2));
+                CHECK_EQUAL(k->f32.round_i16(x.data(), d, 0.5, fixed.data(), &length2),
+                            plain->f32.round_i16(x.data(), d, 0.5, fixed_plain.data(), &length2));
                 CHECK(fixed.copy() == fixed_plain.copy());
-                CHECK_EQUAL(k->round_f64_i16(u.data(), d, 2, fixed.data(), &length2),
-                            plain->round_f64_i16(u.data(), d, 2, fixed_plain.data(), &length2));
+                CHECK_EQUAL(k->f64.round_i16(u.data(), d, 2, fixed.data(), &length2),
+                            plain->f64.round_i16(u.data(), d, 2, fixed_plain.data(), &length2));
                 CHECK(fixed.copy() == fixed_plain.copy());
-                CHECK_EQUAL(k->round_f32_f32(x.data(), d, 0.5, wide.data(), &length2),
-                            plain->round_f32_f32(x.data(), d, 0.5, wide_plain.data(), &length2));
+                CHECK_EQUAL(k->f32.round_f32(x.data(), d, 0.5, wide.data(), &length2),
+                            plain->f32.round_f32(x.data(), d, 0.5, wide_plain.data(), &length2));
                 CHECK(wide.copy() == wide_plain.copy());
-                CHECK_EQUAL(k->round_f64_f32(u.data(), d, 2, wide.data(), &length2),
-                            plain->round_f64_f32(u.data(), d, 2, wide_plain.data(), &length2));
+                CHECK_EQUAL(k->f64.round_f32(u.data(), d, 2, wide.data(), &length2),
+                            plain->f64.round_f32(u.data(), d, 2, wide_plain.data(), &length2));
                 CHECK(wide.copy() == wide_plain.copy());
-                CHECK_EQUAL(k->round_f64_bf16(u.data(), d, 2, half.data(), &length2),
-                            plain->round_f64_bf16(u.data(), d, 2, half_plain.data(), &length2));
+                CHECK_EQUAL(k->f64.round_bf16(u.data(), d, 2, half.data(), &length2),
+                            plain->f64.round_bf16(u.data(), d, 2, half_plain.data(), &length2));
                 CHECK(half.copy() == half_plain.copy());
-                CHECK_EQUAL(k->round_f32_bf16(x.data(), d, 2, half.data(), &length2),
-                            plain->round_f32_bf16(x.data(), d, 2, half_plain.data(), &length2));
+                CHECK_EQUAL(k->f32.round_bf16(x.data(), d, 2, half.data(), &length2),
+                            plain->f32.round_bf16(x.data(), d, 2, half_plain.data(), &length2));
                 CHECK(half.copy() == half_plain.copy());
                 k->widen_bf16(half.data(), d, wide.data());
                 plain->widen_bf16(half.data(), d, wide_plain.data());
@@ -192,19 +192,19 @@ TEST(product_select_kernels_stay_within_their_arrays_and_agree) {
                 CHECK(wide.copy() == wide_plain.copy());
 
                 Exact<std::int8_t> byte(d), byte_plain(d);
-                CHECK_EQUAL(k->round_f32_i8(x.data(), d, 100, byte.data(), &length2),
-                            plain->round_f32_i8(x.data(), d, 100, byte_plain.data(), &length2));
+                CHECK_EQUAL(k->f32.round_i8(x.data(), d, 100, byte.data(), &length2),
+                            plain->f32.round_i8(x.data(), d, 100, byte_plain.data(), &length2));
                 CHECK(byte.copy() == byte_plain.copy());
-                CHECK_EQUAL(k->round_f64_i8(u.data(), d, 150, byte.data(), &length2),
-                            plain->round_f64_i8(u.data(), d, 150, byte_plain.data(), &length2));
+                CHECK_EQUAL(k->f64.round_i8(u.data(), d, 150, byte.data(), &length2),
+                            plain->f64.round_i8(u.data(), d, 150, byte_plain.data(), &length2));
                 CHECK(byte.copy() == byte_plain.copy());
-                CHECK_EQUAL(k->largest_f32(x.data(), d), plain->largest_f32(x.data(), d));
-                CHECK_EQUAL(k->largest_f64(u.data(), d), plain->largest_f64(u.data(), d));
+                CHECK_EQUAL(k->f32.largest_magnitude(x.data(), d), plain->f32.largest_magnitude(x.data(), d));
+                CHECK_EQUAL(k->f64.largest_magnitude(u.data(), d), plain->f64.largest_magnitude(u.data(), d));
 
                 const float* rows[5] = {x.data(), wide.data(), x.data(), x.data(), wide.data()};
                 Exact<double> dots(5), dots_plain(5);
-                k->dense_dots_f32(rows, rows, 5, d, dots.data());
-                plain->dense_dots_f32(rows, rows, 5, d, dots_plain.data());
+                k->f32.dense_dots(rows, rows, 5, d, dots.data());
+                plain->f32.dense_dots(rows, rows, 5, d, dots_plain.data());
                 CHECK(dots.copy() == dots_plain.copy());
 
                 // The screen: a tile and a panel of whole numbers, so that every variant sums exactly.

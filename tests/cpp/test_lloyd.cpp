@@ -7,8 +7,9 @@
 
 #include "check.h"
 #include "data.h"
-#include "latom/kmeans.h"
+#include "latom/cluster.h"
 #include "plain_lloyd.h"
+#include "rows/rows.h"
 
 using namespace latom;
 
@@ -77,10 +78,10 @@ std::vector<std::vector<T>> dense(const Centers<T>& c, int64_t d) {
 
 /// Whether a run shows exactly these steps.
 template <class T, class View>
-void check_run(const Case<T>& c, const View& X, const Context& ctx, const Bounds& bounds,
+void check_run(const Case<T>& c, const View& X, const Context& ctx, const LloydSwitches& bounds,
                const std::vector<Step<T>>& expected) {
-    const auto run = make_lloyd(ctx, X, c.weights, c.metric, bounds, "test");
-    run->set_centers(ctx, c.centers.view32(), c.metric == Metric::kCosine);
+    const auto run = make_lloyd(ctx, Rows(ctx, X), c.weights, c.metric, bounds);
+    run->set_centers(ctx, Rows(ctx, c.centers.view32(), "centers"), c.metric == Metric::kCosine);
     for (const Step<T>& step : expected) NOTE("step " << &step - expected.data()) {
             const AssignStats a = run->assign(ctx);
             CHECK(run->labels() == step.labels);
@@ -94,8 +95,8 @@ void check_run(const Case<T>& c, const View& X, const Context& ctx, const Bounds
         }
 }
 
-std::vector<Bounds> all_bounds() {
-    std::vector<Bounds> out;
+std::vector<LloydSwitches> all_bounds() {
+    std::vector<LloydSwitches> out;
     for (const bool screen : {false, true})
         for (const bool drift : {false, true})
             for (const bool residual : {false, true})
@@ -106,7 +107,7 @@ std::vector<Bounds> all_bounds() {
     return out;
 }
 
-std::string name(const Bounds& b) {
+std::string name(const LloydSwitches& b) {
     return std::string(b.screen ? "screen " : "") + (b.drift ? "drift " : "") + (b.residual ? "residual " : "") +
            (b.few ? "few " : "") + "group " + std::to_string(b.group) + " drop " + std::to_string(b.drop);
 }
@@ -130,7 +131,7 @@ void check_everything(const std::vector<int>& threads) {
             const auto expected = plain_run(c);
             for (const auto& isa : available_isas())
                 for (const int t : threads)
-                    for (const Bounds& bounds : all_bounds()) {
+                    for (const LloydSwitches& bounds : all_bounds()) {
                         if (skipped()) continue;
                         NOTE(isa << ", " << t << " threads, " << name(bounds) << (is_signed ? ", signed" : "")
                                  << (metric == Metric::kCosine ? ", cosine" : ", euclidean")) {
@@ -144,13 +145,9 @@ void check_everything(const std::vector<int>& threads) {
 
 }  // namespace
 
-TEST(lloyd_float32_is_the_plain_one_for_every_combination) {
-    check_everything<float>({1, 2, 5});
-}
+TEST(lloyd_float32_is_the_plain_one_for_every_combination) { check_everything<float>({1, 2, 5}); }
 
-TEST(lloyd_float64_is_the_plain_one_for_every_combination) {
-    check_everything<double>({2});
-}
+TEST(lloyd_float64_is_the_plain_one_for_every_combination) { check_everything<double>({2}); }
 
 TEST(lloyd_with_weights_is_the_plain_one) {
     for (const bool is_signed : {false, true})
@@ -243,12 +240,12 @@ TEST(lloyd_over_many_tiles_of_atoms_is_the_plain_one) {
 TEST(lloyd_counts_zero_rows_and_takes_new_centers) {
     const auto X = test::troubled_sparse<float>(15, 100, 30, 4, true);
     const Context ctx = test::context("", 2);
-    const auto run = make_lloyd(ctx, X.view32(), nullptr, Metric::kCosine, {}, "test");
+    const auto run = make_lloyd(ctx, Rows(ctx, X.view32()), nullptr, Metric::kCosine, {});
     CHECK_EQUAL(run->zero_rows(), 2);
     for (const int64_t m : {17, 3, 40, 1}) NOTE(m << " centres") {
             Case<float> c{X, X.rows(starting_rows(m, 90)), nullptr, Metric::kCosine, 3};
             const auto expected = plain_run(c);
-            run->set_centers(ctx, c.centers.view32(), true);
+            run->set_centers(ctx, Rows(ctx, c.centers.view32(), "centers"), true);
             CHECK_EQUAL(run->m(), m);
             for (const auto& step : expected) {
                 run->assign(ctx);
@@ -261,8 +258,9 @@ TEST(lloyd_counts_zero_rows_and_takes_new_centers) {
 TEST(lloyd_assigned_twice_changes_nothing) {
     const auto X = test::troubled_sparse<float>(16, 200, 50, 5, false);
     const Context ctx = test::context("", 1);
-    const auto run = make_lloyd(ctx, X.view64(), nullptr, Metric::kEuclidean, {}, "test");
-    run->set_centers(ctx, X.rows(starting_rows(12, 200)).view32(), false);
+    const auto run = make_lloyd(ctx, Rows(ctx, X.view64()), nullptr, Metric::kEuclidean, {});
+    const auto start = X.rows(starting_rows(12, 200));
+    run->set_centers(ctx, Rows(ctx, start.view32()), false);
     for (int s = 0; s < 3; ++s) {
         const AssignStats first = run->assign(ctx), second = run->assign(ctx);
         CHECK_EQUAL(second.changed, 0);
@@ -274,8 +272,9 @@ TEST(lloyd_assigned_twice_changes_nothing) {
 TEST(lloyd_stops_at_an_interrupt) {
     const auto X = test::random_sparse<float>(17, 12000, 500, 10, false);
     Context ctx = test::context("", 2);
-    const auto run = make_lloyd(ctx, X.view32(), nullptr, Metric::kCosine, {false, false, false, 0}, "test");
-    run->set_centers(ctx, X.rows(starting_rows(200, 12000)).view32(), true);
+    const auto run = make_lloyd(ctx, Rows(ctx, X.view32()), nullptr, Metric::kCosine, {false, false, false, 0});
+    const auto start = X.rows(starting_rows(200, 12000));
+    run->set_centers(ctx, Rows(ctx, start.view32()), true);
     ctx.check_interrupt = [] { throw std::runtime_error("Ctrl-C"); };
     CHECK_THROWS(run->assign(ctx), std::runtime_error, "Ctrl-C");
 }
@@ -283,13 +282,14 @@ TEST(lloyd_stops_at_an_interrupt) {
 TEST(lloyd_refuses_what_is_not_csr_or_not_finite) {
     const Context ctx = test::context("", 2);
     const auto refused = [&](const test::Sparse<float>& X, const char* words) {
-        CHECK_THROWS(make_lloyd(ctx, X.view32(), nullptr, Metric::kCosine, {}, "test"), std::invalid_argument, words);
+        CHECK_THROWS(make_lloyd(ctx, Rows(ctx, X.view32()), nullptr, Metric::kCosine, {}), std::invalid_argument,
+                     words);
     };
     const auto X = test::random_sparse<float>(18, 9000, 30, 4, false);
     auto bad = X;
     bad.value[bad.indptr[8000]] = NAN;
     bad.value[bad.indptr[8500]] = NAN;
-    refused(bad, "NaN or infinity in row 8000");
+    refused(bad, "NaN in row 8000");
     bad = X;
     bad.column32[bad.indptr[5001] - 1] = 30;
     refused(bad, "out of range in row 5000");

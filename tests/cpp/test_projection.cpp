@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "algorithms/cluster/projection.h"
+#include "algorithms/cluster/dense/projection.h"
 #include "check.h"
 #include "data.h"
 #include "kernels/dispatch.h"

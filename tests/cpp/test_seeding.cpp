@@ -1,12 +1,14 @@
 // test_seeding.cpp: k-means++ draws distinct rows, by its law's distances, the same ones on any number of threads.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "check.h"
 #include "data.h"
-#include "latom/seeding.h"
+#include "latom/seed.h"
+#include "rows/rows.h"
 
 using namespace latom;
 
@@ -36,7 +38,11 @@ template <class View>
 Seeding seed_rows(const View& X, int64_t m, std::uint64_t seed, Metric metric, int threads, const std::string& isa = "",
                   const double* weights = nullptr, const SeedPlan& plan = {.potential = true},
                   const View* existing = nullptr) {
-    return kmeans_plusplus(test::context(isa, threads), X, existing, weights, metric, m, plan, seed, "test");
+    const Context ctx = test::context(isa, threads, seed);
+    const Rows rows(ctx, X);
+    std::optional<Rows<View>> there;
+    if (existing) there.emplace(ctx, *existing, "existing_centers");
+    return kmeans_plusplus(ctx, rows, there ? &*there : nullptr, weights, metric, m, plan);
 }
 
 /// Every way to draw; with the potential, so that folds are compared as well.

@@ -8,11 +8,11 @@
 #include <thread>
 #include <vector>
 
-#include "algorithms/product_select.h"
 #include "check.h"
 #include "data.h"
+#include "engines/product_select/row_block.h"
 #include "kernels/table.h"
-#include "latom/topk.h"
+#include "latom/encode.h"
 
 using namespace latom;
 
@@ -66,12 +66,12 @@ TopKStats check_topk(const std::string& isa, int threads, const std::vector<T>& 
                      const double* bias, int64_t d, int64_t k, Rank rank, const std::string& screen, bool pack) {
     const auto n = static_cast<int64_t>(X.size()) / d, m = static_cast<int64_t>(W.size()) / d;
     const Context ctx = test::context(isa, threads);
-    const auto index = make_atom_index<T>(ctx, {W.data(), m, d, d}, bias, Similarity::kDot, screen, "test");
-    if (pack) index->pack(ctx, "test");
+    const auto index = make_atom_index<T>(ctx, {W.data(), m, d, d}, bias, Similarity::kDot, screen);
+    if (pack) index->pack(ctx);
     std::vector<T> score(static_cast<std::size_t>(n * k)), expected;
     std::vector<int32_t> best(score.size());
     const TopKStats stats =
-        index->topk(ctx, {X.data(), n, d, Storage::kNative}, k, rank, 0.0, score.data(), best.data(), nullptr, "test");
+        index->topk(ctx, {X.data(), n, d, Storage::kNative}, k, rank, {}, score.data(), best.data(), nullptr);
     CHECK(best == plain(X, W, bias, d, k, rank, expected));
     CHECK(score == expected);
     return stats;
@@ -96,13 +96,9 @@ void check_shapes() {
 
 }  // namespace
 
-TEST(topk_of_float32_is_the_definition) {
-    check_shapes<float>();
-}
+TEST(topk_of_float32_is_the_definition) { check_shapes<float>(); }
 
-TEST(topk_of_float64_is_the_definition) {
-    check_shapes<double>();
-}
+TEST(topk_of_float64_is_the_definition) { check_shapes<double>(); }
 
 TEST(topk_of_ties_and_zeros) {
     const int64_t d = 20, m = 900;
@@ -112,8 +108,8 @@ TEST(topk_of_ties_and_zeros) {
                 for (int64_t j = 1; j < m; ++j) std::copy_n(W.begin(), d, W.begin() + j * d);
                 W[700 * d] += 0.5f;
                 std::fill_n(X.begin(), 5 * d, 0.0f);
-                CHECK_EQUAL(check_topk<float>(isa, threads, X, W, nullptr, d, 3, Rank::kScore, "auto", false).crowded,
-                            80);
+                CHECK_EQUAL(
+                    check_topk<float>(isa, threads, X, W, nullptr, d, 3, Rank::kScore, "auto", false).overflowed, 80);
                 check_topk<float>(isa, threads, X, W, nullptr, d, 30, Rank::kAbove, "auto", true);
                 check_topk<float>(isa, threads, X, W, nullptr, d, 200, Rank::kMagnitude, "auto", false);
             }
@@ -147,13 +143,12 @@ TEST(topk_of_halves_is_topk_of_floats) {
                 bits &= 0xffff0000u;
                 std::memcpy(&X[p], &bits, 4);
             }
-            const auto index =
-                make_atom_index<float>(ctx, {W.data(), m, d, d}, nullptr, Similarity::kDot, "auto", "test");
+            const auto index = make_atom_index<float>(ctx, {W.data(), m, d, d}, nullptr, Similarity::kDot, "auto");
             std::vector<float> score(n * k), expected;
             std::vector<int32_t> best(n * k);
             for (const int64_t rows : {n, int64_t{3}}) {
-                index->topk(ctx, {half.data(), rows, d, Storage::kBFloat16}, k, Rank::kScore, 0.0, score.data(),
-                            best.data(), nullptr, "test");
+                index->topk(ctx, {half.data(), rows, d, Storage::kBFloat16}, k, Rank::kScore, {}, score.data(),
+                            best.data(), nullptr);
                 const std::vector<float> some(X.begin(), X.begin() + rows * d);
                 const auto indices = plain<float>(some, W, nullptr, d, k, Rank::kScore, expected);
                 CHECK(std::equal(indices.begin(), indices.end(), best.begin()));
@@ -167,19 +162,19 @@ TEST(topk_refuses_what_it_cannot_use) {
     const std::vector<float> W = matrix<float>(7, 100, 4);
     std::vector<float> X = matrix<float>(8, 50, 4), score(200);
     std::vector<int32_t> best(200);
-    const auto index = make_atom_index<float>(ctx, {W.data(), 100, 4, 4}, nullptr, Similarity::kDot, "auto", "test");
+    const auto index = make_atom_index<float>(ctx, {W.data(), 100, 4, 4}, nullptr, Similarity::kDot, "auto");
     const auto topk = [&](int64_t d, int64_t k) {
-        return index->topk(ctx, {X.data(), 50, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(), best.data(),
-                           nullptr, "f");
+        return index->topk(ctx, {X.data(), 50, d, Storage::kNative}, k, Rank::kScore, {}, score.data(), best.data(),
+                           nullptr);
     };
-    CHECK_THROWS(topk(3, 2), std::invalid_argument, "f: X must have as many columns as atoms, 4; got 3");
-    CHECK_THROWS(topk(4, 0), std::invalid_argument, "f: k must lie in [1, 100]; got 0");
-    CHECK_THROWS(topk(4, 101), std::invalid_argument, "f: k must lie in [1, 100]; got 101");
+    CHECK_THROWS(topk(3, 2), std::invalid_argument, "test: X must have as many columns as atoms, 4; got 3");
+    CHECK_THROWS(topk(4, 0), std::invalid_argument, "test: k must lie in [1, 100]; got 0");
+    CHECK_THROWS(topk(4, 101), std::invalid_argument, "test: k must lie in [1, 100]; got 101");
     X[30 * 4 + 1] = NAN;
     X[20 * 4 + 2] = HUGE_VALF;
     CHECK_THROWS(topk(4, 2), std::invalid_argument, "in row 20.");
-    CHECK_THROWS(make_atom_index<float>(ctx, {W.data(), 100, 0, 0}, nullptr, Similarity::kDot, "auto", "f"),
-                 std::invalid_argument, "f: atoms must have at least one column");
+    CHECK_THROWS(make_atom_index<float>(ctx, {W.data(), 100, 0, 0}, nullptr, Similarity::kDot, "auto"),
+                 std::invalid_argument, "test: atoms must have at least one column");
 }
 
 TEST(panels_are_packed_once_or_not_at_all) {
@@ -187,7 +182,7 @@ TEST(panels_are_packed_once_or_not_at_all) {
     const auto W = matrix<float>(9, m, d);
     Context ctx = test::context("", 1);
     std::vector<double> norm2(static_cast<std::size_t>(m)), none;
-    for (int64_t j = 0; j < m; ++j) norm2[j] = ctx.kernels->dense_dot_f32(&W[j * d], &W[j * d], d);
+    for (int64_t j = 0; j < m; ++j) norm2[j] = ctx.kernels->f32.dense_dot(&W[j * d], &W[j * d], d);
     AtomPanels<float> panels(ctx, rows_of(W, d), d, norm2, none, none, {}, Screen::kAuto);
     AtomPanels<float>::Store scratch;
     const auto bytes = [&] {
@@ -216,15 +211,15 @@ TEST(an_index_is_packed_while_others_scan) {
     const auto best = plain<float>(X, W, nullptr, d, k, Rank::kScore, expected);
     const Context ctx = test::context("", 1);
     for (int round = 0; round < 3; ++round) {
-        const auto index = make_atom_index<float>(ctx, {W.data(), m, d, d}, nullptr, Similarity::kDot, "auto", "test");
+        const auto index = make_atom_index<float>(ctx, {W.data(), m, d, d}, nullptr, Similarity::kDot, "auto");
         std::vector<std::vector<int32_t>> found(4, std::vector<int32_t>(n * k));
         std::vector<std::thread> threads;
         for (int t = 0; t < 4; ++t)
             threads.emplace_back([&, t] {
                 const int64_t rows = t == 3 ? n : 40;  // one block scans without packing, more pack first
                 std::vector<float> score(static_cast<std::size_t>(rows * k));
-                index->topk(ctx, {X.data(), rows, d, Storage::kNative}, k, Rank::kScore, 0.0, score.data(),
-                            found[t].data(), nullptr, "test");
+                index->topk(ctx, {X.data(), rows, d, Storage::kNative}, k, Rank::kScore, {}, score.data(),
+                            found[t].data(), nullptr);
                 found[t].resize(static_cast<std::size_t>(rows * k));
             });
         for (auto& thread : threads) thread.join();
@@ -244,10 +239,10 @@ TEST(a_row_block_is_used_again) {
             const auto X = matrix<float>(12, n, d), W = matrix<float>(13, m, d);
             std::vector<double> norm2, x_norm2;
             std::vector<const float*> rows;
-            for (int64_t j = 0; j < m; ++j) norm2.push_back(ctx.kernels->dense_dot_f32(&W[j * d], &W[j * d], d));
+            for (int64_t j = 0; j < m; ++j) norm2.push_back(ctx.kernels->f32.dense_dot(&W[j * d], &W[j * d], d));
             for (int64_t i = 0; i < n; ++i) {
                 rows.push_back(&X[i * d]);
-                x_norm2.push_back(ctx.kernels->dense_dot_f32(rows[i], rows[i], d));
+                x_norm2.push_back(ctx.kernels->f32.dense_dot(rows[i], rows[i], d));
             }
             const AtomPanels<float> panels(ctx, rows_of(W, d), d, norm2, none, none, {}, Screen::kAuto);
             query.k = k;
@@ -257,7 +252,7 @@ TEST(a_row_block_is_used_again) {
             std::vector<float> expected;
             const auto best = plain<float>(X, W, nullptr, d, k, Rank::kScore, expected);
             for (int64_t r = 0; r < n; ++r) {
-                CHECK(!block.crowded(r) && block.candidates(r) >= k &&
+                CHECK(!block.overflowed(r) && block.candidates(r) >= k &&
                       block.candidates(r) <= RowBlock<float>::capacity(k));
                 const int32_t* at = block.position(r);
                 for (int64_t c = 0; c < k; ++c)

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <numeric>
 
-#include "algorithms/cluster/atoms.h"
-#include "algorithms/cluster/dense_select.h"
-#include "algorithms/cluster/sparse_select.h"
-#include "algorithms/every_view.h"
-#include "algorithms/rows.h"
-#include "latom/kmeans.h"
+#include "algorithms/cluster/dense/dense_select.h"
+#include "algorithms/cluster/sparse/sparse_select.h"
+#include "algorithms/cluster/sums.h"
+#include "latom/cluster.h"
+#include "rows/every_view.h"
+#include "rows/rows.h"
 
 namespace latom {
 namespace {
@@ -29,21 +29,20 @@ class LloydRun final : public Lloyd<typename View::value_type> {
 public:
     using T = typename View::value_type;
 
-    LloydRun(const Context& ctx, const View& X, const double* weights, Metric metric, const Bounds& bounds,
-             const std::string& function)
-        : rows_(ctx, X, function), weights_(weights), metric_(metric), bounds_(bounds), select_(rows_, metric, bounds) {
+    LloydRun(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric,
+             const LloydSwitches& switches)
+        : rows_(rows), weights_(weights), metric_(metric), switches_(switches), select_(rows_, metric, switches) {
         const auto count = static_cast<std::size_t>(n());
         state_.label.assign(count, 0);
         state_.own.assign(count, 0.0);
         state_.far.assign(count, -1.0f);
         by_label_.resize(count);
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
-        for (int64_t i = 0; i < n(); ++i) zero_rows_ += !(rows_.norm2(i) > 0);
+        zero_rows_ = rows_.zero_rows();
         for (int64_t i = 0; weights && i < n(); ++i)
             if (!(weights[i] >= 0 && weights[i] <= 1e100) || (weights[i] > 0 && weights[i] < 1e-100))
-                fail(function, "sample_weight must be 0 or between 1e-100 and 1e100",
+                fail(ctx, "sample_weight must be 0 or between 1e-100 and 1e100",
                      std::to_string(weights[i]) + " in row " + std::to_string(i), "Scale the weights.");
-        function_ = function;
     }
 
     int64_t n() const override { return rows_.n(); }
@@ -52,20 +51,14 @@ public:
     int64_t zero_rows() const override { return zero_rows_; }
     const std::vector<int32_t>& labels() const override { return state_.label; }
 
-    void set_centers(const Context& ctx, const DenseView<T>& centers, bool normalize) override {
-        take_centers(ctx, centers, normalize, [&](int64_t j, Atom<T>& atom) {
-            const T* row = centers.row(j);
-            for (int64_t t = 0; t < centers.d; ++t) push(atom, t, row[t]);
-        });
+    void set_centers(const Context& ctx, const Rows<DenseView<T>>& centers, bool normalize) override {
+        take_centers(ctx, centers, normalize);
     }
-    void set_centers(const Context& ctx, const CsrView<T, int32_t>& centers, bool normalize) override {
-        take_centers(ctx, centers, normalize, [&](int64_t j, Atom<T>& atom) {
-            if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
-            for (int64_t p = centers.indptr[j]; p < centers.indptr[j + 1]; ++p) {
-                if constexpr (Rows<View>::sparse) push(atom, centers.indices[p], centers.data[p]);
-                else atom.value[static_cast<std::size_t>(centers.indices[p])] = centers.data[p];
-            }
-        });
+    void set_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers, bool normalize) override {
+        take_centers(ctx, centers, normalize);
+    }
+    void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) override {
+        take_centers(ctx, centers, normalize);
     }
 
     AssignStats assign(const Context& ctx) override {
@@ -160,20 +153,24 @@ private:
     }
 
     static double self_dot(const KernelTable* kernels, const Atom<T>& atom) {
-        return detail::dense_dot(kernels, T{})(atom.value.data(), atom.value.data(),
-                                               static_cast<int64_t>(atom.value.size()));
+        return kernels->of<T>().dense_dot(atom.value.data(), atom.value.data(),
+                                          static_cast<int64_t>(atom.value.size()));
     }
 
-    template <class CentersView, class Fill>
-    void take_centers(const Context& ctx, const CentersView& centers, bool normalize, Fill fill) {
-        if (centers.d != d() || centers.n < 1)
-            fail(function_, "centers must be one or more rows of " + std::to_string(d()) + " columns",
-                 std::to_string(centers.n) + " x " + std::to_string(centers.d), "Use the features of X.");
-        const Rows<CentersView> checked(ctx, centers, function_, "centers");
-        atoms_.assign(static_cast<std::size_t>(centers.n), {});
+    template <class Centers>
+    void take_centers(const Context& ctx, const Centers& centers, bool normalize) {
+        if (centers.d() != d() || centers.n() < 1)
+            fail(ctx, "centers must be one or more rows of " + std::to_string(d()) + " columns",
+                 std::to_string(centers.n()) + " x " + std::to_string(centers.d()),
+                 "Pass centers of the features of X.");
+        atoms_.assign(static_cast<std::size_t>(centers.n()), {});
         for (int64_t j = 0; j < m(); ++j) {
             Atom<T>& atom = atoms_[j];
-            fill(j, atom);
+            if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
+            centers.each(j, [&](int64_t t, T v) {
+                if constexpr (Rows<View>::sparse) push(atom, t, v);
+                else atom.value[t] = v;
+            });
             atom.norm2 = self_dot(rows_.kernels(), atom);
             if (normalize && atom.norm2 > 0) {
                 const double inverse = 1 / std::sqrt(atom.norm2);
@@ -244,7 +241,7 @@ private:
             const double factor = metric_ == Metric::kCosine ? w / std::sqrt(rows_.norm2(i)) : w;
             if constexpr (Rows<View>::sparse)
                 rows_.each(i, [&](int64_t t, T v) { sum.add(t, factor * static_cast<double>(v)); });
-            else detail::add_scaled(rows_.kernels(), T{})(rows_.values(i), factor, d(), sum.data());
+            else rows_.kernels()->template of<T>().add_scaled(rows_.values(i), factor, d(), sum.data());
         }
         double shift = 0;
         const double length = metric_ == Metric::kCosine ? std::sqrt(sum.norm2()) : total;
@@ -304,7 +301,7 @@ private:
     Rows<View> rows_;
     const double* weights_;
     Metric metric_;
-    Bounds bounds_;
+    LloydSwitches switches_;
     std::conditional_t<Rows<View>::sparse, SparseSelect<View>, DenseSelect<View>> select_;
     std::vector<Atom<T>> atoms_;
     RowState state_;
@@ -313,21 +310,20 @@ private:
     std::vector<double> drift_;       // since the last assignment
     bool assigned_ = false;
     int64_t zero_rows_ = 0;
-    std::string function_;  // whom messages name
 };
 
 }  // namespace
 
 template <class View>
-std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx, const View& X, const double* weights,
-                                                             Metric metric, const Bounds& bounds,
-                                                             const std::string& function) {
-    return std::make_unique<LloydRun<View>>(ctx, X, weights, metric, bounds, function);
+std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx, const Rows<View>& X,
+                                                             const double* weights, Metric metric,
+                                                             const LloydSwitches& switches) {
+    return std::make_unique<LloydRun<View>>(ctx, X, weights, metric, switches);
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                      \
-    template std::unique_ptr<Lloyd<View::value_type>> make_lloyd(const Context&, const View&, const double*, Metric, \
-                                                                 const Bounds&, const std::string&);
+#define LATOM_INSTANTIATE(View)                                                                                    \
+    template std::unique_ptr<Lloyd<View::value_type>> make_lloyd(const Context&, const Rows<View>&, const double*, \
+                                                                 Metric, const LloydSwitches&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

@@ -1,16 +1,18 @@
 // above.cpp: all atoms above a threshold, as the k best of rows for as large a k as each row needs.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
-#include "algorithms/rows.h"
-#include "latom/topk.h"
+#include "core/message.h"
+#include "latom/encode.h"
 
 namespace latom {
 
 template <class T>
-Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, double threshold,
-                 const std::string& function) {
-    if (std::isnan(threshold)) fail(function, "threshold must be a number", threshold, "Pass one.");
+Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, const Thresholds& thresholds) {
+    for (int64_t i = 0; i < (thresholds.by_row ? X.n : 1); ++i)
+        if (std::isnan(thresholds[i]))
+            fail(ctx, "threshold must be a number", "NaN at " + std::to_string(i), "Use -numpy.inf for every atom.");
     constexpr int64_t kFirst = 64, kRows = 4096, kPlaces = 1 << 22;
     const int64_t number = X.storage == Storage::kNative ? static_cast<int64_t>(sizeof(T)) : 2;
     Matches<T> out;
@@ -26,7 +28,8 @@ Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, d
         score.resize(static_cast<std::size_t>(rows * k));
         index.resize(score.size());
         found.resize(static_cast<std::size_t>(rows));
-        atoms.topk(ctx, part, k, Rank::kAbove, threshold, score.data(), index.data(), found.data(), function);
+        const Thresholds own{thresholds.all, thresholds.by_row ? thresholds.by_row + first : nullptr};
+        atoms.topk(ctx, part, k, Rank::kAbove, own, score.data(), index.data(), found.data());
         int64_t most = 0, r = 0;
         for (; r < rows && (found[r] < k || k == atoms.m()); ++r) {
             most = std::max(most, found[r]);
@@ -47,7 +50,7 @@ Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, d
     return out;
 }
 
-template Matches<float> above(const Context&, AtomIndex<float>&, const StoredRows&, double, const std::string&);
-template Matches<double> above(const Context&, AtomIndex<double>&, const StoredRows&, double, const std::string&);
+template Matches<float> above(const Context&, AtomIndex<float>&, const StoredRows&, const Thresholds&);
+template Matches<double> above(const Context&, AtomIndex<double>&, const StoredRows&, const Thresholds&);
 
 }  // namespace latom

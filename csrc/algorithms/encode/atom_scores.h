@@ -1,6 +1,6 @@
 // atom_scores.h: float64 scores of rows with atoms, and a row's k best of them.
 //
-//   S(x, j) = factor_j <x, w_j> + bias_j        what atoms are ranked by: include/latom/topk.h has the similarities
+// engines/product_select/score_rule.h has what atoms are ranked by, include/latom/encode.h what a user gets.
 #pragma once
 
 #include <algorithm>
@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "algorithms/encode/entries.h"
-#include "algorithms/pair_dots.h"
-#include "algorithms/stored_rows.h"
-#include "latom/topk.h"
+#include "algorithms/encode/ranking.h"
+#include "engines/product_select/decide.h"
+#include "latom/encode.h"
+#include "rows/row_reader.h"
 
 namespace latom {
 
@@ -24,11 +24,10 @@ struct TopKJob {
     const RowReader<T>& reader;
     int64_t k;
     Rank rank;
-    double threshold;
+    const Thresholds& thresholds;
     T* score;
     int32_t* index;
     int64_t* found;
-    const std::string& function;
 };
 
 template <class T>
@@ -36,13 +35,13 @@ class AtomScores {
 public:
     AtomScores(const DenseView<T>& atoms, const double* bias, Similarity similarity)
         : atoms_(atoms), similarity_(similarity) {
-        if (bias) bias_.assign(bias, bias + atoms.n);
+        if (bias) rule_.bias.assign(bias, bias + atoms.n);
     }
     /// Squared lengths [m] of the atoms: needed unless the similarity is kDot.
     void set_lengths(const std::vector<double>& norm2) {
         for (const double v : norm2) {
-            if (similarity_ == Similarity::kCosine) factor_.push_back(v > 0 ? 1 / std::sqrt(v) : 0.0);
-            if (similarity_ == Similarity::kEuclidean) bias_.push_back(-0.5 * v);
+            if (similarity_ == Similarity::kCosine) rule_.add(Metric::kCosine, v);
+            if (similarity_ == Similarity::kEuclidean) rule_.add(Metric::kEuclidean, v);
         }
     }
 
@@ -50,8 +49,8 @@ public:
     int64_t d() const { return atoms_.d; }
     const DenseView<T>& atoms() const { return atoms_; }
     Similarity similarity() const { return similarity_; }
-    const std::vector<double>& factor() const { return factor_; }  // [m], or empty: 1
-    const std::vector<double>& bias() const { return bias_; }      // [m], or empty: 0
+    const std::vector<double>& factor() const { return rule_.factor; }  // [m], or empty: 1
+    const std::vector<double>& bias() const { return rule_.bias; }      // [m], or empty: 0
 
     /// A number that S exceeds for an atom above the threshold, whatever the rounding.
     double least(double norm2, double threshold) const {
@@ -69,25 +68,14 @@ public:
                Scratch& scratch) const {
         order_by_atom(entries, m(), scratch.order, scratch.at);
         const std::vector<Fetch>& order = scratch.order;
-        detail::pair_dots<T>(
-            kernels, order.size(), d(),
-            [&](std::size_t p) { return std::pair(rows[order[p].row], atoms_.row(order[p].atom)); },
-            [&](std::size_t p, double dot) { entries[order[p].entry].score = score_of(dot, order[p].atom); });
+        table(kernels).pairs(
+            order.size(), [&](std::size_t p) { return std::pair(rows[order[p].row], order[p].atom); },
+            [&](std::size_t p, double score, double) { entries[order[p].entry].score = score; });
     }
 
     /// Scores of x with atoms [from, to) into out [m].
     void score_all(const KernelTable* kernels, const T* x, int64_t from, int64_t to, double* out) const {
-        const auto dots = detail::dense_dots(kernels, T{});
-        const T *atoms[4], *rows[4] = {x, x, x, x};
-        // Four runs of neighbours at once: long streams, which the processor loads ahead.
-        const int64_t run = chunk_count(to - from, 4);
-        double dot[4];
-        for (int64_t j = from; j < from + run; ++j) {
-            int64_t count = 0;
-            for (; count < 4 && j + count * run < to; ++count) atoms[count] = atoms_.row(j + count * run);
-            dots(atoms, rows, count, d(), dot);
-            for (int64_t i = 0; i < count; ++i) out[j + i * run] = score_of(dot[i], j + i * run);
-        }
+        table(kernels).run(x, from, to, out);
     }
 
     /// Ranks the entries of row i and writes the k best. Returns the key of the last, or minus infinity if there are
@@ -103,7 +91,7 @@ public:
             double score = r < kept ? entries[r].score : 0;
             if (similarity_ == Similarity::kCosine) score = std::clamp(score * inverse, -1.0, 1.0);
             if (similarity_ == Similarity::kEuclidean) score = std::min(0.0, 2 * score - norm2);
-            const bool none = r >= kept || (job.rank == Rank::kAbove && !(score > job.threshold));
+            const bool none = r >= kept || (job.rank == Rank::kAbove && !(score > job.thresholds[i]));
             found += !none;
             job.score[i * k + r] = none ? T{0} : static_cast<T>(score);
             job.index[i * k + r] = none ? 0 : entries[r].atom;
@@ -129,14 +117,15 @@ public:
     }
 
 private:
-    double score_of(double dot, int64_t j) const {
-        if (!factor_.empty()) dot *= factor_[j];
-        return bias_.empty() ? dot : dot + bias_[j];
-    }
+    auto table(const KernelTable* kernels) const { return AtomTable<T, RowOf>(kernels, d(), rule_, RowOf{atoms_}); }
+    struct RowOf {
+        const DenseView<T>& atoms;
+        const T* operator()(int64_t j) const { return atoms.row(j); }
+    };
 
     DenseView<T> atoms_;
     Similarity similarity_;
-    std::vector<double> factor_, bias_;
+    ScoreRule rule_;
 };
 
 }  // namespace latom

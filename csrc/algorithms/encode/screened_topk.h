@@ -1,9 +1,9 @@
 // screened_topk.h: rows through a screen of the atoms, then float64 scores of the few that may be among their k best.
 //
-// The screen (algorithms/product_select.h) keeps what its threshold does not rule out, so a threshold that is high from
-// the start saves most of the work of keeping. Rows that are decided first tell what the k-th best score, divided by
-// the length of the row, is at least for nearly all rows: the expectation. Each other row starts from it, and is looked
-// at again without it if fewer than k of its atoms reach it. So the answer does not depend on it.
+// The screen (engines/product_select/row_block.h) keeps what its threshold does not rule out, so a threshold that is
+// high from the start saves most of the work of keeping. RowList that are decided first tell what the k-th best score,
+// divided by the length of the row, is at least for nearly all rows: the expectation. Each other row starts from it,
+// and is looked at again without it if fewer than k of its atoms reach it. So the answer does not depend on it.
 //
 // Candidates are scored in two rounds: first those whose lower bounds lead; the k-th best score of these is a threshold
 // that few of the others may reach.
@@ -15,23 +15,23 @@
 #include <vector>
 
 #include "algorithms/encode/atom_scores.h"
-#include "algorithms/product_select.h"
+#include "engines/product_select/decide.h"
 
 namespace latom {
 
 template <class T>
 class ScreenedTopK {
 public:
-    using Rows = std::vector<int64_t>;  // of X
+    using RowList = std::vector<int64_t>;  // numbers of rows of X
 
     ScreenedTopK(const TopKJob<T>& job, const AtomScores<T>& scores) : job_(job), scores_(scores) {}
 
     /// All rows of the lists, a list at a time. Returns those that the screen could not decide; where `all` says so
     /// they are decided by all their scores instead. room: for candidates beyond what a fine screen leaves.
-    std::vector<Rows> decide(const AtomPanels<T>& panels, const std::vector<Rows>& lists, bool all, int64_t room);
+    std::vector<RowList> decide(const AtomPanels<T>& panels, const std::vector<RowList>& lists, bool all, int64_t room);
     /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out
     /// not to be sound.
-    Rows decide_sliced(const AtomPanels<T>& panels, const Rows& rows, bool all, int64_t room);
+    RowList decide_sliced(const AtomPanels<T>& panels, const RowList& rows, bool all, int64_t room);
     /// Sets the expectation by the rows decided so far.
     void expect();
 
@@ -50,18 +50,24 @@ private:
         std::vector<Entry> entries, more, found;
         std::vector<Later> later;
         std::vector<int64_t> begin, later_begin, more_begin;  // of each row
-        std::vector<double> scores;                           // [m], of a crowded row
+        std::vector<int64_t> overflowed;                      // rows, counted as `rows` of settle()
+        std::vector<double> scores;                           // [m], of a overflowed row
         typename AtomScores<T>::Scratch scratch;
         std::vector<double> reached;  // k-th best scores of rows, divided by their lengths
-        Rows missed;                  // rows that do not meet the expectation
+        RowList missed;               // rows that do not meet the expectation
         bool surprised = false;       // by many of them
         TopKStats stats;
     };
     static constexpr std::size_t kLeastExamples = 12;  // rows from which an expectation follows
 
-    void screen(const AtomPanels<T>& panels, Worker& w, double expected, int64_t from, int64_t to, int64_t room) const;
-    Rows settle(Worker& w, const Block& rows, const Rows& which, int64_t from, int64_t to,
-                const std::vector<const RowBlock<T>*>& parts, double expected, bool all) const;
+    void screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected, int64_t from, int64_t to,
+                int64_t room) const;
+    using Parts = std::vector<const RowBlock<T>*>;  // the blocks whose candidates together are those of the rows
+    RowList settle(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, const Parts& parts,
+                   double expected, bool all) const;
+    void divide(Worker& w, int64_t r, const Parts& parts) const;
+    void find_more(Worker& w, int64_t from, int64_t to, const Parts& parts) const;
+    void write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, double expected) const;
     void score(Worker& w, const Block& rows, std::vector<Entry>& entries) const {
         w.stats.scored += static_cast<int64_t>(entries.size());
         scores_.score(job_.ctx.kernels, rows.row, entries, w.scratch);
@@ -69,7 +75,7 @@ private:
     void gather(const std::vector<Worker>& scratch) {
         for (const Worker& w : scratch) {
             stats_.scored += w.stats.scored;
-            stats_.crowded += w.stats.crowded;
+            stats_.overflowed += w.stats.overflowed;
             reached_.insert(reached_.end(), w.reached.begin(), w.reached.end());
         }
     }
@@ -83,16 +89,16 @@ private:
 };
 
 template <class T>
-std::vector<typename ScreenedTopK<T>::Rows> ScreenedTopK<T>::decide(const AtomPanels<T>& panels,
-                                                                    const std::vector<Rows>& lists, bool all,
-                                                                    int64_t room) {
+std::vector<typename ScreenedTopK<T>::RowList> ScreenedTopK<T>::decide(const AtomPanels<T>& panels,
+                                                                       const std::vector<RowList>& lists, bool all,
+                                                                       int64_t room) {
     const auto count = static_cast<int64_t>(lists.size());
     std::vector<Worker> scratch(static_cast<std::size_t>(workers(job_.ctx, count)));
-    std::vector<Rows> left(lists.size());
-    const auto look = [&](Worker& w, const Rows& rows, double expected, Rows& undecided) {
+    std::vector<RowList> left(lists.size());
+    const auto look = [&](Worker& w, const RowList& rows, double expected, RowList& undecided) {
         job_.reader.read(rows, w.rows);
-        screen(panels, w, expected, 0, panels.panels(), room);
-        const Rows more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all);
+        screen(panels, w, rows, expected, 0, panels.panels(), room);
+        const RowList more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all);
         undecided.insert(undecided.end(), more.begin(), more.end());
     };
     parallel_for(job_.ctx, count, [&](int64_t b, int id) {
@@ -100,37 +106,38 @@ std::vector<typename ScreenedTopK<T>::Rows> ScreenedTopK<T>::decide(const AtomPa
         look(w, lists[b], w.surprised ? -HUGE_VAL : expected_, left[b]);
         if (w.missed.empty()) return;
         w.surprised = 8 * w.missed.size() > lists[b].size();
-        const Rows missed = std::exchange(w.missed, {});
+        const RowList missed = std::exchange(w.missed, {});
         look(w, missed, -HUGE_VAL, left[b]);
     });
     gather(scratch);
-    std::erase_if(left, [](const Rows& rows) { return rows.empty(); });
+    std::erase_if(left, [](const RowList& rows) { return rows.empty(); });
     return left;
 }
 
 template <class T>
-typename ScreenedTopK<T>::Rows ScreenedTopK<T>::decide_sliced(const AtomPanels<T>& panels, const Rows& rows, bool all,
-                                                              int64_t room) {
+typename ScreenedTopK<T>::RowList ScreenedTopK<T>::decide_sliced(const AtomPanels<T>& panels, const RowList& rows,
+                                                                 bool all, int64_t room) {
     const int64_t threads = job_.ctx.n_threads, slices = std::min(threads, panels.panels());
     const auto count = static_cast<int64_t>(rows.size());
     std::vector<Worker> scratch(static_cast<std::size_t>(slices));
     parallel_for(job_.ctx, slices, [&](int64_t s, int) {
         job_.reader.read(rows, scratch[s].rows);
-        screen(panels, scratch[s], -HUGE_VAL, panels.panels() * s / slices, panels.panels() * (s + 1) / slices, room);
+        screen(panels, scratch[s], rows, -HUGE_VAL, panels.panels() * s / slices, panels.panels() * (s + 1) / slices,
+               room);
     });
     if (!panels.sound()) return {};
-    std::vector<const RowBlock<T>*> parts;
+    Parts parts;
     for (const Worker& w : scratch) parts.push_back(&w.block);
     const int64_t group = chunk_count(count, 4 * threads), groups = chunk_count(count, group);
     std::vector<Worker> deciding(static_cast<std::size_t>(workers(job_.ctx, groups)));
-    std::vector<Rows> left(static_cast<std::size_t>(groups));
+    std::vector<RowList> left(static_cast<std::size_t>(groups));
     parallel_for(job_.ctx, groups, [&](int64_t g, int id) {
         left[g] = settle(deciding[id], scratch[0].rows, rows, g * group, std::min(count, (g + 1) * group), parts,
                          -HUGE_VAL, all);
     });
     gather(deciding);
-    Rows undecided;
-    for (const Rows& part : left) undecided.insert(undecided.end(), part.begin(), part.end());
+    RowList undecided;
+    for (const RowList& part : left) undecided.insert(undecided.end(), part.begin(), part.end());
     return undecided;
 }
 
@@ -143,64 +150,86 @@ void ScreenedTopK<T>::expect() {
     expected_ = least - 0.5 * (middle - least);  // some three standard deviations below the mean, of normal data
 }
 
-// Candidates of w.rows among panels [from, to).
+// Candidates of w.rows, which are rows `which` of X, among panels [from, to).
 template <class T>
-void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, double expected, int64_t from, int64_t to,
-                             int64_t room) const {
-    typename RowBlock<T>::Query query;
-    query.k = job_.k;
-    query.magnitude = job_.rank == Rank::kMagnitude;
-    query.room = room;
-    const auto count = static_cast<int64_t>(w.rows.row.size());
-    w.block.load(panels, w.rows.row.data(), w.rows.norm2.data(), count, query);
-    for (int64_t r = 0; r < count; ++r) {
-        if (job_.rank == Rank::kAbove) w.block.raise(r, scores_.least(w.rows.norm2[r], job_.threshold));
-        else if (expected > -HUGE_VAL) w.block.raise(r, expected * std::sqrt(w.rows.norm2[r]));
-    }
-    w.block.scan(panels, from, to);
-    w.block.finish();
+void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected,
+                             int64_t from, int64_t to, int64_t room) const {
+    const bool magnitude = job_.rank == Rank::kMagnitude;
+    screen_rows(w.block, panels, w.rows.row, w.rows.norm2, {.k = job_.k, .magnitude = magnitude, .room = room},
+                {from, to}, [&](int64_t r) {
+                    const double norm2 = w.rows.norm2[r];
+                    if (job_.rank == Rank::kAbove) w.block.raise(r, scores_.least(norm2, job_.thresholds[which[r]]));
+                    else if (expected > -HUGE_VAL) w.block.raise(r, expected * std::sqrt(norm2));
+                });
 }
 
 // Scores the candidates of rows which[from, to) and writes the best; `rows`, and each of `parts`, hold row which[r] at
 // r.
 template <class T>
-typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& rows, const Rows& which, int64_t from,
-                                                       int64_t to, const std::vector<const RowBlock<T>*>& parts,
-                                                       double expected, bool all) const {
-    std::vector<int64_t> crowded;  // counted as `rows`
+typename ScreenedTopK<T>::RowList ScreenedTopK<T>::settle(Worker& w, const Block& rows, const RowList& which,
+                                                          int64_t from, int64_t to, const Parts& parts, double expected,
+                                                          bool all) const {
+    w.overflowed.clear();
     w.entries.clear();
     w.later.clear();
     w.begin.assign(1, 0);
     w.later_begin.assign(1, 0);
     for (int64_t r = from; r < to; ++r) {
-        bool whole = true;
-        for (const auto* part : parts) whole &= !part->crowded(r);
-        if (!whole) crowded.push_back(r);
-        // What the lower bounds of the k leading candidates reach, and what no other atom does.
-        float lead = -HUGE_VALF, tau = -HUGE_VALF;
-        if (parts.size() == 1) {
-            lead = parts[0]->lead(r);
-        } else if (whole) {
-            w.lower.clear();
-            for (const auto* part : parts)
-                w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
-            if (static_cast<int64_t>(w.lower.size()) > job_.k) {
-                std::nth_element(w.lower.begin(), w.lower.begin() + (job_.k - 1), w.lower.end(), std::greater<>());
-                lead = w.lower[job_.k - 1];
-            }
-        }
-        for (const auto* part : parts) tau = std::max(tau, part->threshold(r));
-        tau = std::max(tau, lead);
-        for (const auto* part : parts)
-            for (int64_t c = 0; whole && c < part->candidates(r); ++c) {
-                if (part->lower(r)[c] >= lead) w.entries.push_back({0, static_cast<int32_t>(r), part->atom(r, c)});
-                else if (part->upper(r)[c] >= tau) w.later.push_back({part->upper(r)[c], part->atom(r, c)});
-            }
+        divide(w, r, parts);
         w.begin.push_back(static_cast<int64_t>(w.entries.size()));
         w.later_begin.push_back(static_cast<int64_t>(w.later.size()));
     }
     score(w, rows, w.entries);
+    find_more(w, from, to, parts);
+    score(w, rows, w.more);
+    write(w, rows, which, from, to, expected);
+    RowList undecided;
+    for (const int64_t r : w.overflowed) {
+        if (!all) {
+            undecided.push_back(which[r]);
+            continue;
+        }
+        poll();
+        w.scores.resize(static_cast<std::size_t>(scores_.m()));
+        scores_.score_all(job_.ctx.kernels, rows.row[r], 0, scores_.m(), w.scores.data());
+        w.stats.scored += scores_.m();
+        ++w.stats.overflowed;
+        scores_.write_all(job_, which[r], rows.norm2[r], w.scores.data(), w.found);
+    }
+    return undecided;
+}
 
+// Divides the candidates of row r into those that lead, which are scored now, and those that may not be needed.
+template <class T>
+void ScreenedTopK<T>::divide(Worker& w, int64_t r, const Parts& parts) const {
+    bool whole = true;
+    for (const auto* part : parts) whole &= !part->overflowed(r);
+    if (!whole) w.overflowed.push_back(r);
+    // What the lower bounds of the k leading candidates reach, and what no other atom does.
+    float lead = -HUGE_VALF, tau = -HUGE_VALF;
+    if (parts.size() == 1) {
+        lead = parts[0]->lead(r);
+    } else if (whole) {
+        w.lower.clear();
+        for (const auto* part : parts)
+            w.lower.insert(w.lower.end(), part->lower(r), part->lower(r) + part->candidates(r));
+        if (static_cast<int64_t>(w.lower.size()) > job_.k) {
+            std::nth_element(w.lower.begin(), w.lower.begin() + (job_.k - 1), w.lower.end(), std::greater<>());
+            lead = w.lower[job_.k - 1];
+        }
+    }
+    for (const auto* part : parts) tau = std::max(tau, part->threshold(r));
+    tau = std::max(tau, lead);
+    for (const auto* part : parts)
+        for (int64_t c = 0; whole && c < part->candidates(r); ++c) {
+            if (part->lower(r)[c] >= lead) w.entries.push_back({0, static_cast<int32_t>(r), part->atom(r, c)});
+            else if (part->upper(r)[c] >= tau) w.later.push_back({part->upper(r)[c], part->atom(r, c)});
+        }
+}
+
+// Of the later candidates, those that may reach the k-th best score of those that led.
+template <class T>
+void ScreenedTopK<T>::find_more(Worker& w, int64_t from, int64_t to, const Parts& parts) const {
     w.more.clear();
     w.more_begin.assign(1, 0);
     for (int64_t r = from; r < to; ++r) {
@@ -217,11 +246,15 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& r
             if (w.later[c].upper >= tau) w.more.push_back({0, static_cast<int32_t>(r), w.later[c].atom});
         w.more_begin.push_back(static_cast<int64_t>(w.more.size()));
     }
-    score(w, rows, w.more);
+}
 
+// Writes the rows that did not overflow, and notes those that do not meet the expectation.
+template <class T>
+void ScreenedTopK<T>::write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to,
+                            double expected) const {
     std::size_t left = 0;
     for (int64_t r = from; r < to; ++r) {
-        if (left < crowded.size() && crowded[left] == r) {
+        if (left < w.overflowed.size() && w.overflowed[left] == r) {
             ++left;
             continue;
         }
@@ -232,20 +265,6 @@ typename ScreenedTopK<T>::Rows ScreenedTopK<T>::settle(Worker& w, const Block& r
         if (expected > -HUGE_VAL && !(reached >= expected * std::sqrt(norm2))) w.missed.push_back(which[r]);
         else if (examples_ && norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));
     }
-    Rows undecided;
-    for (const int64_t r : crowded) {
-        if (!all) {
-            undecided.push_back(which[r]);
-            continue;
-        }
-        poll();
-        w.scores.resize(static_cast<std::size_t>(scores_.m()));
-        scores_.score_all(job_.ctx.kernels, rows.row[r], 0, scores_.m(), w.scores.data());
-        w.stats.scored += scores_.m();
-        ++w.stats.crowded;
-        scores_.write_all(job_, which[r], rows.norm2[r], w.scores.data(), w.found);
-    }
-    return undecided;
 }
 
 }  // namespace latom

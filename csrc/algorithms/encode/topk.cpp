@@ -1,5 +1,5 @@
 // topk.cpp: which way a call takes: all scores in float64, or a fine screen of the atoms, or a coarse one before it.
-#include "latom/topk.h"
+#include "latom/encode.h"
 
 #include <mutex>
 #include <numeric>
@@ -26,49 +26,46 @@ std::vector<int32_t> scattered(int64_t m) {
 template <class T>
 class Index final : public AtomIndex<T> {
 public:
-    Index(const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen,
-          const std::string& function)
+    Index(const Context& ctx, const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen)
         : scores_(atoms, bias, similarity), screen_(screen) {
         if (m() < 1 || m() > std::numeric_limits<int32_t>::max() - 64)
-            fail(function, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
-        if (d() < 1) fail(function, "atoms must have at least one column", d(), "Drop them.");
+            fail(ctx, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
+        if (d() < 1) fail(ctx, "atoms must have at least one column", d(), "Drop them.");
         if (bias && similarity != Similarity::kDot)
-            fail(function, "bias must be left out unless metric is 'dot'", "a bias", "Use metric='dot', or no bias.");
+            fail(ctx, "bias must be left out unless metric is 'dot'", "a bias", "Use metric='dot', or no bias.");
         for (int64_t j = 0; bias && j < m(); ++j)
             if (!std::isfinite(bias[j]))
-                fail(function, "bias must be finite", "NaN or infinity at " + std::to_string(j), "Drop that atom.");
+                fail(ctx, "bias must be finite", "NaN or infinity at " + std::to_string(j), "Drop that atom.");
     }
 
     int64_t m() const override { return scores_.m(); }
     int64_t d() const override { return scores_.d(); }
-    void pack(const Context& ctx, const std::string& function) override {
-        measure(ctx, function);
+    void pack(const Context& ctx) override {
+        measure(ctx);
         keep(ctx);
     }
 
-    TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, double threshold, T* score,
-                   int32_t* index, int64_t* found, const std::string& function) override {
-        if (X.d != d())
-            fail(function, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
-        if (k < 1 || k > m())
-            fail(function, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
+    TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
+                   T* score, int32_t* index, int64_t* found) override {
+        if (X.d != d()) fail(ctx, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
+        if (k < 1 || k > m()) fail(ctx, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
         const RowReader<T> reader(ctx.kernels, X);
-        const TopKJob<T> job{ctx, X, reader, k, rank, threshold, score, index, found, function};
+        const TopKJob<T> job{ctx, X, reader, k, rank, thresholds, score, index, found};
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
         const bool few = reused() ? X.n == 1 && m() * d() < kFewNumbers : X.n <= kFewRows;
         if (few || 4 * k > m() || d() > kMostColumns) {
-            if (scores_.similarity() != Similarity::kDot) measure(ctx, function);
-            if (!all(job, stats) && reader.sound()) measure(ctx, function);  // names the atom that is not finite
+            if (scores_.similarity() != Similarity::kDot) measure(ctx);
+            if (!all(job, stats) && reader.sound()) measure(ctx);  // names the atom that is not finite
         } else {
             stats = screened(job);
         }
-        reader.check(function);
+        reader.check(ctx);
         return stats;
     }
 
 private:
-    using Rows = typename ScreenedTopK<T>::Rows;
+    using RowList = typename ScreenedTopK<T>::RowList;
     using Panels = std::shared_ptr<AtomPanels<T>>;
     static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
@@ -79,16 +76,14 @@ private:
         128;  // a float64 score costs what int8 saves on so many atoms; by measurement
 
     // Lengths of the atoms, what follows from them, and whether they can be used; once.
-    void measure(const Context& ctx, const std::string& function) {
+    void measure(const Context& ctx) {
         std::lock_guard<std::mutex> lock(mutex_);
         if (panels_) return;
         std::vector<double> norm2(static_cast<std::size_t>(m()));
         const DenseView<T>& atoms = scores_.atoms();
         RowReader<T>::measure(ctx, atoms, norm2.data());
         for (int64_t j = 0; j < m(); ++j)
-            if (!RowReader<T>::usable(atoms.row(j), d(), norm2[j]))
-                fail(function, std::string("atoms") + RowReader<T>::kUsable,
-                     "another value in row " + std::to_string(j), "Drop such atoms, or scale them.");
+            if (!acceptable(atoms.row(j), d(), norm2[j])) refuse_row(ctx, "atoms", j, atoms.row(j), d(), norm2[j]);
         norm2_ = std::move(norm2);
         scores_.set_lengths(norm2_);
         panels_ = panels(ctx, screen_);
@@ -128,27 +123,27 @@ private:
             run.decide_sliced(once, lists(n, rows, {})[0], true, 0);
             if (once.sound()) return run.stats();
         }
-        measure(job.ctx, job.function);
+        measure(job.ctx);
         if (blocks < threads) {
             if (blocks > 1 || reused()) keep(job.ctx);
-            for (const Rows& list : lists(n, rows, {})) run.decide_sliced(*panels_, list, true, 0);
+            for (const RowList& list : lists(n, rows, {})) run.decide_sliced(*panels_, list, true, 0);
             return run.stats();
         }
 
         Panels coarse = coarse_panels(job);
         if (!coarse) keep(job.ctx);
-        Rows examples, left;
+        RowList examples, left;
         for (int64_t e = 0; n >= kCoarseRows && e < kExamples; ++e) examples.push_back(e * n / kExamples);
         if (!examples.empty())
             left = run.decide_sliced(coarse ? *coarse : *panels_, examples, !coarse, coarse ? coarse_room() : 0);
         if (coarse && too_many(job, run.stats().scored, static_cast<int64_t>(left.size()), kExamples))
             coarse = give_up_coarse();
         run.expect();
-        std::vector<Rows> every = lists(n, rows, examples);
+        std::vector<RowList> every = lists(n, rows, examples);
         if (coarse) {
             every = run.decide(*coarse, every, false, coarse_room());
             int64_t undecided = static_cast<int64_t>(left.size());
-            for (const Rows& list : every) undecided += static_cast<int64_t>(list.size());
+            for (const RowList& list : every) undecided += static_cast<int64_t>(list.size());
             if (too_many(job, run.stats().scored, undecided, n)) give_up_coarse();
         }
         if (!left.empty()) every.push_back(left);
@@ -160,10 +155,10 @@ private:
     }
 
     // All rows but those of `without`, which rise, in lists of so many.
-    static std::vector<Rows> lists(int64_t n, int64_t rows, const Rows& without) {
-        std::vector<Rows> out;
+    static std::vector<RowList> lists(int64_t n, int64_t rows, const RowList& without) {
+        std::vector<RowList> out;
         for (int64_t first = 0; first < n; first += rows) {
-            Rows& list = out.emplace_back(static_cast<std::size_t>(std::min(rows, n - first)));
+            RowList& list = out.emplace_back(static_cast<std::size_t>(std::min(rows, n - first)));
             std::iota(list.begin(), list.end(), first);
             std::erase_if(list, [&](int64_t i) { return std::binary_search(without.begin(), without.end(), i); });
             if (list.empty()) out.pop_back();
@@ -209,7 +204,7 @@ private:
         const int64_t share = std::clamp<int64_t>(m() / (4 * ctx.n_threads), 256, 1024);  // of the atoms
         typename RowReader<T>::Block rows;
         std::vector<double> scores(static_cast<std::size_t>(std::min(kRows, job.X.n) * m()));
-        for (const Rows& list : lists(job.X.n, kRows, {})) {
+        for (const RowList& list : lists(job.X.n, kRows, {})) {
             const auto count = static_cast<int64_t>(list.size());
             job.reader.read(list, rows);
             parallel_for(ctx, chunk_count(m(), share), [&](int64_t c, int) {
@@ -241,14 +236,13 @@ private:
 
 template <class T>
 std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
-                                              Similarity similarity, const std::string& screen,
-                                              const std::string& function) {
-    return std::make_unique<Index<T>>(atoms, bias, similarity, parse_screen(ctx.kernels, screen, function), function);
+                                              Similarity similarity, const std::string& screen) {
+    return std::make_unique<Index<T>>(ctx, atoms, bias, similarity, parse_screen(ctx, screen));
 }
 
 template std::unique_ptr<AtomIndex<float>> make_atom_index(const Context&, const DenseView<float>&, const double*,
-                                                           Similarity, const std::string&, const std::string&);
+                                                           Similarity, const std::string&);
 template std::unique_ptr<AtomIndex<double>> make_atom_index(const Context&, const DenseView<double>&, const double*,
-                                                            Similarity, const std::string&, const std::string&);
+                                                            Similarity, const std::string&);
 
 }  // namespace latom

@@ -2,26 +2,15 @@
 #include <algorithm>
 #include <cmath>
 
-#include "algorithms/rows.h"
 #include "core/buffer.h"
-#include "latom/sparsify.h"
+#include "latom/factorize.h"
+#include "rows/rows.h"
 
 namespace latom {
-namespace {
-
-inline auto kth_magnitude(const KernelTable* k, float) {
-    return k->kth_magnitude_f32;
-}
-inline auto kth_magnitude(const KernelTable* k, double) {
-    return k->kth_magnitude_f64;
-}
-
-}  // namespace
-
 template <class T>
-void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Series series, int64_t* kept) {
+void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis series, int64_t* kept) {
     constexpr int64_t kLine = 64 / sizeof(T);
-    const bool rows = series == Series::kRow;
+    const bool rows = series == Axis::kRow;
     const int64_t lines = rows ? n : d, count = rows ? d : n;
     const int64_t beside = rows ? d : 1, along = rows ? 1 : d;  // to the next series, to the next number of one
     const int64_t chunks = chunk_count(lines, kLine);
@@ -34,7 +23,7 @@ void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Ser
         for (int64_t i = 0; i < count; ++i)
             for (int64_t l = 0; l < width; ++l) x[i * kLine + l] = series_first[l * beside + i * along];
         alignas(64) T bar[kLine];
-        kth_magnitude(ctx.kernels, T{})(x.data(), count, k, bar);
+        ctx.kernels->of<T>().kth_magnitude(x.data(), count, k, bar);
         for (int64_t l = 0; l < width; ++l) kept[first + l] = 0;
         for (int64_t i = 0; i < count; ++i)
             for (int64_t l = 0; l < width; ++l) {
@@ -45,7 +34,7 @@ void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Ser
     });
 }
 
-template void keep_largest(const Context&, float*, int64_t, int64_t, int64_t, Series, int64_t*);
-template void keep_largest(const Context&, double*, int64_t, int64_t, int64_t, Series, int64_t*);
+template void keep_largest(const Context&, float*, int64_t, int64_t, int64_t, Axis, int64_t*);
+template void keep_largest(const Context&, double*, int64_t, int64_t, int64_t, Axis, int64_t*);
 
 }  // namespace latom

@@ -1,30 +1,15 @@
-#include "algorithms/factorize/kullback.h"
-
+// kullback.cpp: the multiplicative step for the Kullback-Leibler divergence, by rows of X or by its columns.
 #include <algorithm>
 #include <numeric>
 
-#include "algorithms/rows.h"
+#include "latom/factorize.h"
+#include "rows/transposed.h"
 
 namespace latom {
 namespace {
 
-constexpr int64_t kRun = 64;  // entries whose rows are gathered twice while the cache has them
-constexpr double kLeast = 0x1p-23;
-
-template <class T>
-struct Kernels;
-template <>
-struct Kernels<float> {
-    static auto dots(const KernelTable* k, int32_t) { return k->dots_at_f32_i32; }
-    static auto dots(const KernelTable* k, int64_t) { return k->dots_at_f32_i64; }
-    static auto log(const KernelTable* k) { return k->log_dot_f32; }
-};
-template <>
-struct Kernels<double> {
-    static auto dots(const KernelTable* k, int32_t) { return k->dots_at_f64_i32; }
-    static auto dots(const KernelTable* k, int64_t) { return k->dots_at_f64_i64; }
-    static auto log(const KernelTable* k) { return k->log_dot_f64; }
-};
+constexpr int64_t kRun = 64;        // entries whose rows are gathered twice while the cache has them
+constexpr double kLeast = 0x1p-23;  // what a product or denominator of 0 counts as, as in scikit-learn
 
 /// Rows of k numbers at whole lines, zeros behind them; the rows themselves where they are so already.
 template <class T>
@@ -48,9 +33,9 @@ template <class T, class I>
 class Accumulate {
 public:
     Accumulate(const KernelTable* kernels, int64_t width)
-        : dots_(Kernels<T>::dots(kernels, I{})),
-          log_(Kernels<T>::log(kernels)),
-          add_(detail::gather_add(kernels, T{}, I{})),
+        : dots_(kernels->of<T, I>().dots_at),
+          log_(kernels->of<T>().log_dot),
+          add_(kernels->of<T, I>().gather_add),
           width_(width) {}
 
     double operator()(const I* index, const T* values, int64_t count, int64_t ahead, const T* a, const T* F,
@@ -71,17 +56,11 @@ public:
     }
 
 private:
-    decltype(Kernels<T>::dots(nullptr, I{})) dots_;
-    decltype(Kernels<T>::log(nullptr)) log_;
-    decltype(detail::gather_add(nullptr, T{}, I{})) add_;
+    decltype(IndexedKernels<T, I>::dots_at) dots_;
+    decltype(TypedKernels<T>::log_dot) log_;
+    decltype(IndexedKernels<T, I>::gather_add) add_;
     int64_t width_;
 };
-
-template <class T>
-int64_t padded_width(int64_t k) {
-    constexpr int64_t kLine = 64 / sizeof(T);
-    return chunk_count(k, kLine) * kLine;
-}
 
 template <class T>
 void finish(const KullbackStep<T>& step, int64_t i, const T* numerator) {
@@ -96,9 +75,10 @@ void finish(const KullbackStep<T>& step, int64_t i, const T* numerator) {
 }  // namespace
 
 template <class T, class I>
-double kullback_step(const Context& ctx, const CsrView<T, I>& X, const KullbackStep<T>& step) {
+double kullback_step(const Context& ctx, const Rows<CsrView<T, I>>& rows, const KullbackStep<T>& step) {
+    const CsrView<T, I>& X = rows.view();
     constexpr int64_t kRows = 64;
-    const int64_t k = step.F.d, width = padded_width<T>(k), chunks = chunk_count(X.n, kRows);
+    const int64_t k = step.F.d, width = whole_lines<T>(k), chunks = chunk_count(X.n, kRows);
     const Padded<T> F(step.F.data, step.F.n, k, width);
     const Accumulate<T, I> accumulate(ctx.kernels, width);
     std::vector<double> logs(static_cast<std::size_t>(chunks));
@@ -120,7 +100,7 @@ double kullback_step(const Context& ctx, const CsrView<T, I>& X, const KullbackS
 
 template <class T>
 double kullback_step(const Context& ctx, const Transposed<T>& X, const KullbackStep<T>& step) {
-    const int64_t k = step.F.d, width = padded_width<T>(k);
+    const int64_t k = step.F.d, width = whole_lines<T>(k);
     const Padded<T> F(step.F.data, step.F.n, k, width), A(step.A, X.d(), k, width);
     const Accumulate<T, int32_t> accumulate(ctx.kernels, width);
     const std::vector<int64_t>& borders = X.borders();
@@ -140,10 +120,10 @@ double kullback_step(const Context& ctx, const Transposed<T>& X, const KullbackS
     return std::accumulate(logs.begin(), logs.end(), 0.0);
 }
 
-template double kullback_step(const Context&, const CsrView<float, int32_t>&, const KullbackStep<float>&);
-template double kullback_step(const Context&, const CsrView<float, int64_t>&, const KullbackStep<float>&);
-template double kullback_step(const Context&, const CsrView<double, int32_t>&, const KullbackStep<double>&);
-template double kullback_step(const Context&, const CsrView<double, int64_t>&, const KullbackStep<double>&);
+template double kullback_step(const Context&, const Rows<CsrView<float, int32_t>>&, const KullbackStep<float>&);
+template double kullback_step(const Context&, const Rows<CsrView<float, int64_t>>&, const KullbackStep<float>&);
+template double kullback_step(const Context&, const Rows<CsrView<double, int32_t>>&, const KullbackStep<double>&);
+template double kullback_step(const Context&, const Rows<CsrView<double, int64_t>>&, const KullbackStep<double>&);
 template double kullback_step(const Context&, const Transposed<float>&, const KullbackStep<float>&);
 template double kullback_step(const Context&, const Transposed<double>&, const KullbackStep<double>&);
 

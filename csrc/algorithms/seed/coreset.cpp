@@ -1,7 +1,7 @@
-#include "latom/coreset.h"
+#include "latom/seed.h"
 
-#include "algorithms/every_view.h"
 #include "algorithms/seed/rejection.h"
+#include "rows/every_view.h"
 
 namespace latom {
 namespace {
@@ -9,10 +9,10 @@ namespace {
 /// Numbers that q is proportional to, from m rough centres.
 template <class View>
 std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
-                                  int64_t m, std::uint64_t seed) {
+                                  int64_t m) {
     const int64_t n = rows.n();
-    const int64_t start = potential.draw(Philox(seed, Purpose::kFirstCenter).uniform(0));
-    RejectionSeeding<View> rejection(rows, metric, potential, SeedPlan{}, seed);
+    const int64_t start = potential.draw(Philox(ctx.seed, Purpose::kFirstCenter).uniform(0));
+    RejectionSeeding<View> rejection(rows, metric, potential, SeedPlan{}, ctx.seed);
     Seeding drawn;
     drawn.indices.push_back(start);
     rejection.start(ctx, start, SeedBound::kAuto, drawn);
@@ -42,9 +42,8 @@ std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Me
 }  // namespace
 
 template <class View>
-Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t size,
-                int64_t rough_centers, std::uint64_t seed, const std::string& function) {
-    const Rows<View> rows(ctx, X, function);
+Coreset coreset(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric, int64_t size,
+                int64_t rough_centers) {
     const int64_t n = rows.n();
     Potential<View> potential(ctx, rows, metric, weights);
     const double total = potential.total();
@@ -52,7 +51,7 @@ Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric
     if (!(total > 0)) return out;
     std::vector<double> q;
     if (rough_centers > 0) {
-        q = sensitivities(ctx, rows, metric, potential, rough_centers, seed);
+        q = sensitivities(ctx, rows, metric, potential, rough_centers);
     } else {
         const auto mean = weighted_mean(ctx, rows, metric, [&](int64_t i) { return potential.weight(i); });
         potential.set(ctx, [&](int64_t i) { return distance_to_mean(rows, metric, i, mean); });
@@ -64,7 +63,7 @@ Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric
     double sum = 0;
     for (const double v : q) sum += v;
     const AliasTable table(n, [&](int64_t i) { return q[i]; });
-    const Philox random(seed, Purpose::kSample);
+    const Philox random(ctx.seed, Purpose::kSample);
     std::vector<double> weight(static_cast<std::size_t>(n), 0.0);
     for (int64_t s = 0; s < size; ++s) {
         const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
@@ -80,8 +79,8 @@ Coreset coreset(const Context& ctx, const View& X, const double* weights, Metric
 }
 
 std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, int64_t n, int64_t size,
-                                     bool replacement, std::uint64_t seed) {
-    const Philox random(seed, Purpose::kSample);
+                                     bool replacement) {
+    const Philox random(ctx.seed, Purpose::kSample);
     const auto weight = [=](int64_t i) { return weights[i]; };
     if (!replacement) return race(ctx, n, size, random, weight);
     const AliasTable table(n, weight);
@@ -93,9 +92,8 @@ std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, 
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                   \
-    template Coreset coreset(const Context&, const View&, const double*, Metric, int64_t, int64_t, std::uint64_t, \
-                             const std::string&);
+#define LATOM_INSTANTIATE(View) \
+    template Coreset coreset(const Context&, const Rows<View>&, const double*, Metric, int64_t, int64_t);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

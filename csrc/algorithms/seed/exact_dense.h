@@ -124,7 +124,7 @@ std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c
     for (std::size_t a = 0; a < list_.size(); a += kBatch) {
         const std::size_t batch = std::min(kBatch, list_.size() - a);
         for (std::size_t b = 0; b < batch; ++b) x[b] = rows_.values(std::max<int64_t>(centers[a + b], 0));
-        detail::dense_dots(rows_.kernels(), T{})(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
+        rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
         for (std::size_t b = 0; b < batch; ++b) {
             const int64_t row = centers[a + b];  // none: a centre that is no row
             open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))),
@@ -146,7 +146,7 @@ int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
     std::fill_n(y, kBatch, rows_.values(c));
     std::size_t filled = 0;
     const auto flush = [&] {
-        detail::dense_dots(rows_.kernels(), T{})(x, y, static_cast<int64_t>(filled), rows_.d(), dot);
+        rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(filled), rows_.d(), dot);
         for (std::size_t b = 0; b < filled; ++b)
             f(row[b], row[b] == c ? 0.0 : distance_(dot[b], rows_.norm2(row[b]), rows_.norm2(c)));
         looked += static_cast<int64_t>(filled);

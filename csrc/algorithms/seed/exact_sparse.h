@@ -8,7 +8,7 @@
 #pragma once
 
 #include "algorithms/seed/potential.h"
-#include "algorithms/seed/row_postings.h"
+#include "rows/row_postings.h"
 
 namespace latom {
 

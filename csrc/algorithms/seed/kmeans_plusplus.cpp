@@ -1,11 +1,11 @@
 // kmeans_plusplus.cpp: the first centre, the method that draws the others, and what fills up when no distance is left.
 #include <optional>
 
-#include "algorithms/every_view.h"
 #include "algorithms/seed/exact_dense.h"
 #include "algorithms/seed/exact_sparse.h"
-#include "algorithms/seed/fill.h"
+#include "algorithms/seed/fill_up.h"
 #include "algorithms/seed/rejection.h"
+#include "rows/every_view.h"
 
 namespace latom {
 
@@ -49,21 +49,19 @@ void take_existing(const Context& ctx, const Rows<View>& rows, Metric metric, Po
 }  // namespace
 
 template <class View>
-Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing, const double* weights, Metric metric,
-                        int64_t m, const SeedPlan& plan, std::uint64_t seed, const std::string& function) {
-    const Rows<View> rows(ctx, X, function);
+Seeding kmeans_plusplus(const Context& ctx, const Rows<View>& rows, const Rows<View>* there, const double* weights,
+                        Metric metric, int64_t m, const SeedPlan& plan) {
     Potential<View> potential(ctx, rows, metric, weights);
     bool has_negative = !rows.non_negative();
     Seeding out;
-    if (existing && existing->n > 0) {
-        if (existing->d != X.d)
-            fail(function, "existing_centers must have " + std::to_string(X.d) + " columns, as X has", existing->d,
-                 "Pass centres of the same features.");
-        const Rows<View> there(ctx, *existing, function, "existing_centers");
-        has_negative = has_negative || !there.non_negative();
-        take_existing(ctx, rows, metric, potential, there, out);
+    if (there && there->n() > 0) {
+        if (there->d() != rows.d())
+            fail(ctx, "existing_centers must have " + std::to_string(rows.d()) + " columns, as X has", there->d(),
+                 "Pass centers of the same features.");
+        has_negative = has_negative || !there->non_negative();
+        take_existing(ctx, rows, metric, potential, *there, out);
     }
-    const Philox first(seed, Purpose::kFirstCenter), next(seed, Purpose::kNextCenter);
+    const Philox first(ctx.seed, Purpose::kFirstCenter), next(ctx.seed, Purpose::kNextCenter);
     out.method = plan.method == SeedMethod::kAuto ? SeedMethod::kFold : plan.method;
     if (plan.local_trials > 1) out.method = SeedMethod::kExact;
     if (const int64_t start = potential.draw(first.uniform(0)); start >= 0) {
@@ -73,7 +71,7 @@ Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing,
             if (out.method == SeedMethod::kExact)
                 draw_exactly(ctx, rows, metric, potential, has_negative, m, plan, next, out);
             if (out.method != SeedMethod::kExact || static_cast<int64_t>(out.indices.size()) < m) {
-                RejectionSeeding<View> rejection(rows, metric, potential, plan, seed);
+                RejectionSeeding<View> rejection(rows, metric, potential, plan, ctx.seed);
                 if (out.method != SeedMethod::kExact) rejection.start(ctx, start, plan.bound, out);
                 rejection.run(ctx, m, out);
                 out.potential = -1;
@@ -92,9 +90,9 @@ Seeding kmeans_plusplus(const Context& ctx, const View& X, const View* existing,
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                \
-    template Seeding kmeans_plusplus(const Context&, const View&, const View*, const double*, Metric, int64_t, \
-                                     const SeedPlan&, std::uint64_t, const std::string&);
+#define LATOM_INSTANTIATE(View)                                                                                   \
+    template Seeding kmeans_plusplus(const Context&, const Rows<View>&, const Rows<View>*, const double*, Metric, \
+                                     int64_t, const SeedPlan&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

@@ -4,7 +4,7 @@
 //   D^2(i, c)   = 2 - 2 cos(x_i, c)            |x_i|^2 + |c|^2 - 2 <x_i, c>             0 within rounding
 //
 // Sparse rows are scored in float64 against an inverted index of the centres: term by term of the row, centre by
-// centre. Dense rows go through the low-precision screen of algorithms/product_select.h with the limit as their
+// centre. Dense rows go through the low-precision screen of engines/product_select/row_block.h with the limit as their
 // threshold, and what passes is decided in float64; most rows with a low limit never reach it.
 //
 // Cost      sparse: the entries of the centres in the row's terms; dense: d multiply-adds a centre, most in low
@@ -15,8 +15,8 @@
 #include <memory>
 #include <vector>
 
-#include "algorithms/product_select.h"
-#include "latom/kmeans.h"
+#include "engines/product_select/decide.h"
+#include "rows/rows.h"
 
 namespace latom {
 
@@ -100,7 +100,6 @@ private:
         int64_t row;
     };
     bool cosine() const { return distance_.metric == Metric::kCosine; }
-    double score(double dot, int64_t c) const { return cosine() ? dot * factor_[c] : dot + bias_[c]; }
     /// The score that a centre within `limit` of row i reaches.
     double least_score(int64_t i, double limit) const {
         const double x2 = rows_.norm2(i);
@@ -120,14 +119,15 @@ private:
     void dots(Scratch& scratch, int64_t i) const;
     template <class F>
     void each_within(Scratch& scratch, const Query& query, int64_t count, F f) const;
-    void screen(Scratch& scratch, const Query* query, int64_t count, int64_t k, const int64_t* end) const;
+    void screen(Scratch& scratch, const Query* query, int64_t count, int64_t k) const;
     template <class Next>
     Answer best_of(Scratch& scratch, const Query& query, int64_t count, Next next) const;
 
     const Rows<View>& rows_;
     SquaredDistance distance_;
     std::vector<Center> center_;
-    std::vector<double> norm2_, factor_, bias_;
+    std::vector<double> norm2_;
+    ScoreRule rule_;
     std::unique_ptr<AtomPanels<T>> panels_;  // dense
     struct Posting {
         int32_t center;
@@ -142,13 +142,11 @@ private:
 template <class View>
 void NearestCenter<View>::prepare(const Context& ctx) {
     norm2_.clear();
-    factor_.clear();
-    bias_.clear();
+    rule_.clear();
     for (const Center& c : center_) {
         const double norm2 = c.source->norm2(c.row);
         norm2_.push_back(norm2);
-        if (cosine()) factor_.push_back(norm2 > 0 ? 1 / std::sqrt(norm2) : 0.0);
-        else bias_.push_back(-0.5 * norm2);
+        rule_.add(distance_.metric, norm2);
     }
     if constexpr (kIsSparse<View>) {
         extend_index();
@@ -157,7 +155,7 @@ void NearestCenter<View>::prepare(const Context& ctx) {
         if (size() < kFewCenters || rows_.d() > kMostColumns) return;
         std::vector<const T*> atoms;
         for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
-        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, factor_, bias_,
+        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, rule_.factor, rule_.bias,
                                                   std::vector<int32_t>{},
                                                   rows_.d() < kLowColumns ? Screen::kFloat32 : Screen::kAuto);
         panels_->keep(ctx);
@@ -260,13 +258,14 @@ void NearestCenter<View>::each_within(Scratch& s, const Query& query, int64_t co
         int64_t c = from;
         for (; c + kLanes <= end; c += kLanes)
             for (int64_t lane = 0; lane < kLanes; ++lane) {
-                const double v = cosine() ? s.score[c + lane] * factor_[c + lane] : s.score[c + lane] + bias_[c + lane];
+                const double v =
+                    cosine() ? s.score[c + lane] * rule_.factor[c + lane] : s.score[c + lane] + rule_.bias[c + lane];
                 most[lane] = v > most[lane] ? v : most[lane];
             }
-        for (; c < end; ++c) most[0] = std::max(most[0], score(s.score[c], c));
+        for (; c < end; ++c) most[0] = std::max(most[0], rule_(s.score[c], c));
         if (*std::max_element(most, most + kLanes) >= least)
             for (c = from; c < end; ++c) {
-                const double v = score(s.score[c], c);
+                const double v = rule_(s.score[c], c);
                 if (v < least) continue;
                 if (const double d2 = distance_(s.score[c], x2, norm2_[c]); d2 <= limit)
                     f(static_cast<int32_t>(c), d2, v);
@@ -301,48 +300,37 @@ template <class View>
 template <class Next>
 typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count,
                                                                   Next next) const {
-    constexpr int64_t kBatch = 16;
-    const T *x[kBatch], *y[kBatch];
-    double dot[kBatch];
-    std::fill_n(x, kBatch, rows_.values(query.i));
-    int32_t best = -1;
+    const auto row = [this](int64_t c) { return center_[c].source->values(center_[c].row); };
+    const AtomTable<T, decltype(row)> table(rows_.kernels(), rows_.d(), rule_, row);
+    const T* x = rows_.values(query.i);
+    int64_t best = -1;
     double most = -HUGE_VAL, its_dot = 0;
-    for (int64_t from = 0; from < count; from += kBatch) {
-        const int64_t batch = std::min(kBatch, count - from);
-        for (int64_t b = 0; b < batch; ++b) {
-            const Center& c = center_[next(from + b)];
-            y[b] = c.source->values(c.row);
-        }
-        detail::dense_dots(rows_.kernels(), T{})(x, y, batch, rows_.d(), dot);
-        for (int64_t b = 0; b < batch; ++b) {
-            const int64_t c = next(from + b);
-            if (const double v = score(dot[b], c); v > most || (v == most && c < best)) {
-                most = v;
-                its_dot = dot[b];
-                best = static_cast<int32_t>(c);
-            }
-        }
-    }
+    table.pairs(
+        static_cast<std::size_t>(count),
+        [&](std::size_t p) { return std::pair(x, static_cast<int64_t>(next(static_cast<int64_t>(p)))); },
+        [&](std::size_t p, double score, double dot) {
+            const int64_t c = next(static_cast<int64_t>(p));
+            if (!(score > most || (score == most && c < best))) return;
+            most = score;
+            its_dot = dot;
+            best = c;
+        });
     s.products += static_cast<double>(count * rows_.d());
-    return best < 0 ? Answer{query.limit, -1} : within(query, best, its_dot);
+    return best < 0 ? Answer{query.limit, -1} : within(query, static_cast<int32_t>(best), its_dot);
 }
 
 // The centres that may be among the k nearest within the limit, as candidates of the block.
 template <class View>
-void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k, const int64_t* end) const {
+void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k) const {
     s.row.clear();
     s.norm2.clear();
     for (int64_t q = 0; q < count; ++q) {
         s.row.push_back(rows_.values(query[q].i));
         s.norm2.push_back(rows_.norm2(query[q].i));
     }
-    typename RowBlock<T>::Query wanted;
-    wanted.k = k;
-    s.block.load(*panels_, s.row.data(), s.norm2.data(), count, wanted);
-    for (int64_t q = 0; q < count; ++q)
+    screen_rows(s.block, *panels_, s.row, s.norm2, {.k = k}, {0, panels_->panels()}, [&](int64_t q) {
         if (query[q].limit < HUGE_VAL) s.block.raise(q, least_score(query[q].i, query[q].limit));
-    s.block.scan(*panels_, 0, panels_->panels(), end);
-    s.block.finish();
+    });
     s.products += static_cast<double>(count * size() * rows_.d());
 }
 
@@ -353,11 +341,13 @@ void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t cou
         for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
         return;
     }
-    screen(s, query, count, 1, nullptr);
-    for (int64_t q = 0; q < count; ++q) {
-        if (s.block.crowded(q)) answer[q] = best_of(s, query[q], size(), all);
-        else answer[q] = best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
-    }
+    screen(s, query, count, 1);
+    settle_rows(
+        s.block,
+        [&](int64_t q) {
+            answer[q] = best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
+        },
+        [&](int64_t q) { answer[q] = best_of(s, query[q], size(), all); });
 }
 
 template <class View>
@@ -369,9 +359,9 @@ void NearestCenter<View>::find_earlier_dense(Scratch& s, const Query* query, int
         earlier[q].many = !panels_;
     }
     if (!panels_) return;
-    screen(s, query, count, kMany, nullptr);
+    screen(s, query, count, kMany);
     for (int64_t q = 0; q < count; ++q) {
-        earlier[q].many = s.block.crowded(q) || s.block.candidates(q) >= kMany;
+        earlier[q].many = s.block.overflowed(q) || s.block.candidates(q) >= kMany;
         for (int64_t c = 0; !earlier[q].many && c < s.block.candidates(q); ++c) {
             const int32_t at = s.block.position(q)[c];
             if (at >= self + q) continue;

@@ -1,17 +1,16 @@
 // parallel_candidates.cpp: the rounds of k-means|| (Bahmani, Moseley, Vattani, Kumar & Vassilvitskii 2012).
-#include "algorithms/every_view.h"
 #include "algorithms/seed/rejection.h"
+#include "rows/every_view.h"
 
 namespace latom {
 
 template <class View>
-Candidates parallel_candidates(const Context& ctx, const View& X, const double* weights, Metric metric, int64_t m,
-                               double amount, int64_t rounds, std::uint64_t seed, const std::string& function) {
-    const Rows<View> rows(ctx, X, function);
+Candidates parallel_candidates(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric,
+                               int64_t m, double amount, int64_t rounds) {
     const int64_t n = rows.n();
     Potential<View> potential(ctx, rows, metric, weights);
     NearestCenter<View> pending(rows, metric);
-    const Philox first(seed, Purpose::kFirstCenter), random(seed, Purpose::kRound);
+    const Philox first(ctx.seed, Purpose::kFirstCenter), random(ctx.seed, Purpose::kRound);
     Seeding drawn;
     const auto fold = [&](const std::vector<int64_t>& fresh) {
         for (const int64_t i : fresh) pending.add(rows, i);
@@ -43,7 +42,7 @@ Candidates parallel_candidates(const Context& ctx, const View& X, const double* 
         // Copies of a candidate have no mass. If too few others are left for m clusters: more, one by one.
         measure();
         const int64_t copies = std::count(out.mass.begin(), out.mass.end(), 0.0);
-        RejectionSeeding<View> more(rows, metric, potential, SeedPlan{}, seed);
+        RejectionSeeding<View> more(rows, metric, potential, SeedPlan{}, ctx.seed);
         more.run(ctx, m + copies, drawn);
         more.fold(ctx, drawn);
         measure();
@@ -53,9 +52,9 @@ Candidates parallel_candidates(const Context& ctx, const View& X, const double* 
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                  \
-    template Candidates parallel_candidates(const Context&, const View&, const double*, Metric, int64_t, double, \
-                                            int64_t, std::uint64_t, const std::string&);
+#define LATOM_INSTANTIATE(View)                                                                                        \
+    template Candidates parallel_candidates(const Context&, const Rows<View>&, const double*, Metric, int64_t, double, \
+                                            int64_t);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

@@ -10,8 +10,8 @@
 #include <cmath>
 #include <vector>
 
-#include "algorithms/sampling.h"
 #include "algorithms/seed/nearest_center.h"
+#include "core/sampling.h"
 
 namespace latom {
 

@@ -17,7 +17,7 @@
 #include "algorithms/seed/potential.h"
 #include "algorithms/seed/weighted_mean.h"
 #include "core/philox.h"
-#include "latom/seeding.h"
+#include "latom/seed.h"
 
 namespace latom {
 

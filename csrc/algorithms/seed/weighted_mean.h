@@ -6,8 +6,8 @@
 #include <cmath>
 #include <vector>
 
-#include "algorithms/rows.h"
-#include "latom/kmeans.h"
+#include "latom/cluster.h"
+#include "rows/rows.h"
 
 namespace latom {
 
@@ -38,7 +38,7 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
             if constexpr (kIsSparse<View>) {
                 rows.each(i, [&](int64_t t, T v) { sum[c][t] += factor * static_cast<double>(v); });
             } else {
-                detail::add_scaled(rows.kernels(), T{})(rows.values(i), factor, d, sum[c].data());
+                rows.kernels()->template of<T>().add_scaled(rows.values(i), factor, d, sum[c].data());
             }
         }
     });
@@ -51,7 +51,7 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
         for (int64_t c = 0; c < chunks; ++c) v += sum[c][t];
         mean.value[t] = static_cast<T>(weights > 0 ? v / weights : 0);
     }
-    mean.norm2 = detail::dense_dot(rows.kernels(), T{})(mean.value.data(), mean.value.data(), d);
+    mean.norm2 = rows.kernels()->template of<T>().dense_dot(mean.value.data(), mean.value.data(), d);
     return mean;
 }
 

@@ -9,13 +9,24 @@
 // Everything here gives the same bits for every number of threads and every kernel variant.
 #pragma once
 
-#include <string>
 #include <vector>
 
 #include "latom/context.h"
 #include "latom/views.h"
 
 namespace latom {
+
+/// CSR rows by columns (rows/transposed.h).
+template <class T>
+class Transposed;
+
+/// out [n, k] = X F for a whole CSR X [n, d] and F [d, k]. In T, entry by entry in stored order. A product that is not
+/// finite is refused. Cost: 2 nnz k flops.
+template <class T, class I>
+void multiply(const Context& ctx, const Rows<CsrView<T, I>>& X, const DenseView<T>& F, T* out);
+/// out [d, k] = X^T W for W [n, k].
+template <class T>
+void multiply_transposed(const Context& ctx, const Transposed<T>& X, const DenseView<T>& W, T* out);
 
 /// G [k, k] = V^T V in float64. Cost: n k^2 multiply-adds; memory: some k^2 numbers a chunk of rows.
 template <class T>
@@ -26,9 +37,9 @@ template <class T>
 void column_sums(const Context& ctx, const DenseView<T>& V, double* sums);
 
 struct SweepOptions {
-    double l1 = 0;       // taken from P
-    int64_t sweeps = 1;  // of a row, at most
-    double enough = 0;   // a row is swept until its violation is at most so much of what its first sweep met
+    double l1 = 0;         // taken from P
+    int64_t sweeps = 1;    // of a row, at most
+    double inner_tol = 0;  // a row is swept until its violation is at most so much of what its first sweep met
 };
 
 struct SweepStats {
@@ -47,14 +58,6 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
 /// old <- max(0, X + beta (X - old)), `count` numbers.
 template <class T>
 void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old);
-
-/// Which entries of each row a factor's rows belong to: CSR without values.
-template <class I>
-struct Pattern {
-    const int64_t* indptr;  // [n + 1]
-    const I* indices;
-    int64_t n;
-};
 
 /// The same where each row has a Gram matrix of its own: G - sum_{j in missing} F_j F_j^T, l2 within G. Cost: k^2
 /// multiply-adds a missing entry, or an observed one in rows that miss more than half or see at most 4 k.
@@ -79,5 +82,46 @@ struct SmallProblems {
 template <class T>
 void factorize_small(const Context& ctx, const SmallProblems<T>& problems, const SweepOptions& sweeps, double tol,
                      int64_t max_iter);
+
+/// The multiplicative step for the generalized Kullback-Leibler divergence, without a dense W H.
+///
+///   D(X, Y) = sum_ij X_ij log(X_ij / Y_ij) - X_ij + Y_ij,     Y = A F^T        (Lee & Seung 2001)
+///   A_ic <- A_ic * ( sum_j X_ij / Y_ij F_jc ) / ( sum_j F_jc + l1 + l2 A_ic )
+///
+/// The sum over j runs over stored entries, where alone Y is needed. Y below 2^-23 counts as that; so does a
+/// denominator of 0. In T; the same bits for every number of threads and every kernel variant.
+template <class T>
+struct KullbackStep {
+    const T* A;          // [rows, k]
+    DenseView<T> F;      // [columns, k]
+    const double* sums;  // [k]: of the columns of F
+    double l1, l2;
+    T* out;  // [rows, k]: A afterwards
+};
+
+/// Returns sum X_ij log Y_ij over the stored entries, with A as it was. Cost: 4 nnz k flops and nnz logarithms.
+template <class T, class I>
+double kullback_step(const Context& ctx, const Rows<CsrView<T, I>>& X, const KullbackStep<T>& step);
+/// The same for X^T: A belongs to the columns of X, F to its rows.
+template <class T>
+double kullback_step(const Context& ctx, const Transposed<T>& X, const KullbackStep<T>& step);
+
+enum class Axis { kRow, kColumn };
+
+/// Sets to 0, in X [n, d], what is below the k-th largest magnitude of its row or column; what equals it stays. kept
+/// [n] or [d] counts what is not 0 afterwards. k within [1, d] or [1, n]; X without NaN.
+/// Cost: some 32 (float64: 64) comparisons a number.
+template <class T>
+void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis series, int64_t* kept);
+
+/// P [n, m] = X F^T for dense rows X [n, d] and CSR atoms F [m, d] with indices within [0, d).
+/// In T, entry by entry in stored order. Cost: 2 nnz n flops; X is read once.
+template <class T, class I>
+void multiply_sparse(const Context& ctx, const DenseView<T>& X, const CsrView<T, I>& F, T* P);
+
+/// For each column of H [k, d] the entries that are not 0, solved for without the others: G_SS h_S = b_S with G [k, k]
+/// positive definite, b a column of B [k, d] and S the entries. Returns how many columns could not be solved for; they
+/// stay. Cost: |S|^3 / 3 multiply-adds a column.
+int64_t refit_supports(const Context& ctx, const double* G, const double* B, int64_t k, int64_t d, double* H);
 
 }  // namespace latom

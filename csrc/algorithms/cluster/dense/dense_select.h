@@ -1,0 +1,121 @@
+// dense_select.h: the best atom of each dense row, and a bound on all others.
+//
+// As for sparse rows (sparse_select.h) a row carries `far`, a lower bound on its distance to every atom but its own;
+// atoms stand in order of falling drift, and the row looks at the prefix that moved enough to matter, or at none. The
+// prefix goes through the low-precision screen (engines/product_select/row_block.h) for its two best atoms: the best is
+// decided in float64, the bound on the second is the next `far`. The scores with its own atom and with last time's
+// runner-up are a threshold from the start: few others ever reach float64. Rows with like prefixes share a tile.
+//
+// The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has
+// 8 bits, which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few
+// directions hold most of the rows, short rows (short_rows.h) do: with both thresholds known, they leave few atoms,
+// which bfloat16 and then float64 decide. Rows that keep too many go through the long screen after all.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "algorithms/cluster/dense/short_rows.h"
+#include "algorithms/cluster/drift.h"
+#include "engines/product_select/decide.h"
+#include "latom/cluster.h"
+#include "rows/atom.h"
+
+namespace latom {
+
+template <class View>
+class DenseSelect {
+public:
+    using T = typename View::value_type;
+
+    DenseSelect(const Rows<View>& rows, Metric metric, const LloydSwitches& switches)
+        : rows_(rows), metric_(metric), switches_(switches), float32_(rows.d() < kLowColumns), short_(rows) {}
+
+    /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
+    void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
+
+    /// Labels, scores and bounds of all rows, in their order, in which memory is fastest. `known` if the state's labels
+    /// hold (its scores may be those of earlier atoms). Returns the multiply-adds spent.
+    double run(const Context& ctx, bool known, RowState& state);
+
+private:
+    static constexpr int64_t kBlockRows = 256;
+    static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
+    static constexpr int64_t kLowColumns = 24;    // below, 16 bits save nothing and round too much
+    static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
+    static constexpr int64_t kMostColumns = 1 << 20;
+    static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
+    static constexpr int64_t kCoarseAtoms = 128;                     // below, 8 bits are not tried
+    static constexpr int64_t kScore = 24;  // a float64 score costs what they save on so many atoms
+    static constexpr double kCandidate =
+        16;  // atoms that the long screen takes in the time of a candidate of the short one
+
+    struct Queued {
+        int64_t i, width;
+        double unseen;
+        double second = -HUGE_VAL;  // score of last time's runner-up
+    };
+    struct Pair {
+        int64_t i;
+        int32_t atom;
+        double score;
+        int32_t row = 0;  // of the queue
+    };
+    struct Worker {
+        std::vector<Queued> queue;
+        std::vector<Pair> pairs;
+        std::vector<const T*> rows;
+        std::vector<double> norm2;
+        std::vector<int64_t> end;  // of each tile, in panels
+        RowBlock<T> block;
+        RowBlock<float> short_block;
+        typename ShortRows<View>::Scratch closer;
+        std::vector<double> scores;                       // [m], of a row that overflowed
+        std::vector<std::pair<double, int32_t>> hopeful;  // bound of the score, atom
+        int64_t short_looked = 0, candidates = 0, overflowed = 0;
+        int64_t coarse_looked = 0, coarse_left = 0;
+        int64_t looked = 0, scored = 0;
+    };
+
+    double near(int64_t i, double score) const { return distance(i, score, -1); }
+    double far(int64_t i, double score) const { return distance(i, score, 1); }
+    double distance(int64_t i, double score, int sign) const;
+    void score_own(Worker& w, int64_t from, int64_t to, RowState& state) const;
+    void score_pairs(Worker& w) const;
+    void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
+    template <class U>
+    int64_t scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const RowState& state) const;
+    void screen(Worker& w, bool known, RowState& state) const;
+    void screen_coarse(Worker& w, bool known, RowState& state) const;
+    bool too_coarse(double scored, double left, double looked) const { return 2 * (left + scored * kScore) > looked; }
+    bool try_coarse(RowState& state) const;
+    void load(Worker& w, const AtomPanels<T>& panels) const;
+    void screen_short(Worker& w, RowState& state) const;
+    bool decide_short(Worker& w, int64_t r, RowState& state) const;
+    void decide(Worker& w, int64_t r, bool known, RowState& state) const;
+    void score_all(Worker& w, int64_t i, RowState& state) const;
+    double score(int64_t i, int32_t j) const { return decision_(rows_.dot(i, (*atoms_)[j].value.data()), j); }
+    auto table() const {
+        const auto row = [this](int64_t j) { return (*atoms_)[j].value.data(); };
+        return AtomTable<T, decltype(row)>(kernels_, rows_.d(), decision_, row);
+    }
+
+    const Rows<View>& rows_;
+    Metric metric_;
+    LloydSwitches switches_;
+    bool float32_;
+    const KernelTable* kernels_ = nullptr;
+    const std::vector<Atom<T>>* atoms_ = nullptr;
+    ScoreRule decision_;
+    DriftOrder drift_;
+    std::vector<double> norm2_;
+    std::unique_ptr<AtomPanels<T>> panels_, coarse_;
+    ShortRows<View> short_;
+    bool shorten_ = true, try_coarse_ = true;  // they have not been found to be no use
+    double largest_norm2_ = 0;
+    std::vector<Worker> scratch_;
+};
+
+}  // namespace latom
+
+#include "algorithms/cluster/dense/dense_select.inl.h"

@@ -1,0 +1,72 @@
+// few_atoms.h: the best atom of each sparse row where atoms are few: all scores in float64 at once.
+//
+// The atoms stand column by column, [d, m], so that a term of a row meets all of them in a cache line or two. Its
+// scores are those of sparse_dot, bit by bit; nothing is screened and nothing kept between passes, and rows are read in
+// their order.
+//
+// Cost      nnz * m multiply-adds; d * m numbers for the atoms.
+#pragma once
+
+#include "algorithms/cluster/drift.h"
+#include "core/buffer.h"
+#include "engines/product_select/score_rule.h"
+#include "rows/rows.h"
+
+namespace latom {
+
+template <class View>
+class FewAtoms {
+public:
+    using T = typename View::value_type;
+    static constexpr int64_t kMost = 144;  // atoms; by measurement
+
+    void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, int64_t d) {
+        m_ = static_cast<int64_t>(atoms.size());
+        stride_ = (m_ + 7) / 8 * 8;
+        columns_.resize(static_cast<std::size_t>(d * stride_));
+        const int64_t block = std::max<int64_t>(64, chunk_count(d, 16));
+        parallel_for(ctx, chunk_count(d, block), [&](int64_t b, int) {
+            const int64_t from = b * block, to = std::min(d, from + block);
+            std::fill(columns_.begin() + from * stride_, columns_.begin() + to * stride_, T{0});
+            for (int64_t j = 0; j < m_; ++j) {
+                const auto& column = atoms[j].column;
+                for (auto at = std::lower_bound(column.begin(), column.end(), from); at != column.end() && *at < to;
+                     ++at)
+                    columns_[*at * stride_ + j] = atoms[j].value[at - column.begin()];
+            }
+        });
+    }
+
+    /// Labels and scores of all rows. Returns the multiply-adds spent.
+    double run(const Context& ctx, const Rows<View>& rows, const ScoreRule& decision, RowState& state) const {
+        using I = typename View::index_type;
+        const auto scores = rows.kernels()->template of<T, I>().sparse_scores;
+        constexpr int64_t kRows = 512;
+        const int32_t zero_label = decision.zero_label();
+        parallel_for(ctx, chunk_count(rows.n(), kRows), [&](int64_t c, int) {
+            double out[kMost];
+            for (int64_t i = c * kRows; i < std::min(rows.n(), (c + 1) * kRows); ++i) {
+                state.label[i] = zero_label;
+                state.own[i] = decision(0.0, zero_label);
+                if (!(rows.norm2(i) > 0)) continue;
+                scores(rows.values(i), rows.columns(i), rows.size(i), columns_.data(), stride_, out);
+                int32_t best = 0;
+                double highest = decision(out[0], 0);
+                for (int32_t j = 1; j < m_; ++j) {
+                    const double score = decision(out[j], j);
+                    best = score > highest ? j : best;
+                    highest = score > highest ? score : highest;
+                }
+                state.label[i] = best;
+                state.own[i] = highest;
+            }
+        });
+        return static_cast<double>(rows.stored()) * static_cast<double>(m_);
+    }
+
+private:
+    int64_t m_ = 0, stride_ = 0;
+    AlignedVector<T> columns_;  // [d, stride]
+};
+
+}  // namespace latom

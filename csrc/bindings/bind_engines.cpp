@@ -1,0 +1,114 @@
+// bind_engines.cpp: the screen of dense rows by itself, for tests of its bounds and benchmarks of its speed.
+#include <pybind11/stl.h>
+
+#include <cmath>
+
+#include "bindings/arrays.h"
+#include "core/buffer.h"
+#include "engines/product_select/row_block.h"
+
+namespace latom {
+namespace {
+
+using namespace pybind11::literals;
+
+/// Cells of 4 bytes: a float32, a pair of int16 or bfloat16, or four int8, which want a line more of the panel.
+py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile, const Array<std::uint32_t>& panel,
+                      const Array<float>& factor, const Array<float>& bias, const Array<float>& limit,
+                      const Array<float>& row_bias, bool magnitude) {
+    const KernelTable* k = active_kernels();
+    ScreenTile* const screen = screen_kernel(k, parse_screen(Call{"screen_tile"}.context(), name));
+    const int start = screen == k->screen_i8;
+    if (tile.ndim() != 2 || panel.ndim() != 2 || tile.shape(0) + start != panel.shape(0) ||
+        tile.shape(1) != k->tile_rows || panel.shape(1) != k->panel_atoms)
+        throw py::value_error("screen_tile: tile must be [cells, tile_rows] and panel [cells, panel_atoms]");
+    if (factor.size() != k->panel_atoms || bias.size() != k->panel_atoms || limit.size() != k->tile_rows ||
+        row_bias.size() != k->tile_rows)
+        throw py::value_error("screen_tile: factor and bias must be [panel_atoms], limit and row_bias [tile_rows]");
+    py::array_t<float> score({k->tile_rows, k->panel_atoms});
+    std::fill_n(score.mutable_data(), score.size(), NAN);
+    py::array_t<std::uint32_t> hit(k->tile_rows);
+    const std::uint32_t any =
+        screen(tile.data(), panel.data(), tile.shape(0), {factor.data(), bias.data(), panel.data()},
+               {limit.data(), row_bias.data(), magnitude}, score.mutable_data(), hit.mutable_data());
+    return py::make_tuple(any, hit, score);
+}
+
+/// The screen's inner loop alone, `times` on a tile and a panel that stay in the first cache: how fast it could be.
+void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t times, int n_threads) {
+    const Context ctx = Call{"repeat_screen", n_threads}.context();
+    ScreenTile* const screen = screen_kernel(ctx.kernels, parse_screen(ctx, name));
+    if (cells < 1 || times < 0) throw py::value_error("repeat_screen: cells must be positive and times not negative");
+    py::gil_scoped_release release;
+    parallel_for(ctx, ctx.n_threads, [&](std::int64_t c, int) {
+        const AlignedVector<std::uint32_t> tile(static_cast<std::size_t>(cells * ctx.kernels->tile_rows), 0);
+        const AlignedVector<std::uint32_t> panel(static_cast<std::size_t>((cells + 1) * ctx.kernels->panel_atoms), 0);
+        const std::vector<float> zero(64, 0.0f), never(16, HUGE_VALF);
+        float score[16 * 32];
+        std::uint32_t hit[16];
+        for (std::int64_t t = c; t < times; t += ctx.n_threads)
+            screen(tile.data(), panel.data(), cells, {zero.data(), zero.data(), panel.data()},
+                   {never.data(), zero.data(), false}, score, hit);
+    });
+}
+
+/// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units
+/// [n].
+template <class T>
+py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vector<double>& factor,
+                       const std::vector<double>& bias, const std::string& screen, bool magnitude) {
+    if (X.ndim() != 2 || atoms.ndim() != 2 || X.shape(1) != atoms.shape(1) || X.shape(1) < 1 || atoms.shape(0) < 1)
+        throw py::value_error("score_bounds: X and atoms must be matrices of as many columns");
+    const py::ssize_t n = X.shape(0), m = atoms.shape(0);
+    for (const auto* v : {&factor, &bias})
+        if (!v->empty() && static_cast<py::ssize_t>(v->size()) != m)
+            throw py::value_error("score_bounds: factor and bias must be empty or have one number an atom");
+    const Context ctx = Call{"score_bounds", 1}.context();
+    const auto norms = [&](const Array<T>& rows) {
+        std::vector<double> norm2;
+        for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
+            const T* row = rows.data() + i * rows.shape(1);
+            norm2.push_back(ctx.kernels->of<T>().dense_dot(row, row, rows.shape(1)));
+        }
+        return norm2;
+    };
+    const std::vector<double> x_norm2 = norms(X), norm2 = norms(atoms);
+    const auto pointers = [](const Array<T>& matrix) {
+        std::vector<const T*> rows;
+        for (py::ssize_t i = 0; i < matrix.shape(0); ++i) rows.push_back(matrix.data() + i * matrix.shape(1));
+        return rows;
+    };
+    const std::vector<const T*> rows = pointers(X);
+    const AtomPanels<T> panels(ctx, pointers(atoms), atoms.shape(1), norm2, factor, bias, {},
+                               parse_screen(ctx, screen));
+    RowBlock<T> block;
+    block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude});  // k = m: nothing is discarded
+    block.scan(panels, 0, panels.panels());
+    py::array_t<float> lower({n, m}), upper({n, m});
+    std::fill_n(lower.mutable_data(), lower.size(), NAN);
+    std::fill_n(upper.mutable_data(), upper.size(), NAN);
+    std::vector<double> units;
+    for (py::ssize_t r = 0; r < n; ++r) {
+        for (std::int64_t c = 0; c < block.candidates(r); ++c) {
+            lower.mutable_at(r, block.position(r)[c]) = block.lower(r)[c];
+            upper.mutable_at(r, block.position(r)[c]) = block.upper(r)[c];
+        }
+        units.push_back(block.to_screen(r));
+    }
+    return py::make_tuple(lower, upper, to_array(units));
+}
+
+}  // namespace
+
+void register_engines(py::module_& kernels) {
+    kernels.def("repeat_screen", &repeat_screen, "screen"_a, "cells"_a, "times"_a, "n_threads"_a = 0);
+    kernels.def("screen_tile", &screen_tile, "screen"_a, "tile"_a.noconvert(), "panel"_a.noconvert(),
+                "factor"_a.noconvert(), "bias"_a.noconvert(), "limit"_a.noconvert(), "row_bias"_a.noconvert(),
+                "magnitude"_a);
+    kernels.def("score_bounds", &score_bounds<float>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
+                "screen"_a, "magnitude"_a);
+    kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
+                "screen"_a, "magnitude"_a);
+}
+
+}  // namespace latom

@@ -1,0 +1,60 @@
+// acceptable.h: which rows algorithms can compute with: the one rule of all families.
+//
+// A row is acceptable if its numbers are finite and its length is 0 or within [1e-145, 1e145]. Squares of shorter rows
+// lose bits to underflow, which would make bounds wrong; sums and differences of squares of longer ones overflow.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "core/message.h"
+#include "core/parallel.h"
+
+namespace latom {
+
+/// Squared lengths of acceptable rows, beside 0.
+inline constexpr double kShortestSquare = 1e-290, kLongestSquare = 1e290;
+
+/// Whether a row of `count` stored numbers and this squared length (in float64) is acceptable.
+template <class T>
+bool acceptable(const T* row, std::int64_t count, double norm2) {
+    if (norm2 >= kShortestSquare) return norm2 <= kLongestSquare;
+    return norm2 >= 0 && std::all_of(row, row + count, [](T v) { return v == T{0}; });
+}
+
+/// Throws the message for row i of the matrix `name`, which is not acceptable.
+template <class T>
+[[noreturn]] void refuse_row(const Context& ctx, const std::string& name, std::int64_t i, const T* row,
+                             std::int64_t count, double norm2) {
+    const auto wrong = std::find_if(row, row + count, [](T v) { return !std::isfinite(v); });
+    if (wrong < row + count)
+        fail(ctx, name + " must be finite, without NaN or infinity",
+             (std::isnan(*wrong) ? "NaN in row " : "infinity in row ") + std::to_string(i),
+             "Drop or impute such rows.");
+    std::ostringstream length;
+    length << "a length of " << (norm2 > 0 ? std::sqrt(norm2) : 0.0) << " in row " << i;
+    const bool longer = norm2 > 1;
+    fail(ctx, name + " must have rows of length 0 or within [1e-145, 1e145]",
+         longer ? length.str() + " (an overflow of its square)" : length.str() + " (an underflow of its square)",
+         "Scale " + name + (longer ? " down." : " up."));
+}
+
+/// The lowest row of n for which bad(i) holds, or n.
+template <class Bad>
+std::int64_t first_row(const Context& ctx, std::int64_t n, Bad bad) {
+    constexpr std::int64_t kRows = 4096;  // of a chunk
+    const std::int64_t chunks = chunk_count(n, kRows);
+    std::vector<std::int64_t> found(static_cast<std::size_t>(chunks), n);
+    parallel_for(ctx, chunks, [&](std::int64_t c, int) {
+        for (std::int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i)
+            if (bad(i)) {
+                found[c] = i;
+                return;
+            }
+    });
+    return found.empty() ? n : *std::min_element(found.begin(), found.end());
+}
+
+}  // namespace latom
