@@ -27,7 +27,7 @@ class Latom(Peer):
         self.name, self.note, self.function, self.arguments = name, note, function, arguments
 
     def load(self) -> None:
-        self.draw = getattr(importlib.import_module("latom.seeding"), self.function)
+        self.draw = getattr(importlib.import_module("latom.seed.kmeans_plusplus"), self.function)
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X, m, metric = problem["X"], int(problem["m"]), str(problem["metric"])

@@ -11,20 +11,20 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from latom._config import __version__, config, show_config
-from latom.assignment import assign
-from latom.coreset import coreset, weighted_sample
-from latom.encoding import above, decode, encode, topk
-from latom.nmf_batch import Factorizations, nmf_batch
-from latom.seeding import afkmc2, kmeans_parallel, kmeans_plusplus, kmeans_plusplus_init
+from latom._base.config import __version__, config, show_config
+from latom.cluster.assign import assign
+from latom.encode.topk import above, decode, encode, topk
+from latom.factorize.nmf_batch import Factorizations, nmf_batch
+from latom.seed.coreset import coreset, weighted_sample
+from latom.seed.kmeans_plusplus import afkmc2, kmeans_parallel, kmeans_plusplus, kmeans_plusplus_init
 
 if TYPE_CHECKING:
-    from latom._nmf_solvers import FactorizationState
-    from latom.cluster import IterationState, KMeans, SphericalKMeans
-    from latom.minibatch_nmf import MiniBatchNMF
-    from latom.nmf import NMF, non_negative_factorization
-    from latom.semi_nmf import SemiNMF
-    from latom.topk_encoder import TopKEncoder
+    from latom.cluster.lloyd_estimator import IterationState, KMeans, SphericalKMeans
+    from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.minibatch_nmf import MiniBatchNMF
+    from latom.factorize.nmf import NMF, non_negative_factorization
+    from latom.factorize.nmf_solvers import FactorizationState
+    from latom.factorize.semi_nmf import SemiNMF
 
 __all__ = [
     "NMF",
@@ -55,15 +55,15 @@ __all__ = [
 ]
 
 _ESTIMATORS = {
-    "NMF": "nmf",
-    "MiniBatchNMF": "minibatch_nmf",
-    "FactorizationState": "_nmf_solvers",
-    "non_negative_factorization": "nmf",
-    "IterationState": "cluster",
-    "KMeans": "cluster",
-    "SemiNMF": "semi_nmf",
-    "SphericalKMeans": "cluster",
-    "TopKEncoder": "topk_encoder",
+    "NMF": "factorize.nmf",
+    "MiniBatchNMF": "factorize.minibatch_nmf",
+    "FactorizationState": "factorize.nmf_solvers",
+    "non_negative_factorization": "factorize.nmf",
+    "IterationState": "cluster.lloyd_estimator",
+    "KMeans": "cluster.lloyd_estimator",
+    "SemiNMF": "factorize.semi_nmf",
+    "SphericalKMeans": "cluster.lloyd_estimator",
+    "TopKEncoder": "encode.topk_encoder",
 }
 
 

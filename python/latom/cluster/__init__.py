@@ -1,0 +1,1 @@
+"""Clustering: one atom per row. k-means, and the nearest of given centres."""

@@ -1,0 +1,1 @@
+"""Encoding: k atoms per row. The best atoms, sparse codes, and rows made of them."""
