@@ -182,9 +182,9 @@ def test_storages_mean_their_numbers(make, X, W):
 def test_half_precision_is_not_widened_as_a_whole(storage, W, monkeypatch):
     dtype = np.float16 if storage == "float16" else pytest.importorskip("ml_dtypes").bfloat16
     X = np.ones((50, 40), dtype)
-    from latom.encode import topk as encoding
+    from latom.encode import atoms
 
-    monkeypatch.setattr(encoding, "widen", lambda rows, kind: pytest.fail("widened") if kind else rows)
+    monkeypatch.setattr(atoms, "widen", lambda rows, kind: pytest.fail("widened") if kind else rows)
     latom.topk(X, W, 3)
 
 

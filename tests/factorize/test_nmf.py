@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
 from latom import _core
-from latom._base.rows import Products
+from latom._base.rows import NonNegativeRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -191,7 +191,7 @@ def test_missing_entries_are_not_fitted(rng):
     again = by_mask.transform(noisy, mask=observed)
     assert np.abs(again @ by_mask.components_ - X).max() < 0.05
     for held in (noisy, csr):  # what a random start is scaled by
-        assert np.isclose(Products("test", held, observed, 1).mean(), X[observed].mean())
+        assert np.isclose(NonNegativeRows("test", held, observed, 1).mean(), X[observed].mean())
     with pytest.raises(ValueError, match="mask must be boolean"):
         latom.NMF(3).fit(X, mask=observed.astype(int))
     with pytest.raises(ValueError, match="mask must be None with solver='mu'"):

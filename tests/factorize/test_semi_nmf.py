@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import latom
 from latom import SemiNMF, _core
 from latom._base import row_blocks
-from latom.factorize.semi_nmf_steps import Steps
+from latom.factorize.semi_nmf_steps import SemiNMFSteps
 
 
 def planted(n=300, d=40, k=4, noise=0.05, seed=0, dtype=np.float64):
@@ -347,7 +347,7 @@ def test_components_whose_codes_are_zero_stay_and_may_return():
     codes = model.fit_transform(X, W=W)
     assert np.isfinite(model.components_).all()
     assert np.isfinite(codes).all()
-    steps = Steps(row_blocks.RowBlocks("test", X, 1), X.shape[1], False, "hals")
+    steps = SemiNMFSteps(row_blocks.RowBlocks("test", X, 1), X.shape[1], False, "hals")
     begun = steps.start(W)
     begun.H[2] = 7
     np.testing.assert_allclose(steps.components(begun)[0][2], 7)

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 import latom
 from latom.cluster import lloyd_estimator
-from latom.seed import kmeans_plusplus as seeding
+from latom.seed.kmeans_parallel import starting_centers
 
 X = np.random.default_rng(0).random((60, 4))
 FUNCTIONS = [
@@ -234,11 +234,12 @@ def test_a_coreset_clusters_nearly_as_well():
         assert -small.score(Y) < 1.15 * full.inertia_
 
 
-@pytest.mark.parametrize("module", ["latom.seed.kmeans_plusplus", "latom.seed.coreset"])
+@pytest.mark.parametrize("module", ["afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"])
 def test_examples_run(module):
-    found = doctest.testmod(importlib.import_module(module), raise_on_error=False)
+    # Such a name of latom.seed is the function, too.
+    found = doctest.testmod(importlib.import_module(f"latom.seed.{module}"), raise_on_error=False)
     assert found.failed == 0
-    assert module != "latom.seed.coreset" or found.attempted > 0
+    assert module != "coreset" or found.attempted > 0
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
@@ -261,10 +262,10 @@ def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng,
     if through:
         function, own = latom.kmeans_parallel, {"oversampling": through}
     indices = function(rows, m, n_local_trials="auto", **own, **options)[1]
-    assert (seeding.starting_centers(rows, m, **options)[1] == indices).all()
+    assert (starting_centers(rows, m, **options)[1] == indices).all()
     sparse = sp.csr_array(rows)
     indices = latom.kmeans_plusplus(sparse, m, n_local_trials="auto", **options)[1]
-    assert (seeding.starting_centers(sparse, m, **options)[1] == indices).all()
+    assert (starting_centers(sparse, m, **options)[1] == indices).all()
 
     asked = {}
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom import _core
+from latom._base.backend import backend
 
 Matrix: TypeAlias = Any
 """A numpy array or a scipy.sparse matrix or array."""
@@ -37,7 +37,7 @@ def as_rows(function: str, X: Matrix, name: str = "X", dtype: Any = None) -> Mat
             rows = rows.astype(wanted)
         rows = _with_native_indices(rows)
         indptr, indices = to_core(rows)[:2]
-        if not _core.is_canonical(indptr, indices, 0, function, name):
+        if not backend().is_canonical(indptr, indices, 0, function, name):
             rows = rows.copy()
             rows.has_canonical_format = rows.has_sorted_indices = False  # do not trust what is cached
             rows.sum_duplicates()
@@ -178,7 +178,7 @@ def widen(rows: NDArray[Any], storage: str, n_threads: int = 0) -> NDArray[Any]:
     """What :func:`as_stored` has returned, as float32 or float64."""
     if not storage:
         return rows
-    wide: NDArray[Any] = _core.widen(
+    wide: NDArray[Any] = backend().widen(
         np.require(rows.view(np.uint16), requirements=["C", "A"]), storage, n_threads
     )
     return wide

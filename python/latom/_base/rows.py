@@ -9,13 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom import _core
 from latom._base.arrays import Matrix, to_core
+from latom._base.backend import backend
 
 Array = NDArray[Any]
 
 
-class Products:
+class NonNegativeRows:
     """X [n, d], dense or CSR, as the solvers see it.
 
     Dense products are numpy's, by its BLAS; CSR products are the core's, with a transposed copy of X made
@@ -34,7 +34,7 @@ class Products:
         self.sparse = sp.issparse(X)
         self._core: Any = None
         if self.sparse:
-            self._core = _core.SparseProducts(to_core(X), 0, n_threads, function)
+            self._core = backend().SparseProducts(to_core(X), 0, n_threads, function)
             self.norm2 = self._core.norm2
             negative = not self._core.non_negative
         else:
@@ -99,8 +99,10 @@ class Products:
     ) -> tuple[Array, float]:
         """A after a multiplicative step; the sum of X log Y before it."""
         if self._core is None:
-            self._core = _core.SparseProducts(to_core(sp.csr_array(self.X)), 0, self.n_threads, self.function)
-        sums = _core.column_sums(F, self.n_threads)
+            self._core = backend().SparseProducts(
+                to_core(sp.csr_array(self.X)), 0, self.n_threads, self.function
+            )
+        sums = backend().column_sums(F, self.n_threads)
         step: tuple[Array, float] = self._core.kullback_step(
             A, F, sums, by_columns, l1, l2, self.n_threads, self.function
         )
@@ -113,7 +115,7 @@ class Products:
             return float(
                 self.norm2.sum() / 2
                 - cross
-                + np.sum(_core.gram(F, self.n_threads) * _core.gram(W, self.n_threads)) / 2
+                + np.sum(backend().gram(F, self.n_threads) * backend().gram(W, self.n_threads)) / 2
             )
         loss, block = 0.0, max(1, (1 << 20) // self.shape[1])
         for i in range(0, self.shape[0], block):
@@ -125,7 +127,7 @@ class Products:
     def kullback_loss(self, W: Array, F: Array) -> float:
         """sum X log(X / Y) - X + Y with Y = W F^T."""
         logs = self.kullback_step(W, F, False, 0.0, 0.0)[1]
-        total = _core.column_sums(W, self.n_threads) @ _core.column_sums(F, self.n_threads)
+        total = backend().column_sums(W, self.n_threads) @ backend().column_sums(F, self.n_threads)
         return self.entropy() - logs + float(total)
 
     def entropy(self) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from latom import _core
 from latom._base.arrays import Matrix, as_rows, common_float, to_core
-from latom._base.config import check_threads
+from latom._base.backend import backend
+from latom._base.checks import check_metric, check_threads
 
 
 def assign(
@@ -60,15 +60,7 @@ def assign_rows(
     if rows.dtype != dtype:
         rows = rows.astype(dtype)
     threads = check_threads(function, n_threads)
-    lloyd = _core.Lloyd(to_core(rows), None, metric, threads, function)
+    lloyd = backend().Lloyd(to_core(rows), None, metric, threads, function)
     lloyd.set_centers(to_core(centers.astype(dtype, copy=False), int32_columns=True), False)
     lloyd.assign()
     return lloyd.labels(), lloyd.scores()
-
-
-def check_metric(function: str, metric: str) -> None:
-    """Refuse what is not the name of a metric."""
-    if not isinstance(metric, str) or metric not in ("cosine", "euclidean"):
-        raise ValueError(
-            f"{function}: metric must be 'cosine' or 'euclidean'; got {metric!r}. Pass one of them."
-        )

@@ -1,11 +1,9 @@
-"""k-means estimators: spherical (cosine) and Euclidean, on sparse or dense rows."""
+"""Lloyd's algorithm as a scikit-learn estimator: all that the two metrics share."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -23,54 +21,19 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.preprocessing import normalize
 from sklearn.utils.sparsefuncs import mean_variance_axis
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from latom import _core
-from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.config import check_device, check_integer, check_threads
+from latom._base.arrays import Matrix, as_rows, as_weights, to_core
+from latom._base.backend import backend
+from latom._base.checks import check_integer, check_threads
+from latom._base.estimator import as_generator, as_random_state, validated_rows
+from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
 from latom.cluster.assign import assign_rows
-from latom.seed.kmeans_plusplus import starting_centers
+from latom.seed.kmeans_parallel import starting_centers
 
 
-@dataclass(frozen=True)
-class IterationState:
-    """One iteration of Lloyd's algorithm, as callbacks see it and ``history_`` keeps it.
-
-    Attributes
-    ----------
-    iteration : int
-        1 for the first.
-    objective : float
-        Sum over rows of weight times cost, with the centres that the iteration started from.
-    moved : int
-        Centres that the iteration changed.
-    changed : int
-        Rows whose label the iteration changed.
-    seconds : float
-        Time of the iteration.
-    avoided : float
-        Share of the plain algorithm's multiply-adds (nnz * n_clusters) that were not spent; negative
-        where bounds cost more than they saved.
-    """
-
-    iteration: int
-    objective: float
-    moved: int
-    changed: int
-    seconds: float
-    avoided: float
-
-    @property
-    def note(self) -> str:
-        """For progress reports."""
-        return f"{self.changed} labels changed, {self.moved} atoms moved"
-
-
-_HISTORY = np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(IterationState)])
-
-
-class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
     """Everything that the two metrics share."""
 
     _metric: ClassVar[str]
@@ -132,7 +95,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        X = self._validate(name, X, reset=True)
+        X = validated_rows(self, name, X, reset=True)
         n = X.shape[0]
         if n < self.n_clusters:
             raise ValueError(
@@ -140,7 +103,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                 f"{self.n_clusters}. Ask for fewer clusters."
             )
         weights = as_weights(name, sample_weight, n)
-        rng = _as_generator(name, self.random_state)
+        rng = as_generator(name, self.random_state)
         n_init = self.n_init
         if not isinstance(self.init, str) and not callable(self.init) and n_init > 1:
             warnings.warn(
@@ -198,7 +161,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
         name = f"{type(self).__name__}.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "cluster_centers_")
-        X = self._validate(name, X, reset=first)
+        X = validated_rows(self, name, X, reset=first)
         n, m = X.shape[0], self.n_clusters
         weights = as_weights(name, sample_weight, n)
         unit = normalize if self._metric == "cosine" else (lambda rows: rows)
@@ -208,7 +171,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                     f"{name}: the first batch must have at least n_clusters={m} rows; got n_samples={n}. "
                     "Pass a larger first batch."
                 )
-            centers = unit(self._initial_centers(name, X, weights, _as_generator(name, self.random_state)))
+            centers = unit(self._initial_centers(name, X, weights, as_generator(name, self.random_state)))
             seen, steps = np.zeros(m), 0
         else:
             centers, seen, steps = self.cluster_centers_, self._weight_seen, getattr(self, "n_steps_", 0)
@@ -263,7 +226,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
             scikit-learn computes them in the dtype of X. :meth:`predict` is the exact one.
         """
         check_is_fitted(self)
-        X = self._validate(f"{type(self).__name__}.transform", X, reset=False)
+        X = validated_rows(self, f"{type(self).__name__}.transform", X, reset=False)
         distances = cosine_distances if self._metric == "cosine" else euclidean_distances
         result: NDArray[Any] = distances(X, self.cluster_centers_)
         return result
@@ -299,28 +262,22 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     # ---- one run
 
     def _run(self, lloyd: Any, centers: Matrix, limit: float, X: Matrix) -> dict[str, Any]:
-        history: list[IterationState] = []
         plain = float(X.nnz if sp.issparse(X) else X.size) * self.n_clusters
         lloyd.set_centers(to_core(centers, int32_columns=True), self._metric == "cosine")
-        settled = False
         with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
-            for iteration in range(1, self.max_iter + 1):
-                start = time.perf_counter()
+            run = Iterations(IterationState, self.max_iter, self.callback, progress)
+            while True:
                 changed, objective, products = lloyd.assign()
-                settled = iteration > 1 and changed == 0
+                settled = bool(run.states) and changed == 0
                 moved, _, shift = (0, 0, 0.0) if settled else lloyd.update()
-                state = IterationState(
-                    iteration,
-                    objective,
-                    moved,
-                    changed,
-                    time.perf_counter() - start,
-                    1 - products / plain if plain else 0.0,
-                )
-                history.append(state)
-                progress.show(state)
-                stop = self.callback is not None and bool(self.callback(state))
-                if settled or stop or shift <= limit:
+                avoided = 1 - products / plain if plain else 0.0
+                if run.stop(
+                    settled or shift <= limit,
+                    objective=objective,
+                    moved=moved,
+                    changed=changed,
+                    avoided=avoided,
+                ):
                     break
         if not settled:
             objective = lloyd.assign()[1]
@@ -328,13 +285,13 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
             "cluster_centers_": _from_core(lloyd.centers(), X),
             "labels_": lloyd.labels(),
             "inertia_": float(objective),
-            "n_iter_": len(history),
-            "history_": np.array([astuple(state) for state in history], dtype=_HISTORY),
+            "n_iter_": len(run.states),
+            "history_": run.history,
         }
 
     def _lloyd(self, name: str, X: Matrix, weights: NDArray[np.float64] | None) -> Any:
         threads = check_threads(name, self.n_threads)
-        return _core.Lloyd(to_core(X), weights, self._metric, threads, name)
+        return backend(self.device, name).Lloyd(to_core(X), weights, self._metric, threads, name)
 
     def _initial_centers(self, name: str, X: Matrix, weights: NDArray[np.float64] | None, rng: Any) -> Matrix:
         m, n = self.n_clusters, X.shape[0]
@@ -354,7 +311,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
             if weights is not None:
                 order = order[np.argsort(weights[order] == 0, kind="stable")]
             return X[order[:m]]
-        init = self.init(X, m, random_state=_as_random_state(rng)) if callable(self.init) else self.init
+        init = self.init(X, m, random_state=as_random_state(rng)) if callable(self.init) else self.init
         centers = as_rows(name, init, "init", X.dtype)
         if centers.shape != (m, X.shape[1]):
             raise ValueError(
@@ -366,7 +323,7 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
     def _assign(self, method: str, X: Matrix) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         check_is_fitted(self)
         name = f"{type(self).__name__}.{method}"
-        X = self._validate(name, X, reset=False)
+        X = validated_rows(self, name, X, reset=False)
         return assign_rows(name, X, self.cluster_centers_, self._metric, self.n_threads)
 
     def _costs(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -383,19 +340,6 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
 
     # ---- checks
 
-    def _validate(self, name: str, X: Matrix, reset: bool) -> Matrix:
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            ensure_all_finite=False,
-        )
-        return as_rows(name, X)
-
     def _check_parameters(self, name: str) -> None:
         for argument in ("n_clusters", "n_init", "max_iter"):
             check_integer(name, argument, getattr(self, argument))
@@ -404,124 +348,13 @@ class _LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Cluster
                 f"{name}: tol must be a number of at least 0; got {self.tol!r}. "
                 "Use 0 to stop only when no label changes."
             )
-        check_device(name, self.device)
+        backend(self.device, name)
         check_threads(name, self.n_threads)
         if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
             raise ValueError(
                 f"{name}: init must be 'k-means++', 'random', an array or a callable; got {self.init!r}. "
                 "Use 'k-means++'."
             )
-
-
-class SphericalKMeans(_LloydEstimator):
-    """k-means by cosine: each row goes to the centre with the highest cosine.
-
-    Minimizes the sum over rows of weight times (1 - cosine with its centre). Centres have length 1.
-    Rows are scaled to length 1 on the fly; X is never copied for it. Labels are those of float64
-    arithmetic on X as given, and labels, centres and objective are the same bits for every number
-    of threads, every processor and both index widths.
-
-    Parameters
-    ----------
-    n_clusters : int, default 8
-        Clusters, m.
-    init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
-        Starting centres; "k-means++" draws rows by squared distance, the best of several where that is
-        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`), from many dense rows through
-        :func:`latom.kmeans_parallel`; "random" takes m random rows; a callable is called as
-        ``init(X, n_clusters, random_state=RandomState)``.
-    n_init : int, default 1
-        Runs from different starts; the one with the lowest objective is kept.
-    max_iter : int, default 100
-        Most iterations of a run.
-    tol : float, default 1e-4
-        A run stops when the mean over centres of the squared distance moved is at most tol.
-        0 stops only when no label changes.
-    random_state : int, Generator, RandomState or None
-        Seed of the starts.
-    n_threads : int, optional
-        None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` or the CPUs of this process.
-    device : {None, "cpu"}
-        Where to compute; this build has the CPU.
-    verbose : int, default 0
-        1 shows a progress bar on a terminal, a line an iteration elsewhere.
-    callback : callable, optional
-        Called with an :class:`IterationState` after each iteration; a true result stops the run.
-
-    Attributes
-    ----------
-    cluster_centers_ : array of shape (m, d), CSR where X is sparse
-        Centres, of the dtype of X.
-    labels_ : int32 array of shape (n,)
-        Nearest centre of each row; equal to ``predict(X)``.
-    inertia_ : float
-        Sum over rows of weight times (1 - cosine).
-    n_iter_ : int
-        Iterations of the best run.
-    history_ : structured array of shape (n_iter_,)
-        Fields of :class:`IterationState`.
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
-
-    Notes
-    -----
-    A zero row has cosine 0 with every centre, so label 0, and adds nothing to a centre; one warning
-    counts such rows. An empty cluster takes the worst-fitting row of a cluster with more than one;
-    a cluster whose sum cancels to zero keeps its centre.
-
-    An iteration costs at most nnz * m multiply-adds; bounds avoid most of them (``history_["avoided"]``).
-    Extra memory is some 40 bytes a row, one byte per entry of the denser part of the centres, and
-    20 bytes a column a thread; of dense rows at most a third once more, as float32.
-
-    References
-    ----------
-    Dhillon & Modha, "Concept decompositions for large sparse text data using clustering", 2001.
-    Knittel, Koch & Ertl, "Efficient sparse spherical k-means for document clustering", 2021.
-
-    Examples
-    --------
-    >>> import numpy as np, scipy.sparse as sp
-    >>> from latom import SphericalKMeans
-    >>> X = sp.csr_array(np.array([[3.0, 0, 1], [2, 0, 0], [0, 5, 0], [0, 2, 1]]))
-    >>> SphericalKMeans(2, random_state=0).fit(X).labels_.tolist()
-    [1, 1, 0, 0]
-    """
-
-    _metric = "cosine"
-
-
-class KMeans(_LloydEstimator):
-    """k-means by Euclidean distance (Lloyd's algorithm), exact, on sparse or dense rows.
-
-    Minimizes the sum over rows of weight times squared distance to its centre. The parameters,
-    attributes and promises are those of :class:`SphericalKMeans`, except where said here.
-
-    Parameters
-    ----------
-    n_clusters, init, n_init, max_iter, random_state, n_threads, device, verbose, callback
-        As in :class:`SphericalKMeans`.
-    tol : float, default 1e-4
-        A run stops when the centres' summed squared shift is at most tol times the mean variance of
-        the columns (scikit-learn's rule). 0 stops only when no label changes.
-
-    Attributes
-    ----------
-    inertia_ : float
-        Sum over rows of weight times squared distance.
-    cluster_centers_, labels_, n_iter_, history_, n_features_in_, feature_names_in_
-        As in :class:`SphericalKMeans`.
-
-    Notes
-    -----
-    Scores are ``<x, c> - |c|^2 / 2`` in float64. On data far from the origin (offsets of 1e7 times the
-    spread and more, such as time stamps) such differences lose digits: subtract the mean first.
-
-    References
-    ----------
-    Lloyd, "Least squares quantization in PCM", 1982.
-    """
-
-    _metric = "euclidean"
 
 
 def _from_core(centers: Any, X: Matrix) -> Matrix:
@@ -533,17 +366,3 @@ def _from_core(centers: Any, X: Matrix) -> Matrix:
     shape = (len(indptr) - 1, X.shape[1])
     container = sp.csr_array if isinstance(X, sp.sparray) else sp.csr_matrix
     return container((values, indices.astype(index, copy=False), indptr.astype(index)), shape=shape)
-
-
-def _as_generator(name: str, random_state: Any) -> Any:
-    """Something with permutation() that seeds can be drawn from; a given generator advances."""
-    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
-        return random_state
-    return np.random.RandomState(as_seed(name, random_state) % 2**32)
-
-
-def _as_random_state(rng: Any) -> np.random.RandomState:
-    """What scikit-learn's init callables expect."""
-    if isinstance(rng, np.random.RandomState):
-        return rng
-    return np.random.RandomState(int(rng.integers(2**32)))

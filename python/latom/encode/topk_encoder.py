@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import normalize
-from sklearn.utils.validation import validate_data
 
-from latom._base.arrays import Matrix, as_rows, as_stored, is_tensor, widen
-from latom._base.config import check_integer, check_threads
+from latom._base.arrays import Matrix, as_rows, as_stored, widen
+from latom._base.checks import check_choice, check_integer, check_threads
+from latom._base.estimator import validated_stored
+from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
+from latom.encode.codes import decode
 from latom.encode.pretrained import load
-from latom.encode.topk import ACTIVATIONS, Atoms, as_atoms, check_choice, decode, encoder_atoms
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 
@@ -167,7 +168,7 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self
         """
         name = f"{type(self).__name__}.fit"
-        rows, storage = as_stored(name, self._validate(X, reset=True))
+        rows, storage = as_stored(name, validated_stored(self, X, reset=True))
         if self.W_enc is None:
             self.components_ = self._draw(name, widen(rows, storage))
         else:
@@ -195,7 +196,7 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         name = f"{type(self).__name__}.transform"
         atoms = self._prepared(name)
         self._check_parameters(name, len(atoms.rows))
-        X = self._validate(X, reset=False)
+        X = validated_stored(self, X, reset=False)
         return atoms.encode(name, X, self.k, self.activation, self.n_threads, pack=True)
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:
@@ -285,17 +286,6 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         rows = as_rows(name, rows)
         drawn = kmeans_plusplus(rows, m, random_state=self.random_state, n_threads=self.n_threads)[0]
         return np.ascontiguousarray(normalize(drawn))
-
-    def _validate(self, X: Any, reset: bool) -> Any:
-        half = getattr(getattr(X, "dtype", None), "name", "") in ("float16", "bfloat16")
-        if (
-            half or is_tensor(X) or sp.issparse(X)
-        ):  # scikit-learn would widen these; as_stored takes or refuses them
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        return validate_data(
-            self, X, reset=reset, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
 
     def _check_parameters(self, name: str, m: int) -> None:
         check_integer(name, "k", self.k, m)

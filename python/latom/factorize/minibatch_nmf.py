@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from latom import _core
 from latom._base.arrays import Matrix
-from latom._base.config import check_integer, check_threads
+from latom._base.backend import backend
+from latom._base.checks import check_integer, check_threads
+from latom._base.estimator import seeded
+from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
-from latom._base.rows import Products
-from latom.factorize.nmf_base import BaseNMF, seeded
-from latom.factorize.nmf_solvers import EPSILON, FactorizationState, Run, frobenius_step
+from latom._base.rows import NonNegativeRows
+from latom.factorize.nmf_base import BaseNMF
+from latom.factorize.nmf_solvers import EPSILON, frobenius_step
 
 Array = NDArray[Any]
 
@@ -143,19 +145,19 @@ class MiniBatchNMF(BaseNMF):
         self._check_parameters(name)
         X = self._validate(name, X, reset=True)
         threads = check_threads(name, self.n_threads)
-        whole = Products(name, X, None, threads)
+        whole = NonNegativeRows(name, X, None, threads)
         W, F = self._start(name, whole, W, H, check_random_state(seeded(self.random_state)))
         n = X.shape[0]
         size = min(self.batch_size, n)
         batches = list(gen_batches(n, size))
-        parts = [Products(name, X[batch], None, threads) for batch in batches]
+        parts = [NonNegativeRows(name, X[batch], None, threads) for batch in batches]
         self._reset(F)
         self._rate = self.forget_factor ** (size / n)
         smoothed = lowest = np.inf
         stale = steps = 0
         settled = False
         with Progress("MiniBatchNMF", self.max_iter, self.verbose) as progress:
-            run = Run(self.max_iter, self.tol, self.callback, progress)
+            run = Descent(self.max_iter, self.tol, self.callback, progress)
             while True:
                 for batch, part in zip(batches, parts, strict=True):
                     before = F
@@ -173,7 +175,7 @@ class MiniBatchNMF(BaseNMF):
                     )
                     if settled:
                         break
-                if run.stop(smoothed if steps > 1 else cost, np.nan, settled):
+                if run.reached(smoothed if steps > 1 else cost, np.nan, settled):
                     break
         if self.fresh_restarts:
             W = self._solve(whole, F, self.transform_max_iter or self.max_iter)
@@ -201,7 +203,7 @@ class MiniBatchNMF(BaseNMF):
         name = "MiniBatchNMF.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "components_")
-        products = Products(
+        products = NonNegativeRows(
             name, self._validate(name, X, reset=first), None, check_threads(name, self.n_threads)
         )
         if first:
@@ -230,7 +232,7 @@ class MiniBatchNMF(BaseNMF):
         check_is_fitted(self)
         name = "MiniBatchNMF.transform"
         self._check_parameters(name)
-        products = Products(
+        products = NonNegativeRows(
             name, self._validate(name, X, reset=False), None, check_threads(name, self.n_threads)
         )
         F = np.ascontiguousarray(self.components_.T, products.dtype)
@@ -244,7 +246,7 @@ class MiniBatchNMF(BaseNMF):
     def _keep(self, F: Array) -> None:
         self.components_, self.n_components_ = np.ascontiguousarray(F.T), F.shape[1]
 
-    def _step(self, p: Products, W: Array | None, F: Array, keep: float) -> tuple[Array, Array, float]:
+    def _step(self, p: NonNegativeRows, W: Array | None, F: Array, keep: float) -> tuple[Array, Array, float]:
         """W and F after one batch, and its cost a row."""
         r = self._penalties(*p.shape)
         if W is None or self.fresh_restarts:
@@ -260,7 +262,7 @@ class MiniBatchNMF(BaseNMF):
             bottom += (sums == 0).astype(F.dtype)  # a component that the batch does not use fades
         else:
             bottom = (
-                F @ _core.gram(W, p.n_threads).astype(F.dtype)
+                F @ backend().gram(W, p.n_threads).astype(F.dtype)
                 + F.dtype.type(r.l1_H)
                 + F.dtype.type(r.l2_H) * F
             )
@@ -273,13 +275,13 @@ class MiniBatchNMF(BaseNMF):
             F[np.finfo(np.float64).eps > F] = 0
         return W, F, float(cost) / p.shape[0]
 
-    def _renewed(self, p: Products, W: Array, F: Array) -> Array:
+    def _renewed(self, p: NonNegativeRows, W: Array, F: Array) -> Array:
         r = self._penalties(*p.shape)
         if self._kullback:
             return np.asarray(p.kullback_step(W, F, False, r.l1_W, r.l2_W)[0])
-        return frobenius_step(W, p.times(F), _core.gram(F, p.n_threads), r.l1_W, r.l2_W)
+        return frobenius_step(W, p.times(F), backend().gram(F, p.n_threads), r.l1_W, r.l2_W)
 
-    def _solve(self, p: Products, F: Array, steps: int) -> Array:
+    def _solve(self, p: NonNegativeRows, F: Array, steps: int) -> Array:
         """W by steps until they change it by at most tol."""
         W = np.full((p.shape[0], F.shape[1]), np.sqrt(p.mean() / F.shape[1]), p.dtype)
         for _ in range(steps):
@@ -288,7 +290,7 @@ class MiniBatchNMF(BaseNMF):
                 break
         return W
 
-    def _loss(self, p: Products, W: Array, F: Array) -> float:
+    def _loss(self, p: NonNegativeRows, W: Array, F: Array) -> float:
         return p.kullback_loss(W, F) if self._kullback else p.squared_loss(W, F)
 
     def _check_parameters(self, name: str) -> None:

@@ -9,19 +9,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_rows, as_weights
-from latom._base.config import check_integer, check_threads
+from latom._base.arrays import Matrix, as_weights
+from latom._base.checks import check_integer, check_threads
+from latom._base.estimator import seeded
+from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
-from latom._base.rows import Products
-from latom.factorize.nmf_base import BaseNMF, check_factor, seeded
+from latom._base.rows import NonNegativeRows
+from latom.factorize.nmf_base import BaseNMF
 from latom.factorize.nmf_solvers import (
-    FactorizationState,
     HalfSteps,
-    Run,
-    Steps,
+    Solver,
     accelerated_hals,
     coordinate_descent,
     multiplicative,
@@ -203,12 +203,12 @@ class NMF(BaseNMF):
         self._check_parameters(name)
         X = self._validate(name, X, reset=True)
         weights = as_weights(name, sample_weight, X.shape[0])
-        products = Products(name, X, mask, check_threads(name, self.n_threads))
+        products = NonNegativeRows(name, X, mask, check_threads(name, self.n_threads))
         self._check_multiplicative(name, products, weights)
         half = HalfSteps(products, self._penalties(*X.shape), weights)
         rng = check_random_state(seeded(self.random_state))
         n_init = 1 if self.init == "custom" else self.n_init
-        best: tuple[Run, Array, Array] | None = None
+        best: tuple[Descent, Array, Array] | None = None
         while n_init > 0:
             starts = [self._start(name, products, W, H, rng)]
             together = 1 if products.sparse else max(1, BESIDE // starts[0][1].shape[1])
@@ -245,10 +245,10 @@ class NMF(BaseNMF):
         name = f"{type(self).__name__}.transform"
         self._check_parameters(name)
         X = self._validate(name, X, reset=False)
-        products = Products(name, X, mask, check_threads(name, self.n_threads))
+        products = NonNegativeRows(name, X, mask, check_threads(name, self.n_threads))
         return self._solve(name, products, self.components_)[0]
 
-    def _run(self, half: HalfSteps, starts: list[tuple[Array, Array]]) -> list[tuple[Run, Array, Array]]:
+    def _run(self, half: HalfSteps, starts: list[tuple[Array, Array]]) -> list[tuple[Descent, Array, Array]]:
         """Runs from these starts, side by side."""
         name = type(self).__name__
         with ExitStack() as stack:
@@ -256,8 +256,8 @@ class NMF(BaseNMF):
             for place, (W, F) in enumerate(starts):
                 own = name if len(starts) == 1 else f"{name}, start {place + 1}"
                 progress = stack.enter_context(Progress(own, self.max_iter, self.verbose))
-                run = Run(self.max_iter, self.tol, self.callback, progress)
-                solver: Steps[tuple[Array, Array]]
+                run = Descent(self.max_iter, self.tol, self.callback, progress)
+                solver: Solver[tuple[Array, Array]]
                 if self.solver == "mu":
                     solver = multiplicative(half, W, F, run, self._kullback, True)
                 elif self.solver == "cd":
@@ -271,14 +271,14 @@ class NMF(BaseNMF):
 
     # ---- one half
 
-    def _solve(self, name: str, products: Products, H: Array) -> tuple[Array, int]:
+    def _solve(self, name: str, products: NonNegativeRows, H: Array) -> tuple[Array, int]:
         """W for fixed H, and the iterations that it took."""
         self._check_multiplicative(name, products, None)
         F = np.ascontiguousarray(H.T, products.dtype)
         half = HalfSteps(products, self._penalties(*products.shape), None)
         shape = (products.shape[0], F.shape[1])
         with Progress(name, self.max_iter, 0) as progress:
-            run = Run(self.max_iter, self.tol, None, progress)
+            run = Descent(self.max_iter, self.tol, None, progress)
             if self.solver == "mu":  # steps that multiply cannot leave 0
                 W = np.full(shape, np.sqrt(products.mean() / F.shape[1]), products.dtype)
                 W = side_by_side(products, [multiplicative(half, W, F, run, self._kullback, False)])[0][0]
@@ -287,7 +287,7 @@ class NMF(BaseNMF):
         self._warn_unless_converged(name, len(run.states), run.converged)
         return W, len(run.states)
 
-    def _error(self, half: HalfSteps, run: Run, W: Array, F: Array) -> float:
+    def _error(self, half: HalfSteps, run: Descent, W: Array, F: Array) -> float:
         p, r = half.products, half.penalties
         loss = run.states[-1].objective - r.of(W, r.l1_W, r.l2_W, half.weights) - r.of(F, r.l1_H, r.l2_H)
         if not self._kullback and not p.sparse and p.missing is None and loss < 1e-3 * half.norm2:
@@ -324,81 +324,7 @@ class NMF(BaseNMF):
                 stacklevel=3,
             )
 
-    def _check_multiplicative(self, name: str, products: Products, weights: Any) -> None:
+    def _check_multiplicative(self, name: str, products: NonNegativeRows, weights: Any) -> None:
         if self.solver == "mu" and (products.missing is not None or weights is not None):
             what = "mask" if weights is None else "sample_weight"
             raise ValueError(f"{name}: {what} must be None with solver='mu'; got one. Use solver='hals'.")
-
-
-def non_negative_factorization(
-    X: Matrix,
-    W: Any = None,
-    H: Any = None,
-    n_components: Any = "auto",
-    *,
-    init: str | None = None,
-    update_H: bool = True,
-    solver: str = "hals",
-    beta_loss: Any = "frobenius",
-    tol: float = 1e-4,
-    max_iter: int = 200,
-    alpha_W: float = 0.0,
-    alpha_H: Any = "same",
-    l1_ratio: float = 0.0,
-    random_state: Any = None,
-    verbose: int = 0,
-    shuffle: bool = False,
-    n_threads: int | None = None,
-) -> tuple[Array, Array, int]:
-    """Factors of X, as a function.
-
-    Parameters
-    ----------
-    X, n_components, init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state,
-    verbose, shuffle, n_threads
-        As in :class:`NMF`.
-    W, H : arrays of shape (n, k) and (k, d), optional
-        Start with ``init="custom"``; with ``update_H=False`` H is the fixed factor and W is not used.
-    update_H : bool, default True
-        False solves for W alone.
-
-    Returns
-    -------
-    W : array of shape (n, k)
-    H : array of shape (k, d)
-    n_iter : int
-
-    Raises
-    ------
-    ValueError, TypeError
-        As in :meth:`NMF.fit_transform`.
-    """
-    name = "non_negative_factorization"
-    X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
-    model = NMF(
-        n_components,
-        init=init,
-        solver=solver,
-        beta_loss=beta_loss,
-        tol=tol,
-        max_iter=max_iter,
-        random_state=random_state,
-        alpha_W=alpha_W,
-        alpha_H=alpha_H,
-        l1_ratio=l1_ratio,
-        verbose=verbose,
-        shuffle=shuffle,
-        n_threads=n_threads,
-    )
-    if update_H:
-        W = model.fit_transform(X, W=W, H=H)
-        return W, model.components_, model.n_iter_
-    model._check_parameters(name)
-    if W is not None:
-        warnings.warn(
-            f"{name}: When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2
-        )
-    products = Products(name, as_rows(name, X), None, check_threads(name, n_threads))
-    H = check_factor(name, "H", H, products, (n_components or X.shape[1], X.shape[1]))
-    W, n_iter = model._solve(name, products, H)
-    return W, H, n_iter

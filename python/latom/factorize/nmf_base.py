@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_rows
-from latom._base.config import check_device, check_integer, check_threads
-from latom._base.rows import Products
+from latom._base.arrays import Matrix
+from latom._base.backend import backend
+from latom._base.checks import check_integer, check_threads
+from latom._base.estimator import validated_rows
+from latom._base.history import FactorizationState
+from latom._base.rows import NonNegativeRows
 from latom.factorize.nmf_init import INITS, initial_factors
-from latom.factorize.nmf_solvers import FactorizationState, Penalties
+from latom.factorize.nmf_solvers import Penalties
 
 Array = NDArray[Any]
 
@@ -91,17 +94,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return False
 
     def _validate(self, name: str, X: Matrix, reset: bool) -> Matrix:
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            ensure_all_finite="allow-nan" if self._takes_nan() else True,
-        )
-        return as_rows(name, X)
+        return validated_rows(self, name, X, reset, "allow-nan" if self._takes_nan() else True)
 
     def _check_parameters(self, name: str) -> None:
         k = self.n_components
@@ -134,7 +127,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 f"{name}: beta_loss must be 'frobenius' (2) or 'kullback-leibler' (1); got "
                 f"{self.beta_loss!r}. Other divergences are not offered: scikit-learn's NMF has them."
             )
-        check_device(name, self.device)
+        backend(self.device, name)
         check_threads(name, self.n_threads)
 
     def _warn_unless_converged(self, name: str, n_iter: int, converged: bool) -> None:
@@ -159,7 +152,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         )
 
     def _start(
-        self, name: str, products: Products, W: Any, H: Any, rng: np.random.RandomState
+        self, name: str, products: NonNegativeRows, W: Any, H: Any, rng: np.random.RandomState
     ) -> tuple[Array, Array]:
         """Starting W [n, k] and F [d, k], which may be written."""
         (n, d), k = products.shape, self.n_components
@@ -177,7 +170,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return initial_factors(products, d if k in (None, "auto") else k, self.init, rng)
 
 
-def check_factor(name: str, which: str, A: Any, products: Products, shape: tuple[Any, Any]) -> Array:
+def check_factor(name: str, which: str, A: Any, products: NonNegativeRows, shape: tuple[Any, Any]) -> Array:
     """A starting factor: non-negative, of the shape and dtype that X asks for."""
     A = check_array(A, dtype=None, input_name=f"NMF (input {which})")
     for axis, side in enumerate(("first", "second")):
@@ -201,12 +194,3 @@ def check_factor(name: str, which: str, A: Any, products: Products, shape: tuple
             f"{products.dtype}."
         )
     return np.asarray(A)
-
-
-def seeded(random_state: Any) -> Any:
-    """What scikit-learn's check_random_state takes; a Generator gives a seed and never the global state."""
-    if random_state is None:
-        return np.random.RandomState(np.random.default_rng().integers(2**32))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**32))
-    return random_state

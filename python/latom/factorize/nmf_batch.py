@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from latom import _core
 from latom._base.arrays import as_seed
-from latom._base.config import check_integer, check_threads
+from latom._base.backend import backend
+from latom._base.checks import check_integer, check_threads
 
 Array = NDArray[Any]
 
@@ -126,7 +126,7 @@ def nmf_batch(
     if X.ndim == 3 and X.shape[0] != W.shape[0]:
         _refuse_count(function, X, W.shape[0])
     threads = check_threads(function, n_threads)
-    loss, n_iter = _core.factorize_small(X, W, F, SWEEPS, ENOUGH, float(tol), max_iter, threads, function)
+    loss, n_iter = backend().factorize_small(X, W, F, SWEEPS, ENOUGH, float(tol), max_iter, threads, function)
     return Factorizations(W, np.ascontiguousarray(F.transpose(0, 2, 1)), loss, n_iter)
 
 

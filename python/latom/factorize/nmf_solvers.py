@@ -11,52 +11,19 @@ factors. So runs from several starts advance side by side, and their products ar
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from latom import _core
-from latom._base.rows import Products
+from latom._base.backend import backend
+from latom._base.history import Descent
+from latom._base.rows import NonNegativeRows
 
 Array = NDArray[Any]
 EPSILON = 2.0**-23  # what multiplicative steps take for a denominator of 0
-
-
-@dataclass(frozen=True)
-class FactorizationState:
-    """One iteration of a factorization, as callbacks see it and ``history_`` keeps it.
-
-    Attributes
-    ----------
-    iteration : int
-        1 for the first.
-    objective : float
-        Loss (half the squared error, or the divergence) and penalties of the factors kept so far.
-    violation : float
-        What the coordinates lacked of optimality when they were met, relative to the first iteration; NaN
-        for the multiplicative solver.
-    seconds : float
-        Time of the iteration; of starts that advance side by side, of an iteration of all.
-    """
-
-    iteration: int
-    objective: float
-    violation: float
-    seconds: float
-
-    @property
-    def note(self) -> str:
-        """For progress reports."""
-        return f"violation {self.violation:.3g}"
-
-
-HISTORY = np.dtype(
-    [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(FactorizationState)]
-)
 
 
 @dataclass
@@ -80,43 +47,7 @@ class Penalties:
         return float(each.sum() if weights is None else each @ weights)
 
 
-class Run:
-    """Counts iterations, keeps history, and says when to stop."""
-
-    def __init__(
-        self, max_iter: int, tol: float, callback: Callable[[FactorizationState], Any] | None, progress: Any
-    ) -> None:
-        self.max_iter, self.tol = max_iter, tol
-        self._callback, self._progress = callback, progress
-        self.states: list[FactorizationState] = []
-        self.converged = False
-        self._first = 0.0
-        self._start = time.perf_counter()
-
-    def stop(self, objective: float, violation: float, settled: bool | None = None) -> bool:
-        """Records an iteration. settled None: stop once the violation is tol times that of the first one."""
-        now = time.perf_counter()
-        if not self.states:
-            self._first = violation
-        relative = violation / self._first if self._first > 0 else violation
-        state = FactorizationState(len(self.states) + 1, objective, relative, now - self._start)
-        self._start = now
-        self.states.append(state)
-        self._progress.show(state)
-        if self._callback is not None and self._callback(state):
-            return True
-        if settled is None:
-            settled = relative <= self.tol if self._first > 0 else True
-        self.converged = settled
-        return settled or len(self.states) >= self.max_iter
-
-    @property
-    def history(self) -> NDArray[Any]:
-        """The states as a structured array."""
-        return np.array([astuple(state) for state in self.states], dtype=HISTORY)
-
-
-class Product(NamedTuple):
+class ProductRequest(NamedTuple):
     """X A, or X^T A, wanted by a solver; written to out where that is given."""
 
     transposed: bool
@@ -125,15 +56,15 @@ class Product(NamedTuple):
 
 
 Answer = TypeVar("Answer")
-Steps = Generator[Product, Array, Answer]
+Solver = Generator[ProductRequest, Array, Answer]
 
 
-def side_by_side(products: Products, solvers: Iterable[Steps[Answer]]) -> list[Answer]:
+def side_by_side(products: NonNegativeRows, solvers: Iterable[Solver[Answer]]) -> list[Answer]:
     """What the solvers return. Products that they want at the same time are made at once."""
     found: dict[int, Answer] = {}
-    waiting: dict[int, tuple[Steps[Answer], Product]] = {}
+    waiting: dict[int, tuple[Solver[Answer], ProductRequest]] = {}
 
-    def go_on(place: int, solver: Steps[Answer], product: Array | None) -> None:
+    def go_on(place: int, solver: Solver[Answer], product: Array | None) -> None:
         try:
             waiting[place] = solver, next(solver) if product is None else solver.send(product)
         except StopIteration as end:
@@ -154,7 +85,9 @@ def side_by_side(products: Products, solvers: Iterable[Steps[Answer]]) -> list[A
 class HalfSteps:
     """The two least-squares half-steps of a problem: W with F fixed, and F with W fixed."""
 
-    def __init__(self, products: Products, penalties: Penalties, weights: NDArray[np.float64] | None) -> None:
+    def __init__(
+        self, products: NonNegativeRows, penalties: Penalties, weights: NDArray[np.float64] | None
+    ) -> None:
         self.products, self.penalties, self.weights = products, penalties, weights
         norm2 = products.norm2
         self.norm2 = float(norm2.sum() if weights is None else norm2 @ weights)
@@ -163,24 +96,24 @@ class HalfSteps:
 
     def of_W(
         self, F: Array, W: Array, sweeps: int, enough: float, out: Array | None
-    ) -> Steps[tuple[Array, float]]:
+    ) -> Solver[tuple[Array, float]]:
         """Swept W, written to out, and the violation met."""
-        P = yield Product(False, F, out)
+        P = yield ProductRequest(False, F, out)
         missing = self.products.missing
         return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, missing, sweeps, enough)[:2]
 
-    def of_F(self, W: Array, F: Array, sweeps: int, enough: float) -> Steps[tuple[Array, float, float]]:
+    def of_F(self, W: Array, F: Array, sweeps: int, enough: float) -> Solver[tuple[Array, float, float]]:
         """Swept F, the violation met, and the objective with W."""
         weighted, root = W, W
         if self._columns is not None and self._roots is not None:
             weighted, root = W * self._columns, W * self._roots
-        P = yield Product(True, weighted)
+        P = yield ProductRequest(True, weighted)
         missing = self.products.missing_of_columns
         swept, violation, cross, quadratic, G = self._sweep(
             root, P, F, self.penalties.l1_H, self.penalties.l2_H, missing, sweeps, enough
         )
         if missing is None:
-            quadratic = float(np.sum(G * _core.gram(swept, self.products.n_threads)))
+            quadratic = float(np.sum(G * backend().gram(swept, self.products.n_threads)))
         objective = self.norm2 / 2 - cross + quadratic / 2
         penalty = self.penalties.of(W, self.penalties.l1_W, self.penalties.l2_W, self.weights)
         return swept, violation, objective + penalty
@@ -190,29 +123,29 @@ class HalfSteps:
     ) -> tuple[Array, float, float, float, Array]:
         """A swept, in P's memory: (it, violation, <P - l1, it>, its quadratic form where entries miss, G)."""
         threads = self.products.n_threads
-        G = _core.gram(V, threads)
+        G = backend().gram(V, threads)
         G.flat[:: len(G) + 1] += l2
         if missing is None:
-            violation, cross = _core.coordinate_sweep(G, P, A, l1, sweeps, enough, P, threads)
+            violation, cross = backend().coordinate_sweep(G, P, A, l1, sweeps, enough, P, threads)
             return P, violation, cross, 0.0, G
-        violation, cross, quadratic = _core.sweep_masked(
+        violation, cross, quadratic = backend().sweep_masked(
             G, l2, V, missing[0], missing[1], P, A, l1, sweeps, enough, P, threads
         )
         return P, violation, cross, quadratic, G
 
 
-def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Run) -> Steps[tuple[Array, Array]]:
+def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solver[tuple[Array, Array]]:
     """One sweep a half-step, as scikit-learn's solver with shuffle=False."""
     spare = None
     while True:
         swept, violation = yield from half.of_W(F, W, 1, 0.0, spare)
         W, spare = swept, W
         F, more, objective = yield from half.of_F(W, F, 1, 0.0)
-        if run.stop(objective, violation + more):
+        if run.reached(objective, violation + more):
             return W, F
 
 
-def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> Steps[tuple[Array, Array]]:
+def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solver[tuple[Array, Array]]:
     """Several sweeps a half-step, factors extrapolated while the loss falls, an iteration undone if it rises.
 
     Gillis & Glineur, "Accelerated multiplicative updates and hierarchical ALS algorithms for nonnegative
@@ -234,7 +167,7 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> Steps[tup
         if plain:
             np.copyto(last, swept)
         else:
-            _core.extrapolate(swept, last, beta, half.products.n_threads)
+            backend().extrapolate(swept, last, beta, half.products.n_threads)
         new_F, more, objective = yield from half.of_F(last, start, sweeps_F, ENOUGH)
         risen = objective > best
         if risen:
@@ -245,13 +178,13 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Run) -> Steps[tup
             best = objective
             kept, last, spare = last, swept, kept
             start = kept_F.copy()
-            _core.extrapolate(new_F, start, beta, half.products.n_threads)
+            backend().extrapolate(new_F, start, beta, half.products.n_threads)
             kept_F = new_F
             most = min(1.0, grow_most * most)
             beta = min(most, grow * beta)
         # Where the loss rises without extrapolation, rounding is all that moves it.
         settled = None if not risen else plain
-        if run.stop(best, violation + more, settled):
+        if run.reached(best, violation + more, settled):
             return kept, kept_F
         plain = risen
 
@@ -261,33 +194,33 @@ ENOUGH = 0.2  # of a tile's first violation
 MOST_SWEEPS = 3
 
 
-def _sweeps(products: Products, rows: int, k: int) -> int:
+def _sweeps(products: NonNegativeRows, rows: int, k: int) -> int:
     """Sweeps that cost half of a half-step's product. A gathered multiply-add takes as long as 8 swept."""
     product = products.entries * (8 if products.sparse else 1)
     return int(np.clip(1 + product / (2 * rows * k), 1, MOST_SWEEPS))
 
 
-def solve_W(half: HalfSteps, W: Array, F: Array, run: Run) -> Array:
+def solve_W(half: HalfSteps, W: Array, F: Array, run: Descent) -> Array:
     """W alone: the products are made once."""
     p = half.products
-    P, G = p.times(F), _core.gram(F, p.n_threads)
+    P, G = p.times(F), backend().gram(F, p.n_threads)
     G.flat[:: len(G) + 1] += half.penalties.l2_W
     l1, l2 = half.penalties.l1_W, half.penalties.l2_W
     while True:
         if p.missing is None:
-            violation, cross = _core.coordinate_sweep(G, P, W, l1, 1, 0.0, None, p.n_threads)
-            quadratic = float(np.sum(G * _core.gram(W, p.n_threads)))
+            violation, cross = backend().coordinate_sweep(G, P, W, l1, 1, 0.0, None, p.n_threads)
+            quadratic = float(np.sum(G * backend().gram(W, p.n_threads)))
         else:
-            violation, cross, quadratic = _core.sweep_masked(
+            violation, cross, quadratic = backend().sweep_masked(
                 G, l2, F, p.missing[0], p.missing[1], P, W, l1, 1, 0.0, None, p.n_threads
             )
-        if run.stop(float(p.norm2.sum()) / 2 - cross + quadratic / 2, violation):
+        if run.reached(float(p.norm2.sum()) / 2 - cross + quadratic / 2, violation):
             return W
 
 
 def multiplicative(
-    half: HalfSteps, W: Array, F: Array, run: Run, kullback: bool, update_H: bool
-) -> Steps[tuple[Array, Array]]:
+    half: HalfSteps, W: Array, F: Array, run: Descent, kullback: bool, update_H: bool
+) -> Solver[tuple[Array, Array]]:
     """Multiplicative steps for half the squared error or the Kullback-Leibler divergence (Lee & Seung)."""
     p, r = half.products, half.penalties
     constant = p.entropy() if kullback else p.norm2.sum() / 2
@@ -297,12 +230,11 @@ def multiplicative(
         # The step that renews W meets the loss of the iteration before; the last such step is thrown away.
         if kullback:
             new_W, logs = p.kullback_step(W, F, False, r.l1_W, r.l2_W)
-            loss = (
-                constant - logs + float(_core.column_sums(W, p.n_threads) @ _core.column_sums(F, p.n_threads))
-            )
+            sums_W, sums_F = (backend().column_sums(A, p.n_threads) for A in (W, F))
+            loss = constant - logs + float(sums_W @ sums_F)
         else:
-            P, G = (yield Product(False, F)), _core.gram(F, p.n_threads)
-            loss = constant - _dot(P, W) + float(np.sum(G * _core.gram(W, p.n_threads))) / 2
+            P, G = (yield ProductRequest(False, F)), backend().gram(F, p.n_threads)
+            loss = constant - _dot(P, W) + float(np.sum(G * backend().gram(W, p.n_threads))) / 2
             new_W = frobenius_step(W, P, G, r.l1_W, r.l2_W)
         objective = loss + r.of(W, r.l1_W, r.l2_W) + r.of(F, r.l1_H, r.l2_H)
         error = np.sqrt(2 * max(loss, 0.0))  # scikit-learn's rule, every ten iterations
@@ -311,7 +243,7 @@ def multiplicative(
         else:
             tenth = len(run.states) % 10 == 9
             settled = run.tol > 0 and tenth and previous - error < run.tol * first
-            if run.stop(objective, np.nan, settled):
+            if run.reached(objective, np.nan, settled):
                 return W, F
             if tenth:
                 previous = error
@@ -321,8 +253,8 @@ def multiplicative(
                 F = p.kullback_step(F, W, True, r.l1_H, r.l2_H)[0]
                 F[np.finfo(np.float64).eps > F] = 0
             else:
-                P = yield Product(True, W)
-                F = frobenius_step(F, P, _core.gram(W, p.n_threads), r.l1_H, r.l2_H)
+                P = yield ProductRequest(True, W)
+                F = frobenius_step(F, P, backend().gram(W, p.n_threads), r.l1_H, r.l2_H)
 
 
 def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:

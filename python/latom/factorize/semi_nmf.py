@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import astuple
 from math import ceil, log, sqrt
 from numbers import Real
 from typing import Any
@@ -14,16 +13,16 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_rows, as_seed, is_tensor
-from latom._base.config import check_integer, check_threads
+from latom._base.arrays import as_rows, as_seed
+from latom._base.checks import check_choice, check_integer, check_threads
+from latom._base.estimator import validated_stored
+from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.row_blocks import RowBlocks
-from latom.encode.topk import check_choice
-from latom.factorize.nmf_solvers import HISTORY, FactorizationState
 from latom.factorize.semi_nmf_init import initial_codes
-from latom.factorize.semi_nmf_steps import Run, Steps, solve_codes
+from latom.factorize.semi_nmf_steps import SemiNMFSteps, descend, solve_codes
 
 SOLVERS = ("hals", "mu")
 INITS = ("random", "svd", "kmeans", "custom")
@@ -276,30 +275,29 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _fit(self, name: str, X: Any, W: Any, H: Any) -> NDArray[Any]:
         self._check_parameters(name)
-        blocks = RowBlocks(name, self._validate(X, reset=True), check_threads(name, self.n_threads))
+        blocks = RowBlocks(name, validated_stored(self, X, reset=True), check_threads(name, self.n_threads))
         kept = blocks.d if self.keep_fraction is None else ceil(self.keep_fraction * blocks.d)
-        steps = Steps(blocks, kept, self.refit, self.solver)
+        steps = SemiNMFSteps(blocks, kept, self.refit, self.solver)
         model = steps.start(self._start(name, blocks, W, H))
         patience = self.patience or (1500 if self.solver == "mu" else 10 if kept < blocks.d else 1)
         with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
-            run = Run(name, self.max_iter, self.tol, patience, self.callback, progress)
-            best, loss = run.iterate(steps, model)
-        if len(run.states) == self.max_iter and self.tol > 0 and self.max_iter > patience and not run.settled:
+            run = Descent(self.max_iter, self.tol, self.callback, progress)
+            best, loss = descend(name, steps, model, run, patience)
+        cut_short = len(run.states) == self.max_iter and not run.converged
+        if cut_short and self.tol > 0 and self.max_iter > patience:
             warnings.warn(
                 f"{name}: the loss was still falling after max_iter={self.max_iter} iterations. "
                 "Raise max_iter or tol.",
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if (
-            kept < blocks.d and self.solver == "hals"
-        ):  # the choice of entries does not wait for codes to settle
+        if kept < blocks.d and self.solver == "hals":  # entries are chosen before codes have settled
             enough = 1e-2 if blocks.dtype == np.float32 else 1e-8
             loss = max(0.0, steps.squares + solve_codes(blocks, best.H, best.W, FINAL_SWEEPS, enough))
         self.components_ = best.H
         self.reconstruction_err_ = sqrt(loss)
         self.n_iter_ = len(run.states)
-        self.history_ = np.array([astuple(state) for state in run.states], dtype=HISTORY)
+        self.history_ = run.history
         return best.W
 
     def _start(self, name: str, blocks: RowBlocks, W: Any, H: Any) -> NDArray[Any]:
@@ -337,24 +335,13 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _codes(self, name: str, X: Any) -> tuple[RowBlocks, NDArray[Any], float]:
         """The rows, their codes and ||X - W H||^2."""
         check_is_fitted(self)
-        blocks = RowBlocks(name, self._validate(X, reset=False), check_threads(name, self.n_threads))
+        blocks = RowBlocks(name, validated_stored(self, X, reset=False), check_threads(name, self.n_threads))
         squares = blocks.squares()
         H = self.components_.astype(blocks.dtype, copy=False)
         W = np.zeros((blocks.n, len(H)), blocks.dtype)
         enough = 1e-4 if blocks.dtype == np.float32 else 1e-12
         rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, enough)
         return blocks, W, squares + rest
-
-    def _validate(self, X: Any, reset: bool) -> Any:
-        half = getattr(getattr(X, "dtype", None), "name", "") in ("float16", "bfloat16")
-        if (
-            half or is_tensor(X) or sp.issparse(X)
-        ):  # scikit-learn would widen these; RowBlocks takes or refuses
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            return X
-        return validate_data(
-            self, X, reset=reset, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-        )
 
     def _check_parameters(self, name: str) -> None:
         check_integer(name, "n_components", self.n_components)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from latom._base.row_blocks import RowBlocks
 from latom.cluster.assign import assign_rows
-from latom.cluster.lloyd_estimator import KMeans
-from latom.factorize.nmf_init import truncated_svd
+from latom.cluster.kmeans import KMeans
+from latom.factorize.svd import truncated_svd
 
 LEAST_CODE = 1e-6  # multiplicative updates cannot leave 0
 KMEANS_ROWS, KMEANS_ITERATIONS = 50_000, 15

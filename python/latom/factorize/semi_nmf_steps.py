@@ -10,8 +10,6 @@ next W^T X. Columns of W are scaled to length 1 before they are updated; H takes
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +18,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from latom import _core
+from latom._base.backend import backend
+from latom._base.history import Descent
 from latom._base.row_blocks import RowBlocks
-from latom.factorize.nmf_solvers import FactorizationState
 
 SPARSE_DENSITY = 0.1  # of components, below which products gather; by measurement
 # Sweeps of an iteration, and the share of the first violation at which a tile of rows ends early; by
@@ -51,7 +49,7 @@ class Model:
     cross: NDArray[np.float64]
 
 
-class Steps:
+class SemiNMFSteps:
     """The steps of either solver on one X.
 
     Parameters
@@ -74,7 +72,7 @@ class Steps:
         """A model without components, from codes."""
         cross = np.ascontiguousarray(self.blocks.transposed_times(W).T, np.float64)
         H = np.zeros(cross.shape, self.blocks.dtype)
-        return Model(W, H, _core.gram(W, self.threads), cross)
+        return Model(W, H, backend().gram(W, self.threads), cross)
 
     def components(self, model: Model) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The next components, and what columns of W are to be multiplied with, which they allow for."""
@@ -93,13 +91,13 @@ class Steps:
         cross = model.cross / lengths[:, None] + (ridge * lengths)[:, None] * model.H
         H = self._sparsified(_solve(gram, cross))
         if self.refit and self.kept < self.blocks.d:
-            _core.refit_supports(gram, cross, H, self.threads)
+            backend().refit_supports(gram, cross, H, self.threads)
         return H.astype(self.blocks.dtype), 1 / lengths
 
     def _sparsified(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.kept < self.blocks.d:
             H = np.ascontiguousarray(H)
-            _core.keep_largest(H, self.kept, n_threads=self.threads)
+            backend().keep_largest(H, self.kept, n_threads=self.threads)
         return H
 
     def codes(
@@ -111,7 +109,7 @@ class Steps:
     ) -> tuple[Model, float, float]:
         """Codes from ``model.W * scale``, updated into W: the model with H, its loss, and the violation."""
         Q = _gram_of_rows(H)
-        product = _Product(H, self.threads)
+        product = TimesComponents(H, self.threads)
         factors = scale.astype(H.dtype)
         cross, fit, violation = np.zeros(H.shape), 0.0, 0.0
         for part, rows in self.blocks:
@@ -122,87 +120,60 @@ class Steps:
                 violation = np.nan
                 fit += float(np.einsum("ij,ij->", P, own, dtype=np.float64))
             else:
-                met, inner = _core.coordinate_sweep(
+                met, inner = backend().coordinate_sweep(
                     Q, P, own, sweeps=self._sweeps, enough=self._enough, n_threads=self.threads
                 )
                 violation += met
                 fit += inner
             cross += own.T @ rows
-        gram = _core.gram(W, self.threads)
+        gram = backend().gram(W, self.threads)
         loss = self.squares - 2 * fit + float((gram * Q).sum())
         return Model(W, H, gram, cross), max(loss, 0.0), violation
 
 
-class Run:
-    """Iterations until no progress is made; keeps the record and the best model."""
-
-    def __init__(
-        self,
-        function: str,
-        max_iter: int,
-        tol: float,
-        patience: int,
-        callback: Callable[[FactorizationState], Any] | None,
-        progress: Any,
-    ) -> None:
-        self._function, self._max_iter, self._tol, self._patience = function, max_iter, tol, patience
-        self._callback, self._progress = callback, progress
-        self.states: list[FactorizationState] = []
-        self.settled = False
-
-    def iterate(self, steps: Steps, model: Model) -> tuple[Model, float]:
-        """The best model and its loss ||X - W H||^2."""
+def descend(
+    function: str, steps: SemiNMFSteps, model: Model, run: Descent, patience: int
+) -> tuple[Model, float]:
+    """Iterations until none of the last `patience` made progress: the best model and its ||X - W H||^2."""
+    multiplicative = steps.solver == "mu"
+    rounding = float(np.finfo(steps.blocks.dtype).eps) * steps.squares
+    best, best_loss, idle = model, np.inf, 0
+    spare: list[NDArray[Any]] = []  # codes that nobody needs any more
+    while True:
         with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says it better
-            return self._iterate(steps, model)
-
-    def _iterate(self, steps: Steps, model: Model) -> tuple[Model, float]:
-        multiplicative = steps.solver == "mu"
-        rounding = float(np.finfo(steps.blocks.dtype).eps) * steps.squares
-        best, best_loss, idle, first = model, np.inf, 0, 0.0
-        spare: list[NDArray[Any]] = []  # codes that nobody needs any more
-        while len(self.states) < self._max_iter:
-            start = time.perf_counter()
             H, scale = steps.components(model)
             W = spare.pop() if spare else np.empty_like(model.W)
             later, loss, violation = steps.codes(model, H, scale, W)
-            if not np.isfinite(loss):
-                raise ValueError(
-                    f"{self._function}: X must have products that {steps.blocks.dtype} can hold; got a loss "
-                    f"of {loss}. Scale X, or pass float64."
-                )
-            least = self._tol if multiplicative else self._tol * loss + rounding
-            idle = 0 if loss < best_loss - least else idle + 1
-            if loss < best_loss - (least if multiplicative else 0):
-                if best is not model:
-                    spare.append(best.W)
-                best, best_loss = later, loss
-            if model is not best:
-                spare.append(model.W)
-            model = later
-            first = first or violation
-            relative = violation / first if first else 0.0
-            seconds = time.perf_counter() - start
-            self.states.append(FactorizationState(len(self.states) + 1, loss / 2, relative, seconds))
-            self._progress.show(self.states[-1])
-            self.settled = self._tol > 0 and idle >= self._patience
-            stop = self._callback is not None and bool(self._callback(self.states[-1]))
-            if stop or self.settled:
-                break
-        return best, best_loss
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"{function}: X must have products that {steps.blocks.dtype} can hold; got a loss "
+                f"of {loss}. Scale X, or pass float64."
+            )
+        least = run.tol if multiplicative else run.tol * loss + rounding
+        idle = 0 if loss < best_loss - least else idle + 1
+        if loss < best_loss - (least if multiplicative else 0):
+            if best is not model:
+                spare.append(best.W)
+            best, best_loss = later, loss
+        if model is not best:
+            spare.append(model.W)
+        model = later
+        if run.reached(loss / 2, violation, run.tol > 0 and idle >= patience):
+            return best, best_loss
 
 
 def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, enough: float) -> float:
     """Codes for components that stay, from W, in place; returns ||X - W H||^2 - ||X||^2."""
     Q = _gram_of_rows(H)
     threads, fit = blocks.n_threads, 0.0
-    product = _Product(H, threads)
+    product = TimesComponents(H, threads)
     for part, rows in blocks:
         P = product(rows)
-        fit += _core.coordinate_sweep(Q, P, W[part], sweeps=sweeps, enough=enough, n_threads=threads)[1]
-    return float((_core.gram(W, threads) * Q).sum()) - 2 * fit
+        fit += backend().coordinate_sweep(Q, P, W[part], sweeps=sweeps, enough=enough, n_threads=threads)[1]
+    return float((backend().gram(W, threads) * Q).sum()) - 2 * fit
 
 
-class _Product:
+class TimesComponents:
     """rows -> rows @ H.T, by whichever way is faster."""
 
     def __init__(self, H: NDArray[Any], threads: int) -> None:
@@ -214,7 +185,7 @@ class _Product:
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
         if self._sparse:
-            sparse: NDArray[Any] = _core.multiply_sparse(rows, *self._atoms, self._threads)
+            sparse: NDArray[Any] = backend().multiply_sparse(rows, *self._atoms, self._threads)
             return sparse
         dense: NDArray[Any] = rows @ self._H.T
         return dense

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom import _core
 from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.config import check_integer, check_threads
-from latom.cluster.assign import check_metric
+from latom._base.backend import backend
+from latom._base.checks import check_choice, check_integer, check_metric, check_threads
 
 
 def coreset(
@@ -71,10 +70,7 @@ def coreset(
     function = "coreset"
     rows = as_rows(function, X)
     check_metric(function, metric)
-    if method not in ("lightweight", "sensitivity"):
-        raise ValueError(
-            f"{function}: method must be 'lightweight' or 'sensitivity'; got {method!r}. Pass one of them."
-        )
+    check_choice(function, "method", method, ("lightweight", "sensitivity"))
     rough = 0
     if method == "sensitivity":
         if n_clusters is None:
@@ -88,7 +84,7 @@ def coreset(
             f"{function}: n_clusters must be None with method='lightweight'; got {n_clusters!r}. "
             "Leave it out, or pass method='sensitivity'."
         )
-    indices, weights = _core.coreset(
+    indices, weights = backend().coreset(
         to_core(rows),
         check_integer(function, "size", size),
         rough,
@@ -165,10 +161,11 @@ def weighted_sample(
             f"{function}: weights must have {1 if replacement else size} positive entries; got {possible}. "
             "Draw fewer, or with replacement."
         )
-    return _core.weighted_sample(
+    drawn: NDArray[np.int64] = backend().weighted_sample(
         np.ascontiguousarray(array),
         size,
         bool(replacement),
         as_seed(function, random_state),
         check_threads(function, n_threads),
     )
+    return drawn

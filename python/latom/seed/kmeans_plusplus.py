@@ -1,4 +1,4 @@
-"""Seeding: rows of X as starting centres."""
+"""k-means++: rows of X as starting centres."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom import _core
 from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.config import check_integer, check_number, check_threads
-from latom.cluster.assign import check_metric
+from latom._base.backend import backend
+from latom._base.checks import check_integer, check_metric, check_threads
 
 LITTLE = 5e7  # multiply-adds that take no time to speak of
 
@@ -111,7 +110,7 @@ def kmeans_plusplus(
     n = rows.shape[0]
     check_metric(function, metric)
     m = check_integer(function, "n_clusters", n_clusters, n)
-    trials, budget = _local_trials(function, n_local_trials, rows, m)
+    trials, budget = local_trials(function, n_local_trials, rows, m)
     if trials > 1 and method not in ("auto", "exact"):
         raise ValueError(
             f"{function}: n_local_trials must be 1 with method={method!r}; got {trials}. "
@@ -131,7 +130,7 @@ def kmeans_plusplus(
     if existing_centers is not None:
         there = as_rows(function, existing_centers, "existing_centers", rows.dtype)
         there = _like(there, rows)
-    found = _core.kmeans_plusplus(
+    found = backend().kmeans_plusplus(
         to_core(rows),
         m,
         as_weights(function, sample_weight, n),
@@ -148,7 +147,7 @@ def kmeans_plusplus(
         existing=None if there is None else to_core(there),
     )
     indices, distinct = found.pop("indices"), found.pop("distinct")
-    _warn_of_copies(function, distinct, m)
+    warn_of_copies(function, distinct, m)
     return (rows[indices], indices, found) if return_stats else (rows[indices], indices)
 
 
@@ -180,153 +179,7 @@ def kmeans_plusplus_init(
     return dense
 
 
-def afkmc2(
-    X: Matrix,
-    n_clusters: int,
-    *,
-    chain_length: int = 200,
-    metric: str = "cosine",
-    sample_weight: Any = None,
-    random_state: Any = None,
-    n_threads: int | None = None,
-) -> tuple[Matrix, NDArray[np.int64]]:
-    """Draw starting centres by Markov chains that approach the law of k-means++ (AFK-MC²).
-
-    Parameters
-    ----------
-    X, n_clusters, metric, sample_weight, random_state, n_threads
-        As in :func:`latom.kmeans_plusplus`.
-    chain_length : int, default 200
-        Steps of the chain that ends in a centre; the law is reached in the limit.
-
-    Returns
-    -------
-    centers : array or CSR of shape (n_clusters, d)
-        The rows drawn, as they stand in X.
-    indices : int64 array of shape (n_clusters,)
-        Their row numbers, all different.
-
-    Notes
-    -----
-    Costs two passes over X and chain_length * n_clusters**2 / 2 dot products.
-    :func:`latom.kmeans_plusplus` draws from the law itself, mostly at a smaller cost.
-
-    Source: Bachem, Lucic, Hassani & Krause, "Fast and provably good seedings for k-means", 2016.
-    """
-    function = "afkmc2"
-    rows = as_rows(function, X)
-    check_metric(function, metric)
-    m = check_integer(function, "n_clusters", n_clusters, rows.shape[0])
-    found = _core.afkmc2(
-        to_core(rows),
-        m,
-        check_integer(function, "chain_length", chain_length),
-        as_weights(function, sample_weight, rows.shape[0]),
-        metric,
-        as_seed(function, random_state),
-        check_threads(function, n_threads),
-        function,
-    )
-    _warn_of_copies(function, found["distinct"], m)
-    return rows[found["indices"]], found["indices"]
-
-
-def kmeans_parallel(
-    X: Matrix,
-    n_clusters: int,
-    *,
-    rounds: int = 5,
-    oversampling: float = 2.0,
-    n_local_trials: int | str | None = None,
-    metric: str = "cosine",
-    sample_weight: Any = None,
-    random_state: Any = None,
-    n_threads: int | None = None,
-) -> tuple[Matrix, NDArray[np.int64]]:
-    """Choose starting centres among many rows that a few rounds draw at once (k-means‖).
-
-    Each round draws every row by itself with probability proportional to weight times squared distance,
-    oversampling * n_clusters of them on average. The rows drawn, weighted by the rows nearest to each, are
-    then reduced to n_clusters by greedy k-means++. Starts are as good as those of greedy k-means++ on all
-    rows, at a fraction of its cost.
-
-    Parameters
-    ----------
-    X, n_clusters, metric, sample_weight, random_state, n_threads
-        As in :func:`latom.kmeans_plusplus`.
-    rounds : int, default 5
-        Rounds; too few rows for n_clusters are made up for by k-means++.
-    oversampling : float, default 2.0
-        Rows drawn a round, as a multiple of n_clusters.
-    n_local_trials : int, None or "auto", default None
-        Trials of the reduction, as in :func:`latom.kmeans_plusplus`; "auto" counts iterations over all of X.
-
-    Returns
-    -------
-    centers : array or CSR of shape (n_clusters, d)
-        The rows chosen, as they stand in X.
-    indices : int64 array of shape (n_clusters,)
-        Their row numbers, all different.
-
-    Notes
-    -----
-    Costs a pass over X a round, with oversampling * n_clusters dot products a row.
-
-    Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii, "Scalable k-means++", 2012.
-    """
-    function = "kmeans_parallel"
-    rows = as_rows(function, X)
-    n = rows.shape[0]
-    check_metric(function, metric)
-    m = check_integer(function, "n_clusters", n_clusters, n)
-    amount = check_number(function, "oversampling", oversampling) * m
-    weights, seed = as_weights(function, sample_weight, n), as_seed(function, random_state)
-    threads = check_threads(function, n_threads)
-    trials, budget = _local_trials(function, n_local_trials, rows, m)
-    drawn, mass, _ = _core.parallel_candidates(
-        to_core(rows),
-        m,
-        amount,
-        check_integer(function, "rounds", rounds),
-        weights,
-        metric,
-        seed,
-        threads,
-        function,
-    )
-    drawn, mass = drawn[mass > 0], mass[mass > 0]
-    if len(drawn) == m:
-        return rows[drawn], drawn
-    if len(drawn) < m:  # all distinct rows: something must fill up
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            centers, indices = kmeans_plusplus(
-                rows, m, metric=metric, sample_weight=weights, random_state=seed, n_threads=n_threads
-            )
-        _warn_of_copies(function, len(drawn), m)
-        return centers, indices
-    other = as_seed(function, np.random.default_rng(seed))  # numbers that the rounds have not used
-    chosen = _core.kmeans_plusplus(
-        to_core(rows[drawn]), m, mass, metric, other, threads, function, local_trials=trials, budget=budget
-    )["indices"]
-    return rows[drawn[chosen]], drawn[chosen]
-
-
-def starting_centers(X: Matrix, n_clusters: int, **options: Any) -> tuple[Matrix, NDArray[np.int64]]:
-    """What the estimators start from: greedy k-means++, or what is as good by measurement and cheaper.
-
-    On documents one trial is as good as several. Many dense rows are first reduced by k-means‖. The options
-    are those that :func:`latom.kmeans_plusplus` and :func:`latom.kmeans_parallel` share.
-    """
-    m = n_clusters
-    greedy = X.size * m * (2 + math.log(m))
-    if sp.issparse(X) or greedy < LITTLE or X.shape[0] < 25 * m:
-        centers, indices = kmeans_plusplus(X, m, n_local_trials="auto", **options)
-        return centers, indices
-    return kmeans_parallel(X, m, oversampling=1.0, n_local_trials="auto", **options)
-
-
-def _local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:
+def local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:
     """Draws a centre, and the multiply-adds after which there is but one."""
     greedy = 2 + int(math.log(m))
     if asked is None:
@@ -355,7 +208,7 @@ def _like(matrix: Matrix, rows: Matrix) -> Matrix:
     return matrix
 
 
-def _warn_of_copies(function: str, distinct: int, m: int) -> None:
+def warn_of_copies(function: str, distinct: int, m: int) -> None:
     if distinct < m:
         warnings.warn(
             f"{function}: X has only {distinct} distinct rows to draw from, fewer than the {m} "
