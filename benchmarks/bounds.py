@@ -23,7 +23,7 @@ import scipy.sparse as sp
 from data import initial_rows, sparse_corpus
 
 from latom import _core
-from latom._arrays import to_core
+from latom._base.arrays import to_core
 
 SWITCHES: dict[str, dict[str, Any]] = {
     "default": {"few": True},

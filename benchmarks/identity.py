@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from data import initial_rows, sparse_corpus
 
 from latom import _core
-from latom._arrays import to_core
+from latom._base.arrays import to_core
 
 
 def run(X: sp.csr_array, m: int, n_iter: int, threads: int, **bounds: bool) -> tuple[str, str]:

@@ -27,7 +27,9 @@ class Latom(Peer):
         self.name, self.note, self.function, self.arguments = name, note, function, arguments
 
     def load(self) -> None:
-        self.draw = getattr(importlib.import_module("latom.seeding"), self.function)
+        private = self.function == "starting_centers"
+        module = importlib.import_module("latom.seed.kmeans_parallel" if private else "latom")
+        self.draw = getattr(module, self.function)
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X, m, metric = problem["X"], int(problem["m"]), str(problem["metric"])

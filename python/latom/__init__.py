@@ -2,29 +2,37 @@
 
 A compiled core under a small API: sparse and dense k-means (spherical and Euclidean), nearest-centre
 assignment, k-means++ seeding and coresets, nearest or best atoms (top-k, thresholds), and sparse encoding
-with its decoder. ``import latom`` imports numpy and scipy alone; the estimators import scikit-learn when they
-are first touched.
+with its decoder. ``import latom`` imports numpy and scipy alone; what else there is comes when it is
+first touched, the estimators with scikit-learn.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from latom._config import __version__, config, show_config
-from latom.assignment import assign
-from latom.coreset import coreset, weighted_sample
-from latom.encoding import above, decode, encode, topk
-from latom.nmf_batch import Factorizations, nmf_batch
-from latom.seeding import afkmc2, kmeans_parallel, kmeans_plusplus, kmeans_plusplus_init
+from latom._base.config import __version__, config, show_config
+from latom._base.lazy import lazily
+from latom.encode import above, decode, encode, topk
+
+# `latom.encode` names two things. As an attribute it is the function: importing the package binds its name
+# here, and the import above binds the function over it, once and for all, since a module is bound to its
+# parent only when it is first loaded. `from latom.encode.codes import ...` finds the package in sys.modules.
+# What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._nmf_solvers import FactorizationState
-    from latom.cluster import IterationState, KMeans, SphericalKMeans
-    from latom.minibatch_nmf import MiniBatchNMF
-    from latom.nmf import NMF, non_negative_factorization
-    from latom.semi_nmf import SemiNMF
-    from latom.topk_encoder import TopKEncoder
+    from latom._base.history import FactorizationState, IterationState
+    from latom.cluster.assign import assign
+    from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.minibatch_nmf import MiniBatchNMF
+    from latom.factorize.nmf import NMF
+    from latom.factorize.nmf_batch import Factorizations, nmf_batch
+    from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.semi_nmf import SemiNMF
+    from latom.seed.afkmc2 import afkmc2
+    from latom.seed.coreset import coreset, weighted_sample
+    from latom.seed.kmeans_parallel import kmeans_parallel
+    from latom.seed.kmeans_plusplus import kmeans_plusplus, kmeans_plusplus_init
 
 __all__ = [
     "NMF",
@@ -54,23 +62,19 @@ __all__ = [
     "weighted_sample",
 ]
 
-_ESTIMATORS = {
-    "NMF": "nmf",
-    "MiniBatchNMF": "minibatch_nmf",
-    "FactorizationState": "_nmf_solvers",
-    "non_negative_factorization": "nmf",
-    "IterationState": "cluster",
-    "KMeans": "cluster",
-    "SemiNMF": "semi_nmf",
-    "SphericalKMeans": "cluster",
-    "TopKEncoder": "topk_encoder",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ESTIMATORS:
-        return getattr(importlib.import_module(f"latom.{_ESTIMATORS[name]}"), name)
-    raise AttributeError(f"module 'latom' has no attribute {name!r}")
+__getattr__ = lazily(
+    globals(),
+    {
+        "FactorizationState": "latom._base.history",
+        "IterationState": "latom._base.history",
+        **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
+        "TopKEncoder": "latom.encode",
+        **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
+        **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
+        **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
+        **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
-"""``python -m latom``: the command line; see `latom.cli`."""
+"""``python -m latom``: the command line; see `latom.cli.main`."""
 
-from latom.cli import main
+from latom.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

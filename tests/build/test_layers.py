@@ -1,8 +1,9 @@
-"""Includes and imports point downward only: bindings, algorithms, kernels, core; estimators, arrays, core."""
+"""Includes and imports point downward only. Folders are the levels, in C++ and in Python."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -15,7 +16,29 @@ CSRC = ROOT / "csrc"
 PYTHON = ROOT / "python" / "latom"
 
 SOURCES = sorted(path for path in CSRC.rglob("*") if path.suffix in (".h", ".cpp", ".cu", ".cuh"))
-LAYERS = {"core": 0, "kernels": 1, "algorithms": 2, "cuda": 2, "bindings": 3, "bindings_cuda": 3}
+# Of csrc/, from below; those beside each other do not see each other.
+FOLDERS = [
+    {"core"},
+    {"kernels"},
+    {"rows"},
+    {"engines", "cuda"},
+    {"algorithms"},
+    {"bindings", "bindings_cuda"},
+]
+# Of python/latom/, from below: what families share, families, hosts, the package itself, the command line.
+PACKAGES = [
+    {"_base"},
+    {"seed", "neighbors"},
+    {"cluster"},
+    {"factorize", "encode"},
+    {"torch", "dask", "compat"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+]
+# Families meet in engines/ or _base/, but clustering may start from seeding and from neighbours.
+BELOW_CLUSTER = PACKAGES[1]
+FAMILIES = PACKAGES[1] | PACKAGES[2] | PACKAGES[3]
 
 # Without an inline function that could be emitted with a variant's instructions and linked for all.
 FREESTANDING = {
@@ -29,34 +52,6 @@ FREESTANDING = {
     "arm_neon.h",
 }
 
-# A module may import those of its own level and below; those not named here stand on top.
-LEVELS = {
-    "_core": 0,
-    "_config": 1,
-    "_arrays": 2,
-    "_progress": 2,
-    "_pretrained": 2,
-    "_products": 3,
-    "_nmf_init": 4,
-    "_nmf_solvers": 4,
-    "assignment": 3,
-    "encoding": 3,
-    "seeding": 3,
-    "coreset": 3,
-    "nmf_batch": 3,
-    "cluster": 4,
-    "topk_encoder": 4,
-    "_row_blocks": 3,
-    "_nmf_base": 5,
-    "_semi_nmf_init": 5,
-    "_semi_nmf": 5,
-    "nmf": 6,
-    "minibatch_nmf": 6,
-    "semi_nmf": 6,
-    "__init__": 7,
-}
-TOP = 8
-
 if not CSRC.exists():
     pytest.skip("the sources are not here", allow_module_level=True)
 
@@ -66,10 +61,27 @@ def includes(path: Path) -> list[tuple[str, str]]:
     return re.findall(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', path.read_text(), re.MULTILINE)
 
 
-def layer(name: str) -> int | None:
-    """Level of a path below csrc/; None for the contract, which all may see."""
-    folder = name.split("/")[0]
-    return None if folder in ("include", "latom") else LAYERS[folder]
+def level(order: list[set[str]], folder: str) -> int:
+    """Place of a folder in an order; every folder has one."""
+    found = [place for place, folders in enumerate(order) if folder in folders]
+    assert found, f"{folder} has no level: name it in this test"
+    return found[0]
+
+
+def sees(order: list[set[str]], own: str, other: str) -> bool:
+    """Whether a folder may look into another."""
+    return own == other or level(order, other) < level(order, own)
+
+
+def contract(path: str) -> bool:
+    """Whether a path below csrc/ is of the contract, which all may see."""
+    return path.split("/")[0] in ("include", "latom")
+
+
+def family(path: str) -> str | None:
+    """Family of a path below csrc/, where it has one."""
+    parts = path.split("/")
+    return parts[1] if parts[0] == "algorithms" and len(parts) > 2 else None
 
 
 def closure(path: Path) -> list[Path]:
@@ -85,20 +97,28 @@ def closure(path: Path) -> list[Path]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CSRC)))
 def test_includes_point_downward(path: Path) -> None:
-    own = layer(str(path.relative_to(CSRC)))
+    own = str(path.relative_to(CSRC))
+    folder = own.split("/")[0]
     for bracket, name in includes(path):
         if bracket == "<":
-            if own != LAYERS["bindings"]:
+            if folder != "bindings":
                 assert not re.match(r"(pybind11/|Python\.h|numpy/)", name), f"{name} belongs to bindings/"
             continue
-        contract = CSRC / "include" / name
-        assert (CSRC / name).exists() or contract.exists(), f"{name} is neither in csrc/ nor in csrc/include/"
-        if own is None:
-            assert contract.exists(), f"the contract includes {name}"
-        elif not contract.exists():
-            level = layer(name)
-            assert level is not None
-            assert level <= own, f"{name} stands above"
+        if (CSRC / "include" / name).exists():
+            continue
+        assert (CSRC / name).exists(), f"{name} is neither in csrc/ nor in csrc/include/"
+        assert not contract(own), f"the contract includes {name}"
+        assert sees(FOLDERS, folder, name.split("/")[0]), f"{name} stands above"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(CSRC)))
+def test_families_do_not_include_each_other(path: Path) -> None:
+    own = family(str(path.relative_to(CSRC)))
+    if own is None:
+        return
+    for name in {family(name) for bracket, name in includes(path) if bracket == '"'} - {None, own}:
+        assert own == "cluster", f"{own} includes {name}"
+        assert name in BELOW_CLUSTER, f"{own} includes {name}"
 
 
 @pytest.mark.parametrize(
@@ -120,29 +140,73 @@ def test_kernels_neither_allocate_nor_throw(path: Path) -> None:
         assert not re.search(rf"\b{word}\b(?!_cast)", code), word
 
 
+MODULES = sorted(path for path in PYTHON.rglob("*.py"))
+
+
+def module(path: Path) -> str:
+    """Dotted name of a file below latom, "cluster.kmeans"; of a package, "cluster.__init__"."""
+    return ".".join(path.relative_to(PYTHON).with_suffix("").parts)
+
+
+def package(name: str) -> str:
+    """Where a module stands: its folder, or itself beside latom/__init__.py."""
+    return name.split(".")[0]
+
+
+def known(parts: list[str]) -> str:
+    """The module that a dotted name below latom is in, which may go on with what the module holds."""
+    for end in range(len(parts), 0, -1):
+        if (PYTHON.joinpath(*parts[:end]).with_suffix(".py")).exists():
+            return ".".join(parts[:end])
+        if (PYTHON.joinpath(*parts[:end]) / "__init__.py").exists():
+            return ".".join([*parts[:end], "__init__"])
+    return parts[0] if parts and parts[0] == "_core" else "__init__"
+
+
 def imported(path: Path) -> set[str]:
     """Modules of latom that a file imports, anywhere in it."""
-    modules = set()
+    names: list[list[str]] = []
     for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name.split(".") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            module = "latom" + (f".{node.module}" if node.module else "") if node.level else node.module or ""
-            names = [f"{module}.{alias.name}" if module == "latom" else module for alias in node.names]
-        for name in names:
-            if name == "latom" or name.startswith("latom."):
-                part = name.partition(".")[2].split(".")[0]
-                known = (PYTHON / f"{part}.py").exists() or part == "_core"
-                modules.add(part if known else "__init__")
-    return modules
+            assert not node.level, "imports are absolute"
+            names += [[*(node.module or "").split("."), alias.name] for alias in node.names]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # imported when touched
+            dotted = node.value.split(".") if re.fullmatch(r"latom(\.\w+)+", node.value) else []
+            names += [dotted] if dotted and known(dotted[1:]) != "__init__" else []
+    return {known(name[1:]) for name in names if name[0] == "latom"} - {module(path)}
 
 
-@pytest.mark.parametrize("path", sorted(PYTHON.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", MODULES, ids=module)
 def test_imports_point_downward(path: Path) -> None:
-    own = LEVELS.get(path.stem, TOP)
-    for module in imported(path) - {path.stem}:
-        assert LEVELS.get(module, TOP) <= own, f"{path.name} imports {module}"
+    own = package(module(path))
+    for name in imported(path):
+        if name == "_core":
+            assert module(path) == "_base.backend", "only _base/backend.py imports the extension"
+        else:
+            assert sees(PACKAGES, own, package(name)), f"{module(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module)
+def test_a_family_asks_modules_for_what_they_define(path: Path) -> None:
+    """Inside the house a name comes from the file that holds it; a family's own list is for users."""
+    if package(module(path)) in FAMILIES | {"_base"}:
+        assert not [name for name in imported(path) if name.endswith("__init__")]
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = {module(path): imported(path) for path in MODULES if path.name != "__init__.py"}
+    graphlib.TopologicalSorter(graph).prepare()  # raises where there is a circle
+
+
+def test_no_two_classes_bear_one_name() -> None:
+    where: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name.lstrip("_"), []).append(module(path))
+    assert not {name: files for name, files in where.items() if len(files) > 1}
 
 
 def loaded(code: str) -> set[str]:
@@ -167,3 +231,24 @@ def test_estimators_take_scikit_learn_but_neither_torch_nor_matplotlib() -> None
     modules = loaded("import latom; latom.SphericalKMeans; latom.TopKEncoder")
     assert "sklearn" in modules
     assert not modules & {"torch", "matplotlib", "cupy", "tensorflow"}
+
+
+def test_families_are_imported_like_the_package() -> None:
+    names = "cluster.assign seed.coreset seed.kmeans_plusplus encode.topk encode.decode factorize.nmf_batch"
+    lines = [f"from latom.{family} import {name}" for family, name in (n.split(".") for n in names.split())]
+    assert "sklearn" not in loaded("\n".join([*lines, "assert all(map(callable, (assign, coreset, topk)))"]))
+    for family, name in (("cluster", "KMeans"), ("encode", "TopKEncoder"), ("factorize", "NMF")):
+        assert "sklearn" in loaded(
+            f"import latom\nfrom latom.{family} import {name}\nassert latom.{name} is {name}"
+        )
+
+
+@pytest.mark.parametrize(
+    "first", ["latom", "latom.encode", "latom.encode.codes", "latom.encode.topk_encoder"]
+)
+def test_encode_is_the_function_and_the_package(first: str) -> None:
+    loaded(
+        f"import {first}\nimport latom.encode.topk_encoder\n"
+        "from latom import encode\nfrom latom.encode.codes import encode as own\n"
+        "assert latom.encode is encode is own, latom.encode"
+    )

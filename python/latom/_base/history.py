@@ -1,0 +1,155 @@
+"""The record of a fit: the state of each iteration, and what counts iterations and says when to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, fields
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latom._base.progress import Progress
+
+
+@dataclass(frozen=True)
+class IterationState:
+    """One iteration of Lloyd's algorithm, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first.
+    objective : float
+        Sum over rows of weight times cost, with the centres that the iteration started from.
+    moved : int
+        Centres that the iteration changed.
+    changed : int
+        Rows whose label the iteration changed.
+    seconds : float
+        Time of the iteration.
+    avoided : float
+        Share of the plain algorithm's multiply-adds (nnz * n_clusters) that were not spent; negative
+        where bounds cost more than they saved.
+    """
+
+    iteration: int
+    objective: float
+    moved: int
+    changed: int
+    seconds: float
+    avoided: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.changed} labels changed, {self.moved} atoms moved"
+
+
+@dataclass(frozen=True)
+class FactorizationState:
+    """One iteration of a factorization, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first.
+    objective : float
+        Loss (half the squared error, or the divergence) and penalties of the factors kept so far.
+    violation : float
+        What the coordinates lacked of optimality when they were met, relative to the first iteration; NaN
+        for the multiplicative solver.
+    seconds : float
+        Time of the iteration; of starts that advance side by side, of an iteration of all.
+    """
+
+    iteration: int
+    objective: float
+    violation: float
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"violation {self.violation:.3g}"
+
+
+State = TypeVar("State", IterationState, FactorizationState)
+
+
+class Iterations(Generic[State]):
+    """Counts the iterations of one run, keeps their states, reports them, and says when to stop.
+
+    Parameters
+    ----------
+    kind : type
+        IterationState or FactorizationState.
+    max_iter : int
+        Most iterations.
+    callback : callable, optional
+        Called with each state; a true result stops the run.
+    progress : Progress
+
+    Attributes
+    ----------
+    states : list
+    converged : bool
+        Whether the last iteration met the run's own rule to stop.
+    """
+
+    def __init__(
+        self,
+        kind: type[State],
+        max_iter: int,
+        callback: Callable[[State], Any] | None,
+        progress: Progress,
+    ) -> None:
+        self.max_iter = max_iter
+        self.states: list[State] = []
+        self.converged = False
+        self._kind: type[State] = kind
+        self._callback: Callable[[State], Any] | None = callback
+        self._progress = progress
+        self._start = time.perf_counter()
+
+    def stop(self, converged: bool, **numbers: Any) -> bool:
+        """Records an iteration, whose state has these numbers; says whether it was the last."""
+        seconds = time.perf_counter() - self._start
+        state = self._kind(iteration=len(self.states) + 1, seconds=seconds, **numbers)
+        self.states.append(state)
+        self.converged = converged
+        self._progress.show(state)
+        asked = self._callback is not None and bool(self._callback(state))
+        self._start = time.perf_counter()
+        return converged or asked or len(self.states) >= self.max_iter
+
+    @property
+    def history(self) -> NDArray[Any]:
+        """The states as a structured array."""
+        names = [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(self._kind)]
+        return np.array([astuple(state) for state in self.states], dtype=np.dtype(names))
+
+
+class Descent(Iterations[FactorizationState]):
+    """Iterations of a factorization: converged once the violation is tol times that of the first."""
+
+    def __init__(
+        self,
+        max_iter: int,
+        tol: float,
+        callback: Callable[[FactorizationState], Any] | None,
+        progress: Progress,
+    ) -> None:
+        super().__init__(FactorizationState, max_iter, callback, progress)
+        self.tol = tol
+        self._first = 0.0
+
+    def reached(self, objective: float, violation: float, settled: bool | None = None) -> bool:
+        """Records an iteration; says whether it was the last. settled takes the place of the rule."""
+        if not self.states:
+            self._first = violation
+        relative = violation / self._first if self._first > 0 else violation
+        if settled is None:
+            settled = relative <= self.tol if self._first > 0 else True
+        return self.stop(settled, objective=objective, violation=relative)

@@ -1,0 +1,217 @@
+"""k-means++: rows of X as starting centres."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
+from latom._base.backend import backend
+from latom._base.checks import check_integer, check_metric, check_threads
+
+LITTLE = 5e7  # multiply-adds that take no time to speak of
+
+
+def kmeans_plusplus(
+    X: Matrix,
+    n_clusters: int,
+    *,
+    metric: str = "cosine",
+    sample_weight: Any = None,
+    n_local_trials: int | str | None = 1,
+    method: str = "auto",
+    bound: str = "auto",
+    max_trials: int | None = None,
+    existing_centers: Matrix | None = None,
+    random_state: Any = None,
+    n_threads: int | None = None,
+    return_stats: bool = False,
+) -> Any:
+    """Draw starting centres by the law of k-means++, without a pass over the data for each.
+
+    The first centre is a row drawn with probability proportional to its weight; each next one with
+    probability proportional to weight times squared distance to the nearest centre so far
+    (2 - 2 cos under cosine). Every method but a capped rejection draws from exactly this law.
+
+    Parameters
+    ----------
+    X : array or CSR of shape (n, d), float32 or float64
+        Rows. Under cosine a zero row is drawn only when nothing else is left.
+    n_clusters : int
+        Centres to draw, at most n.
+    metric : {"cosine", "euclidean"}
+        Distance of the law.
+    sample_weight : array of shape (n,), optional
+        Weights; a row of weight 0 is drawn only when nothing else is left.
+    n_local_trials : int, None or "auto", default 1
+        With more than one, each centre is the one of so many draws that lowers the potential most
+        ("greedy"; None: 2 + floor(ln n_clusters), scikit-learn's default). Starts are better, above all
+        on well separated data; each trial costs what a centre of method "exact" costs, which is little
+        where clusters are separated. "auto": as None until that has cost as much as a few iterations of
+        k-means, then one.
+    method : {"auto", "exact", "fold", "rejection"}
+        "exact" knows the distances of all rows after every centre. "fold" draws by upper bounds and
+        rejects down to the law; when rejections have cost as much as a pass over the data, the bounds
+        are brought up to date. "rejection" keeps its first bound, but for data on which
+        max(n, 1024) draws in a row were rejected. "auto" is "fold", or "exact" with
+        several local trials.
+    bound : {"auto", "first-center", "paper", "cap"}
+        What rejections start from: the squared distance to the first centre; twice those of row and
+        first centre to the mean, as in the paper (twice as many draws); or no data at all: the largest
+        possible distance, from the lengths alone. "auto" takes "cap" for non-negative CSR rows under cosine,
+        else "first-center"; with existing centres always the distance to these.
+    max_trials : int, optional
+        With method "rejection": after so many rejections in a row a centre is drawn by weight alone,
+        so the law becomes a mixture: with t draws needed on average, a centre is drawn so with
+        probability (1 - 1/t)**max_trials.
+    existing_centers : array or CSR of shape (e, d), optional
+        Centres that are there already. `n_clusters` new ones are drawn.
+    random_state : int, Generator, RandomState or None
+        Seed. Draws do not depend on the number of threads.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`.
+    return_stats : bool, default False
+        Also return what was done; it costs one assignment pass for the potential.
+
+    Returns
+    -------
+    centers : array or CSR of shape (n_clusters, d)
+        The rows drawn, as they stand in X.
+    indices : int64 array of shape (n_clusters,)
+        Their row numbers, all different.
+    stats : dict
+        With `return_stats`: ``method`` used; ``trials``, draws made; ``greedy``, centres chosen among
+        several draws; ``folds``; ``uniform``, centres drawn by weight alone; ``products``, multiply-adds of
+        row and centre entries; ``potential``, the weighted sum of squared distances to the nearest centre.
+
+    Raises
+    ------
+    ValueError
+        If n_clusters is not in [1, n], X holds NaN or infinity, or arguments exclude each other.
+
+    Notes
+    -----
+    "fold" costs one or two passes over X and, for t draws a centre, t * n_clusters**2 / 2 dot products;
+    never much more than n_clusters dot products a row. "exact" on CSR visits the rows that share a term
+    with a centre, and keeps a copy of X by columns.
+
+    With fewer distinct rows than centres the rest are filled with other rows, with a warning.
+
+    Sources: Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", 2007; Shah, Agrawal &
+    Jaiswal, "A new rejection sampling approach to k-means++ with improved trade-offs", 2025.
+    """
+    function = "kmeans_plusplus"
+    rows = as_rows(function, X)
+    n = rows.shape[0]
+    check_metric(function, metric)
+    m = check_integer(function, "n_clusters", n_clusters, n)
+    trials, budget = local_trials(function, n_local_trials, rows, m)
+    if trials > 1 and method not in ("auto", "exact"):
+        raise ValueError(
+            f"{function}: n_local_trials must be 1 with method={method!r}; got {trials}. "
+            "Leave method at 'auto' for greedy trials."
+        )
+    if max_trials is not None and method != "rejection":
+        raise ValueError(
+            f"{function}: max_trials must be None with method={method!r}; got {max_trials!r}. "
+            "Pass method='rejection', or leave it out: other methods keep the law without it."
+        )
+    if bound != "auto" and (trials > 1 or method == "exact" or existing_centers is not None):
+        raise ValueError(
+            f"{function}: bound must be 'auto' with method 'exact', several local trials or existing "
+            f"centres; got {bound!r}. Leave it out: there is nothing to choose."
+        )
+    there = None
+    if existing_centers is not None:
+        there = as_rows(function, existing_centers, "existing_centers", rows.dtype)
+        there = _like(there, rows)
+    found = backend().kmeans_plusplus(
+        to_core(rows),
+        m,
+        as_weights(function, sample_weight, n),
+        metric,
+        as_seed(function, random_state),
+        check_threads(function, n_threads),
+        function,
+        method=method,
+        bound=bound,
+        local_trials=trials,
+        budget=budget,
+        max_trials=0 if max_trials is None else check_integer(function, "max_trials", max_trials),
+        potential=bool(return_stats),
+        existing=None if there is None else to_core(there),
+    )
+    indices, distinct = found.pop("indices"), found.pop("distinct")
+    warn_of_copies(function, distinct, m)
+    return (rows[indices], indices, found) if return_stats else (rows[indices], indices)
+
+
+def kmeans_plusplus_init(
+    X: Matrix, n_clusters: int, random_state: Any = None, **options: Any
+) -> NDArray[Any]:
+    """Starting centres for scikit-learn's estimators: ``KMeans(init=latom.kmeans_plusplus_init)``.
+
+    Parameters
+    ----------
+    X : array or CSR of shape (n, d)
+        Rows.
+    n_clusters : int
+        Centres to draw.
+    random_state : int, Generator, RandomState or None
+        Seed.
+    **options
+        Arguments of :func:`latom.kmeans_plusplus`; bind them with functools.partial. The metric is
+        Euclidean unless given.
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, d)
+        Rows of X as a dense array, which is what scikit-learn takes.
+    """
+    options.setdefault("metric", "euclidean")
+    centers = kmeans_plusplus(X, n_clusters, random_state=random_state, **options)[0]
+    dense: NDArray[Any] = centers.toarray() if sp.issparse(centers) else centers
+    return dense
+
+
+def local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:
+    """Draws a centre, and the multiply-adds after which there is but one."""
+    greedy = 2 + int(math.log(m))
+    if asked is None:
+        return greedy, math.inf
+    if not isinstance(asked, str):
+        return check_integer(function, "n_local_trials", asked), math.inf
+    if asked != "auto":
+        raise ValueError(
+            f"{function}: n_local_trials must be a positive integer, None or 'auto'; got {asked!r}. "
+            "Pass one of them."
+        )
+    if sp.issparse(rows):  # a trial looks at some sixteenth of the entries; documents gain little by it
+        return (greedy, math.inf) if rows.nnz * m * greedy < 3e8 else (1, math.inf)
+    # In float64 a multiply-add costs some 20 times what it does in the screen of an iteration of k-means.
+    return greedy, max(LITTLE, float(rows.size) * max(64, m / 8))
+
+
+def _like(matrix: Matrix, rows: Matrix) -> Matrix:
+    """The matrix stored as rows are: dense or CSR, of the same index width."""
+    if not sp.issparse(rows):
+        return np.ascontiguousarray(matrix.toarray()) if sp.issparse(matrix) else matrix
+    matrix = sp.csr_array(matrix)
+    width = rows.indices.dtype
+    if matrix.indices.dtype != width:
+        matrix.indices, matrix.indptr = matrix.indices.astype(width), matrix.indptr.astype(width)
+    return matrix
+
+
+def warn_of_copies(function: str, distinct: int, m: int) -> None:
+    if distinct < m:
+        warnings.warn(
+            f"{function}: X has only {distinct} distinct rows to draw from, fewer than the {m} "
+            "centres asked for; the rest repeat directions already drawn.",
+            stacklevel=3,
+        )

@@ -1,0 +1,436 @@
+"""topk and encode against float64 numpy: sets, ties, dtypes, layouts, errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import latom
+from latom import _core
+
+METRICS = ["dot", "cosine", "euclidean"]
+
+
+def scores(X, atoms, metric="dot", bias=None):
+    """Scores [n, m] in float64."""
+    X, W = np.asarray(X, np.float64), np.asarray(atoms, np.float64)
+    if metric == "euclidean":
+        return -((X[:, None] - W[None]) ** 2).sum(axis=2)
+    S = X @ W.T
+    if metric == "cosine":
+        lengths = np.linalg.norm(X, axis=1)[:, None] * np.linalg.norm(W, axis=1)
+        return np.divide(S, lengths, out=np.zeros_like(S), where=lengths > 0)
+    return S if bias is None else S + bias
+
+
+def best(S, k, activation="identity"):
+    """(values, indices), highest first, the lowest index among equals; padding is value 0, index 0."""
+    key = np.abs(S) if activation == "abs" else S
+    index = np.argsort(-key, axis=1, kind="stable")[:, :k]
+    value = np.take_along_axis(S, index, axis=1)
+    if activation == "relu":
+        value, index = np.where(value > 0, value, 0), np.where(value > 0, index, 0)
+    return value, index
+
+
+def dense_codes(value, index, m):
+    out = np.zeros((len(value), m), value.dtype)
+    for i in range(len(value)):
+        kept = value[i] != 0
+        out[i, index[i, kept]] = value[i, kept]
+    return out
+
+
+def whole(rng, n, d, dtype=np.float32, low=-8, high=9):
+    """Small integers: every sum is exact, so ties are ties in any order of summation."""
+    return rng.integers(low, high, (n, d)).astype(dtype)
+
+
+@pytest.fixture
+def X(rng):
+    return rng.standard_normal((150, 40)).astype(np.float32)
+
+
+@pytest.fixture
+def W(rng):
+    return rng.standard_normal((300, 40)).astype(np.float32)
+
+
+# ---- topk
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "abs"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 5, 64, 300])
+def test_topk_is_the_sorted_scores(X, W, k, dtype, activation, rng):
+    X, W, bias = X.astype(dtype), W.astype(dtype), rng.standard_normal(300)
+    value, index = latom.topk(X, W, k, bias=bias, activation=activation)
+    expected, where = best(scores(X, W, bias=bias), k, activation)
+    assert (index == where).all()
+    assert index.dtype == np.int32
+    assert value.dtype == dtype
+    assert np.allclose(value, expected, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("n", [1, 5, 150])
+def test_metrics(X, W, metric, n):
+    value, index = latom.topk(X[:n], W, 7, metric=metric)
+    expected, where = best(scores(X[:n], W, metric), 7)
+    assert (index == where).all()
+    assert np.allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_cosine_with_an_activation(X, W, activation):
+    value, index = latom.topk(X, W, 200, metric="cosine", activation=activation)
+    expected, where = best(scores(X, W, "cosine"), 200, activation)
+    assert (index == where).all()
+    assert np.allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "abs"])
+@pytest.mark.parametrize("n", [2, 100])
+def test_ties_go_to_the_lowest_index(n, activation, rng):
+    X, W = whole(rng, n, 4, low=-2, high=3), whole(rng, 200, 4, low=-2, high=3)
+    W[100:] = W[:100]  # and every atom twice
+    S = scores(X, W)
+    value, index = latom.topk(X, W, 20, activation=activation)
+    expected, where = best(S, 20, activation)
+    assert (np.diff(expected) == 0).any()
+    assert (index == where).all()
+    assert (value == expected).all()
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_zero_rows_and_zero_atoms(metric, X, W):
+    X[3], W[[0, 9]] = 0, 0
+    value, index = latom.topk(X, W, 4, metric=metric)
+    assert (index == best(scores(X, W, metric), 4)[1]).all()
+    if metric != "euclidean":
+        assert (index[3] == [0, 1, 2, 3]).all()
+        assert (value[3] == 0).all()
+
+
+def test_relu_fills_up_with_zeros(rng):
+    X, W = -np.abs(whole(rng, 20, 5)), np.abs(whole(rng, 50, 5)) + 1
+    X[4] = 1
+    value, index = latom.topk(X, W, 3, activation="relu")
+    rest = np.arange(20) != 4
+    assert (value[4] > 0).all()
+    assert not value[rest].any()
+    assert not index[rest].any()
+
+
+def test_threads_do_not_change_the_result(X, W):
+    one = latom.topk(X, W, 9, n_threads=1)
+    for threads in (2, 5):
+        for a, b in zip(one, latom.topk(X, W, 9, n_threads=threads), strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
+def test_variants_do_not_change_the_result(isa, X, W):
+    value, index = latom.topk(X, W, 9)
+    expected, where = best(scores(X, W), 9)
+    assert (index == where).all()
+    assert (np.abs(value - expected) <= 2.0**-24 * np.abs(expected)).all()  # rounded once
+
+
+# ---- dtypes and layouts
+
+
+def torch_rows(X):
+    return pytest.importorskip("torch").from_numpy(X.copy())
+
+
+HALVES = {
+    "float16": lambda X: X.astype(np.float16),
+    "bfloat16": lambda X: X.astype(pytest.importorskip("ml_dtypes").bfloat16),
+    "torch float32": torch_rows,
+    "torch float16": lambda X: torch_rows(X).half(),
+    "torch bfloat16": lambda X: torch_rows(X).bfloat16(),
+}
+
+
+def as_float32(rows):
+    return rows.float().numpy() if hasattr(rows, "numpy") else rows.astype(np.float32)
+
+
+@pytest.mark.parametrize("make", list(HALVES.values()), ids=list(HALVES))
+def test_storages_mean_their_numbers(make, X, W):
+    rows = make(X)
+    plain = as_float32(rows)
+    value, index = latom.topk(rows, W, 6)
+    assert value.dtype == np.float32
+    expected, where = latom.topk(plain, W, 6)
+    assert value.tobytes() == expected.tobytes()
+    assert (index == where).all()
+    atoms = make(W)
+    assert (latom.topk(X, atoms, 6)[1] == latom.topk(X, as_float32(atoms), 6)[1]).all()
+    value, index = latom.topk(rows, W.astype(np.float64), 6)
+    assert value.dtype == np.float64
+    assert (index == where).all()
+    if "bfloat16" not in str(rows.dtype):  # neither every other row nor the last columns only
+        assert (latom.topk(rows[::2, 1:], W[:, 1:], 6)[1] == latom.topk(plain[::2, 1:], W[:, 1:], 6)[1]).all()
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_half_precision_is_not_widened_as_a_whole(storage, W, monkeypatch):
+    dtype = np.float16 if storage == "float16" else pytest.importorskip("ml_dtypes").bfloat16
+    X = np.ones((50, 40), dtype)
+    from latom.encode import atoms
+
+    monkeypatch.setattr(atoms, "widen", lambda rows, kind: pytest.fail("widened") if kind else rows)
+    latom.topk(X, W, 3)
+
+
+def test_float64_on_either_side_computes_in_float64(X, W):
+    exact = scores(X, W)
+    for a, b in ((X.astype(np.float64), W), (X, W.astype(np.float64))):
+        value, _ = latom.topk(a, b, 5)
+        assert value.dtype == np.float64
+        assert np.allclose(value, best(exact, 5)[0], rtol=1e-12)
+    tiny = X.astype(np.float64) * (1 + 1e-12)
+    assert (latom.topk(tiny, W, 5)[0] != value).all()
+
+
+def test_layouts(X, W, tmp_path):
+    expected = latom.topk(X, W, 5)
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    wide = np.zeros((300, 80), np.float32)
+    wide[::2, ::2] = X
+    for rows in (read_only, mapped, np.asfortranarray(X), wide[::2, ::2], X.tolist(), X.astype(">f4")):
+        value, index = latom.topk(rows, W, 5)
+        assert (index == expected[1]).all()
+        assert np.allclose(value, expected[0], rtol=1e-6)
+    value, _ = latom.topk(whole(np.random.default_rng(0), 9, 40, np.int64), W, 5)
+    assert value.dtype == np.float64
+    assert (latom.topk(X, np.asfortranarray(W), 5)[1] == expected[1]).all()
+
+
+def test_inputs_are_neither_copied_nor_written(X, W, monkeypatch):
+    seen = []
+
+    class Spy(_core.AtomIndex):
+        def __init__(self, atoms, *rest):
+            seen.append(atoms)
+            super().__init__(atoms, *rest)
+
+        def topk(self, rows, *rest):
+            seen.append(rows)
+            return super().topk(rows, *rest)
+
+    monkeypatch.setattr(_core, "AtomIndex", Spy)
+    before = X.copy(), W.copy()
+    latom.topk(X, W, 3)
+    latom.topk(X.astype(np.float16), W, 3)
+    assert np.shares_memory(seen[0], W)
+    assert np.shares_memory(seen[1], X)
+    assert seen[3].dtype == np.uint16
+    assert np.array_equal(X, before[0])
+    assert np.array_equal(W, before[1])
+
+
+def test_torch_is_not_imported_for_numpy():
+    code = "import latom, numpy as np, sys; X = np.eye(3); latom.decode(latom.encode(X, X, 1), X)"
+    done = subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' not in sys.modules"], timeout=120)
+    assert done.returncode == 0
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("n", [3, 150])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_not_finite_names_the_first_row(bad, n, dtype, X, W):
+    rows = X[:n].astype(dtype)
+    rows[[1, n - 1], 5] = bad
+    for call in (lambda: latom.topk(rows, W, 3), lambda: latom.encode(rows, W, 3)):
+        with pytest.raises(ValueError, match=r"X must be finite.* in row 1\. ") as error:
+            call()
+        assert str(error.value).startswith(("topk: ", "encode: "))
+    W[[7, 30], 0] = bad
+    with pytest.raises(ValueError, match=r"atoms must be finite.* in row 7\. "):
+        latom.topk(X[:n], W, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"k": 0}, r"topk: k must be an integer in \[1, 300\]; got 0"),
+        ({"k": 301}, r"topk: k must be an integer in \[1, 300\]; got 301"),
+        ({"k": 2.0}, r"k must be an integer"),
+        ({"X": np.ones((3, 39), np.float32)}, "topk: X must have as many columns as atoms, 40; got 39"),
+        ({"X": np.ones(40, np.float32)}, "X must have two dimensions"),
+        ({"X": np.ones(40, np.float16)}, "X must have two dimensions"),
+        ({"X": np.ones((0, 40), np.float32)}, "X must have at least one row"),
+        ({"X": np.ones((0, 40), np.float16)}, "at least one row"),
+        ({"atoms": np.ones((0, 40), np.float32)}, "atoms must have at least one row"),
+        ({"bias": np.ones(299)}, r"bias must have shape \(300,\); got \(299,\)"),
+        ({"bias": np.full(300, np.nan)}, "bias must be finite; got nan at 0"),
+        ({"metric": "manhattan"}, "metric must be 'dot', 'cosine' or 'euclidean'; got 'manhattan'"),
+        ({"metric": None}, "metric must be"),
+        ({"metric": "cosine", "bias": np.ones(300)}, "bias must be None with metric='cosine'"),
+        ({"metric": "euclidean", "activation": "abs"}, "activation must be 'identity' with metric"),
+        ({"activation": "gelu"}, "activation must be 'identity', 'relu' or 'abs'; got 'gelu'"),
+        ({"n_threads": 0}, "n_threads must be an integer in"),
+    ],
+)
+def test_bad_arguments_say_what_to_do(change, words, X, W):
+    arguments = {"X": X, "atoms": W, "k": 3} | change
+    with pytest.raises(ValueError, match=words) as error:
+        latom.topk(arguments.pop("X"), arguments.pop("atoms"), arguments.pop("k"), **arguments)
+    assert str(error.value).startswith("topk: ")
+    assert str(error.value).endswith(".")
+
+
+def test_wrong_types(X, W):
+    for rows in (sp.csr_array(X), sp.csr_matrix(X), sp.coo_array(X)):
+        with pytest.raises(TypeError, match=r"X must be dense.*Densify it in blocks"):
+            latom.topk(rows, W, 3)
+    with pytest.raises(TypeError, match="atoms must be dense"):
+        latom.topk(X, sp.csr_array(W), 3)
+    for rows in (X.astype(complex), np.full((2, 40), "a")):
+        with pytest.raises(TypeError, match="X must hold real numbers"):
+            latom.topk(rows, W, 3)
+
+
+def test_torch_tensors_that_cannot_be_taken(X, W):
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(X)
+    with pytest.raises(TypeError, match="X must be dense"):
+        latom.topk(tensor.to_sparse(), W, 3)
+    with pytest.raises(TypeError, match=r"memory of the CPU; got a tensor on meta\. Pass X\.cpu"):
+        latom.topk(tensor.to("meta"), W, 3)
+    with_gradient = torch.nn.Parameter(tensor.clone())
+    assert (latom.topk(with_gradient, W, 3)[1] == latom.topk(X, W, 3)[1]).all()
+    assert (
+        latom.topk(tensor.bfloat16().T.contiguous().T, W, 3)[1] == latom.topk(tensor.bfloat16(), W, 3)[1]
+    ).all()
+
+
+# ---- encode
+
+
+def pre_activations(X, W, b_enc, b_pre):
+    return (X.astype(np.float64) - b_pre) @ W.astype(np.float64).T + b_enc
+
+
+@pytest.mark.parametrize("activation", ["relu", "topk-relu", "identity", "abs"])
+@pytest.mark.parametrize("k", [4, 250])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_encode_orders(activation, k, dtype, X, W, rng):
+    X, W, b_enc, b_pre = X.astype(dtype), W.astype(dtype), rng.standard_normal(300), rng.standard_normal(40)
+    P = pre_activations(X, W, b_enc, b_pre)
+    if activation == "topk-relu":  # as the libraries write it: choose, then cut
+        value, index = best(P, k)
+        expected = dense_codes(np.maximum(value, 0), index, 300)
+    elif activation == "relu":
+        expected = dense_codes(*best(np.maximum(P, 0), k), 300)
+    else:
+        expected = dense_codes(*best(P, k, activation), 300)
+    codes = latom.encode(X, W, k, b_enc=b_enc, b_pre=b_pre, activation=activation)
+    assert isinstance(codes, sp.csr_array)
+    assert codes.shape == (150, 300)
+    assert codes.dtype == dtype
+    assert ((codes != 0).toarray() == (expected != 0)).all()
+    assert np.allclose(codes.toarray(), expected, rtol=1e-5, atol=1e-5 if dtype == np.float32 else 1e-12)
+    assert (codes.data != 0).all()
+    assert all(
+        (np.diff(codes.indices[a:b]) > 0).all() for a, b in zip(codes.indptr, codes.indptr[1:], strict=False)
+    )
+    assert codes.indices.dtype == codes.indptr.dtype == np.int32
+    if activation in ("relu", "topk-relu"):
+        assert (codes.data > 0).all()
+        assert (np.diff(codes.indptr) < k).any() == (k == 250)
+
+
+def test_both_relu_orders_give_the_same_bits_even_among_ties(rng):
+    X, W = whole(rng, 100, 3, low=-2, high=3), whole(rng, 60, 3, low=-2, high=3)
+    a, b = (latom.encode(X, W, 12, activation=name) for name in ("relu", "topk-relu"))
+    value, index = latom.topk(X, W, 12)
+    expected = dense_codes(np.maximum(value, 0), index, 60)
+    for codes in (a, b):
+        assert (codes.toarray() == expected).all()
+    assert (a.indptr == b.indptr).all()
+
+
+def test_atoms_that_score_exactly_zero_are_not_stored():
+    codes = latom.encode(np.eye(3), np.eye(3), 3, activation="identity")
+    assert codes.nnz == 3
+    assert latom.encode(np.zeros((4, 3)), np.eye(3), 2, activation="identity").nnz == 0
+
+
+def test_the_bias_is_folded_in_float64(rng):
+    """A centre of 1e4 times the spread: float32 differences would lose the choice."""
+    b_pre = (1e4 * rng.standard_normal(40)).astype(np.float32)
+    X = (b_pre + rng.standard_normal((80, 40))).astype(np.float32)
+    W = rng.standard_normal((200, 40)).astype(np.float32)
+    P = pre_activations(X, W, 0, b_pre)
+    codes = latom.encode(X, W, 5, b_pre=b_pre, activation="identity")
+    assert ((codes != 0).toarray() == (dense_codes(*best(P, 5), 200) != 0)).all()
+    exact = -(W.astype(np.float64) @ b_pre.astype(np.float64))
+    folded = [_core.fold_center(W, b_pre.astype(np.float64), None, threads) for threads in (1, 3)]
+    assert np.allclose(folded[0], exact, rtol=1e-12, atol=1e-7)
+    assert folded[0].tobytes() == folded[1].tobytes()
+
+
+def test_encode_refuses(X, W):
+    with pytest.raises(ValueError, match=r"encode: b_enc must have shape \(300,\); got \(4,\)"):
+        latom.encode(X, W, 3, b_enc=np.ones(4))
+    with pytest.raises(ValueError, match=r"encode: b_pre must have shape \(40,\)"):
+        latom.encode(X, W, 3, b_pre=np.ones(41))
+    with pytest.raises(ValueError, match="encode: b_pre must be finite; got inf at 2"):
+        latom.encode(X, W, 3, b_pre=np.where(np.arange(40) == 2, np.inf, 0))
+    with pytest.raises(
+        ValueError, match="encode: activation must be 'relu', 'topk-relu', 'identity' or 'abs'"
+    ):
+        latom.encode(X, W, 3, activation="softmax")
+    with pytest.raises(ValueError, match=r"encode: k must be an integer in \[1, 300\]; got 400"):
+        latom.encode(X, W, 400)
+
+
+def test_above_finds_what_brute_force_finds(rng):
+    X, W = rng.standard_normal((40, 9)), rng.standard_normal((300, 9))
+    bias = rng.standard_normal(300)
+    scores = X @ W.T
+    matches = latom.above(X, W, 4.0, bias=bias)
+    assert matches.shape == (40, 300)
+    assert matches.has_sorted_indices
+    assert np.array_equal(matches.toarray() != 0, scores + bias > 4.0)
+    distances = np.sqrt(((X[:, None] - W[None]) ** 2).sum(axis=2))
+    near = latom.above(X, W, -(2.5**2), metric="euclidean")
+    assert np.array_equal(near.toarray() != 0, distances < 2.5)
+    assert np.allclose(np.sqrt(-near.data), distances[near.nonzero()])
+    assert latom.above(X.astype(np.float16), W.astype(np.float32), 1e9).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threshold": "high"}, "above: threshold must be a number"),
+        ({"threshold": float("nan")}, "above: threshold must be a number"),
+        ({"threshold": 1.0, "metric": "cosine", "bias": np.ones(3)}, "above: bias must be None"),
+        ({"threshold": 1.0, "metric": "manhattan"}, "above: metric must be"),
+    ],
+)
+def test_above_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        latom.above(np.eye(3), np.eye(3), **arguments)
+
+
+def test_stats_say_what_was_decided_in_float64(rng):
+    X, W = rng.standard_normal((50, 20)), rng.standard_normal((400, 20))
+    *_, stats = latom.topk(X, W, 5, return_stats=True)
+    assert stats["crowded"] == 0
+    assert 5 * 50 <= stats["scored"] < 50 * 400
+    *_, stats = latom.topk(X, np.repeat(W[:1], 400, axis=0), 5, return_stats=True)  # every atom ties
+    assert stats == {"scored": 50 * 400, "crowded": 50}
