@@ -100,6 +100,12 @@ LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, in
             .shorten = shorten};
 }
 
+double py_mean_variance(const Call& call, const PyRows& X) {
+    const Context ctx = call.context();
+    py::gil_scoped_release release;
+    return X.visit(ctx, [&](const auto& rows) { return mean_variance(ctx, rows); });
+}
+
 }  // namespace
 
 void register_cluster(py::module_& module) {
@@ -119,6 +125,7 @@ void register_cluster(py::module_& module) {
         .def("scores", &PyLloyd::scores)
         .def("centers", &PyLloyd::centers)
         .def_property_readonly("zero_rows", &PyLloyd::zero_rows);
+    module.def("mean_variance", &py_mean_variance, "context"_a, "X"_a);
 }
 
 }  // namespace latom

@@ -3,8 +3,9 @@
 
 #include <cmath>
 
-#include "bindings/arrays.h"
+#include "bindings/rows.h"
 #include "core/buffer.h"
+#include "engines/gather/transposed_product.h"
 #include "engines/product_select/row_block.h"
 
 namespace latom {
@@ -98,6 +99,22 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     return py::make_tuple(lower, upper, to_array(units));
 }
 
+/// X^T W [d, k] by blocks of so many rows, whatever suits the cache.
+template <class T>
+Array<T> py_transposed_product(const Call& call, const PyRows& X, const Array<T>& W, std::int64_t rows_per_block) {
+    const Context ctx = call.context();
+    const DenseView<T> factor = view_of(ctx, W, "W");
+    check_shape(ctx, "W", W, {static_cast<py::ssize_t>(X.n()), static_cast<py::ssize_t>(factor.d)});
+    Array<T> out({X.d(), factor.d});
+    T* numbers = out.mutable_data();
+    X.visit(ctx, [&](const auto& rows) {
+        if constexpr (requires { Transposed<T>(ctx, rows, rows_per_block); })
+            transposed_product(ctx, Transposed<T>(ctx, rows, rows_per_block), factor, numbers);
+        else throw py::type_error("transposed_product: X must be CSR of the dtype of W");
+    });
+    return out;
+}
+
 }  // namespace
 
 void register_engines(py::module_& kernels) {
@@ -109,6 +126,10 @@ void register_engines(py::module_& kernels) {
                 "screen"_a, "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
                 "screen"_a, "magnitude"_a);
+    kernels.def("transposed_product", &py_transposed_product<float>, "context"_a, "X"_a, "W"_a.noconvert(),
+                "rows_per_block"_a);
+    kernels.def("transposed_product", &py_transposed_product<double>, "context"_a, "X"_a, "W"_a.noconvert(),
+                "rows_per_block"_a);
 }
 
 }  // namespace latom

@@ -24,21 +24,32 @@ bool acceptable(const T* row, std::int64_t count, double norm2) {
     return norm2 >= 0 && std::all_of(row, row + count, [](T v) { return v == T{0}; });
 }
 
+/// The length of a row, whatever its squares would do.
+template <class T>
+double length_of(const T* row, std::int64_t count) {
+    double largest = 0, sum = 0;
+    for (std::int64_t p = 0; p < count; ++p) largest = std::max(largest, std::abs(static_cast<double>(row[p])));
+    for (std::int64_t p = 0; p < count && largest > 0; ++p) {
+        const double part = static_cast<double>(row[p]) / largest;
+        sum += part * part;
+    }
+    return largest * std::sqrt(sum);
+}
+
 /// Throws the message for row i of the matrix `name`, which is not acceptable.
 template <class T>
 [[noreturn]] void refuse_row(const Context& ctx, const std::string& name, std::int64_t i, const T* row,
-                             std::int64_t count, double norm2) {
+                             std::int64_t count) {
     const auto wrong = std::find_if(row, row + count, [](T v) { return !std::isfinite(v); });
     if (wrong < row + count)
         fail(ctx, name + " must be finite, without NaN or infinity",
              (std::isnan(*wrong) ? "NaN in row " : "infinity in row ") + std::to_string(i),
              "Drop or impute such rows.");
-    std::ostringstream length;
-    length << "a length of " << (norm2 > 0 ? std::sqrt(norm2) : 0.0) << " in row " << i;
-    const bool longer = norm2 > 1;
-    fail(ctx, name + " must have rows of length 0 or within [1e-145, 1e145]",
-         longer ? length.str() + " (an overflow of its square)" : length.str() + " (an underflow of its square)",
-         "Scale " + name + (longer ? " down." : " up."));
+    const double length = length_of(row, count);
+    std::ostringstream got;
+    got << "a length of " << length << " in row " << i;
+    fail(ctx, name + " must have rows of length 0 or within [1e-145, 1e145]", got.str(),
+         "Scale " + name + (length > 1 ? " down." : " up."));
 }
 
 /// The lowest row of n for which bad(i) holds, or n.

@@ -52,7 +52,7 @@ public:
             (*norm2)[i] = dot(values(i), values(i), size(i));
             return !acceptable(values(i), size(i), (*norm2)[i]);
         });
-        if (bad < n_) refuse_row(ctx, name, bad, values(bad), size(bad), (*norm2)[bad]);
+        if (bad < n_) refuse_row(ctx, name, bad, values(bad), size(bad));
         if constexpr (sparse) stored_ = view_.nnz();
         else stored_ = view_.n * view_.d;
         non_negative_ = !negative;

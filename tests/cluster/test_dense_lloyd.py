@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import itertools
 
+import core
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import check_labels, lloyd
 
-from latom import _core
-
 METRICS = ["cosine", "euclidean"]
 
 
 def run(X, centers, metric, n_iter, n_threads=1, **bounds):
     """n_iter steps and a last assignment: labels, scores, centres, and what each assignment said."""
-    core = _core.Lloyd(X, None, metric, n_threads, "test", **bounds)
-    core.set_centers(centers, metric == "cosine")
+    lloyd = core.Lloyd(X, None, metric, n_threads, "test", **bounds)
+    lloyd.set_centers(centers, metric == "cosine")
     stats = []
     for _ in range(n_iter):
-        stats.append(core.assign())
-        core.update()
-    stats.append(core.assign())
-    return core.labels(), core.scores(), core.centers(), stats
+        stats.append(lloyd.assign())
+        lloyd.update()
+    stats.append(lloyd.assign())
+    return lloyd.labels(), lloyd.scores(), lloyd.centers(), stats
 
 
 def same(a, b):
@@ -59,19 +58,19 @@ def test_follows_plain_lloyd(metric, m, d):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_same_bits_for_every_isa_thread_count_and_bound(metric, dtype):
     rng = np.random.default_rng(3)
-    before = _core.isa()
+    before = core.isa()
     for n, d, m in ((3000, 40, 70), (2500, 6, 300), (700, 130, 90)):
         X = blobs(rng, n, d, 30, dtype)
         start = X[rng.permutation(n)[:m]]
         reference = run(X, start, metric, 6, screen=False, drift=False)
         try:
-            for isa in _core.available_isas():
-                _core.set_isa(isa)
+            for isa in core.available_isas():
+                core.set_isa(isa)
                 for threads, drift in itertools.product([1, 2, 5], [False, True]):
                     same(reference, run(X, start, metric, 6, threads, drift=drift))
                 same(reference, run(X, start, metric, 6, 2, screen=False))
         finally:
-            _core.set_isa(before)
+            core.set_isa(before)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -128,16 +127,16 @@ def test_short_rows_give_the_same_bits(metric, dtype, d, isa):
         short = run(X, start, metric, 5, threads, shorten=2, drift=drift)
         same(reference, short)
     assert run(X, start, metric, 5, shorten=2, drift=False)[3][-1][2] < 0.9 * long[3][-1][2]  # they were used
-    core = _core.Lloyd(X, None, metric, 1, "test", shorten=2)  # the rows stay short from start to start
+    lloyd = core.Lloyd(X, None, metric, 1, "test", shorten=2)  # the rows stay short from start to start
     for centers in (start, X[:50], start):
-        core.set_centers(centers, metric == "cosine")
+        lloyd.set_centers(centers, metric == "cosine")
         for _ in range(3):
-            core.assign()
-            core.update()
-    core.assign()
+            lloyd.assign()
+            lloyd.update()
+    lloyd.assign()
     again = run(X, start, metric, 3, screen=False, drift=False)
-    assert np.array_equal(core.labels(), again[0])
-    assert np.array_equal(core.scores(), again[1])
+    assert np.array_equal(lloyd.labels(), again[0])
+    assert np.array_equal(lloyd.scores(), again[1])
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -237,7 +237,7 @@ def test_agrees_with_scikit_learn_on_euclidean_data(X):
         ({"n_clusters": 301}, "n_clusters must be at most the number of rows, n_samples=300; got 301"),
         ({"init": "kmeans"}, "init must be 'k-means"),
         ({"init": np.zeros((3, 80))}, "init must have shape"),
-        ({"init": np.full((4, 80), np.nan)}, "centers must be finite"),
+        ({"init": np.full((4, 80), np.nan)}, "init must be finite"),
         ({"n_init": 0}, "n_init must be"),
         ({"max_iter": 0}, "max_iter must be"),
         ({"tol": -1.0}, "tol must be"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 from oracle import check_labels, corpus, dense, lloyd, scores
 
 import latom
-from latom import _core
 from latom._base.arrays import to_core
 
 METRICS = ["cosine", "euclidean"]
@@ -21,15 +21,15 @@ ESTIMATORS = {"cosine": latom.SphericalKMeans, "euclidean": latom.KMeans}
 
 def run(X, centers, metric, n_iter, weights=None, n_threads=1, few=False, **bounds):
     """n_iter steps of the core; labels, scores and centres after a last assignment."""
-    core = _core.Lloyd(to_core(X), weights, metric, n_threads, "test", few=few, **bounds)
-    core.set_centers(to_core(centers, int32_columns=True), metric == "cosine")
+    lloyd = core.Lloyd(to_core(X), weights, metric, n_threads, "test", few=few, **bounds)
+    lloyd.set_centers(to_core(centers), metric == "cosine")
     stats = []
     for _ in range(n_iter):
-        stats.append((core.assign(), core.update()))
-    core.assign()
-    parts = core.centers()
+        stats.append((lloyd.assign(), lloyd.update()))
+    lloyd.assign()
+    parts = lloyd.centers()
     parts = parts if isinstance(parts, tuple) else (parts,)
-    return core.labels(), core.scores(), parts, stats
+    return lloyd.labels(), lloyd.scores(), parts, stats
 
 
 def same(a, b):
@@ -109,17 +109,17 @@ def test_same_bits_for_every_isa_thread_count_and_index_width(metric):
         wide = sp.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
         group = 8 if signed else 0
         reference = run(X, start, metric, 4, group=group)
-        before = _core.isa()
+        before = core.isa()
         try:
-            for isa in _core.available_isas():
-                _core.set_isa(isa)
+            for isa in core.available_isas():
+                core.set_isa(isa)
                 for threads, rows in itertools.product([1, 2, 5], [X, wide]):
                     fast = run(rows, start, metric, 4, n_threads=threads, group=group)
                     same(reference, fast)
                     assert fast[3] == reference[3]  # statistics too: the screen is integer arithmetic
                     same(reference, run(rows, start, metric, 4, n_threads=threads, few=True))
         finally:
-            _core.set_isa(before)
+            core.set_isa(before)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -176,14 +176,14 @@ def test_empty_clusters_take_the_worst_rows():
     rng = np.random.default_rng(19)
     X = corpus(rng, 200, 60, 6, dtype=np.float64)
     start = sp.vstack([X[:4], X[:1], X[:1]]).tocsr()  # clusters 4 and 5 tie with 0, so they are empty
-    core = _core.Lloyd(to_core(X), None, "cosine", 1, "test")
-    core.set_centers(to_core(start, int32_columns=True), True)
-    core.assign()
-    cost = 1 - core.scores()
+    lloyd = core.Lloyd(to_core(X), None, "cosine", 1, "test")
+    lloyd.set_centers(to_core(start), True)
+    lloyd.assign()
+    cost = 1 - lloyd.scores()
     worst = np.lexsort((np.arange(200), -cost))[:2]
-    before = core.labels()
-    assert core.update()[1] == 2
-    after = core.labels()
+    before = lloyd.labels()
+    assert lloyd.update()[1] == 2
+    after = lloyd.labels()
     assert after[worst[0]] == 4
     assert after[worst[1]] == 5
     assert (np.delete(after, worst) == np.delete(before, worst)).all()
@@ -191,16 +191,16 @@ def test_empty_clusters_take_the_worst_rows():
 
 def test_cancelling_sum_keeps_its_centre():
     X = np.array([[1.0, 0.5], [-1.0, -0.5], [0.2, 3.0]])
-    core = _core.Lloyd(X, None, "cosine", 1, "test")
-    core.set_centers(np.array([[0.6, 0.8]]), True)
-    core.assign()
-    core.update()
-    kept = core.centers()
-    core2 = _core.Lloyd(X[:2].copy(), None, "cosine", 1, "test")
-    core2.set_centers(np.array([[0.6, 0.8]]), True)
-    core2.assign()
-    core2.update()
-    assert np.allclose(core2.centers(), [[0.6, 0.8]], atol=1e-15)
+    lloyd = core.Lloyd(X, None, "cosine", 1, "test")
+    lloyd.set_centers(np.array([[0.6, 0.8]]), True)
+    lloyd.assign()
+    lloyd.update()
+    kept = lloyd.centers()
+    other = core.Lloyd(X[:2].copy(), None, "cosine", 1, "test")
+    other.set_centers(np.array([[0.6, 0.8]]), True)
+    other.assign()
+    other.update()
+    assert np.allclose(other.centers(), [[0.6, 0.8]], atol=1e-15)
     assert not np.allclose(kept, [[0.6, 0.8]])
 
 

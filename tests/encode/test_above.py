@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import pytest
 from oracle import eight_sums
-
-from latom import _core
 
 
 def plain(X, atoms, metric, threshold, bias):
@@ -47,7 +46,7 @@ def test_above_is_the_plain_statement(metric, threshold, dtype, isa):
     X, atoms = X.astype(dtype), atoms.astype(dtype)
     score, match = plain(X, atoms, metric, threshold, bias)
     for n_threads in (1, 3):
-        indptr, indices, values = _core.AtomIndex(atoms, bias, metric).above(X, "", threshold, n_threads)
+        indptr, indices, values = core.AtomIndex(atoms, bias, metric).above(X, "", threshold, n_threads)
         assert np.array_equal(indptr, np.r_[0, match.sum(axis=1).cumsum()])
         assert np.array_equal(indices, np.nonzero(match)[1])
         assert np.array_equal(values, score[match].astype(dtype))
@@ -61,13 +60,13 @@ def test_rows_that_match_many_atoms_among_rows_that_match_few():
     )
     X[::37] *= 100
     _, match = plain(X, atoms, "dot", 8.0, None)
-    indptr, indices, _ = _core.AtomIndex(atoms).above(X, "", 8.0)
+    indptr, indices, _ = core.AtomIndex(atoms).above(X, "", 8.0)
     assert match.sum(axis=1).max() > 1000 > 64 > match.sum(axis=1).min()
     assert np.array_equal(indptr, np.r_[0, match.sum(axis=1).cumsum()])
     assert np.array_equal(indices, np.nonzero(match)[1])
 
 
 def test_threshold_must_be_a_number():
-    index = _core.AtomIndex(np.eye(3, dtype=np.float32))
+    index = core.AtomIndex(np.eye(3, dtype=np.float32))
     with pytest.raises(ValueError, match="above: threshold must be a number"):
         index.above(np.eye(3, dtype=np.float32), "", float("nan"))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
 import latom
-from latom import _core
 
 
 @pytest.fixture
@@ -64,15 +64,15 @@ def test_decode_does_not_depend_on_threads_or_variant(d, rng):
     expected = np.zeros((1200, d), np.float32)
     for p in range(8):
         expected += value[:, p, None] * W[index[:, p]]
-    before = _core.isa()
+    before = core.isa()
     try:
-        for isa in _core.available_isas():
-            _core.set_isa(isa)
+        for isa in core.available_isas():
+            core.set_isa(isa)
             for threads in (1, 2, 5):
                 got = latom.decode((value, index), W, n_threads=threads)
                 assert got.tobytes() == expected.tobytes(), (isa, threads)
     finally:
-        _core.set_isa(before)
+        core.set_isa(before)
 
 
 def test_k_best_of_an_orthonormal_basis_explain_what_they_must(rng):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -182,9 +183,10 @@ def test_storages_mean_their_numbers(make, X, W):
 def test_half_precision_is_not_widened_as_a_whole(storage, W, monkeypatch):
     dtype = np.float16 if storage == "float16" else pytest.importorskip("ml_dtypes").bfloat16
     X = np.ones((50, 40), dtype)
-    from latom.encode import atoms
+    from latom._base import rows
 
-    monkeypatch.setattr(atoms, "widen", lambda rows, kind: pytest.fail("widened") if kind else rows)
+    monkeypatch.setattr(rows, "widen", lambda *_: pytest.fail("widened"))
+    monkeypatch.setattr(_core.Rows, "norm2", lambda *_: pytest.fail("measured as a whole"))
     latom.topk(X, W, 3)
 
 
@@ -219,21 +221,23 @@ def test_inputs_are_neither_copied_nor_written(X, W, monkeypatch):
     seen = []
 
     class Spy(_core.AtomIndex):
-        def __init__(self, atoms, *rest):
+        def __init__(self, context, atoms, *rest):
             seen.append(atoms)
-            super().__init__(atoms, *rest)
+            super().__init__(context, atoms, *rest)
 
-        def topk(self, rows, *rest):
-            seen.append(rows)
-            return super().topk(rows, *rest)
+    def prepare(context, rows, *rest):
+        given.append(rows)
+        return original(context, rows, *rest)
 
+    given, original = [], _core.prepare
     monkeypatch.setattr(_core, "AtomIndex", Spy)
+    monkeypatch.setattr(_core, "prepare", prepare)
     before = X.copy(), W.copy()
     latom.topk(X, W, 3)
     latom.topk(X.astype(np.float16), W, 3)
     assert np.shares_memory(seen[0], W)
-    assert np.shares_memory(seen[1], X)
-    assert seen[3].dtype == np.uint16
+    assert np.shares_memory(given[0], X)
+    assert given[1].dtype == np.uint16
     assert np.array_equal(X, before[0])
     assert np.array_equal(W, before[1])
 
@@ -378,7 +382,7 @@ def test_the_bias_is_folded_in_float64(rng):
     codes = latom.encode(X, W, 5, b_pre=b_pre, activation="identity")
     assert ((codes != 0).toarray() == (dense_codes(*best(P, 5), 200) != 0)).all()
     exact = -(W.astype(np.float64) @ b_pre.astype(np.float64))
-    folded = [_core.fold_center(W, b_pre.astype(np.float64), None, threads) for threads in (1, 3)]
+    folded = [core.fold_center(W, b_pre.astype(np.float64), None, threads) for threads in (1, 3)]
     assert np.allclose(folded[0], exact, rtol=1e-12, atol=1e-7)
     assert folded[0].tobytes() == folded[1].tobytes()
 
@@ -430,7 +434,7 @@ def test_above_refuses(arguments, message):
 def test_stats_say_what_was_decided_in_float64(rng):
     X, W = rng.standard_normal((50, 20)), rng.standard_normal((400, 20))
     *_, stats = latom.topk(X, W, 5, return_stats=True)
-    assert stats["crowded"] == 0
+    assert stats["overflowed"] == 0
     assert 5 * 50 <= stats["scored"] < 50 * 400
     *_, stats = latom.topk(X, np.repeat(W[:1], 400, axis=0), 5, return_stats=True)  # every atom ties
-    assert stats == {"scored": 50 * 400, "crowded": 50}
+    assert stats == {"scored": 50 * 400, "overflowed": 50}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import pytest
 from oracle import topk_model
 
 import latom
-from latom import _core
 
 ACTIVATIONS = ["identity", "relu", "abs"]
 METRICS = ["dot", "cosine", "euclidean"]
@@ -20,7 +20,7 @@ NS, DS, MS = (
 
 
 def screens():
-    return ["auto", *_core.kernels.tile_shape()[2]]
+    return ["auto", *core.kernels.tile_shape()[2]]
 
 
 def stored(X, storage):
@@ -38,10 +38,10 @@ def check(X, atoms, k, *, bias=None, metric="dot", activation="identity", storag
           threads=2, packed=False, expected=None, note=""):  # fmt: skip
     """Runs the core and holds it to the model; returns what it counted."""
     raw, X = stored(X, storage)
-    index = _core.AtomIndex(atoms, bias, metric, screen, threads)
+    index = core.AtomIndex(atoms, bias, metric, screen, threads)
     if packed:
         index.pack(threads)
-    values, indices, scored, crowded = index.topk(raw, storage, k, activation, threads)
+    values, indices, scored, overflowed = index.topk(raw, storage, k, activation, threads)
     if expected is None:
         expected = topk_model(X, atoms, k, bias, metric, activation)
     note = (
@@ -52,7 +52,7 @@ def check(X, atoms, k, *, bias=None, metric="dot", activation="identity", storag
     wrong = np.flatnonzero((indices != expected[1]).any(axis=1))
     assert len(wrong) == 0, f"{note}: indices of rows {wrong[:9]}"
     assert np.array_equal(values, expected[0]), f"{note}: values"
-    return scored, crowded
+    return scored, overflowed
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -87,10 +87,19 @@ def test_every_option(isa, storage, metric, rng):
                 expected = topk_model(stored(X, storage)[1], atoms, k, bias, metric, activation)
                 for screen in screens():
                     for threads in (1, 2, 5):
-                        scored, crowded = check(X, atoms, k, bias=bias, metric=metric, activation=activation,
-                                                storage=storage, screen=screen, threads=threads,
-                                                expected=expected)  # fmt: skip
-                        assert crowded == 0
+                        scored, overflowed = check(
+                            X,
+                            atoms,
+                            k,
+                            bias=bias,
+                            metric=metric,
+                            activation=activation,
+                            storage=storage,
+                            screen=screen,
+                            threads=threads,
+                            expected=expected,
+                        )
+                        assert overflowed == 0
                         assert scored < n * m / 2 or n < 7 or 4 * k > m, "the screen discards nothing"
 
 
@@ -226,7 +235,7 @@ def test_many_rows_and_atoms(name, dtype, rng, isa):
         ("euclidean", None, "identity"),
     ):
         expected = topk_model(X, W, k, bias, metric, activation)
-        index = _core.AtomIndex(W, bias, metric, "auto", 2)
+        index = core.AtomIndex(W, bias, metric, "auto", 2)
         for _ in range(2):
             values, indices, *_ = index.topk(X, "", k, activation, 2)
             assert np.array_equal(indices, expected[1]), metric
@@ -240,7 +249,7 @@ def test_eight_bits_score_little_more_and_are_given_up_where_they_would(rng):
     X = rng.standard_normal((1000, 64)).astype(np.float32)
     for offset, coarse in ((0, True), (40, False)):
         scored, fine = (
-            _core.AtomIndex(W + offset, None, "dot", screen, 2).topk(X + offset, "", 8, "identity", 2)[2]
+            core.AtomIndex(W + offset, None, "dot", screen, 2).topk(X + offset, "", 8, "identity", 2)[2]
             for screen in ("auto", "int16")
         )
         assert (scored > fine) == coarse, (offset, scored, fine)
@@ -269,10 +278,10 @@ def test_rows_unlike_those_decided_first(isa, dtype, metric, rng):
         bias = rng.standard_normal(m) * 9 if metric == "dot" and name != "some" else None
         for activation in ("identity", "abs") if metric != "euclidean" else ("identity",):
             for screen in ("auto", screens()[1]):
-                scored, crowded = check(X, atoms, k, bias=bias, metric=metric, activation=activation,
+                scored, overflowed = check(X, atoms, k, bias=bias, metric=metric, activation=activation,
                                         screen=screen, threads=2, note=name)  # fmt: skip
                 zero = int((~X.any(axis=1)).sum())  # all atoms tie
-                assert crowded <= zero
+                assert overflowed <= zero
                 assert scored < (n + 8 * zero) * m / 8
 
 
@@ -314,15 +323,15 @@ def test_biases_beyond_all_products(isa, rng):
             assert latom.above(X * size, W, threshold, bias=bias).nnz == 4000
 
 
-def test_crowded_rows_are_counted_and_exact(isa, rng):
+def test_overflowed_rows_are_counted_and_exact(isa, rng):
     """More atoms within the bound of the k-th best than candidates are kept."""
     X = rng.standard_normal((50, 20)).astype(np.float32)
     W = np.tile(rng.standard_normal((1, 20)).astype(np.float32), (2000, 1))
     X[::2] = 0
     W[1777] *= 2
     for threads in (1, 2, 5):
-        scored, crowded = check(X, W, 3, threads=threads)
-        assert crowded == 50
+        scored, overflowed = check(X, W, 3, threads=threads)
+        assert overflowed == 50
         assert scored >= 50 * 2000
     assert check(rng.standard_normal((50, 20)), rng.standard_normal((2000, 20)), 3)[1] == 0
 

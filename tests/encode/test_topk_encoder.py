@@ -103,7 +103,7 @@ def test_atoms_are_packed_once_and_again_when_weights_change(X, weights, monkeyp
 
     class Spy(_core.AtomIndex):
         def __init__(self, *rest):
-            made.append(rest[0])
+            made.append(rest[1])
             super().__init__(*rest)
 
     monkeypatch.setattr(_core, "AtomIndex", Spy)

@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import core
 import numpy as np
 import pytest
 from oracle import topk_model
-
-from latom import _core
 
 
 def last_bit(screen, d):
@@ -22,12 +21,12 @@ def last_bit(screen, d):
 
 
 def screens():
-    return _core.kernels.tile_shape()[2]
+    return core.kernels.tile_shape()[2]
 
 
 def bounds(X, W, screen, factor=(), bias=(), magnitude=False):
     X, W = np.ascontiguousarray(X), np.ascontiguousarray(W)
-    lower, upper, unit = _core.kernels.score_bounds(X, W, list(factor), list(bias), screen, magnitude)
+    lower, upper, unit = core.kernels.score_bounds(X, W, list(factor), list(bias), screen, magnitude)
     assert not np.isnan(lower).any(), "a pair has no bounds"
     return lower.astype(np.float64), upper.astype(np.float64), unit
 
@@ -187,7 +186,7 @@ def near_ties(rng, n, m, d, turn, screen):
     odd = rng.random(m) < 0.5
     moved = rng.integers(0, d, m)
     atoms[odd, moved[odd]] = np.nextafter(atoms[odd, moved[odd]], np.float32(np.inf))
-    away = rng.random(m) < 0.7  # and most are out of the running, so that rows are not crowded
+    away = rng.random(m) < 0.7  # and most are out of the running, so that rows are not overflowed
     atoms[away] *= rng.uniform(0.2, 1.2, (away.sum(), 1)).astype(np.float32)
     return X.astype(np.float32), atoms
 
@@ -221,12 +220,12 @@ def uneven_errors(rng, n, m, d, turn, screen):
 def test_near_ties_are_not_lost():
     """3 10^5 rows. In the best variants, where a wrong discard changes the answer."""
     rng = np.random.default_rng(7)
-    before, rows, crowded_rows, turn = _core.isa(), 0, 0, 0
+    before, rows, overflowed_rows, turn = core.isa(), 0, 0, 0
     try:
         while rows < 300_000:
             n, d, m = 2000, int(rng.choice([3, 8, 16, 31])), int(rng.choice([120, 200, 300]))
-            name = _core.available_isas()[-1 - turn // 2 % 2 * (len(_core.available_isas()) > 1)]
-            _core.set_isa(name)
+            name = core.available_isas()[-1 - turn // 2 % 2 * (len(core.available_isas()) > 1)]
+            core.set_isa(name)
             screen = screens()[turn // 4 % len(screens())]
             if turn % 5 == 4:
                 X, W, bias = uneven_errors(rng, n, m, d, turn, screen)
@@ -234,13 +233,13 @@ def test_near_ties_are_not_lost():
                 X, W = near_ties(rng, n, m, d, turn, screen)
                 bias = rng.choice([0, 2.0**-22, -(2.0**-22)], m) if turn % 4 == 3 else None
             k, activation = int(rng.choice([1, 3, 10])), ("identity", "abs", "relu")[turn % 3]
-            values, indices, _, crowded = _core.AtomIndex(W, bias, "dot", screen).topk(
+            values, indices, _, overflowed = core.AtomIndex(W, bias, "dot", screen).topk(
                 X, "", k, activation, 2
             )
             expected = topk_model(X, W, k, bias, "dot", activation)
             assert np.array_equal(indices, expected[1]), (turn, name, screen, d, m, k)
             assert np.array_equal(values, expected[0]), (turn, name, screen, d, m, k)
-            rows, crowded_rows, turn = rows + n, crowded_rows + crowded, turn + 1
+            rows, overflowed_rows, turn = rows + n, overflowed_rows + overflowed, turn + 1
     finally:
-        _core.set_isa(before)
-    assert crowded_rows < rows / 2, "most rows never met the screen"
+        core.set_isa(before)
+    assert overflowed_rows < rows / 2, "most rows never met the screen"

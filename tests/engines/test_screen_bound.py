@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import core
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
@@ -18,8 +19,6 @@ import plain_kernels as plain
 import pytest
 from hypothesis import assume, example, given, settings
 from numpy.typing import NDArray
-
-from latom import _core
 
 SCREEN_SLACK = 2e-6
 HEAD_SHARE = 64
@@ -79,7 +78,7 @@ def screen(index: Index, x: NDArray[Any], metric: Metric, drop: int, residual: b
     u = x[terms].astype(np.float64) * (1 / norm)
     a = np.zeros((len(terms) + 15) // 16 * 16, np.float32)
     a[: len(terms)] = u.astype(np.float32) * index.sigma[terms]
-    p, step, abs_sum, rest, dropped = _core.kernels.quantise_row(a, index.round_up, drop)
+    p, step, abs_sum, rest, dropped = core.kernels.quantize_row(a, index.round_up, drop)
     p = p[: len(terms)].astype(np.int32)
 
     acc = np.zeros(index.slab.shape[1], np.int32)
@@ -89,7 +88,7 @@ def screen(index: Index, x: NDArray[Any], metric: Metric, drop: int, residual: b
         weight = (sign * p[chosen]).astype(np.uint8)
         padding = (0, -len(line) % 4)
         if len(line):
-            acc = _core.kernels.accumulate(acc, index.slab, np.pad(line, padding), np.pad(weight, padding))
+            acc = core.kernels.accumulate(acc, index.slab, np.pad(line, padding), np.pad(weight, padding))
         acc = -acc if sign < 0 else acc
     acc = acc[: len(index.norm)].copy()
     tails = index.line[terms] < 0
@@ -113,7 +112,7 @@ def screen(index: Index, x: NDArray[Any], metric: Metric, drop: int, residual: b
     if metric == "euclidean":
         relative = index.norm / (index.norm.max() or 1.0)
         scale, bias = relative.astype(np.float32), (-0.5 * relative**2).astype(np.float32)
-    best, maxima = _core.kernels.block_max(acc, step32, shift32, -np.inf, scale, bias, bias_scale)
+    best, maxima = core.kernels.block_max(acc, step32, shift32, -np.inf, scale, bias, bias_scale)
     upper = plain.upper_bounds(acc, step32, shift32, -np.inf, scale, bias, bias_scale)
     return Screened(upper, (above + below) * step_scale + 2 * SCREEN_SLACK, maxima, best)
 

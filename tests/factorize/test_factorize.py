@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from latom import _core, nmf_batch
+from latom import nmf_batch
 
 SHAPES = [(1, 1, 1), (30, 17, 5), (300, 40, 16), (500, 33, 70), (257, 90, 40)]
 
@@ -28,24 +29,24 @@ def test_products_do_not_depend_on_variant_threads_index_or_blocks(dtype, shape,
     X, parts = sparse(rng, n, d, dtype)
     F, W = rng.random((d, k)).astype(dtype), rng.random((n, k)).astype(dtype)
     seen = set()
-    before = _core.isa()
+    before = core.isa()
     try:
-        for isa in _core.available_isas():
-            _core.set_isa(isa)
+        for isa in core.available_isas():
+            core.set_isa(isa)
             for index, threads, block in (
                 ("int32", 1, 0),
                 ("int64", 3, 1),
                 ("int32", 2, 64),
                 ("int32", 5, 100),
             ):
-                p = _core.SparseProducts((parts[0], parts[1].astype(index), *parts[2:]), block)
+                p = core.SparseProducts((parts[0], parts[1].astype(index), *parts[2:]), block)
                 seen.add(
                     (p.times(F, None, threads).tobytes(), p.transposed_times(W, None, threads).tobytes())
                 )
     finally:
-        _core.set_isa(before)
+        core.set_isa(before)
     assert len(seen) == 1
-    p = _core.SparseProducts(parts)
+    p = core.SparseProducts(parts)
     wide = X.toarray().astype(np.float64)
     assert np.allclose(p.times(F), wide @ F, **tolerance(dtype))
     assert np.allclose(p.transposed_times(W), wide.T @ W, **tolerance(dtype))
@@ -60,7 +61,7 @@ def test_columns_of_many_entries_are_summed_by_blocks(rng):
     X, parts = sparse(rng, n, d, "float32", density=0.9)
     W = rng.random((n, k), dtype=np.float32)
     exact = X.toarray().astype(np.float64).T @ W
-    results = [_core.SparseProducts(parts, block).transposed_times(W, None, threads) for block, threads in
+    results = [core.SparseProducts(parts, block).transposed_times(W, None, threads) for block, threads in
                ((1000, 1), (1000, 4), (n, 1))]  # fmt: skip
     assert (results[0] == results[1]).all()
     blocks, whole = (np.abs(result / exact - 1).max() for result in results[1:])
@@ -74,7 +75,7 @@ def test_kullback_step(isa, dtype, shape, rng):
     n, d, k = shape
     X, parts = sparse(rng, n, d, dtype)
     F, W = rng.random((d, k)).astype(dtype), rng.random((n, k)).astype(dtype)
-    p = _core.SparseProducts(parts, 64)
+    p = core.SparseProducts(parts, 64)
     wide, Y = X.toarray().astype(np.float64), W.astype(np.float64) @ F.T.astype(np.float64)
     Q = wide / np.maximum(Y, 2.0**-23)
     logs = (wide[wide > 0] * np.log(np.maximum(Y[wide > 0], 2.0**-23))).sum()
@@ -93,7 +94,7 @@ def test_logarithms_over_all_magnitudes(isa):
     for factor in (1.0, 1.1, np.sqrt(2), 1.9999999):
         y = factor * 2.0**exponents
         for row in range(len(y)):
-            p = _core.SparseProducts((np.array([0, 1]), np.array([0], np.int32), np.array([1.0]), 1))
+            p = core.SparseProducts((np.array([0, 1]), np.array([0], np.int32), np.array([1.0]), 1))
             got = p.kullback_step(np.array([[y[row]]]), np.ones((1, 1)), np.ones(1), False)[1]
             expected = np.log(max(y[row], 2.0**-23))
             assert abs(got - expected) <= 4e-16 * max(1.0, abs(expected))
@@ -110,12 +111,12 @@ def test_masked_sweep_is_least_squares_over_what_is_observed(isa, dtype, share, 
     P = (np.where(gone, 0, X) @ F).astype(dtype)
     start = rng.random((n, k)).astype(dtype)
     l2 = 0.01
-    G = _core.gram(F) + l2 * np.eye(k)
+    G = core.gram(F) + l2 * np.eye(k)
     results = []
     for threads, index in ((1, "int32"), (3, "int64")):
         A = start.copy()
         arguments = (pattern.indptr.astype(np.int64), pattern.indices.astype(index))
-        stats = _core.sweep_masked(G, l2, F, *arguments, P, A, 0.0, 3000, 1e-13, None, threads)
+        stats = core.sweep_masked(G, l2, F, *arguments, P, A, 0.0, 3000, 1e-13, None, threads)
         results.append((A.tobytes(), stats))
     assert results[0] == results[1]
     for i in range(n):
@@ -137,7 +138,7 @@ def test_extrapolation(dtype, rng):
     for count in (1, 15, 16, 33, 70_000):
         X, old = rng.random((count, 1)).astype(dtype), rng.random((count, 1)).astype(dtype)
         expected = np.maximum(0, X + np.dtype(dtype).type(0.7) * (X - old))
-        _core.extrapolate(X, old, 0.7, 3)
+        core.extrapolate(X, old, 0.7, 3)
         assert (old == expected).all()
 
 
@@ -158,7 +159,7 @@ def test_small_problems_do_not_know_each_other(isa, dtype, k, rng):
 
 def test_wrong_shapes_are_refused(rng):
     _, parts = sparse(rng, 9, 7, "float32")
-    p = _core.SparseProducts(parts)
+    p = core.SparseProducts(parts)
     for call in (
         lambda: p.times(np.ones((6, 2), np.float32)),
         lambda: p.transposed_times(np.ones((7, 2), np.float32)),
@@ -170,4 +171,4 @@ def test_wrong_shapes_are_refused(rng):
     with pytest.raises(TypeError, match="dtype of X"):
         p.times(np.ones((7, 2)))
     with pytest.raises(TypeError, match="CSR"):
-        _core.SparseProducts(np.ones((3, 3)))
+        core.SparseProducts(np.ones((3, 3))).times(np.ones((3, 2)))

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 
+import core
 import hypothesis
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
-from latom import _core
-from latom._base.rows import NonNegativeRows
+from latom._base.backend import call
+from latom._base.rows import Rows
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -154,10 +156,10 @@ def test_bits_do_not_depend_on_threads_variant_or_index(solver, loss, rng):
     X = matrix(rng, 400, 90, "float32", sparse=True)
     first = start(rng, X, 12)
     seen = set()
-    before = _core.isa()
+    before = core.isa()
     try:
-        for isa in _core.available_isas():
-            _core.set_isa(isa)
+        for isa in core.available_isas():
+            core.set_isa(isa)
             for threads, index in ((1, np.int32), (3, np.int64)):
                 Y = sp.csr_array((X.data, X.indices.astype(index), X.indptr.astype(index)), shape=X.shape)
                 model = latom.NMF(
@@ -168,7 +170,7 @@ def test_bits_do_not_depend_on_threads_variant_or_index(solver, loss, rng):
                     continue  # a product of numpy's BLAS
                 seen.add((W.tobytes(), model.components_.tobytes(), model.reconstruction_err_))
     finally:
-        _core.set_isa(before)
+        core.set_isa(before)
     assert len(seen) <= 1
 
 
@@ -191,7 +193,9 @@ def test_missing_entries_are_not_fitted(rng):
     again = by_mask.transform(noisy, mask=observed)
     assert np.abs(again @ by_mask.components_ - X).max() < 0.05
     for held in (noisy, csr):  # what a random start is scaled by
-        assert np.isclose(NonNegativeRows("test", held, observed, 1).mean(), X[observed].mean())
+        assert np.isclose(
+            NonNegativeRows(call("test", 1), Rows("test", held), observed).mean(), X[observed].mean()
+        )
     with pytest.raises(ValueError, match="mask must be boolean"):
         latom.NMF(3).fit(X, mask=observed.astype(int))
     with pytest.raises(ValueError, match="mask must be None with solver='mu'"):

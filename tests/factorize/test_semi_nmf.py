@@ -6,6 +6,7 @@ import itertools
 import pickle
 import warnings
 
+import core
 import ml_dtypes
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
-from latom import SemiNMF, _core
-from latom._base import row_blocks
+from latom import SemiNMF
+from latom._base import rows as prepared
+from latom._base.backend import call
+from latom.factorize.row_blocks import RowBlocks
 from latom.factorize.semi_nmf_steps import SemiNMFSteps
 
 
@@ -179,7 +182,7 @@ def test_planted_components_are_found():
 
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "torch", "memmap", "read-only", "Fortran"])
 def test_rows_are_read_as_they_are_stored(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 1)  # 64 rows: several blocks
+    monkeypatch.setattr(prepared, "BLOCK_BYTES", 1)  # 64 rows: several blocks
     X = planted(dtype=np.float32)
     if kind == "float16":
         stored = X.astype(np.float16)
@@ -209,7 +212,7 @@ def test_rows_are_read_as_they_are_stored(kind, tmp_path, monkeypatch):
 def test_blocks_do_not_change_the_result_but_for_rounding(monkeypatch):
     X = planted()
     whole = SemiNMF(4, random_state=0, max_iter=10, tol=0).fit(X)
-    monkeypatch.setattr(row_blocks, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(prepared, "BLOCK_BYTES", 1)
     parts = SemiNMF(4, random_state=0, max_iter=10, tol=0).fit(X)
     np.testing.assert_allclose(parts.components_, whole.components_, rtol=1e-8, atol=1e-10)
 
@@ -241,10 +244,12 @@ def test_starts_are_repeatable_and_positive(init):
 
 def test_svd_start_is_the_positive_part_of_the_leading_singular_vectors():
     X = planted(k=3, noise=0.01)
-    from latom._base.row_blocks import RowBlocks
+
     from latom.factorize.semi_nmf_init import initial_codes
 
-    W = initial_codes("test", RowBlocks("test", X, 1), 3, "svd", np.random.default_rng(0))
+    W = initial_codes(
+        "test", RowBlocks(call("test", 1), prepared.Rows("test", X)), 3, "svd", np.random.default_rng(0)
+    )
     U, S, _ = np.linalg.svd(X, full_matrices=False)
     for j in range(3):
         u = U[:, j] * np.sqrt(S[j])
@@ -347,7 +352,7 @@ def test_components_whose_codes_are_zero_stay_and_may_return():
     codes = model.fit_transform(X, W=W)
     assert np.isfinite(model.components_).all()
     assert np.isfinite(codes).all()
-    steps = SemiNMFSteps(row_blocks.RowBlocks("test", X, 1), X.shape[1], False, "hals")
+    steps = SemiNMFSteps(RowBlocks(call("test", 1), prepared.Rows("test", X)), X.shape[1], False, "hals")
     begun = steps.start(W)
     begun.H[2] = 7
     np.testing.assert_allclose(steps.components(begun)[0][2], 7)
@@ -419,7 +424,7 @@ def test_scikit_learns_checks(estimator, check):
 def test_every_variant_gives_almost_the_same(isa):
     X = planted(dtype=np.float32)
     model = SemiNMF(4, random_state=0, max_iter=5, tol=0, keep_fraction=0.2).fit(X)
-    assert _core.isa() == isa
+    assert core.isa() == isa
     W = model.transform(X)
     error = np.linalg.norm(X - W @ model.components_)
     assert error == pytest.approx(model.reconstruction_err_, rel=1e-4)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
-
-from latom import _core
 
 COUNTS = [1, 2, 7, 8, 9, 15, 16, 17, 33, 100]
 DTYPES = [np.float32, np.float64]
@@ -40,17 +39,17 @@ def test_rows_and_columns_keep_what_sorting_says(
         for k in {1, d // 3 or 1, d}:
             wanted = largest(X, k)
             rows, turned = X.copy(), np.ascontiguousarray(X.T)
-            kept = _core.keep_largest(rows, k, n_threads=3)
+            kept = core.keep_largest(rows, k, n_threads=3)
             assert np.array_equal(rows, wanted), (n, d, k)
             assert np.array_equal(kept, (wanted != 0).sum(axis=1))
-            kept = _core.keep_largest(turned, k, columns=True)
+            kept = core.keep_largest(turned, k, columns=True)
             assert np.array_equal(turned, wanted.T), (n, d, k)
             assert np.array_equal(kept, (wanted != 0).sum(axis=1))
 
 
 def test_infinite_entries_are_the_largest(isa: str) -> None:
     X = np.array([[1.0, -np.inf, 3, np.inf, 2]])
-    assert _core.keep_largest(X, 3).tolist() == [3]
+    assert core.keep_largest(X, 3).tolist() == [3]
     assert X.tolist() == [[0, -np.inf, 3, np.inf, 0]]
 
 
@@ -69,13 +68,13 @@ def test_products_with_sparse_atoms_add_in_stored_order(
             for p in range(F.indptr[t], F.indptr[t + 1]):
                 wanted[:, t] += F.data[p] * X[:, F.indices[p]]
         for threads in (1, 3):
-            assert np.array_equal(_core.multiply_sparse(X, *parts, threads), wanted), (n, d, m)
+            assert np.array_equal(core.multiply_sparse(X, *parts, threads), wanted), (n, d, m)
 
 
 def test_wide_rows_go_in_smaller_tiles(rng: np.random.Generator) -> None:
     X = rng.standard_normal((70, 20_000), np.float32)
     indptr, indices = np.array([0, 2, 2]), np.array([3, 19_999], np.int32)
-    P = _core.multiply_sparse(X, indptr, indices, np.array([2, -1], np.float32))
+    P = core.multiply_sparse(X, indptr, indices, np.array([2, -1], np.float32))
     assert np.array_equal(P, np.stack([2 * X[:, 3] - X[:, 19_999], np.zeros(70, np.float32)], axis=1))
 
 
@@ -88,28 +87,28 @@ def test_supports_are_solved_for_without_the_others(isa: str, rng: np.random.Gen
         for j in range(d):
             S = np.flatnonzero(H[:, j])
             wanted[S, j] = np.linalg.solve(G[np.ix_(S, S)], B[S, j])
-        assert _core.refit_supports(G, B, H, 2) == 0
+        assert core.refit_supports(G, B, H, 2) == 0
         np.testing.assert_allclose(H, wanted, rtol=1e-7, atol=1e-9)
 
 
 def test_supports_have_the_same_bits_everywhere(rng: np.random.Generator) -> None:
     A = rng.standard_normal((60, 40))
     G, B, H = A.T @ A, rng.standard_normal((40, 33)), rng.standard_normal((40, 33))
-    before, found = _core.isa(), set()
-    for isa in _core.available_isas():
-        _core.set_isa(isa)
+    before, found = core.isa(), set()
+    for isa in core.available_isas():
+        core.set_isa(isa)
         for threads in (1, 2, 5):
             own = H.copy()
-            _core.refit_supports(G, B, own, threads)
+            core.refit_supports(G, B, own, threads)
             found.add(own.tobytes())
-    _core.set_isa(before)
+    core.set_isa(before)
     assert len(found) == 1
 
 
 def test_columns_without_a_solution_stay(isa: str) -> None:
     G = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, np.nan]])
     H = np.array([[5.0, 5, 0], [5, 0, 0], [0, 0, 5]])
-    assert _core.refit_supports(G, np.full((3, 3), 2.0), H) == 2
+    assert core.refit_supports(G, np.full((3, 3), 2.0), H) == 2
     assert H.tolist() == [[5, 2, 0], [5, 0, 0], [0, 0, 5]]
 
 
@@ -117,11 +116,11 @@ def test_wrong_arguments_are_refused() -> None:
     X = np.ones((3, 4))
     for k, columns, most in ((0, False, 4), (5, False, 4), (4, True, 3)):
         with pytest.raises(ValueError, match=rf"keep_largest: k must be in \[1, {most}\]; got {k}"):
-            _core.keep_largest(X, k, columns)
+            core.keep_largest(X, k, columns)
     X.flags.writeable = False
     with pytest.raises(ValueError, match="writeable"):
-        _core.keep_largest(X, 1)
-    with pytest.raises(ValueError, match=r"F must have indices in \[0, 4\), the columns of X; got 4"):
-        _core.multiply_sparse(X, np.array([0, 1]), np.array([4]), np.ones(1))
-    with pytest.raises(ValueError, match=r"G, B and H must have shapes"):
-        _core.refit_supports(np.eye(3), np.ones((2, 4)), np.ones((3, 4)))
+        core.keep_largest(X, 1)
+    with pytest.raises(ValueError, match=r"F must have indices in \[0, 4\); got 4"):
+        core.multiply_sparse(X, np.array([0, 1]), np.array([4]), np.ones(1))
+    with pytest.raises(ValueError, match=r"B must have shape \(3, 4\); got \(2, 4\)"):
+        core.refit_supports(np.eye(3), np.ones((2, 4)), np.ones((3, 4)))

@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import core
 import numpy as np
 from numpy.typing import NDArray
-
-from latom import _core
 
 T = TypeVar("T")
 
 
 def on_every_isa(compute: Callable[[], T]) -> list[T]:
     """The result of every variant that this processor can run, the baseline's first."""
-    before = _core.isa()
+    before = core.isa()
     try:
         results = []
-        for name in _core.available_isas():
-            _core.set_isa(name)
-            assert _core.isa() == name
+        for name in core.available_isas():
+            core.set_isa(name)
+            assert core.isa() == name
             results.append(compute())
         return results
     finally:
-        _core.set_isa(before)
+        core.set_isa(before)
 
 
 def bits(value: Any) -> bytes:

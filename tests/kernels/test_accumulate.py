@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import plain_kernels as plain
 import pytest
 from numpy.typing import NDArray
-
-from latom import _core
 
 WIDTHS = [64, 128, 192, 256, 320, 512, 1024]
 
@@ -29,7 +28,7 @@ def test_sums_are_exact(isa: str, width: int, count: int, room: int, rng: np.ran
     p = rng.integers(0, 128, count, np.uint8)
     acc = rng.integers(-(10**6), 10**6, width, np.int32)
     before = acc.copy()
-    got = _core.kernels.accumulate(acc, slab, line, p)
+    got = core.kernels.accumulate(acc, slab, line, p)
     assert np.array_equal(got, expected(acc, q, line, p))
     assert np.array_equal(acc, before)
 
@@ -41,7 +40,7 @@ def test_extreme_values_do_not_saturate(isa: str, width: int, signs: tuple[int, 
     q = np.repeat(np.int8(127) * np.array(signs, np.int8)[:, None], width, axis=1)
     line, p = np.arange(4, dtype=np.int32), np.full(4, 127, np.uint8)
     acc = np.zeros(width, np.int32)
-    got = _core.kernels.accumulate(acc, plain.slab_of(q), line, p)
+    got = core.kernels.accumulate(acc, plain.slab_of(q), line, p)
     assert np.array_equal(got, expected(acc, q, line, p))
     assert set(got) == {127 * 127 * sum(signs)}
 
@@ -50,7 +49,7 @@ def test_extreme_values_do_not_saturate(isa: str, width: int, signs: tuple[int, 
 def test_longest_row_fits_into_32_bits(isa: str, sign: int) -> None:
     count = 133_000  # 133 000 * 127 * 127 < 2^31
     q = np.full((1, 64), 127 * sign, np.int8)
-    got = _core.kernels.accumulate(
+    got = core.kernels.accumulate(
         np.zeros(64, np.int32),
         plain.slab_of(q),
         np.zeros(count, np.int32),
@@ -65,7 +64,7 @@ def test_each_byte_reaches_its_atom(isa: str) -> None:
         slab = np.zeros((2, width), np.int8)
         slab[1, byte] = -5
         line, p = np.array([0, 1, 0, 0], np.int32), np.array([9, 3, 0, 127], np.uint8)
-        got = _core.kernels.accumulate(np.zeros(width, np.int32), slab, line, p)
+        got = core.kernels.accumulate(np.zeros(width, np.int32), slab, line, p)
         (atom,) = np.flatnonzero(got)
         assert got[atom] == -15
         assert plain.line_layout(width)[atom] == byte
@@ -78,7 +77,7 @@ def test_variants_agree(rng: np.random.Generator) -> None:
         p = rng.integers(0, 128, 64, np.uint8)
         acc = rng.integers(-1000, 1000, width, np.int32)
         first, *others = plain.on_every_isa(
-            lambda acc=acc, slab=slab, line=line, p=p: _core.kernels.accumulate(acc, slab, line, p)
+            lambda acc=acc, slab=slab, line=line, p=p: core.kernels.accumulate(acc, slab, line, p)
         )
         assert all(np.array_equal(first, other) for other in others)
 
@@ -93,9 +92,9 @@ def test_wrong_shapes_are_refused() -> None:
         (acc, slab, line[:3].copy(), p),
     ):
         with pytest.raises(ValueError, match="accumulate"):
-            _core.kernels.accumulate(*bad)
+            core.kernels.accumulate(*bad)
     with pytest.raises(IndexError, match="out of range"):
-        _core.kernels.accumulate(acc, slab, line + 2, p)
+        core.kernels.accumulate(acc, slab, line + 2, p)
 
 
 @pytest.mark.parametrize("shift", [0, 1])
@@ -108,4 +107,4 @@ def test_a_group_of_eight(isa: str, count: int, shift: int, rng: np.random.Gener
         p = (rng.integers(0, 128, count) if low == -127 else np.full(count, 127)).astype(np.uint8)
         acc = rng.integers(-1000, 1000, 8).astype(np.int32)
         expected = acc + p.astype(np.int64) @ values[line >> shift].astype(np.int64)
-        assert (_core.kernels.accumulate_group(acc, values, line, shift, p) == expected).all()
+        assert (core.kernels.accumulate_group(acc, values, line, shift, p) == expected).all()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import plain_kernels as plain
 import pytest
-
-from latom import _core
 
 COUNTS = [1, 2, 15, 16, 17, 63, 64, 65, 127, 128, 129, 200, 256, 1000]
 
@@ -22,7 +21,7 @@ def test_maxima_of_every_64(
         step, shift, bias_scale = np.float32(0.7 / size), np.float32(0.013), np.float32(0.3)
         scale = rng.random(count, np.float32) if scaled else None
         bias = -rng.random(count, np.float32) if scaled else None
-        best, block = _core.kernels.block_max(acc, step, shift, least, scale, bias, bias_scale)
+        best, block = core.kernels.block_max(acc, step, shift, least, scale, bias, bias_scale)
         ub = plain.upper_bounds(acc, step, shift, least, scale, bias, bias_scale)
         assert plain.bits(block) == plain.bits(plain.block_maxima(ub))
         assert best == ub.max()
@@ -34,13 +33,13 @@ def test_the_best_is_found_at_every_position(isa: str) -> None:
         acc[at] = 3
         for scale in (None, np.ones(130, np.float32)):
             bias = None if scale is None else np.zeros(130, np.float32)
-            best, block = _core.kernels.block_max(acc, 1.0, 0.5, -np.inf, scale, bias, 1.0)
+            best, block = core.kernels.block_max(acc, 1.0, 0.5, -np.inf, scale, bias, 1.0)
             assert best == 3.5
             assert [b == 3.5 for b in block] == [at // 64 == i for i in range(3)]
 
 
 def test_no_atoms_give_minus_infinity(isa: str) -> None:
-    best, block = _core.kernels.block_max(np.zeros(0, np.int32), 1.0, 0.0, 0.0, None, None, 0.0)
+    best, block = core.kernels.block_max(np.zeros(0, np.int32), 1.0, 0.0, 0.0, None, None, 0.0)
     assert best == -np.inf
     assert len(block) == 0
 
@@ -52,7 +51,7 @@ def test_variants_agree_to_the_bit(rng: np.random.Generator) -> None:
         for s, b in ((None, None), (scale, bias)):
             found = plain.on_every_isa(
                 lambda acc=acc, s=s, b=b: [
-                    plain.bits(part) for part in _core.kernels.block_max(acc, 1.7e-6, 1e-3, 0.0, s, b, 0.9)
+                    plain.bits(part) for part in core.kernels.block_max(acc, 1.7e-6, 1e-3, 0.0, s, b, 0.9)
                 ]
             )
             assert all(other == found[0] for other in found)

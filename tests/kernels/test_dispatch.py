@@ -8,9 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
+import core
 import pytest
-
-from latom import _core
 
 SETTINGS = ("LATOM_ISA", "LATOM_NUM_THREADS", "OMP_NUM_THREADS")
 CODE = "import json, latom; print(json.dumps(latom.config()))"
@@ -34,16 +33,16 @@ def config(**settings: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("isa", _core.available_isas())
+@pytest.mark.parametrize("isa", core.available_isas())
 def test_the_asked_for_variant_runs(isa: str) -> None:
     found = config(LATOM_ISA=isa)
     assert found["isa"] == isa
-    assert found["available_isas"] == _core.available_isas()
+    assert found["available_isas"] == core.available_isas()
 
 
 @pytest.mark.parametrize("settings", [{}, {"LATOM_ISA": ""}])
 def test_the_best_variant_runs_when_none_is_named(settings: dict[str, str]) -> None:
-    assert config(**settings)["isa"] == _core.available_isas()[-1]
+    assert config(**settings)["isa"] == core.available_isas()[-1]
 
 
 @pytest.mark.parametrize("wrong", ["sse9", "AVX2", "avx2 ", "avx512,avx2"])
@@ -52,24 +51,24 @@ def test_an_unknown_variant_is_an_import_error_that_names_the_choices(wrong: str
     assert done.returncode == 1  # an exception, not a signal
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: latom: LATOM_ISA must name a variant")
-    assert f"({', '.join(_core.available_isas())})" in last
+    assert f"({', '.join(core.available_isas())})" in last
     assert f"got '{wrong}'" in last
 
 
 def test_the_baseline_comes_first_and_names_are_known() -> None:
-    names = _core.available_isas()
+    names = core.available_isas()
     assert names[0] == "baseline"
     assert set(names) <= {"baseline", "avx2", "avx512", "avx512bf16"}
 
 
 def test_set_isa_puts_a_variant_in_force(isa: str) -> None:
-    assert _core.isa() == isa
+    assert core.isa() == isa
 
 
 def test_set_isa_refuses_unknown_names_and_keeps_the_variant(isa: str) -> None:
     with pytest.raises(ValueError, match=r"baseline.*got 'sse9'"):
-        _core.set_isa("sse9")
-    assert _core.isa() == isa
+        core.set_isa("sse9")
+    assert core.isa() == isa
 
 
 @pytest.mark.parametrize(
@@ -97,11 +96,11 @@ def test_threads_come_from_the_environment_and_the_machine(
 
 def test_an_argument_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LATOM_NUM_THREADS", "3")
-    assert _core.resolve_threads(7) == 7
-    assert _core.resolve_threads(0) == 3
+    assert core.resolve_threads(7) == 7
+    assert core.resolve_threads(0) == 3
     monkeypatch.setenv("LATOM_NUM_THREADS", "junk")
     monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    assert _core.resolve_threads(0) == 6
+    assert core.resolve_threads(0) == 6
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")

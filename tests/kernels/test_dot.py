@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import core
 import numpy as np
 import plain_kernels as plain
 import pytest
 from numpy.typing import NDArray
-
-from latom import _core
 
 LENGTHS = [0, 1, 7, 8, 9, 15, 16, 17, 63, 64, 65, 1000]
 KINDS = ["ordinary", "subnormal", "huge", "cancelling", "mixed", "signed zeros"]
@@ -38,7 +37,7 @@ def test_dense_dot_is_the_eight_partial_sums(
 ) -> None:
     for d in LENGTHS:
         x, y = values(rng, kind, d, dtype), values(rng, kind, d, dtype)
-        assert plain.bits(_core.kernels.dense_dot(x, y)) == plain.bits(plain.dot(x, y)), d
+        assert plain.bits(core.kernels.dense_dot(x, y)) == plain.bits(plain.dot(x, y)), d
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,7 +51,7 @@ def test_sparse_dot_is_the_eight_partial_sums(
     for nnz in LENGTHS:
         x = values(rng, kind, nnz, dtype)
         column = np.sort(rng.choice(d, nnz, replace=False)).astype(index)
-        got = _core.kernels.sparse_dot(x, column, y)
+        got = core.kernels.sparse_dot(x, column, y)
         assert plain.bits(got) == plain.bits(plain.dot(x, y[column])), nnz
 
 
@@ -61,9 +60,9 @@ def test_variants_agree_to_the_bit(dtype: str, rng: np.random.Generator) -> None
     for d in range(130):
         x, y = values(rng, "mixed", d, dtype), values(rng, "mixed", d, dtype)
         column = rng.permutation(d)
-        dense = plain.on_every_isa(lambda x=x, y=y: plain.bits(_core.kernels.dense_dot(x, y)))
+        dense = plain.on_every_isa(lambda x=x, y=y: plain.bits(core.kernels.dense_dot(x, y)))
         sparse = plain.on_every_isa(
-            lambda x=x, y=y, column=column: plain.bits(_core.kernels.sparse_dot(x, column, y))
+            lambda x=x, y=y, column=column: plain.bits(core.kernels.sparse_dot(x, column, y))
         )
         assert len(set(dense)) == len(set(sparse)) == 1, d
 
@@ -71,7 +70,7 @@ def test_variants_agree_to_the_bit(dtype: str, rng: np.random.Generator) -> None
 def test_float32_products_are_exact(isa: str) -> None:
     x = np.array([1 + 2**-23, 1.0], np.float32)
     y = np.array([1 + 2**-23, -1.0], np.float32)
-    assert _core.kernels.dense_dot(x, y) == 2**-22 + 2**-46
+    assert core.kernels.dense_dot(x, y) == 2**-22 + 2**-46
 
 
 def test_float64_products_are_rounded_before_they_are_added(isa: str) -> None:
@@ -81,14 +80,14 @@ def test_float64_products_are_rounded_before_they_are_added(isa: str) -> None:
     y[[0, 8]] = 1.0, 0.0
     y[0], y[8] = 1 + 2**-52, -(1 + 2**-51)
     # A fused multiply-add would keep the product's last bit, 2^-104.
-    assert _core.kernels.dense_dot(x, y) == 0.0
+    assert core.kernels.dense_dot(x, y) == 0.0
 
 
 def test_column_out_of_range_is_refused(isa: str) -> None:
     x, y = np.ones(1, np.float32), np.ones(3, np.float32)
     for column in (-1, 3):
         with pytest.raises(IndexError, match="out of range"):
-            _core.kernels.sparse_dot(x, np.array([column], np.int32), y)
+            core.kernels.sparse_dot(x, np.array([column], np.int32), y)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,7 +100,7 @@ def test_dense_dots_are_dense_dots_of_each_pair(
             x = values(rng, kind, count * d, dtype).reshape(count, d)
             y = values(rng, kind, count * d, dtype).reshape(count, d)
             expected = np.array([plain.dot(a, b) for a, b in zip(x, y, strict=True)], np.float64)
-            assert plain.bits(_core.kernels.dense_dots(x, y)) == plain.bits(expected), (d, count)
+            assert plain.bits(core.kernels.dense_dots(x, y)) == plain.bits(expected), (d, count)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -109,7 +108,7 @@ def test_dense_dots_agree_to_the_bit(dtype: str, rng: np.random.Generator) -> No
     for d in range(70):
         x, y = values(rng, "mixed", 7 * d, dtype), values(rng, "mixed", 7 * d, dtype)
         x, y = x.reshape(7, d), y.reshape(7, d)
-        found = plain.on_every_isa(lambda x=x, y=y: plain.bits(_core.kernels.dense_dots(x, y)))
+        found = plain.on_every_isa(lambda x=x, y=y: plain.bits(core.kernels.dense_dots(x, y)))
         assert len(set(found)) == 1, d
 
 
@@ -120,4 +119,4 @@ def test_dense_dots_want_one_shape() -> None:
         (np.ones(3), np.ones(3)),
     ):
         with pytest.raises(ValueError, match="dense_dots: x and y must be"):
-            _core.kernels.dense_dots(x, y)
+            core.kernels.dense_dots(x, y)

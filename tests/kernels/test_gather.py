@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import core
 import numpy as np
 import plain_kernels as plain
 import pytest
 from numpy.typing import NDArray
-
-from latom import _core
 
 WIDTHS = (*range(1, 75), 95, 96, 97, 127, 128, 129, 130, 131, 135, 136, 137, 257, 768)
 
@@ -41,7 +40,7 @@ def test_sums_are_those_of_the_stored_order(
     for width in WIDTHS:
         for count in (0, 1, 2, 7, 33):
             arguments = case(rng, dtype, index, count, width)
-            got = _core.kernels.gather_add(*arguments)
+            got = core.kernels.gather_add(*arguments)
             assert plain.bits(got) == plain.bits(expected(*arguments)), (width, count)
 
 
@@ -50,7 +49,7 @@ def test_variants_agree_to_the_bit(dtype: str, rng: np.random.Generator) -> None
     for width in WIDTHS:
         arguments = case(rng, dtype, "int32", 20, width)
         results = plain.on_every_isa(
-            lambda arguments=arguments: plain.bits(_core.kernels.gather_add(*arguments))
+            lambda arguments=arguments: plain.bits(core.kernels.gather_add(*arguments))
         )
         assert len(set(results)) == 1, width
 
@@ -61,11 +60,11 @@ def test_products_are_rounded_before_they_are_added(isa: str, dtype: str, width:
     one_and = np.dtype(dtype).type(1) + np.finfo(dtype).eps
     W = np.full((2, width), one_and, dtype)
     W[1] = one_and * one_and  # rounded
-    got = _core.kernels.gather_add(
+    got = core.kernels.gather_add(
         np.array([0, 1], np.int32), np.array([one_and, -1], dtype), W, 0, np.zeros(width, dtype)
     )
     assert (got == 0).all()  # a fused multiply-add first keeps the product's last bit
-    got = _core.kernels.gather_add(np.array([0], np.int32), np.array([one_and], dtype), W, 0, -W[1])
+    got = core.kernels.gather_add(np.array([0], np.int32), np.array([one_and], dtype), W, 0, -W[1])
     assert (got == 0).all()
 
 
@@ -73,7 +72,7 @@ def test_out_is_not_written_and_neighbours_are_not_touched(isa: str, rng: np.ran
     index, value, W, first, out = case(rng, "float32", "int32", 9, 21)
     before = out.copy()
     W[:, :first] = W[:, first + 21 :] = np.nan  # other columns' numbers must not get in
-    assert np.isfinite(_core.kernels.gather_add(index, value, W, first, out)).all()
+    assert np.isfinite(core.kernels.gather_add(index, value, W, first, out)).all()
     assert (out == before).all()
 
 
@@ -82,7 +81,7 @@ def test_wrong_arguments_are_refused() -> None:
     one = np.ones(1, np.float32)
     for index in (-1, 3):
         with pytest.raises(IndexError, match="out of range"):
-            _core.kernels.gather_add(np.array([index], np.int32), one, W, 0, out)
+            core.kernels.gather_add(np.array([index], np.int32), one, W, 0, out)
     for bad in ((np.zeros(0, np.int32), one, W, 0, out), (np.zeros(1, np.int32), one, W, 1, out)):
         with pytest.raises(ValueError, match="gather_add"):
-            _core.kernels.gather_add(*bad)
+            core.kernels.gather_add(*bad)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import core
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-from latom import _core
 
 CELLS = [0, 1, 2, 3, 7, 8, 9, 16, 31, 33, 257]
 
@@ -22,7 +21,7 @@ class Case:
     """Rows [tile_rows, d] and atoms [panel_atoms, d] as the kernel wants them."""
 
     def __init__(self, rng: np.random.Generator, cells: int, screen: str) -> None:
-        self.rows, self.atoms, _ = _core.kernels.tile_shape()
+        self.rows, self.atoms, _ = core.kernels.tile_shape()
         depth = {"float32": 1, "int8": 4}.get(screen, 2)
         self.screen, self.unit = screen, np.float32(2.0**-15 if screen == "int16" else 1)
         self.x = rng.standard_normal((self.rows, cells * depth)).astype(np.float32)
@@ -65,7 +64,7 @@ class Case:
         return np.abs(self.factor) * product + np.outer(self.row_bias, np.abs(self.bias))
 
     def run(self, magnitude: bool = False) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]:
-        return _core.kernels.screen_tile(
+        return core.kernels.screen_tile(
             self.screen,
             self.pack(self.x),
             self.pack(self.w, panel=True),
@@ -78,7 +77,7 @@ class Case:
 
 
 def screens() -> list[str]:
-    return _core.kernels.tile_shape()[2]
+    return core.kernels.tile_shape()[2]
 
 
 def unpacked(hit: NDArray[np.uint32], atoms: int) -> NDArray[np.bool_]:
@@ -87,7 +86,7 @@ def unpacked(hit: NDArray[np.uint32], atoms: int) -> NDArray[np.bool_]:
 
 def test_shapes_are_known(isa: str) -> None:
     rows, atoms = {"baseline": (6, 8), "avx2": (6, 16)}.get(isa, (14, 32))
-    found = _core.kernels.tile_shape()
+    found = core.kernels.tile_shape()
     assert found[:2] == (rows, atoms)
     assert set(found[2]) <= {"float32", "int16", "bfloat16", "int8"}
     assert isa == "baseline" or "int16" in found[2]
@@ -163,14 +162,14 @@ def test_wrong_shapes_are_refused(isa: str, rng: np.random.Generator) -> None:
     for bad in ((tile[:3].copy(), panel, *scales), (tile[:, 1:].copy(), panel, *scales),
                 (tile, panel[:, 1:].copy(), *scales), (tile[0].copy(), panel, *scales)):  # fmt: skip
         with pytest.raises(ValueError, match="screen_tile: tile must be"):
-            _core.kernels.screen_tile("float32", *bad, False)
+            core.kernels.screen_tile("float32", *bad, False)
     for at in range(4):
         short = [s[1:].copy() if i == at else s for i, s in enumerate(scales)]
         with pytest.raises(ValueError, match="screen_tile: factor and bias"):
-            _core.kernels.screen_tile("float32", tile, panel, *short, False)
+            core.kernels.screen_tile("float32", tile, panel, *short, False)
     for unknown in ("float16", *({"int16", "bfloat16", "int8"} - set(screens()))):
         with pytest.raises(ValueError, match="screen_tile: screen must be 'auto' or one that"):
-            _core.kernels.screen_tile(unknown, tile, panel, *scales, False)
+            core.kernels.screen_tile(unknown, tile, panel, *scales, False)
 
 
 def test_sums_of_int16_are_exact_to_the_last_bit_of_32(isa: str, rng: np.random.Generator) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import core
 import numpy as np
 import plain_kernels as plain
 import pytest
 from numpy.typing import NDArray
-
-from latom import _core
 
 LENGTHS = [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 255, 256, 257, 511, 513, 769]
 TINY = np.float32(2.0**-60)
@@ -62,7 +61,7 @@ def test_rows_are_rounded_to_nearest_even(isa: str, dtype: str, to: str, rng: np
     for d in LENGTHS:
         for x in rows(rng, d, dtype):
             scale = unit_scale(x)
-            out, residual, length2 = _core.kernels.round_row(x, scale, to)
+            out, residual, length2 = core.kernels.round_row(x, scale, to)
             expected = model(x, scale, to)
             kept = np.abs(expected) > 0
             assert plain.bits(as_float(out)[kept]) == plain.bits(expected[kept])
@@ -80,7 +79,7 @@ def test_every_bfloat16_midpoint(isa: str, dtype: str) -> None:
     for low in (0x0000, 0x0001, 0x7FFF, 0x8000, 0x8001, 0xFFFF):
         for sign in (0, 0x80000000):
             x = to_float((upper << 16) + low + sign)
-            out, *_ = _core.kernels.round_row(x.astype(dtype), 1.0, "bfloat16")
+            out, *_ = core.kernels.round_row(x.astype(dtype), 1.0, "bfloat16")
             up = (low > 0x8000) | ((low == 0x8000) & (upper % 2 == 1))
             assert np.array_equal(out, (upper + up + (sign >> 16)).astype(np.uint16))
 
@@ -91,7 +90,7 @@ def test_what_is_dropped_counts_as_residual(isa: str, dtype: str, to: str) -> No
     x = np.full(5, 2.0**-60, dtype)
     x[3] = np.nextafter(x[3], 0)
     x[1] = -x[3]
-    out, residual, _ = _core.kernels.round_row(x, 1.0, to)
+    out, residual, _ = core.kernels.round_row(x, 1.0, to)
     kept = as_float(out)
     # bfloat16 rounds the two to 2^-60 first, and then they stay.
     assert np.array_equal(np.abs(kept) > 0, [True, to == "bfloat16" or dtype == "float64", True,
@@ -106,7 +105,7 @@ def test_every_int16_midpoint(isa: str, dtype: str) -> None:
     middle = (np.arange(-32768, 32768) + 0.5) / 32768
     for side in (-1, 0, 1):
         x = just(middle, side, dtype)
-        out, residual, _ = _core.kernels.round_row(x, 1.0, "int16")
+        out, residual, _ = core.kernels.round_row(x, 1.0, "int16")
         units = np.rint(x.astype(np.float32) * np.float32(32768))  # a float32, then to even
         assert np.array_equal(out, np.clip(units, -32767, 32767).astype(np.int16))
         exact = math.fsum((x.astype(np.float64) - out.astype(np.float64) / 32768) ** 2)
@@ -120,7 +119,7 @@ def just(value: NDArray[np.float64], side: int, dtype: str) -> NDArray[Any]:
 
 def test_residual_of_float64_is_not_lost_in_float32(isa: str) -> None:
     x = np.full(300, 1 + 2.0**-30)
-    out, residual, _ = _core.kernels.round_row(x, 0.5, "float32")
+    out, residual, _ = core.kernels.round_row(x, 0.5, "float32")
     assert np.array_equal(out, np.full(300, 0.5, np.float32))
     assert residual == pytest.approx(300 * 2.0**-62, rel=1e-6)
 
@@ -129,10 +128,10 @@ def test_residual_of_float64_is_not_lost_in_float32(isa: str) -> None:
 def test_int8_is_nearest_and_what_it_leaves_is_known(isa: str, dtype: str, rng: np.random.Generator) -> None:
     for d in LENGTHS:
         for x in [*rows(rng, d, dtype), (np.arange(d) % 300 - 150 + 0.5).astype(dtype)]:
-            largest = _core.kernels.largest_magnitude(x)
+            largest = core.kernels.largest_magnitude(x)
             assert largest == np.abs(x).max()
             for scale in (127 / largest, 300 / largest) if largest else (1.0,):
-                out, residual, length2 = _core.kernels.round_row(x, scale, "int8")
+                out, residual, length2 = core.kernels.round_row(x, scale, "int8")
                 assert length2 == pytest.approx((out.astype(np.float64) ** 2).sum(), rel=2e-6)
                 assert out.dtype == np.int8
                 v = x * np.float32(scale) if dtype == "float32" else (x * scale).astype(np.float32)
@@ -145,12 +144,12 @@ def test_int8_is_nearest_and_what_it_leaves_is_known(isa: str, dtype: str, rng: 
 def test_the_largest_magnitude_of_extremes(isa: str) -> None:
     for dtype in (np.float32, np.float64):
         info = np.finfo(dtype)
-        assert _core.kernels.largest_magnitude(np.zeros(5, dtype)) == 0
+        assert core.kernels.largest_magnitude(np.zeros(5, dtype)) == 0
         for d in LENGTHS:
             for value in (info.max, -info.max, info.smallest_subnormal, -info.tiny):
                 x = np.zeros(d, dtype)
                 x[-1] = value
-                assert _core.kernels.largest_magnitude(x) == abs(float(value))
+                assert core.kernels.largest_magnitude(x) == abs(float(value))
 
 
 @pytest.mark.parametrize("to", ["float32", "int16", "bfloat16", "int8"])
@@ -160,17 +159,17 @@ def test_variants_agree_to_the_bit(dtype: str, to: str, rng: np.random.Generator
         for x in rows(rng, d, dtype):
             scale = unit_scale(x)
             found = plain.on_every_isa(
-                lambda x=x, scale=scale: [plain.bits(part) for part in _core.kernels.round_row(x, scale, to)]
+                lambda x=x, scale=scale: [plain.bits(part) for part in core.kernels.round_row(x, scale, to)]
             )
             assert all(other == found[0] for other in found), d
 
 
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="round_row: to must be"):
-        _core.kernels.round_row(np.ones(3), 1.0, "float16")
+        core.kernels.round_row(np.ones(3), 1.0, "float16")
     for shape, cells in [((3, 4), 4), ((2, 4), 5), ((2, 3), 2), ((2, 4), -1)]:
         with pytest.raises(ValueError, match="interleave: rows must be"):
-            _core.kernels.interleave(np.zeros(shape, np.uint32), cells)
+            core.kernels.interleave(np.zeros(shape, np.uint32), cells)
 
 
 @pytest.mark.parametrize("width", [2, 6, 8, 14, 16, 32])
@@ -179,5 +178,5 @@ def test_interleave_is_a_transpose(isa: str, width: int, rng: np.random.Generato
         for room in (0, 4, 17):
             stride = (cells + 3) // 4 * 4 + room
             rows = rng.integers(0, 2**32, (width, stride), np.uint32)
-            out = _core.kernels.interleave(rows, cells)
+            out = core.kernels.interleave(rows, cells)
             assert np.array_equal(out, rows[:, :cells].T)

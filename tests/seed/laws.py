@@ -5,11 +5,11 @@ A law is a function of the rows chosen so far that returns the probability of ea
 
 from __future__ import annotations
 
+import core
 import numpy as np
 from oracle import dense
 from scipy import stats
 
-from latom import _core
 from latom._base.arrays import to_core
 
 FALSE_ALARM = 1e-6  # seeds are fixed, so a test that passes once passes always
@@ -134,7 +134,7 @@ def draw(X, m, runs, *, w=None, metric="euclidean", seed=0, threads=1, **options
     rows = to_core(X)
     out, counts = np.empty((runs, m), np.int64), dict.fromkeys(("trials", "folds", "uniform"), 0)
     for r in range(runs):
-        found = _core.kmeans_plusplus(rows, m, w, metric, seed + r, threads, "test", **options)
+        found = core.kmeans_plusplus(rows, m, w, metric, seed + r, threads, "test", **options)
         out[r] = found["indices"]
         assert found["distinct"] == m
         for key in counts:
@@ -212,7 +212,7 @@ FIRST_CENTER, NEXT_CENTER, TRIAL = 1, 2, 3
 
 
 def uniforms(seed, purpose, counter):
-    a, b, c, d = _core.kernels.philox(seed, purpose, counter)
+    a, b, c, d = core.kernels.philox(seed, purpose, counter)
     return (a << 32 | b) >> 11, (c << 32 | d) >> 11
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -11,7 +12,6 @@ from laws import FALSE_ALARM, chi_square, d2_law, joint, squared_distances
 from oracle import corpus
 
 import latom
-from latom import _core
 from latom._base.arrays import to_core
 
 METRICS = ["cosine", "euclidean"]
@@ -44,7 +44,7 @@ def sensitivity(D, w, centers):
 def test_lightweight_probabilities(metric, storage):
     X, w, rows = points(9, storage)
     q = lightweight(X, w, metric)
-    found = [_core.coreset(rows, 1, 0, w, metric, seed, 1, "test") for seed in range(20_000)]
+    found = [core.coreset(rows, 1, 0, w, metric, seed, 1, "test") for seed in range(20_000)]
     drawn = np.concatenate([indices for indices, _ in found])
     assert chi_square(drawn, q) > FALSE_ALARM
     assert chi_square(drawn, w / w.sum()) < FALSE_ALARM
@@ -60,7 +60,7 @@ def test_sensitivity_probabilities(metric, storage):
     law = joint(d2_law(D, w), 7, 2)
     pairs = list(itertools.permutations(range(7), 2))
     q = sum(law[pair] * sensitivity(D, w, list(pair)) for pair in pairs)
-    found = [_core.coreset(rows, 1, 2, w, metric, seed, 1, "test") for seed in range(30_000)]
+    found = [core.coreset(rows, 1, 2, w, metric, seed, 1, "test") for seed in range(30_000)]
     drawn = np.concatenate([indices for indices, _ in found])
     assert chi_square(drawn, q) > FALSE_ALARM
     assert chi_square(drawn, lightweight(X, w, metric)) < FALSE_ALARM

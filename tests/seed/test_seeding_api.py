@@ -14,8 +14,9 @@ import pytest
 import scipy.sparse as sp
 
 import latom
+from latom._base.rows import Rows
 from latom.cluster import lloyd_estimator
-from latom.seed.kmeans_parallel import starting_centers
+from latom.seed.kmeans_parallel import starting_rows
 
 X = np.random.default_rng(0).random((60, 4))
 FUNCTIONS = [
@@ -262,18 +263,18 @@ def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng,
     if through:
         function, own = latom.kmeans_parallel, {"oversampling": through}
     indices = function(rows, m, n_local_trials="auto", **own, **options)[1]
-    assert (starting_centers(rows, m, **options)[1] == indices).all()
+    assert (start(rows, m, **options) == indices).all()
     sparse = sp.csr_array(rows)
     indices = latom.kmeans_plusplus(sparse, m, n_local_trials="auto", **options)[1]
-    assert (starting_centers(sparse, m, **options)[1] == indices).all()
+    assert (start(sparse, m, **options) == indices).all()
 
     asked = {}
 
-    def start(X, m, **options):
-        asked.update(options)
-        return X[7 : 7 + m], None
+    def first_rows(function, rows, m, weights, metric, *rest):
+        asked.update(sample_weight=weights, metric=metric)
+        return np.arange(7, 7 + m)
 
-    monkeypatch.setattr(lloyd_estimator, "starting_centers", start)
+    monkeypatch.setattr(lloyd_estimator, "starting_rows", first_rows)
     states = []
     weights = rng.random(n)
     model = latom.KMeans(m, max_iter=1, callback=states.append)
@@ -284,6 +285,11 @@ def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng,
     assert states[0].objective == pytest.approx(weights @ near)
     assert asked["metric"] == "euclidean"
     assert (asked["sample_weight"] == weights).all()
+
+
+def start(X, m, *, metric, random_state, sample_weight=None, n_threads=None):
+    """What estimators start from."""
+    return starting_rows("test", Rows("test", X), m, sample_weight, metric, random_state, n_threads)
 
 
 @pytest.mark.parametrize("trials", [1, 3])

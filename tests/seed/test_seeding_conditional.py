@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,7 +10,6 @@ from laws import FALSE_ALARM, bounds, draw, places, squared_distances, uniformit
 from oracle import corpus
 from scipy import stats
 
-from latom import _core
 from latom._base.arrays import to_core
 
 
@@ -171,7 +171,7 @@ def test_potential_is_that_of_the_centres(name, method):
         m = 8  # before it takes for ever on the mixture
     w = np.random.default_rng(7).random(X.shape[0])
     D = squared_distances(X, metric)
-    found = _core.kmeans_plusplus(to_core(X), m, w, metric, 3, 2, "test", method=method, potential=True)
+    found = core.kmeans_plusplus(to_core(X), m, w, metric, 3, 2, "test", method=method, potential=True)
     plain = (w * D[:, found["indices"]].min(axis=1)).sum()
     assert abs(found["potential"] - plain) < 1e-9 * plain
 

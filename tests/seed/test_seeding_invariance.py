@@ -7,6 +7,7 @@ import signal
 import time
 import warnings
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -14,7 +15,6 @@ from laws import FALSE_ALARM, chi_square, d2_law, draw, joint, squared_distances
 from oracle import corpus
 
 import latom
-from latom import _core
 from latom._base.arrays import to_core
 
 METHODS = {
@@ -48,12 +48,12 @@ def test_threads_variants_and_widths_draw_the_same_rows(method, metric, kind):
     if kind == "texts":
         wide = sp.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
         alike.append(wide)
-    expected, before = None, _core.isa()
+    expected, before = None, core.isa()
     try:
-        for isa in _core.available_isas():
-            _core.set_isa(isa)
+        for isa in core.available_isas():
+            core.set_isa(isa)
             for rows, threads in itertools.product(alike, [1, 2, 5] if isa == before else [2]):
-                found = _core.kmeans_plusplus(
+                found = core.kmeans_plusplus(
                     to_core(rows), 60, None, metric, 4, threads, "test", potential=True, **METHODS[method]
                 )
                 shown = (
@@ -66,7 +66,7 @@ def test_threads_variants_and_widths_draw_the_same_rows(method, metric, kind):
                 expected = expected or shown
                 assert shown == expected
     finally:
-        _core.set_isa(before)
+        core.set_isa(before)
     assert len(set(expected[0])) == 60
     assert method != "greedy on a budget" or 1 < expected[4] < 60
 
@@ -196,7 +196,7 @@ def test_long_rows_that_are_copies():
     rng = np.random.default_rng(7)
     X = sp.csr_array(np.repeat(rng.random((3, 30_000)), 4, axis=0) * rng.integers(1, 6, (12, 1)))
     for method, metric in itertools.product(["exact", "fold"], ["cosine", "euclidean"]):
-        found = _core.kmeans_plusplus(to_core(X), 12, None, metric, 1, 1, "test", method=method)
+        found = core.kmeans_plusplus(to_core(X), 12, None, metric, 1, 1, "test", method=method)
         assert len(set(found["indices"])) == 12
         assert metric == "euclidean" or found["distinct"] == 3
 

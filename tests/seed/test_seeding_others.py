@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import warnings
 
+import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from laws import FALSE_ALARM, chain_law, chi_square, d2_law, joint, squared_distances
 
 import latom
-from latom import _core
 from latom._base.arrays import to_core
 
 
@@ -28,7 +28,7 @@ def test_chain_law(length, metric, storage):
     X, w = points(7, storage == "dense")
     rows = to_core(X if storage == "dense" else sp.csr_array(X))
     draws = np.array(
-        [_core.afkmc2(rows, 3, length, w, metric, seed, 1, "test")["indices"] for seed in range(15_000)]
+        [core.afkmc2(rows, 3, length, w, metric, seed, 1, "test")["indices"] for seed in range(15_000)]
     )
     D = squared_distances(X, metric)
     assert chi_square(draws, joint(chain_law(D, w, length), 7, 3)) > FALSE_ALARM
@@ -51,7 +51,7 @@ def test_long_chains_approach_the_law(storage):
     X, w = points(7)
     rows = to_core(X if storage == "dense" else sp.csr_array(X))
     draws = np.array(
-        [_core.afkmc2(rows, 3, 60, w, "euclidean", seed, 1, "test")["indices"] for seed in range(5000)]
+        [core.afkmc2(rows, 3, 60, w, "euclidean", seed, 1, "test")["indices"] for seed in range(5000)]
     )
     assert chi_square(draws, joint(d2_law(squared_distances(X, "euclidean"), w), 7, 3)) > FALSE_ALARM
 
@@ -98,7 +98,7 @@ def test_rounds_law(rounds, metric, storage):
     D = squared_distances(X, metric)
     sets = []
     for seed in range(15_000):
-        indices, mass, potential = _core.parallel_candidates(rows, 1, 1.3, rounds, w, metric, seed, 1, "test")
+        indices, mass, potential = core.parallel_candidates(rows, 1, 1.3, rounds, w, metric, seed, 1, "test")
         sets.append(sum(1 << int(i) for i in indices))
         if seed < 50:
             near = D[:, indices]
@@ -115,7 +115,7 @@ def test_too_few_candidates_are_made_up_for_by_the_law():
     rows = to_core(X)
     draws = np.array(
         [
-            _core.parallel_candidates(rows, 3, 1e-9, 1, w, "euclidean", seed, 1, "test")[0]
+            core.parallel_candidates(rows, 3, 1e-9, 1, w, "euclidean", seed, 1, "test")[0]
             for seed in range(10_000)
         ]
     )

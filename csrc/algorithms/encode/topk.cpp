@@ -83,7 +83,7 @@ private:
         const DenseView<T>& atoms = scores_.atoms();
         RowReader<T>::measure(ctx, atoms, norm2.data());
         for (int64_t j = 0; j < m(); ++j)
-            if (!acceptable(atoms.row(j), d(), norm2[j])) refuse_row(ctx, "atoms", j, atoms.row(j), d(), norm2[j]);
+            if (!acceptable(atoms.row(j), d(), norm2[j])) refuse_row(ctx, "atoms", j, atoms.row(j), d());
         norm2_ = std::move(norm2);
         scores_.set_lengths(norm2_);
         panels_ = panels(ctx, screen_);

@@ -89,4 +89,8 @@ std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx,
                                                              const double* weights, Metric metric,
                                                              const LloydSwitches& switches);
 
+/// The mean over columns of their variances (divided by n). Cost: two passes over X.
+template <class View>
+double mean_variance(const Context& ctx, const Rows<View>& X);
+
 }  // namespace latom

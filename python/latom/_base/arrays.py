@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.backend import backend
+from latom._base.backend import backend, call
 
 Matrix: TypeAlias = Any
 """A numpy array or a scipy.sparse matrix or array."""
@@ -21,49 +21,91 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def as_rows(function: str, X: Matrix, name: str = "X", dtype: Any = None) -> Matrix:
-    """X as C-contiguous rows or canonical CSR of float32 or float64, without a copy where it is so.
+    """X as C-contiguous rows or CSR of float32 or float64, without a copy where it is so.
 
-    Other sparse formats, other number types, unsorted or duplicate entries and Fortran order are
-    converted into a new array. ``dtype`` asks for one of the two types.
+    Other sparse formats, other number types, half precision and Fortran order are converted into a new
+    array; tensors and DLPack arrays on the CPU are taken. ``dtype`` asks for one of the two types.
     """
+    rows, storage = as_container(function, X, name, dtype)
+    return widen(rows, storage) if storage else rows
+
+
+def as_container(function: str, X: Matrix, name: str = "X", dtype: Any = None) -> tuple[Matrix, str]:
+    """:func:`as_rows`, but half precision stays: then the rows are 16-bit patterns (uint16), and "float16" or
+    "bfloat16" says of what. A ``dtype`` asked for is made of it, though.
+    """
+    if isinstance(X, np.ndarray) and X.dtype in _FLOATS:
+        return _as_dense(function, X, name, dtype), ""
     if sp.issparse(X):
-        if X.ndim != 2:
-            raise ValueError(f"{function}: {name} must have two dimensions; got {X.ndim}. Reshape it.")
-        rows = X if X.format == "csr" else X.tocsr()
-        if rows.dtype.kind not in "fiub":
-            _refuse_type(function, name, rows.dtype)
-        wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
-        if rows.dtype != wanted:
-            rows = rows.astype(wanted)
-        rows = _with_native_indices(rows)
-        indptr, indices = to_core(rows)[:2]
-        if not backend().is_canonical(indptr, indices, 0, function, name):
-            rows = rows.copy()
-            rows.has_canonical_format = rows.has_sorted_indices = False  # do not trust what is cached
-            rows.sum_duplicates()
-    else:
-        rows = np.asarray(X)
-        if rows.dtype.kind == "O":
-            try:
-                rows = rows.astype(np.float64)
-            except (TypeError, ValueError) as error:
-                _refuse_type(function, name, rows.dtype, error)
-        if rows.dtype.kind not in "fiub":
-            _refuse_type(function, name, rows.dtype)
-        if rows.ndim != 2:
-            raise ValueError(
-                f"{function}: {name} must have two dimensions; got shape {rows.shape}. "
-                f"Reshape it, for example with {name}.reshape(1, -1) for a single row."
-            )
-        wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
-        if rows.dtype != wanted or not (rows.flags.c_contiguous and rows.flags.aligned):
-            rows = np.require(rows, wanted, ["C", "A"])  # slow even where nothing is to do
+        return _as_csr(function, X, name, dtype), ""
+    if is_tensor(X):
+        X, brain = _from_tensor(function, X, name)
+        if brain:
+            return _in_type(_two_dimensions(function, X, name), "bfloat16", dtype)
+    elif hasattr(X, "__dlpack_device__") and not hasattr(X, "__array__"):
+        X = _from_dlpack(function, X, name)
+    if getattr(X, "dtype", None) == np.float16:
+        return _in_type(_two_dimensions(function, np.asarray(X, np.float16), name), "float16", dtype)
+    if getattr(getattr(X, "dtype", None), "name", "") == "bfloat16":
+        return _in_type(_two_dimensions(function, np.asarray(X), name), "bfloat16", dtype)
+    return _as_dense(function, X, name, dtype), ""
+
+
+def _in_type(half: NDArray[Any], storage: str, dtype: Any) -> tuple[NDArray[Any], str]:
+    if dtype is None:
+        return half, storage
+    return widen(half, storage).astype(dtype, copy=False), ""
+
+
+def _as_csr(function: str, X: Matrix, name: str, dtype: Any) -> Matrix:
+    if X.ndim != 2:
+        raise ValueError(f"{function}: {name} must have two dimensions; got {X.ndim}. Reshape it.")
+    rows = X if X.format == "csr" else X.tocsr()
+    if rows.dtype.kind not in "fiub":
+        _refuse_type(function, name, rows.dtype)
+    wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
+    if rows.dtype != wanted:
+        rows = rows.astype(wanted)
+    return _not_empty(function, _with_native_indices(rows), name)
+
+
+def _as_dense(function: str, X: Any, name: str, dtype: Any) -> NDArray[Any]:
+    rows = np.asarray(X)
+    if rows.dtype.kind == "O":
+        try:
+            rows = rows.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            _refuse_type(function, name, rows.dtype, error)
+    if rows.dtype.kind not in "fiub":
+        _refuse_type(function, name, rows.dtype)
+    if rows.ndim != 2:
+        raise ValueError(
+            f"{function}: {name} must have two dimensions; got shape {rows.shape}. "
+            f"Reshape it, for example with {name}.reshape(1, -1) for a single row."
+        )
+    wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
+    if rows.dtype != wanted or not (rows.flags.c_contiguous and rows.flags.aligned):
+        rows = np.require(rows, wanted, ["C", "A"])  # slow even where nothing is to do
+    dense: NDArray[Any] = _not_empty(function, rows, name)
+    return dense
+
+
+def _not_empty(function: str, rows: Matrix, name: str) -> Matrix:
     if rows.shape[0] < 1 or rows.shape[1] < 1:
         raise ValueError(
             f"{function}: {name} must have at least one row and one column; got shape {rows.shape}. "
             "Check how it was built."
         )
     return rows
+
+
+def _from_dlpack(function: str, X: Any, name: str) -> NDArray[Any]:
+    if X.__dlpack_device__()[0] != 1:  # kDLCPU
+        raise TypeError(
+            f"{function}: {name} must lie in the memory of the CPU; got a DLPack array on device "
+            f"{tuple(X.__dlpack_device__())}. Copy it to the CPU first."
+        )
+    return np.from_dlpack(X)
 
 
 def _with_native_indices(rows: Matrix) -> Matrix:
@@ -80,42 +122,32 @@ def _with_native_indices(rows: Matrix) -> Matrix:
     return result
 
 
-def to_core(rows: Matrix, int32_columns: bool = False) -> CoreMatrix:
-    """The arguments that the core takes for rows that :func:`as_rows` has returned."""
+def to_core(rows: Matrix) -> CoreMatrix:
+    """The arrays of rows that :func:`as_container` has returned, as the core takes them."""
     if not sp.issparse(rows):
         return rows
-    indices = rows.indices.astype(np.int32, copy=False) if int32_columns else rows.indices
     return (
         np.require(rows.indptr, np.int64, ["C", "A"]),
-        np.require(indices, requirements=["C", "A"]),
+        np.require(rows.indices, requirements=["C", "A"]),
         np.require(rows.data, requirements=["C", "A"]),
         int(rows.shape[1]),
     )
 
 
-def as_stored(function: str, X: Any, name: str = "X") -> tuple[NDArray[Any], str]:
-    """X as C-contiguous dense rows, and how their numbers are stored.
-
-    "" for float32 and float64; "float16" or "bfloat16" for rows that are 16-bit patterns (uint16), as numpy,
-    ml_dtypes or torch hand them in, without a copy. Other types are treated as by :func:`as_rows`.
-    """
-    if isinstance(X, np.ndarray) and X.dtype in _FLOATS:
-        return as_rows(function, X, name), ""
-    tensor = is_tensor(X)
-    if sp.issparse(X) or (tensor and str(X.layout) != "torch.strided"):
+def refuse_sparse(function: str, X: Any, name: str = "X") -> None:
+    """A TypeError for who asks for dense rows and gets sparse ones."""
+    if sp.issparse(X) or (is_tensor(X) and str(X.layout) != "torch.strided"):
         raise TypeError(
             f"{function}: {name} must be dense, not sparse; got {type(X).__name__}. "
             f"Densify it in blocks of rows, for example {name}[i : i + 4096].toarray()."
         )
-    if tensor:
-        X, brain = _from_tensor(function, X, name)
-        if brain:
-            return _two_dimensions(function, X, name), "bfloat16"
-    if getattr(X, "dtype", None) == np.float16:
-        return _two_dimensions(function, np.asarray(X, np.float16), name), "float16"
-    if getattr(getattr(X, "dtype", None), "name", "") == "bfloat16":
-        return _two_dimensions(function, np.asarray(X), name), "bfloat16"
-    return as_rows(function, X, name), ""
+
+
+def as_dense(function: str, X: Any, name: str) -> NDArray[Any]:
+    """X as dense rows of float32 or float64."""
+    refuse_sparse(function, X, name)
+    rows: NDArray[Any] = as_rows(function, X, name)
+    return rows
 
 
 def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.float64] | None:
@@ -123,7 +155,7 @@ def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.flo
     if value is None:
         return None
     rows = value.reshape(1, -1) if getattr(value, "ndim", 0) == 1 else np.atleast_2d(value)
-    vector = np.ascontiguousarray(widen(*as_stored(function, rows, name)), np.float64)
+    vector = np.ascontiguousarray(as_dense(function, rows, name), np.float64)
     if vector.shape != (1, size):
         raise ValueError(
             f"{function}: {name} must have shape ({size},); got {np.shape(value)}. "
@@ -153,6 +185,7 @@ def _from_tensor(function: str, X: Any, name: str) -> tuple[NDArray[Any], bool]:
             f"{function}: {name} must lie in the memory of the CPU; got a tensor on {X.device}. "
             f"Pass {name}.cpu()."
         )
+    refuse_sparse(function, X, name)
     torch = sys.modules["torch"]
     X = X.detach()
     brain = X.dtype == torch.bfloat16
@@ -174,19 +207,13 @@ def _two_dimensions(function: str, half: NDArray[Any], name: str) -> NDArray[np.
     return np.require(half, requirements=["C", "A"]).view(np.uint16)
 
 
-def widen(rows: NDArray[Any], storage: str, n_threads: int = 0) -> NDArray[Any]:
-    """What :func:`as_stored` has returned, as float32 or float64."""
+def widen(rows: NDArray[Any], storage: str, n_threads: int | None = None) -> NDArray[Any]:
+    """What :func:`as_container` has returned, as float32 or float64."""
     if not storage:
         return rows
-    wide: NDArray[Any] = backend().widen(
-        np.require(rows.view(np.uint16), requirements=["C", "A"]), storage, n_threads
-    )
+    bits = np.require(rows.view(np.uint16), requirements=["C", "A"])
+    wide: NDArray[Any] = backend().widen(call("widen", n_threads), bits, storage)
     return wide
-
-
-def common_float(*arrays: Matrix) -> Any:
-    """float64 if any array needs it, else float32: no value is ever rounded on the way in."""
-    return np.float32 if all(a.dtype == np.float32 for a in arrays) else np.float64
 
 
 def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64] | None:
@@ -203,7 +230,7 @@ def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64]
     weights = np.full(n, weights) if weights.ndim == 0 else np.ascontiguousarray(weights)
     if weights.shape != (n,):
         raise ValueError(
-            f"{function}: sample_weight must have shape ({n},); got {weights.shape}. Give one weight a row."
+            f"{function}: sample_weight must have shape ({n},); got {weights.shape}. Give one weight per row."
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
         bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])

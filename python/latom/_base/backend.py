@@ -6,8 +6,10 @@ Everything else asks :func:`backend`, so that another device is another extensio
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 from latom import _core
+from latom._base.checks import check_threads
 
 
 def backend(device: str | None = None, function: str = "latom") -> ModuleType:
@@ -31,3 +33,17 @@ def backend(device: str | None = None, function: str = "latom") -> ModuleType:
         f"{function}: device must be None, 'cpu' or 'cuda'; got {device!r}. Leave it out to compute "
         "where the input lives."
     )
+
+
+def call(function: str, n_threads: int | None = None, seed: int = 0) -> Any:
+    """What every function of the core takes first: a name for messages, threads, and the seed of draws.
+
+    Parameters
+    ----------
+    function : str
+    n_threads : int, optional
+        None: the environment's and the machine's choice.
+    seed : int
+        In [0, 2**64).
+    """
+    return _core.Context(function, check_threads(function, n_threads), seed)

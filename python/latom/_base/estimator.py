@@ -5,38 +5,47 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from sklearn.utils.validation import validate_data
 
-from latom._base.arrays import Matrix, as_rows, as_seed, is_tensor
+from latom._base.arrays import Matrix, as_seed, is_tensor, refuse_sparse
+from latom._base.rows import Rows
 
 
 def validated_rows(
-    estimator: Any, name: str, X: Matrix, reset: bool, all_finite: bool | str = False
-) -> Matrix:
-    """Rows of float32 or float64, dense or CSR; reset: the estimator learns the columns of X."""
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        order="C",
-        accept_large_sparse=True,
-        ensure_all_finite=all_finite,
-    )
-    return as_rows(name, X)
+    estimator: Any,
+    name: str,
+    X: Matrix,
+    reset: bool,
+    all_finite: bool | str = False,
+    accept_sparse: bool = True,
+    dtype: Any = None,
+) -> Rows:
+    """The prepared X of an estimator's method; reset: the estimator learns the columns of X.
 
-
-def validated_stored(estimator: Any, X: Any, reset: bool) -> Any:
-    """Dense rows; half precision, tensors and sparse rows as they are, for as_stored to take or to refuse."""
-    half = getattr(getattr(X, "dtype", None), "name", "") in ("float16", "bfloat16")
-    if half or is_tensor(X) or sp.issparse(X):  # scikit-learn would widen these
+    scikit-learn checks what it knows. Half precision, tensors and DLPack arrays it would widen, copy or
+    refuse: of these it learns the number of columns alone.
+    """
+    if not accept_sparse:
+        refuse_sparse(name, X)
+    if _is_foreign(X):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return X
-    return validate_data(
-        estimator, X, reset=reset, dtype=[np.float64, np.float32], order="C", ensure_all_finite=False
-    )
+    else:
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            accept_sparse="csr" if accept_sparse else False,
+            dtype=[np.float64, np.float32],
+            order="C",
+            accept_large_sparse=True,
+            ensure_all_finite=all_finite,
+        )
+    return Rows(name, X, dtype=dtype)
+
+
+def _is_foreign(X: Any) -> bool:
+    half = getattr(getattr(X, "dtype", None), "name", "") in ("float16", "bfloat16")
+    return half or is_tensor(X) or (hasattr(X, "__dlpack_device__") and not hasattr(X, "__array__"))
 
 
 def as_generator(name: str, random_state: Any) -> Any:

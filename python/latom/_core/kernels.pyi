@@ -1,10 +1,12 @@
 """Single kernels of the variant in use, for tests (csrc/kernels/table.h has their contracts)."""
 
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from . import Context, Rows
 
 @overload
 def dense_dot(x: NDArray[np.float32], y: NDArray[np.float32]) -> float: ...
@@ -20,7 +22,7 @@ def sparse_dot(
 ) -> float: ...
 
 # (p, step, abs_sum, rest, dropped)
-def quantise_row(
+def quantize_row(
     a: NDArray[np.float32], round_up: bool, drop: int
 ) -> tuple[NDArray[np.int8], float, float, float, float]: ...
 def accumulate(
@@ -112,3 +114,4 @@ def gather_add(
     out: NDArray[np.float32] | NDArray[np.float64],
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
 def philox(seed: int, purpose: int, counter: int) -> list[int]: ...
+def transposed_product(context: Context, X: Rows, W: NDArray[Any], rows_per_block: int) -> NDArray[Any]: ...

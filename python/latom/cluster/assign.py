@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_rows, common_float, to_core
-from latom._base.backend import backend
-from latom._base.checks import check_metric, check_threads
+from latom._base.arrays import Matrix
+from latom._base.backend import backend, call
+from latom._base.checks import check_metric
+from latom._base.rows import Rows
 
 
 def assign(
@@ -47,20 +48,18 @@ def assign(
     those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centres);
     at worst n * m dot products.
     """
-    return assign_rows("assign", as_rows("assign", X), centers, metric, n_threads)
+    return assign_rows("assign", Rows("assign", X), centers, metric, n_threads)
 
 
 def assign_rows(
-    function: str, rows: Matrix, centers: Matrix, metric: str, n_threads: int | None
+    function: str, rows: Rows, centers: Matrix, metric: str, n_threads: int | None
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """:func:`assign` for rows that have been checked, with the name that messages give."""
+    """:func:`assign` for prepared rows, with the name that messages give."""
     check_metric(function, metric)
-    centers = as_rows(function, centers, "centers")
-    dtype = common_float(rows, centers)
-    if rows.dtype != dtype:
-        rows = rows.astype(dtype)
-    threads = check_threads(function, n_threads)
-    lloyd = backend().Lloyd(to_core(rows), None, metric, threads, function)
-    lloyd.set_centers(to_core(centers.astype(dtype, copy=False), int32_columns=True), False)
+    there = Rows(function, centers, "centers")
+    if there.dtype != rows.dtype:  # no value is rounded on the way in
+        there, rows = there.as_type(function, np.float64), rows.as_type(function, np.float64)
+    lloyd = backend().Lloyd(call(function, n_threads), rows.core, None, metric)
+    lloyd.set_centers(there.core, False)
     lloyd.assign()
     return lloyd.labels(), lloyd.scores()

@@ -20,17 +20,17 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.preprocessing import normalize
-from sklearn.utils.sparsefuncs import mean_variance_axis
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_rows, as_weights, to_core
-from latom._base.backend import backend
+from latom._base.arrays import Matrix, as_weights
+from latom._base.backend import backend, call
 from latom._base.checks import check_integer, check_threads
 from latom._base.estimator import as_generator, as_random_state, validated_rows
 from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
+from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
-from latom.seed.kmeans_parallel import starting_centers
+from latom.seed.kmeans_parallel import starting_rows
 
 
 class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
@@ -95,8 +95,8 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        X = validated_rows(self, name, X, reset=True)
-        n = X.shape[0]
+        rows = validated_rows(self, name, X, reset=True)
+        n = len(rows)
         if n < self.n_clusters:
             raise ValueError(
                 f"{name}: n_clusters must be at most the number of rows, n_samples={n}; got "
@@ -112,18 +112,18 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
                 stacklevel=2,
             )
             n_init = 1
-        lloyd = self._lloyd(name, X, weights)
+        lloyd = self._lloyd(name, rows, weights)
         if lloyd.zero_rows and self._metric == "cosine":
             warnings.warn(
                 f"{name}: {lloyd.zero_rows} rows of X are zero; they have no direction, get label 0 and "
                 "add nothing to a centre.",
                 stacklevel=2,
             )
-        limit = self._shift_limit(X)
+        limit = self._shift_limit(name, rows)
         best: dict[str, Any] | None = None
         for _ in range(n_init):
-            centers = self._initial_centers(name, X, weights, rng)
-            run = self._run(lloyd, centers, limit, X)
+            start = self._initial_centers(name, rows, weights, rng)
+            run = self._run(lloyd, start, limit, rows)
             if best is None or run["inertia_"] < best["inertia_"]:
                 best = run
         assert best is not None
@@ -161,8 +161,8 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         name = f"{type(self).__name__}.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "cluster_centers_")
-        X = validated_rows(self, name, X, reset=first)
-        n, m = X.shape[0], self.n_clusters
+        rows = validated_rows(self, name, X, reset=first)
+        X, n, m = rows[:], len(rows), self.n_clusters
         weights = as_weights(name, sample_weight, n)
         unit = normalize if self._metric == "cosine" else (lambda rows: rows)
         if first:
@@ -171,7 +171,10 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
                     f"{name}: the first batch must have at least n_clusters={m} rows; got n_samples={n}. "
                     "Pass a larger first batch."
                 )
-            centers = unit(self._initial_centers(name, X, weights, as_generator(name, self.random_state)))
+            start = self._initial_centers(name, rows, weights, as_generator(name, self.random_state))
+            lloyd = self._lloyd(name, rows, None)
+            lloyd.set_centers(start, False)
+            centers = unit(_from_core(lloyd.centers(), rows))
             seen, steps = np.zeros(m), 0
         else:
             centers, seen, steps = self.cluster_centers_, self._weight_seen, getattr(self, "n_steps_", 0)
@@ -179,7 +182,7 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             raise ValueError(
                 f"{name}: n_clusters must stay {len(seen)} between batches; got {m}. Use a new estimator."
             )
-        labels, scores = assign_rows(name, X, centers, self._metric, self.n_threads)
+        labels, scores = assign_rows(name, rows, centers, self._metric, self.n_threads)
         w = np.ones(n) if weights is None else weights
         members = sp.csr_array((w, (labels, np.arange(n))), shape=(m, n))
         added = np.bincount(labels, w, minlength=m)
@@ -226,7 +229,7 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             scikit-learn computes them in the dtype of X. :meth:`predict` is the exact one.
         """
         check_is_fitted(self)
-        X = validated_rows(self, f"{type(self).__name__}.transform", X, reset=False)
+        X = validated_rows(self, f"{type(self).__name__}.transform", X, reset=False)[:]
         distances = cosine_distances if self._metric == "cosine" else euclidean_distances
         result: NDArray[Any] = distances(X, self.cluster_centers_)
         return result
@@ -261,9 +264,9 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
 
     # ---- one run
 
-    def _run(self, lloyd: Any, centers: Matrix, limit: float, X: Matrix) -> dict[str, Any]:
-        plain = float(X.nnz if sp.issparse(X) else X.size) * self.n_clusters
-        lloyd.set_centers(to_core(centers, int32_columns=True), self._metric == "cosine")
+    def _run(self, lloyd: Any, start: Any, limit: float, rows: Rows) -> dict[str, Any]:
+        plain = float(rows.entries) * self.n_clusters
+        lloyd.set_centers(start, self._metric == "cosine")
         with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
             run = Iterations(IterationState, self.max_iter, self.callback, progress)
             while True:
@@ -282,61 +285,57 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
         if not settled:
             objective = lloyd.assign()[1]
         return {
-            "cluster_centers_": _from_core(lloyd.centers(), X),
+            "cluster_centers_": _from_core(lloyd.centers(), rows),
             "labels_": lloyd.labels(),
             "inertia_": float(objective),
             "n_iter_": len(run.states),
             "history_": run.history,
         }
 
-    def _lloyd(self, name: str, X: Matrix, weights: NDArray[np.float64] | None) -> Any:
-        threads = check_threads(name, self.n_threads)
-        return backend(self.device, name).Lloyd(to_core(X), weights, self._metric, threads, name)
+    def _lloyd(self, name: str, rows: Rows, weights: NDArray[np.float64] | None) -> Any:
+        context = call(name, self.n_threads)
+        return backend(self.device, name).Lloyd(context, rows.core, weights, self._metric)
 
-    def _initial_centers(self, name: str, X: Matrix, weights: NDArray[np.float64] | None, rng: Any) -> Matrix:
-        m, n = self.n_clusters, X.shape[0]
-        if isinstance(self.init, str) and self.init == "k-means++":
-            with warnings.catch_warnings():  # fit itself tells when there are too few distinct rows
-                warnings.simplefilter("ignore", UserWarning)
-                return starting_centers(
-                    X,
-                    m,
-                    metric=self._metric,
-                    sample_weight=weights,
-                    random_state=rng,
-                    n_threads=self.n_threads,
-                )[0]
-        if isinstance(self.init, str):  # "random": rows of positive weight first
-            order = rng.permutation(n)
-            if weights is not None:
-                order = order[np.argsort(weights[order] == 0, kind="stable")]
-            return X[order[:m]]
-        init = self.init(X, m, random_state=as_random_state(rng)) if callable(self.init) else self.init
-        centers = as_rows(name, init, "init", X.dtype)
-        if centers.shape != (m, X.shape[1]):
+    def _initial_centers(self, name: str, rows: Rows, weights: NDArray[np.float64] | None, rng: Any) -> Any:
+        """Starting centers as the core takes them: rows of X in place, or what the user gave."""
+        m = self.n_clusters
+        if isinstance(self.init, str):
+            if self.init == "k-means++":
+                chosen = starting_rows(name, rows, m, weights, self._metric, rng, self.n_threads)
+            else:  # "random": rows of positive weight first
+                order = rng.permutation(len(rows))
+                if weights is not None:
+                    order = order[np.argsort(weights[order] == 0, kind="stable")]
+                chosen = np.ascontiguousarray(order[:m], np.int64)
+            return rows.core.subset(call(name, self.n_threads), chosen)
+        init = self.init
+        if callable(init):
+            init = init(rows[:], m, random_state=as_random_state(rng))
+        centers = Rows(name, init, "init", rows.dtype)
+        if centers.shape != (m, rows.shape[1]):
             raise ValueError(
-                f"{name}: init must have shape {(m, X.shape[1])}, n_clusters by features; got "
-                f"{centers.shape}. Pass as many centres as clusters."
+                f"{name}: init must have shape {(m, rows.shape[1])}, n_clusters by features; got "
+                f"{centers.shape}. Pass as many centers as clusters."
             )
-        return centers
+        return centers.core
 
     def _assign(self, method: str, X: Matrix) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         check_is_fitted(self)
         name = f"{type(self).__name__}.{method}"
-        X = validated_rows(self, name, X, reset=False)
-        return assign_rows(name, X, self.cluster_centers_, self._metric, self.n_threads)
+        rows = validated_rows(self, name, X, reset=False)
+        return assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)
 
     def _costs(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
         return 1 - scores if self._metric == "cosine" else -scores
 
-    def _shift_limit(self, X: Matrix) -> float:
+    def _shift_limit(self, name: str, rows: Rows) -> float:
         """The squared shift of all centres together at which a run stops."""
         if self.tol == 0:
             return -1.0
         if self._metric == "cosine":
             return float(self.tol * self.n_clusters)
-        variances = mean_variance_axis(X, axis=0)[1] if sp.issparse(X) else np.var(X, axis=0)
-        return float(self.tol * np.mean(variances))
+        context = call(name, self.n_threads)
+        return float(self.tol * backend(self.device, name).mean_variance(context, rows.core))
 
     # ---- checks
 
@@ -357,12 +356,12 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             )
 
 
-def _from_core(centers: Any, X: Matrix) -> Matrix:
-    """Centres as the core returns them, in the container of X."""
-    if not sp.issparse(X):
+def _from_core(centers: Any, rows: Rows) -> Matrix:
+    """Centers as the core returns them, in the container of X."""
+    if not rows.sparse:
         return centers
     indptr, indices, values = centers
-    index = X.indices.dtype if len(values) < 2**31 else np.int64
-    shape = (len(indptr) - 1, X.shape[1])
-    container = sp.csr_array if isinstance(X, sp.sparray) else sp.csr_matrix
+    index = rows.array.indices.dtype if len(values) < 2**31 else np.int64
+    shape = (len(indptr) - 1, rows.shape[1])
+    container = sp.csr_array if isinstance(rows.array, sp.sparray) else sp.csr_matrix
     return container((values, indices.astype(index, copy=False), indptr.astype(index)), shape=shape)

@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_numpy, as_vector
-from latom._base.backend import backend
-from latom._base.checks import check_choice, check_threads
+from latom._base.backend import backend, call
+from latom._base.checks import check_choice
 from latom.encode.atoms import ACTIVATIONS, as_atoms, encoder_atoms
 
 
@@ -69,8 +69,9 @@ def encode(
     """
     function = "encode"
     check_choice(function, "activation", activation, tuple(ACTIVATIONS))
-    table = encoder_atoms(function, as_atoms(function, "W_enc", W_enc), b_enc, b_pre, n_threads)
-    return table.encode(function, X, k, activation, n_threads)
+    context = call(function, n_threads)
+    table = encoder_atoms(context, as_atoms(function, "W_enc", W_enc), b_enc, b_pre)
+    return table.encode(context, X, k, activation)
 
 
 def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None = None) -> NDArray[Any]:
@@ -140,12 +141,11 @@ def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None =
         indices = indices.astype(np.int64)
     bias = as_vector(function, "b_pre", b_pre, d)
     decoded: NDArray[Any] = backend().decode(
+        call(function, n_threads),
         np.require(indptr, np.int64, ["C", "A"]),
         np.require(indices, requirements=["C", "A"]).reshape(-1),
         np.require(values, W.dtype, ["C", "A"]).reshape(-1),
         W,
         None if bias is None else bias.astype(W.dtype),
-        check_threads(function, n_threads),
-        function,
     )
     return decoded

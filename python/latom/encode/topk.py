@@ -5,7 +5,11 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from latom._base.arrays import Matrix, as_vector
+import numpy as np
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix, as_numpy, as_vector
+from latom._base.backend import call
 from latom._base.checks import check_choice
 from latom.encode.atoms import Atoms, as_atoms
 
@@ -45,7 +49,7 @@ def topk(
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
     return_stats : bool, default False
-        Return a dict as well: "scored", products decided in float64, and "crowded", rows that went
+        Return a dict as well: "scored", products decided in float64, and "overflowed", rows that went
         through all atoms in float64 because too many were within the bound of the k-th.
 
     Returns
@@ -85,15 +89,15 @@ def topk(
             f"{function}: activation must be 'identity' with metric='euclidean', whose scores are never "
             f"positive; got {activation!r}. Leave it out."
         )
-    table = _scored_atoms(function, atoms, bias, metric, n_threads)
-    values, indices, stats = table.topk(function, X, k, activation, n_threads)
+    table = _scored_atoms(function, atoms, bias, metric)
+    values, indices, stats = table.topk(call(function, n_threads), X, k, activation)
     return (values, indices, stats) if return_stats else (values, indices)
 
 
 def above(
     X: Any,
     atoms: Any,
-    threshold: float,
+    threshold: Any,
     *,
     bias: Any = None,
     metric: str = "dot",
@@ -105,9 +109,10 @@ def above(
     ----------
     X, atoms, bias, metric, n_threads
         As in :func:`topk`.
-    threshold : float
-        Atoms with a float64 score above it are returned. Under ``metric="euclidean"`` scores are minus
-        squared distances: ``-radius**2`` finds the neighbours nearer than a radius.
+    threshold : float or array of shape (n,)
+        Atoms with a float64 score above it are returned; an array has one threshold per row. Under
+        ``metric="euclidean"`` scores are minus squared distances: ``-radius**2`` finds the neighbors nearer
+        than a radius.
 
     Returns
     -------
@@ -131,14 +136,27 @@ def above(
     [[0.0, 2.0]]
     """
     function = "above"
-    if isinstance(threshold, bool) or not isinstance(threshold, Real):
-        raise ValueError(f"{function}: threshold must be a number; got {threshold!r}. Pass one.")
-    return _scored_atoms(function, atoms, bias, metric, n_threads).above(
-        function, X, float(threshold), n_threads
-    )
+    table = _scored_atoms(function, atoms, bias, metric)
+    return table.above(call(function, n_threads), X, _thresholds(function, threshold))
 
 
-def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str, n_threads: int | None) -> Atoms:
+def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:
+    """One number, or one per row, as an array of one dimension."""
+    if isinstance(threshold, Real) and not isinstance(threshold, bool):
+        return np.array([float(threshold)])
+    values = None
+    if not isinstance(threshold, (str, bytes, bool)) and threshold is not None:
+        values = as_numpy(function, threshold, "threshold")
+    if values is None or values.ndim != 1 or values.dtype.kind not in "fiu":
+        got = f"{threshold!r}" if values is None or values.ndim == 0 else f"{values.dtype} {values.shape}"
+        raise ValueError(
+            f"{function}: threshold must be a number, or an array with one number per row; got {got}. "
+            "Pass for example 0.5."
+        )
+    return np.ascontiguousarray(values, np.float64)
+
+
+def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str) -> Atoms:
     """Atoms under a metric, with the bias that goes with it."""
     check_choice(function, "metric", metric, ("dot", "cosine", "euclidean"))
     if metric != "dot" and bias is not None:
@@ -146,6 +164,6 @@ def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str, n_threads: 
             f"{function}: bias must be None with metric={metric!r}; got {type(bias).__name__}. "
             "Leave it out, or use metric='dot'."
         )
-    table = Atoms(function, as_atoms(function, "atoms", atoms), metric, n_threads)
+    table = Atoms(as_atoms(function, "atoms", atoms), metric)
     table.bias = as_vector(function, "bias", bias, len(table.rows))
     return table

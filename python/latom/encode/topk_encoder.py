@@ -12,13 +12,15 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import normalize
 
-from latom._base.arrays import Matrix, as_rows, as_stored, widen
+from latom._base.arrays import Matrix, as_seed
+from latom._base.backend import call
 from latom._base.checks import check_choice, check_integer, check_threads
-from latom._base.estimator import validated_stored
+from latom._base.estimator import validated_rows
+from latom._base.rows import Rows
 from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
 from latom.encode.codes import decode
 from latom.encode.pretrained import load
-from latom.seed.kmeans_plusplus import kmeans_plusplus
+from latom.seed.kmeans_plusplus import draw
 
 
 class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -168,9 +170,9 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self
         """
         name = f"{type(self).__name__}.fit"
-        rows, storage = as_stored(name, validated_stored(self, X, reset=True))
+        rows = validated_rows(self, name, X, reset=True, accept_sparse=False)
         if self.W_enc is None:
-            self.components_ = self._draw(name, widen(rows, storage))
+            self.components_ = self._draw(name, rows)
         else:
             self.components_ = as_atoms(name, "W_enc", self.W_enc)
         if self.components_.shape[1] != rows.shape[1]:
@@ -196,8 +198,8 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         name = f"{type(self).__name__}.transform"
         atoms = self._prepared(name)
         self._check_parameters(name, len(atoms.rows))
-        X = validated_stored(self, X, reset=False)
-        return atoms.encode(name, X, self.k, self.activation, self.n_threads, pack=True)
+        rows = validated_rows(self, name, X, reset=False, accept_sparse=False)
+        return atoms.encode(call(name, self.n_threads), rows, self.k, self.activation, pack=True)
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Rows from codes.
@@ -259,7 +261,7 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
             atoms: Atoms = cached[1]
             return atoms
         W_enc = as_atoms(name, "W_enc", parts[0])
-        atoms = encoder_atoms(name, W_enc, self.b_enc, self.b_pre, self.n_threads)
+        atoms = encoder_atoms(call(name, self.n_threads), W_enc, self.b_enc, self.b_pre)
         if self.rescale_by_decoder_norm:
             W_dec = W_enc if self.W_dec is None else as_atoms(name, "W_dec", self.W_dec)
             lengths = _lengths(W_dec)
@@ -273,7 +275,7 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         self._cache = (parts, atoms)
         return atoms
 
-    def _draw(self, name: str, rows: NDArray[Any]) -> NDArray[Any]:
+    def _draw(self, name: str, rows: Rows) -> NDArray[Any]:
         n, d = rows.shape
         m = min(n, d)
         if self.n_components is not None:
@@ -283,9 +285,9 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
                 f"{name}: n_components must be at most the number of rows, n_samples={n}; got {m}. "
                 "Draw fewer."
             )
-        rows = as_rows(name, rows)
-        drawn = kmeans_plusplus(rows, m, random_state=self.random_state, n_threads=self.n_threads)[0]
-        return np.ascontiguousarray(normalize(drawn))
+        context = call(name, self.n_threads, as_seed(name, self.random_state))
+        chosen = draw(context, rows, m, None, "cosine")[0]
+        return np.ascontiguousarray(normalize(rows[chosen]))
 
     def _check_parameters(self, name: str, m: int) -> None:
         check_integer(name, "k", self.k, m)

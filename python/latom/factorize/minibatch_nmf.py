@@ -12,14 +12,15 @@ from sklearn.utils import check_random_state, gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix
-from latom._base.backend import backend
-from latom._base.checks import check_integer, check_threads
+from latom._base.backend import backend, call
+from latom._base.checks import check_integer
 from latom._base.estimator import seeded
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
-from latom._base.rows import NonNegativeRows
+from latom._base.rows import Rows
 from latom.factorize.nmf_base import BaseNMF
 from latom.factorize.nmf_solvers import EPSILON, frobenius_step
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 Array = NDArray[Any]
 
@@ -143,14 +144,14 @@ class MiniBatchNMF(BaseNMF):
         """
         name = "MiniBatchNMF.fit_transform"
         self._check_parameters(name)
-        X = self._validate(name, X, reset=True)
-        threads = check_threads(name, self.n_threads)
-        whole = NonNegativeRows(name, X, None, threads)
+        rows = self._validate(name, X, reset=True)
+        context = call(name, self.n_threads)
+        whole = NonNegativeRows(context, rows)
         W, F = self._start(name, whole, W, H, check_random_state(seeded(self.random_state)))
-        n = X.shape[0]
+        n = len(rows)
         size = min(self.batch_size, n)
         batches = list(gen_batches(n, size))
-        parts = [NonNegativeRows(name, X[batch], None, threads) for batch in batches]
+        parts = [NonNegativeRows(context, Rows(name, rows[batch])) for batch in batches]
         self._reset(F)
         self._rate = self.forget_factor ** (size / n)
         smoothed = lowest = np.inf
@@ -203,9 +204,7 @@ class MiniBatchNMF(BaseNMF):
         name = "MiniBatchNMF.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "components_")
-        products = NonNegativeRows(
-            name, self._validate(name, X, reset=first), None, check_threads(name, self.n_threads)
-        )
+        products = NonNegativeRows(call(name, self.n_threads), self._validate(name, X, reset=first))
         if first:
             _, F = self._start(name, products, W, H, check_random_state(seeded(self.random_state)))
             self._reset(F)
@@ -232,9 +231,7 @@ class MiniBatchNMF(BaseNMF):
         check_is_fitted(self)
         name = "MiniBatchNMF.transform"
         self._check_parameters(name)
-        products = NonNegativeRows(
-            name, self._validate(name, X, reset=False), None, check_threads(name, self.n_threads)
-        )
+        products = NonNegativeRows(call(name, self.n_threads), self._validate(name, X, reset=False))
         F = np.ascontiguousarray(self.components_.T, products.dtype)
         return self._solve(products, F, self.transform_max_iter or self.max_iter)
 
@@ -262,7 +259,7 @@ class MiniBatchNMF(BaseNMF):
             bottom += (sums == 0).astype(F.dtype)  # a component that the batch does not use fades
         else:
             bottom = (
-                F @ backend().gram(W, p.n_threads).astype(F.dtype)
+                F @ backend().gram(p.context, W).astype(F.dtype)
                 + F.dtype.type(r.l1_H)
                 + F.dtype.type(r.l2_H) * F
             )
@@ -279,7 +276,7 @@ class MiniBatchNMF(BaseNMF):
         r = self._penalties(*p.shape)
         if self._kullback:
             return np.asarray(p.kullback_step(W, F, False, r.l1_W, r.l2_W)[0])
-        return frobenius_step(W, p.times(F), backend().gram(F, p.n_threads), r.l1_W, r.l2_W)
+        return frobenius_step(W, p.times(F), backend().gram(p.context, F), r.l1_W, r.l2_W)
 
     def _solve(self, p: NonNegativeRows, F: Array, steps: int) -> Array:
         """W by steps until they change it by at most tol."""

@@ -13,11 +13,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_weights
-from latom._base.checks import check_integer, check_threads
+from latom._base.backend import call
+from latom._base.checks import check_integer
 from latom._base.estimator import seeded
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
-from latom._base.rows import NonNegativeRows
 from latom.factorize.nmf_base import BaseNMF
 from latom.factorize.nmf_solvers import (
     HalfSteps,
@@ -28,6 +28,7 @@ from latom.factorize.nmf_solvers import (
     side_by_side,
     solve_W,
 )
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 Array = NDArray[Any]
 
@@ -201,11 +202,11 @@ class NMF(BaseNMF):
         """
         name = f"{type(self).__name__}.fit_transform"
         self._check_parameters(name)
-        X = self._validate(name, X, reset=True)
-        weights = as_weights(name, sample_weight, X.shape[0])
-        products = NonNegativeRows(name, X, mask, check_threads(name, self.n_threads))
+        rows = self._validate(name, X, reset=True)
+        weights = as_weights(name, sample_weight, len(rows))
+        products = NonNegativeRows(call(name, self.n_threads), rows, mask)
         self._check_multiplicative(name, products, weights)
-        half = HalfSteps(products, self._penalties(*X.shape), weights)
+        half = HalfSteps(products, self._penalties(*rows.shape), weights)
         rng = check_random_state(seeded(self.random_state))
         n_init = 1 if self.init == "custom" else self.n_init
         best: tuple[Descent, Array, Array] | None = None
@@ -244,8 +245,8 @@ class NMF(BaseNMF):
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
         self._check_parameters(name)
-        X = self._validate(name, X, reset=False)
-        products = NonNegativeRows(name, X, mask, check_threads(name, self.n_threads))
+        rows = self._validate(name, X, reset=False)
+        products = NonNegativeRows(call(name, self.n_threads), rows, mask)
         return self._solve(name, products, self.components_)[0]
 
     def _run(self, half: HalfSteps, starts: list[tuple[Array, Array]]) -> list[tuple[Descent, Array, Array]]:

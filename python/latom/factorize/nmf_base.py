@@ -19,9 +19,10 @@ from latom._base.backend import backend
 from latom._base.checks import check_integer, check_threads
 from latom._base.estimator import validated_rows
 from latom._base.history import FactorizationState
-from latom._base.rows import NonNegativeRows
+from latom._base.rows import Rows
 from latom.factorize.nmf_init import INITS, initial_factors
 from latom.factorize.nmf_solvers import Penalties
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 Array = NDArray[Any]
 
@@ -93,7 +94,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _takes_nan(self) -> bool:
         return False
 
-    def _validate(self, name: str, X: Matrix, reset: bool) -> Matrix:
+    def _validate(self, name: str, X: Matrix, reset: bool) -> Rows:
         return validated_rows(self, name, X, reset, "allow-nan" if self._takes_nan() else True)
 
     def _check_parameters(self, name: str) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.arrays import as_seed
-from latom._base.backend import backend
-from latom._base.checks import check_integer, check_threads
+from latom._base.backend import backend, call
+from latom._base.checks import check_integer
 
 Array = NDArray[Any]
 
-SWEEPS, ENOUGH = 3, 0.1  # of a half-step, at most; until so much of the first sweep's violation is left
+SWEEPS, INNER_TOL = 3, 0.1  # of a half-step, at most; until so much of the first sweep's violation is left
 
 
 class Factorizations(NamedTuple):
@@ -125,8 +125,8 @@ def nmf_batch(
         F = np.ascontiguousarray(H.transpose(0, 2, 1))
     if X.ndim == 3 and X.shape[0] != W.shape[0]:
         _refuse_count(function, X, W.shape[0])
-    threads = check_threads(function, n_threads)
-    loss, n_iter = backend().factorize_small(X, W, F, SWEEPS, ENOUGH, float(tol), max_iter, threads, function)
+    context = call(function, n_threads)
+    loss, n_iter = backend().factorize_small(context, X, W, F, SWEEPS, INNER_TOL, float(tol), max_iter)
     return Factorizations(W, np.ascontiguousarray(F.transpose(0, 2, 1)), loss, n_iter)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
-from latom._base.arrays import Matrix, as_rows
-from latom._base.checks import check_threads
-from latom._base.rows import NonNegativeRows
+from latom._base.arrays import Matrix
+from latom._base.backend import call
+from latom._base.rows import Rows
 from latom.factorize.nmf import NMF
 from latom.factorize.nmf_base import check_factor
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 Array = NDArray[Any]
 
@@ -86,7 +87,7 @@ def non_negative_factorization(
         warnings.warn(
             f"{name}: When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2
         )
-    products = NonNegativeRows(name, as_rows(name, X), None, check_threads(name, n_threads))
+    products = NonNegativeRows(call(name, n_threads), Rows(name, X))
     H = check_factor(name, "H", H, products, (n_components or X.shape[1], X.shape[1]))
     W, n_iter = model._solve(name, products, H)
     return W, H, n_iter

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.rows import NonNegativeRows
+from latom.factorize.non_negative_rows import NonNegativeRows
 from latom.factorize.svd import truncated_svd
 
 Array = NDArray[Any]

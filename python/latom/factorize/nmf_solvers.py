@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from latom._base.backend import backend
 from latom._base.history import Descent
-from latom._base.rows import NonNegativeRows
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 Array = NDArray[Any]
 EPSILON = 2.0**-23  # what multiplicative steps take for a denominator of 0
@@ -95,14 +95,14 @@ class HalfSteps:
         self._roots = None if weights is None else np.sqrt(weights)[:, None].astype(products.dtype)
 
     def of_W(
-        self, F: Array, W: Array, sweeps: int, enough: float, out: Array | None
+        self, F: Array, W: Array, sweeps: int, inner_tol: float, out: Array | None
     ) -> Solver[tuple[Array, float]]:
         """Swept W, written to out, and the violation met."""
         P = yield ProductRequest(False, F, out)
         missing = self.products.missing
-        return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, missing, sweeps, enough)[:2]
+        return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, missing, sweeps, inner_tol)[:2]
 
-    def of_F(self, W: Array, F: Array, sweeps: int, enough: float) -> Solver[tuple[Array, float, float]]:
+    def of_F(self, W: Array, F: Array, sweeps: int, inner_tol: float) -> Solver[tuple[Array, float, float]]:
         """Swept F, the violation met, and the objective with W."""
         weighted, root = W, W
         if self._columns is not None and self._roots is not None:
@@ -110,26 +110,26 @@ class HalfSteps:
         P = yield ProductRequest(True, weighted)
         missing = self.products.missing_of_columns
         swept, violation, cross, quadratic, G = self._sweep(
-            root, P, F, self.penalties.l1_H, self.penalties.l2_H, missing, sweeps, enough
+            root, P, F, self.penalties.l1_H, self.penalties.l2_H, missing, sweeps, inner_tol
         )
         if missing is None:
-            quadratic = float(np.sum(G * backend().gram(swept, self.products.n_threads)))
+            quadratic = float(np.sum(G * backend().gram(self.products.context, swept)))
         objective = self.norm2 / 2 - cross + quadratic / 2
         penalty = self.penalties.of(W, self.penalties.l1_W, self.penalties.l2_W, self.weights)
         return swept, violation, objective + penalty
 
     def _sweep(
-        self, V: Array, P: Array, A: Array, l1: float, l2: float, missing: Any, sweeps: int, enough: float
+        self, V: Array, P: Array, A: Array, l1: float, l2: float, missing: Any, sweeps: int, inner_tol: float
     ) -> tuple[Array, float, float, float, Array]:
         """A swept, in P's memory: (it, violation, <P - l1, it>, its quadratic form where entries miss, G)."""
-        threads = self.products.n_threads
-        G = backend().gram(V, threads)
+        context = self.products.context
+        G = backend().gram(context, V)
         G.flat[:: len(G) + 1] += l2
         if missing is None:
-            violation, cross = backend().coordinate_sweep(G, P, A, l1, sweeps, enough, P, threads)
+            violation, cross = backend().coordinate_sweep(context, G, P, A, l1, sweeps, inner_tol, P)
             return P, violation, cross, 0.0, G
         violation, cross, quadratic = backend().sweep_masked(
-            G, l2, V, missing[0], missing[1], P, A, l1, sweeps, enough, P, threads
+            context, G, l2, V, missing[0], missing[1], P, A, l1, sweeps, inner_tol, P
         )
         return P, violation, cross, quadratic, G
 
@@ -163,12 +163,12 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
     spare = np.empty_like(W)
     plain = True  # this iteration starts from what is kept and does not extrapolate W
     while True:
-        swept, violation = yield from half.of_W(start, kept, sweeps_W, ENOUGH, spare)
+        swept, violation = yield from half.of_W(start, kept, sweeps_W, INNER_TOL, spare)
         if plain:
             np.copyto(last, swept)
         else:
-            backend().extrapolate(swept, last, beta, half.products.n_threads)
-        new_F, more, objective = yield from half.of_F(last, start, sweeps_F, ENOUGH)
+            backend().extrapolate(half.products.context, swept, last, beta)
+        new_F, more, objective = yield from half.of_F(last, start, sweeps_F, INNER_TOL)
         risen = objective > best
         if risen:
             start = kept_F
@@ -178,7 +178,7 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
             best = objective
             kept, last, spare = last, swept, kept
             start = kept_F.copy()
-            backend().extrapolate(new_F, start, beta, half.products.n_threads)
+            backend().extrapolate(half.products.context, new_F, start, beta)
             kept_F = new_F
             most = min(1.0, grow_most * most)
             beta = min(most, grow * beta)
@@ -190,7 +190,7 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
 
 
 # By measurement: what further sweeps bring takes longer than another product.
-ENOUGH = 0.2  # of a tile's first violation
+INNER_TOL = 0.2  # of a tile's first violation
 MOST_SWEEPS = 3
 
 
@@ -203,16 +203,16 @@ def _sweeps(products: NonNegativeRows, rows: int, k: int) -> int:
 def solve_W(half: HalfSteps, W: Array, F: Array, run: Descent) -> Array:
     """W alone: the products are made once."""
     p = half.products
-    P, G = p.times(F), backend().gram(F, p.n_threads)
+    P, G = p.times(F), backend().gram(p.context, F)
     G.flat[:: len(G) + 1] += half.penalties.l2_W
     l1, l2 = half.penalties.l1_W, half.penalties.l2_W
     while True:
         if p.missing is None:
-            violation, cross = backend().coordinate_sweep(G, P, W, l1, 1, 0.0, None, p.n_threads)
-            quadratic = float(np.sum(G * backend().gram(W, p.n_threads)))
+            violation, cross = backend().coordinate_sweep(p.context, G, P, W, l1, 1, 0.0)
+            quadratic = float(np.sum(G * backend().gram(p.context, W)))
         else:
             violation, cross, quadratic = backend().sweep_masked(
-                G, l2, F, p.missing[0], p.missing[1], P, W, l1, 1, 0.0, None, p.n_threads
+                p.context, G, l2, F, p.missing[0], p.missing[1], P, W, l1, 1, 0.0
             )
         if run.reached(float(p.norm2.sum()) / 2 - cross + quadratic / 2, violation):
             return W
@@ -230,11 +230,11 @@ def multiplicative(
         # The step that renews W meets the loss of the iteration before; the last such step is thrown away.
         if kullback:
             new_W, logs = p.kullback_step(W, F, False, r.l1_W, r.l2_W)
-            sums_W, sums_F = (backend().column_sums(A, p.n_threads) for A in (W, F))
+            sums_W, sums_F = (backend().column_sums(p.context, A) for A in (W, F))
             loss = constant - logs + float(sums_W @ sums_F)
         else:
-            P, G = (yield ProductRequest(False, F)), backend().gram(F, p.n_threads)
-            loss = constant - _dot(P, W) + float(np.sum(G * backend().gram(W, p.n_threads))) / 2
+            P, G = (yield ProductRequest(False, F)), backend().gram(p.context, F)
+            loss = constant - _dot(P, W) + float(np.sum(G * backend().gram(p.context, W))) / 2
             new_W = frobenius_step(W, P, G, r.l1_W, r.l2_W)
         objective = loss + r.of(W, r.l1_W, r.l2_W) + r.of(F, r.l1_H, r.l2_H)
         error = np.sqrt(2 * max(loss, 0.0))  # scikit-learn's rule, every ten iterations
@@ -254,7 +254,7 @@ def multiplicative(
                 F[np.finfo(np.float64).eps > F] = 0
             else:
                 P = yield ProductRequest(True, W)
-                F = frobenius_step(F, P, backend().gram(W, p.n_threads), r.l1_H, r.l2_H)
+                F = frobenius_step(F, P, backend().gram(p.context, W), r.l1_H, r.l2_H)
 
 
 def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:

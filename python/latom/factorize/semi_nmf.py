@@ -16,11 +16,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import as_rows, as_seed
+from latom._base.backend import call
 from latom._base.checks import check_choice, check_integer, check_threads
-from latom._base.estimator import validated_stored
+from latom._base.estimator import validated_rows
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
-from latom._base.row_blocks import RowBlocks
+from latom.factorize.row_blocks import RowBlocks
 from latom.factorize.semi_nmf_init import initial_codes
 from latom.factorize.semi_nmf_steps import SemiNMFSteps, descend, solve_codes
 
@@ -275,7 +276,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _fit(self, name: str, X: Any, W: Any, H: Any) -> NDArray[Any]:
         self._check_parameters(name)
-        blocks = RowBlocks(name, validated_stored(self, X, reset=True), check_threads(name, self.n_threads))
+        blocks = self._blocks(name, X, reset=True)
         kept = blocks.d if self.keep_fraction is None else ceil(self.keep_fraction * blocks.d)
         steps = SemiNMFSteps(blocks, kept, self.refit, self.solver)
         model = steps.start(self._start(name, blocks, W, H))
@@ -292,8 +293,8 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 stacklevel=3,
             )
         if kept < blocks.d and self.solver == "hals":  # entries are chosen before codes have settled
-            enough = 1e-2 if blocks.dtype == np.float32 else 1e-8
-            loss = max(0.0, steps.squares + solve_codes(blocks, best.H, best.W, FINAL_SWEEPS, enough))
+            inner_tol = 1e-2 if blocks.dtype == np.float32 else 1e-8
+            loss = max(0.0, steps.squares + solve_codes(blocks, best.H, best.W, FINAL_SWEEPS, inner_tol))
         self.components_ = best.H
         self.reconstruction_err_ = sqrt(loss)
         self.n_iter_ = len(run.states)
@@ -330,17 +331,21 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ValueError(f"{name}: {argument} must be {what}; got {rows[i, j]} in row {i}. Correct it.")
         return rows
 
+    def _blocks(self, name: str, X: Any, reset: bool) -> RowBlocks:
+        rows = validated_rows(self, name, X, reset, accept_sparse=False)
+        return RowBlocks(call(name, self.n_threads), rows)
+
     # ---- codes for components that stay
 
     def _codes(self, name: str, X: Any) -> tuple[RowBlocks, NDArray[Any], float]:
         """The rows, their codes and ||X - W H||^2."""
         check_is_fitted(self)
-        blocks = RowBlocks(name, validated_stored(self, X, reset=False), check_threads(name, self.n_threads))
+        blocks = self._blocks(name, X, reset=False)
         squares = blocks.squares()
         H = self.components_.astype(blocks.dtype, copy=False)
         W = np.zeros((blocks.n, len(H)), blocks.dtype)
-        enough = 1e-4 if blocks.dtype == np.float32 else 1e-12
-        rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, enough)
+        inner_tol = 1e-4 if blocks.dtype == np.float32 else 1e-12
+        rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, inner_tol)
         return blocks, W, squares + rest
 
     def _check_parameters(self, name: str) -> None:

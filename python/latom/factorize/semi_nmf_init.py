@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.row_blocks import RowBlocks
+from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
 from latom.cluster.kmeans import KMeans
+from latom.factorize.row_blocks import RowBlocks
 from latom.factorize.svd import truncated_svd
 
 LEAST_CODE = 1e-6  # multiplicative updates cannot leave 0
@@ -21,7 +22,8 @@ def initial_codes(
 ) -> NDArray[Any]:
     """Codes [n, k] of at least LEAST_CODE; init "random", "svd" or "kmeans" as in SemiNMF."""
     if init == "random":
-        return np.maximum(rng.random((blocks.n, k), dtype=blocks.dtype), blocks.dtype.type(LEAST_CODE))
+        codes: NDArray[Any] = rng.random((blocks.n, k), dtype=blocks.dtype)
+        return np.maximum(codes, blocks.dtype.type(LEAST_CODE), out=codes)
     if init == "svd":
         return _from_svd(function, blocks, k, rng)
     return _from_kmeans(function, blocks, k, rng)
@@ -52,10 +54,12 @@ def _from_kmeans(function: str, blocks: RowBlocks, k: int, rng: np.random.Genera
             f"init='kmeans'; got {k}. Use init='random'."
         )
     centers = KMeans(
-        k, max_iter=KMEANS_ITERATIONS, random_state=rng, n_threads=blocks.n_threads or None
+        k, max_iter=KMEANS_ITERATIONS, random_state=rng, n_threads=blocks.context.n_threads or None
     ).fit(rows).cluster_centers_  # fmt: skip
     codes = np.full((blocks.n, k), LEAST_CODE, blocks.dtype)
     for part, block in blocks:
-        labels = assign_rows(function, block, centers, "euclidean", blocks.n_threads or None)[0]
+        labels = assign_rows(
+            function, Rows(function, block), centers, "euclidean", blocks.context.n_threads or None
+        )[0]
         codes[np.arange(part.start, part.stop), labels] = 1
     return codes

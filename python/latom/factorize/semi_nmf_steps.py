@@ -20,7 +20,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from latom._base.backend import backend
 from latom._base.history import Descent
-from latom._base.row_blocks import RowBlocks
+from latom.factorize.row_blocks import RowBlocks
 
 SPARSE_DENSITY = 0.1  # of components, below which products gather; by measurement
 # Sweeps of an iteration, and the share of the first violation at which a tile of rows ends early; by
@@ -64,15 +64,15 @@ class SemiNMFSteps:
 
     def __init__(self, blocks: RowBlocks, kept: int, refit: bool, solver: str) -> None:
         self.blocks, self.kept, self.refit, self.solver = blocks, kept, refit, solver
-        self.threads = blocks.n_threads
-        self._sweeps, self._enough = SPARSE_SWEEPS if kept < blocks.d else DENSE_SWEEPS
+        self.context = blocks.context
+        self._sweeps, self._inner_tol = SPARSE_SWEEPS if kept < blocks.d else DENSE_SWEEPS
         self.squares = blocks.squares()
 
     def start(self, W: NDArray[Any]) -> Model:
         """A model without components, from codes."""
         cross = np.ascontiguousarray(self.blocks.transposed_times(W).T, np.float64)
         H = np.zeros(cross.shape, self.blocks.dtype)
-        return Model(W, H, backend().gram(W, self.threads), cross)
+        return Model(W, H, backend().gram(self.context, W), cross)
 
     def components(self, model: Model) -> tuple[NDArray[Any], NDArray[np.float64]]:
         """The next components, and what columns of W are to be multiplied with, which they allow for."""
@@ -91,13 +91,13 @@ class SemiNMFSteps:
         cross = model.cross / lengths[:, None] + (ridge * lengths)[:, None] * model.H
         H = self._sparsified(_solve(gram, cross))
         if self.refit and self.kept < self.blocks.d:
-            backend().refit_supports(gram, cross, H, self.threads)
+            backend().refit_supports(self.context, gram, cross, H)
         return H.astype(self.blocks.dtype), 1 / lengths
 
     def _sparsified(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.kept < self.blocks.d:
             H = np.ascontiguousarray(H)
-            backend().keep_largest(H, self.kept, n_threads=self.threads)
+            backend().keep_largest(self.context, H, self.kept)
         return H
 
     def codes(
@@ -109,7 +109,7 @@ class SemiNMFSteps:
     ) -> tuple[Model, float, float]:
         """Codes from ``model.W * scale``, updated into W: the model with H, its loss, and the violation."""
         Q = _gram_of_rows(H)
-        product = TimesComponents(H, self.threads)
+        product = TimesComponents(self.context, H)
         factors = scale.astype(H.dtype)
         cross, fit, violation = np.zeros(H.shape), 0.0, 0.0
         for part, rows in self.blocks:
@@ -121,12 +121,12 @@ class SemiNMFSteps:
                 fit += float(np.einsum("ij,ij->", P, own, dtype=np.float64))
             else:
                 met, inner = backend().coordinate_sweep(
-                    Q, P, own, sweeps=self._sweeps, enough=self._enough, n_threads=self.threads
+                    self.context, Q, P, own, sweeps=self._sweeps, inner_tol=self._inner_tol
                 )
                 violation += met
                 fit += inner
             cross += own.T @ rows
-        gram = backend().gram(W, self.threads)
+        gram = backend().gram(self.context, W)
         loss = self.squares - 2 * fit + float((gram * Q).sum())
         return Model(W, H, gram, cross), max(loss, 0.0), violation
 
@@ -162,22 +162,22 @@ def descend(
             return best, best_loss
 
 
-def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, enough: float) -> float:
+def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, inner_tol: float) -> float:
     """Codes for components that stay, from W, in place; returns ||X - W H||^2 - ||X||^2."""
     Q = _gram_of_rows(H)
-    threads, fit = blocks.n_threads, 0.0
-    product = TimesComponents(H, threads)
+    context, fit = blocks.context, 0.0
+    product = TimesComponents(context, H)
     for part, rows in blocks:
         P = product(rows)
-        fit += backend().coordinate_sweep(Q, P, W[part], sweeps=sweeps, enough=enough, n_threads=threads)[1]
-    return float((backend().gram(W, threads) * Q).sum()) - 2 * fit
+        fit += backend().coordinate_sweep(context, Q, P, W[part], sweeps=sweeps, inner_tol=inner_tol)[1]
+    return float((backend().gram(context, W) * Q).sum()) - 2 * fit
 
 
 class TimesComponents:
     """rows -> rows @ H.T, by whichever way is faster."""
 
-    def __init__(self, H: NDArray[Any], threads: int) -> None:
-        self._H, self._threads = H, threads
+    def __init__(self, context: Any, H: NDArray[Any]) -> None:
+        self._context, self._H = context, H
         self._sparse = np.count_nonzero(H) < SPARSE_DENSITY * H.size
         if self._sparse:
             atoms = sp.csr_array(H)
@@ -185,7 +185,7 @@ class TimesComponents:
 
     def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
         if self._sparse:
-            sparse: NDArray[Any] = backend().multiply_sparse(rows, *self._atoms, self._threads)
+            sparse: NDArray[Any] = backend().multiply_sparse(self._context, rows, *self._atoms)
             return sparse
         dense: NDArray[Any] = rows @ self._H.T
         return dense

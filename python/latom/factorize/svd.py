@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.backend import backend
-from latom._base.row_blocks import RowBlocks
-from latom._base.rows import NonNegativeRows
+from latom.factorize.non_negative_rows import NonNegativeRows
+from latom.factorize.row_blocks import RowBlocks
 
 Array = NDArray[Any]
 
@@ -27,11 +27,11 @@ def truncated_svd(
     iterations = 7 if k < 0.1 * min(n, d) else 4
     Y = products.times(rng.standard_normal((d, width)).astype(products.dtype))
     for _ in range(iterations):
-        Z = products.transposed_times(_orthonormal(Y, products.n_threads))
-        Y = products.times(_orthonormal(Z, products.n_threads))
-    Q = _orthonormal(_orthonormal(Y, products.n_threads), products.n_threads)
+        Z = products.transposed_times(_orthonormal(products.context, Y))
+        Y = products.times(_orthonormal(products.context, Z))
+    Q = _orthonormal(products.context, _orthonormal(products.context, Y))
     Z = products.transposed_times(Q)  # X is about Q Z^T
-    values, vectors = np.linalg.eigh(backend().gram(Z, products.n_threads))
+    values, vectors = np.linalg.eigh(backend().gram(products.context, Z))
     order = np.argsort(-values)[:k]
     S = np.sqrt(np.maximum(values[order], 0))
     vectors = vectors[:, order]
@@ -42,13 +42,13 @@ def truncated_svd(
     return U * sign, S.astype(Q.dtype), V * sign
 
 
-def _orthonormal(Y: Array, n_threads: int) -> Array:
+def _orthonormal(context: Any, Y: Array) -> Array:
     """Columns that span those of Y; columns of no length become 0.
 
     Nearly orthonormal, which is what a power iteration needs; a second time repairs what the Gram matrix
     lost to its condition.
     """
-    values, vectors = np.linalg.eigh(backend().gram(Y, n_threads))
+    values, vectors = np.linalg.eigh(backend().gram(context, Y))
     least = values[-1] * np.finfo(Y.dtype).eps
     inverse = np.divide(1, np.sqrt(np.abs(values)), out=np.zeros_like(values), where=values > max(least, 0))
     basis: Array = Y @ (vectors * inverse).astype(Y.dtype)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.backend import backend
-from latom._base.checks import check_integer, check_metric, check_threads
+from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.backend import backend, call
+from latom._base.checks import check_integer, check_metric
+from latom._base.rows import Rows
 from latom.seed.kmeans_plusplus import warn_of_copies
 
 
@@ -47,18 +48,16 @@ def afkmc2(
     Source: Bachem, Lucic, Hassani & Krause, "Fast and provably good seedings for k-means", 2016.
     """
     function = "afkmc2"
-    rows = as_rows(function, X)
+    rows = Rows(function, X)
     check_metric(function, metric)
-    m = check_integer(function, "n_clusters", n_clusters, rows.shape[0])
+    m = check_integer(function, "n_clusters", n_clusters, len(rows))
     found = backend().afkmc2(
-        to_core(rows),
+        call(function, n_threads, as_seed(function, random_state)),
+        rows.core,
         m,
         check_integer(function, "chain_length", chain_length),
-        as_weights(function, sample_weight, rows.shape[0]),
+        as_weights(function, sample_weight, len(rows)),
         metric,
-        as_seed(function, random_state),
-        check_threads(function, n_threads),
-        function,
     )
     warn_of_copies(function, found["distinct"], m)
     return rows[found["indices"]], found["indices"]

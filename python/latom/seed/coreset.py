@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.backend import backend
-from latom._base.checks import check_choice, check_integer, check_metric, check_threads
+from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.backend import backend, call
+from latom._base.checks import check_choice, check_integer, check_metric
+from latom._base.rows import Rows
 
 
 def coreset(
@@ -68,7 +69,7 @@ def coreset(
     >>> model = latom.KMeans(5, random_state=0).fit(X[rows], sample_weight=weights)
     """
     function = "coreset"
-    rows = as_rows(function, X)
+    rows = Rows(function, X)
     check_metric(function, metric)
     check_choice(function, "method", method, ("lightweight", "sensitivity"))
     rough = 0
@@ -78,21 +79,19 @@ def coreset(
                 f"{function}: n_clusters must be given with method='sensitivity'; got None. "
                 "Pass the number of clusters that the coreset is meant for."
             )
-        rough = check_integer(function, "n_clusters", n_clusters, rows.shape[0])
+        rough = check_integer(function, "n_clusters", n_clusters, len(rows))
     elif n_clusters is not None:
         raise ValueError(
             f"{function}: n_clusters must be None with method='lightweight'; got {n_clusters!r}. "
             "Leave it out, or pass method='sensitivity'."
         )
     indices, weights = backend().coreset(
-        to_core(rows),
+        call(function, n_threads, as_seed(function, random_state)),
+        rows.core,
         check_integer(function, "size", size),
         rough,
-        as_weights(function, sample_weight, rows.shape[0]),
+        as_weights(function, sample_weight, len(rows)),
         metric,
-        as_seed(function, random_state),
-        check_threads(function, n_threads),
-        function,
     )
     if not len(indices):
         raise ValueError(
@@ -162,10 +161,9 @@ def weighted_sample(
             "Draw fewer, or with replacement."
         )
     drawn: NDArray[np.int64] = backend().weighted_sample(
+        call(function, n_threads, as_seed(function, random_state)),
         np.ascontiguousarray(array),
         size,
         bool(replacement),
-        as_seed(function, random_state),
-        check_threads(function, n_threads),
     )
     return drawn

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.backend import backend
-from latom._base.checks import check_integer, check_metric, check_number, check_threads
-from latom.seed.kmeans_plusplus import LITTLE, kmeans_plusplus, local_trials, warn_of_copies
+from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.backend import backend, call
+from latom._base.checks import check_integer, check_metric, check_number
+from latom._base.rows import Rows
+from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
 
 def kmeans_parallel(
@@ -60,52 +59,70 @@ def kmeans_parallel(
     Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii, "Scalable k-means++", 2012.
     """
     function = "kmeans_parallel"
-    rows = as_rows(function, X)
-    n = rows.shape[0]
-    check_metric(function, metric)
-    m = check_integer(function, "n_clusters", n_clusters, n)
+    rows = Rows(function, X)
+    m = check_integer(function, "n_clusters", n_clusters, len(rows))
     amount = check_number(function, "oversampling", oversampling) * m
-    weights, seed = as_weights(function, sample_weight, n), as_seed(function, random_state)
-    threads = check_threads(function, n_threads)
-    trials, budget = local_trials(function, n_local_trials, rows, m)
-    drawn, mass, _ = backend().parallel_candidates(
-        to_core(rows),
-        m,
-        amount,
-        check_integer(function, "rounds", rounds),
-        weights,
-        metric,
-        seed,
-        threads,
-        function,
-    )
+    trials = local_trials(function, n_local_trials, rows, m)
+    context = call(function, n_threads, as_seed(function, random_state))
+    weights = as_weights(function, sample_weight, len(rows))
+    rounds = check_integer(function, "rounds", rounds)
+    indices, distinct = _draw_parallel(context, rows, m, weights, metric, amount, rounds, trials)
+    warn_of_copies(function, distinct, m)
+    return rows[indices], indices
+
+
+def _draw_parallel(
+    context: Any,
+    rows: Rows,
+    m: int,
+    weights: NDArray[np.float64] | None,
+    metric: str,
+    amount: float,
+    rounds: int,
+    trials: tuple[int, float],
+) -> tuple[NDArray[np.int64], int]:
+    """m rows chosen among those of the rounds, and how many of them are distinct."""
+    function = context.function
+    check_metric(function, metric)
+    drawn, mass, _ = backend().parallel_candidates(context, rows.core, m, amount, rounds, weights, metric)
     drawn, mass = drawn[mass > 0], mass[mass > 0]
     if len(drawn) == m:
-        return rows[drawn], drawn
+        return drawn, m
     if len(drawn) < m:  # all distinct rows: something must fill up
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            centers, indices = kmeans_plusplus(
-                rows, m, metric=metric, sample_weight=weights, random_state=seed, n_threads=n_threads
-            )
-        warn_of_copies(function, len(drawn), m)
-        return centers, indices
-    other = as_seed(function, np.random.default_rng(seed))  # numbers that the rounds have not used
+        return draw(context, rows, m, weights, metric)[0], len(drawn)
+    # Numbers that the rounds have not used.
+    other = as_seed(function, np.random.default_rng(context.seed))
+    part = rows.core.subset(context, drawn)
     chosen = backend().kmeans_plusplus(
-        to_core(rows[drawn]), m, mass, metric, other, threads, function, local_trials=trials, budget=budget
+        call(function, context.n_threads or None, other),
+        part,
+        m,
+        mass,
+        metric,
+        local_trials=trials[0],
+        budget=trials[1],
     )["indices"]
-    return rows[drawn[chosen]], drawn[chosen]
+    return drawn[chosen], m
 
 
-def starting_centers(X: Matrix, n_clusters: int, **options: Any) -> tuple[Matrix, NDArray[np.int64]]:
-    """What the estimators start from: greedy k-means++, or what is as good by measurement and cheaper.
+def starting_rows(
+    function: str,
+    rows: Rows,
+    m: int,
+    weights: NDArray[np.float64] | None,
+    metric: str,
+    random_state: Any,
+    n_threads: int | None,
+) -> NDArray[np.int64]:
+    """The rows that estimators start from, by greedy k-means++ or what is as good by measurement and cheaper.
 
-    On documents one trial is as good as several. Many dense rows are first reduced by k-means‖. The options
-    are those that :func:`latom.kmeans_plusplus` and :func:`latom.kmeans_parallel` share.
+    On documents one trial is as good as several. Many dense rows are first reduced by k-means‖.
     """
-    m = n_clusters
-    greedy = X.size * m * (2 + math.log(m))
-    if sp.issparse(X) or greedy < LITTLE or X.shape[0] < 25 * m:
-        centers, indices = kmeans_plusplus(X, m, n_local_trials="auto", **options)
-        return centers, indices
-    return kmeans_parallel(X, m, oversampling=1.0, n_local_trials="auto", **options)
+    context = call(function, n_threads, as_seed(function, random_state))
+    greedy = rows.entries * m * (2 + math.log(m))
+    if rows.sparse or greedy < LITTLE or len(rows) < 25 * m:
+        trials, budget = local_trials(function, "auto", rows, m)
+        return draw(context, rows, m, weights, metric, local_trials=trials, budget=budget)[0]
+    return _draw_parallel(
+        context, rows, m, weights, metric, 1.0 * m, 5, local_trials(function, "auto", rows, m)
+    )[0]

@@ -10,9 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_rows, as_seed, as_weights, to_core
-from latom._base.backend import backend
-from latom._base.checks import check_integer, check_metric, check_threads
+from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.backend import backend, call
+from latom._base.checks import check_choice, check_integer, check_metric
+from latom._base.rows import Rows
 
 LITTLE = 5e7  # multiply-adds that take no time to speak of
 
@@ -106,11 +107,45 @@ def kmeans_plusplus(
     Jaiswal, "A new rejection sampling approach to k-means++ with improved trade-offs", 2025.
     """
     function = "kmeans_plusplus"
-    rows = as_rows(function, X)
-    n = rows.shape[0]
-    check_metric(function, metric)
-    m = check_integer(function, "n_clusters", n_clusters, n)
+    rows = Rows(function, X)
+    m = check_integer(function, "n_clusters", n_clusters, len(rows))
+    there = None
+    if existing_centers is not None:
+        there = Rows(function, existing_centers, "existing_centers", like=rows)
     trials, budget = local_trials(function, n_local_trials, rows, m)
+    _check_plan(function, trials, method, bound, max_trials, there)
+    indices, stats = draw(
+        call(function, n_threads, as_seed(function, random_state)),
+        rows,
+        m,
+        as_weights(function, sample_weight, len(rows)),
+        metric,
+        method=method,
+        bound=bound,
+        local_trials=trials,
+        budget=budget,
+        max_trials=0 if max_trials is None else check_integer(function, "max_trials", max_trials),
+        potential=bool(return_stats),
+        existing=None if there is None else there.core,
+    )
+    warn_of_copies(function, stats.pop("distinct"), m)
+    return (rows[indices], indices, stats) if return_stats else (rows[indices], indices)
+
+
+def draw(
+    context: Any, rows: Rows, m: int, weights: NDArray[np.float64] | None, metric: str, **plan: Any
+) -> tuple[NDArray[np.int64], dict[str, Any]]:
+    """m rows drawn as the plan says: their numbers, and what was done, with the count of distinct ones."""
+    check_metric(context.function, metric)
+    found = backend().kmeans_plusplus(context, rows.core, m, weights, metric, **plan)
+    return found.pop("indices"), found
+
+
+def _check_plan(
+    function: str, trials: int, method: Any, bound: Any, max_trials: int | None, there: Rows | None
+) -> None:
+    check_choice(function, "method", method, ("auto", "exact", "fold", "rejection"))
+    check_choice(function, "bound", bound, ("auto", "first-center", "paper", "cap"))
     if trials > 1 and method not in ("auto", "exact"):
         raise ValueError(
             f"{function}: n_local_trials must be 1 with method={method!r}; got {trials}. "
@@ -121,34 +156,11 @@ def kmeans_plusplus(
             f"{function}: max_trials must be None with method={method!r}; got {max_trials!r}. "
             "Pass method='rejection', or leave it out: other methods keep the law without it."
         )
-    if bound != "auto" and (trials > 1 or method == "exact" or existing_centers is not None):
+    if bound != "auto" and (trials > 1 or method == "exact" or there is not None):
         raise ValueError(
             f"{function}: bound must be 'auto' with method 'exact', several local trials or existing "
-            f"centres; got {bound!r}. Leave it out: there is nothing to choose."
+            f"centers; got {bound!r}. Leave it out: there is nothing to choose."
         )
-    there = None
-    if existing_centers is not None:
-        there = as_rows(function, existing_centers, "existing_centers", rows.dtype)
-        there = _like(there, rows)
-    found = backend().kmeans_plusplus(
-        to_core(rows),
-        m,
-        as_weights(function, sample_weight, n),
-        metric,
-        as_seed(function, random_state),
-        check_threads(function, n_threads),
-        function,
-        method=method,
-        bound=bound,
-        local_trials=trials,
-        budget=budget,
-        max_trials=0 if max_trials is None else check_integer(function, "max_trials", max_trials),
-        potential=bool(return_stats),
-        existing=None if there is None else to_core(there),
-    )
-    indices, distinct = found.pop("indices"), found.pop("distinct")
-    warn_of_copies(function, distinct, m)
-    return (rows[indices], indices, found) if return_stats else (rows[indices], indices)
 
 
 def kmeans_plusplus_init(
@@ -179,7 +191,7 @@ def kmeans_plusplus_init(
     return dense
 
 
-def local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, float]:
+def local_trials(function: str, asked: Any, rows: Rows, m: int) -> tuple[int, float]:
     """Draws a centre, and the multiply-adds after which there is but one."""
     greedy = 2 + int(math.log(m))
     if asked is None:
@@ -191,21 +203,10 @@ def local_trials(function: str, asked: Any, rows: Matrix, m: int) -> tuple[int, 
             f"{function}: n_local_trials must be a positive integer, None or 'auto'; got {asked!r}. "
             "Pass one of them."
         )
-    if sp.issparse(rows):  # a trial looks at some sixteenth of the entries; documents gain little by it
-        return (greedy, math.inf) if rows.nnz * m * greedy < 3e8 else (1, math.inf)
+    if rows.sparse:  # a trial looks at some sixteenth of the entries; documents gain little by it
+        return (greedy, math.inf) if rows.entries * m * greedy < 3e8 else (1, math.inf)
     # In float64 a multiply-add costs some 20 times what it does in the screen of an iteration of k-means.
-    return greedy, max(LITTLE, float(rows.size) * max(64, m / 8))
-
-
-def _like(matrix: Matrix, rows: Matrix) -> Matrix:
-    """The matrix stored as rows are: dense or CSR, of the same index width."""
-    if not sp.issparse(rows):
-        return np.ascontiguousarray(matrix.toarray()) if sp.issparse(matrix) else matrix
-    matrix = sp.csr_array(matrix)
-    width = rows.indices.dtype
-    if matrix.indices.dtype != width:
-        matrix.indices, matrix.indptr = matrix.indices.astype(width), matrix.indptr.astype(width)
-    return matrix
+    return greedy, max(LITTLE, float(rows.entries) * max(64, m / 8))
 
 
 def warn_of_copies(function: str, distinct: int, m: int) -> None:

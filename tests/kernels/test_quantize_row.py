@@ -1,7 +1,8 @@
-"""quantise_row: the inequalities that csrc/kernels/quantised_screen.inl.h builds its bound on."""
+"""quantize_row: the inequalities that csrc/kernels/quantised_screen.inl.h builds its bound on."""
 
 from __future__ import annotations
 
+import core
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
@@ -9,8 +10,6 @@ import plain_kernels as plain
 import pytest
 from hypothesis import example, given
 from numpy.typing import NDArray
-
-from latom import _core
 
 EPS = float(np.finfo(np.float32).eps)
 TINY = 1e-30  # below this a row is not scaled but bounded as a whole
@@ -24,7 +23,7 @@ def padded(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def check(a: NDArray[np.float32], round_up: bool, drop: int) -> None:
     """The header's claims about one row, in float64."""
-    p8, step, abs_sum, rest, dropped = _core.kernels.quantise_row(a, round_up, drop)
+    p8, step, abs_sum, rest, dropped = core.kernels.quantize_row(a, round_up, drop)
     p, exact = p8.astype(np.int64), a.astype(np.float64)
     widen = 1 + EPS * (len(a) + 16)  # float32 sums
     top = np.abs(exact).max(initial=0)
@@ -78,7 +77,7 @@ def test_claims_of_the_header_hold(a: NDArray[np.float32], round_up: bool, drop:
 @given(a=rows, round_up=st.booleans(), drop=st.integers(0, 127))
 def test_variants_agree_to_the_bit(a: NDArray[np.float32], round_up: bool, drop: int) -> None:
     def run() -> list[bytes]:
-        return [plain.bits(part) for part in _core.kernels.quantise_row(a, round_up, drop)]
+        return [plain.bits(part) for part in core.kernels.quantize_row(a, round_up, drop)]
 
     first, *others = plain.on_every_isa(run)
     assert all(other == first for other in others)
@@ -96,7 +95,7 @@ def test_every_multiple_of_the_step_is_kept_as_it_is(isa: str) -> None:
     p = np.arange(-127, 129, dtype=np.float32)
     p[-1] = 0
     for scale in (1.0, 0.37, 1e-20, 1e20):
-        got, _, _, rest, dropped = _core.kernels.quantise_row(p * np.float32(scale), False, 0)
+        got, _, _, rest, dropped = core.kernels.quantize_row(p * np.float32(scale), False, 0)
         assert np.array_equal(got, p.astype(np.int8))
         assert rest <= 1e-5 * 127 * scale
         assert dropped == 0
@@ -105,7 +104,7 @@ def test_every_multiple_of_the_step_is_kept_as_it_is(isa: str) -> None:
 @pytest.mark.parametrize("drop", [0, 1, 10, 126, 127])
 def test_drop_clears_small_terms_and_counts_them(isa: str, drop: int) -> None:
     p = np.arange(128, dtype=np.float32)
-    got, step, abs_sum, rest, dropped = _core.kernels.quantise_row(p, True, drop)
+    got, step, abs_sum, rest, dropped = core.kernels.quantize_row(p, True, drop)
     assert step == 1.0
     assert np.array_equal(got, np.where(p <= drop, 0, p))
     assert (abs_sum, rest) == (p.sum(), 0)
@@ -114,4 +113,4 @@ def test_drop_clears_small_terms_and_counts_them(isa: str, drop: int) -> None:
 
 def test_length_must_be_padded() -> None:
     with pytest.raises(ValueError, match="multiple of 16"):
-        _core.kernels.quantise_row(np.zeros(15, np.float32), True, 0)
+        core.kernels.quantize_row(np.zeros(15, np.float32), True, 0)

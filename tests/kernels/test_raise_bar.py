@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import core
 import numpy as np
 import plain_kernels as plain
 import pytest
 from numpy.typing import NDArray
-
-from latom import _core
 
 COUNTS = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 255, 256, 257]
 INF = np.float32(np.inf)
@@ -36,7 +35,7 @@ def test_at_least_k_numbers_reach_the_bar(isa: str, halvings: int, rng: np.rando
         for name, v in numbers(rng, count).items():
             for low in (-INF, np.float32(-0.5), np.float32(0), np.median(v)):
                 for k in ks(count):
-                    bar = _core.kernels.raise_bar(v, k, low, halvings)
+                    bar = core.kernels.raise_bar(v, k, low, halvings)
                     assert bar >= low, (name, count, k)
                     if (v >= low).sum() >= k:
                         assert (v >= bar).sum() >= k, (name, count, k, low, bar)
@@ -48,31 +47,31 @@ def test_many_halvings_come_close_to_the_kth(isa: str, rng: np.random.Generator)
     for count in COUNTS:
         v = rng.standard_normal(count).astype(np.float32)
         for k in ks(count):
-            bar = _core.kernels.raise_bar(v, k, -np.inf, 30)
+            bar = core.kernels.raise_bar(v, k, -np.inf, 30)
             assert 0 <= np.sort(v)[-k] - bar <= 1e-6 * (v.max() - v.min()) + 1e-7
 
 
 def test_fewer_than_k_leave_the_bar(isa: str) -> None:
     v = np.ones(5, np.float32)
-    assert _core.kernels.raise_bar(v, 6, -3.0, 6) == -3
-    assert _core.kernels.raise_bar(v, 5, 2.0, 6) == 2
-    assert _core.kernels.raise_bar(v, 5, 1.0, 6) == 1
-    assert _core.kernels.raise_bar(v, 5, 0.0, 6) == 1  # all are equal
-    assert _core.kernels.raise_bar(v[:0], 1, -np.inf, 6) == -np.inf
+    assert core.kernels.raise_bar(v, 6, -3.0, 6) == -3
+    assert core.kernels.raise_bar(v, 5, 2.0, 6) == 2
+    assert core.kernels.raise_bar(v, 5, 1.0, 6) == 1
+    assert core.kernels.raise_bar(v, 5, 0.0, 6) == 1  # all are equal
+    assert core.kernels.raise_bar(v[:0], 1, -np.inf, 6) == -np.inf
 
 
 def test_equal_numbers_at_the_top_are_the_bar(isa: str) -> None:
     for count in COUNTS:
         v = np.zeros(count, np.float32)
         v[::2] = 7
-        assert _core.kernels.raise_bar(v, (count + 1) // 2, -np.inf, 0) == 7
+        assert core.kernels.raise_bar(v, (count + 1) // 2, -np.inf, 0) == 7
 
 
 def test_bars_agree_to_the_bit(rng: np.random.Generator) -> None:
     for count in COUNTS:
         for v in numbers(rng, count).values():
             for k in ks(count):
-                found = plain.on_every_isa(lambda v=v, k=k: _core.kernels.raise_bar(v, k, -np.inf, 6))
+                found = plain.on_every_isa(lambda v=v, k=k: core.kernels.raise_bar(v, k, -np.inf, 6))
                 assert len(set(found)) == 1
 
 
@@ -83,7 +82,7 @@ def test_what_reaches_the_bar_stays_in_order(isa: str, rng: np.random.Generator)
             position = rng.permutation(count).astype(np.int32)
             for bar in (-INF, *upper[:2], np.float32(0), INF):
                 keep = upper >= bar
-                got = _core.kernels.drop_below(bar, lower, upper, position)
+                got = core.kernels.drop_below(bar, lower, upper, position)
                 for part, before in zip(got, (lower, upper, position), strict=True):
                     assert np.array_equal(part, before[keep]), (count, bar)
 
@@ -92,7 +91,7 @@ def test_wrong_arguments_are_refused() -> None:
     v, position = np.ones(3, np.float32), np.zeros(3, np.int32)
     for k, halvings in ((0, 1), (1, -1)):
         with pytest.raises(ValueError, match="raise_bar: k must be"):
-            _core.kernels.raise_bar(v, k, 0.0, halvings)
+            core.kernels.raise_bar(v, k, 0.0, halvings)
     for bad in ((v[:2].copy(), v, position), (v, v[:2].copy(), position), (v, v, position[:2].copy())):
         with pytest.raises(ValueError, match="drop_below: lower, upper and position"):
-            _core.kernels.drop_below(0.0, *bad)
+            core.kernels.drop_below(0.0, *bad)

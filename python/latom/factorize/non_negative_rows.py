@@ -1,0 +1,175 @@
+"""The matrix that a factorization reads: its products with factors, its norm, its missing entries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix
+from latom._base.backend import backend
+from latom._base.rows import Rows
+
+Array = NDArray[Any]
+
+
+class NonNegativeRows:
+    """X [n, d], dense or CSR, as the solvers see it.
+
+    Dense products are numpy's, by its BLAS; CSR products are the core's, with a transposed copy of X made
+    when it is first needed. Missing entries count as 0 here; ``missing`` and ``missing_of_columns`` hold them
+    as (indptr, indices) by row and by column, None where nothing is missing.
+    """
+
+    def __init__(self, context: Any, X: Rows, mask: Any = None) -> None:
+        self.context, self.function = context, context.function
+        self.missing = self.missing_of_columns = None
+        if X.storage:  # products read all of it again and again
+            X = Rows(self.function, X[:])
+        gone = _missing(self.function, X.array, mask)
+        if gone is not None:
+            X = Rows(self.function, _without(X.array, gone))
+            self.missing, self.missing_of_columns = _pattern(gone), _pattern(gone.T.tocsr())
+        self.X, self.shape, self.dtype, self.sparse = X.array, X.shape, X.dtype, X.sparse
+        self._core = X.core
+        self._as_csr: Rows | None = None  # dense X as the Kullback-Leibler steps take it
+        self.norm2 = X.core.norm2(context)
+        if not X.core.non_negative(context):
+            raise ValueError(
+                f"{self.function}: X must not be negative (Negative values in data passed to "
+                f"{self.function}); got a negative entry. Use SemiNMF, or shift the data."
+            )
+
+    @property
+    def entries(self) -> int:
+        """Entries that a product reads."""
+        return int(self.X.nnz if self.sparse else self.X.size)
+
+    def mean(self) -> float:
+        """Mean of the observed entries."""
+        gone = 0 if self.missing is None else len(self.missing[1])
+        total = self.X.data.sum(dtype=np.float64) if self.sparse else self.X.sum(dtype=np.float64)
+        return float(total / max(1, self.shape[0] * self.shape[1] - gone))
+
+    def times(self, F: Array, out: Array | None = None) -> Array:
+        """X F [n, k]."""
+        if self.sparse:
+            product: Array = backend().multiply(self.context, self._core, F, out)
+            return product
+        return np.matmul(self.X, F, out=out)
+
+    def transposed_times(self, W: Array, out: Array | None = None) -> Array:
+        """X^T W [d, k]."""
+        if self.sparse:
+            product: Array = backend().multiply_transposed(self.context, self._core, W, out)
+            return product
+        return np.matmul(self.X.T, W, out=out)
+
+    def each(self, factors: Sequence[tuple[Array, Array | None]], transposed: bool) -> list[Array]:
+        """X A (X^T A) of several A, each written to its array where one is given, in one product of X."""
+        product = self.transposed_times if transposed else self.times
+        if len(factors) == 1:
+            return [product(*factors[0])]
+        beside = product(np.concatenate([A for A, _ in factors], axis=1))
+        made, first = [], 0
+        for A, out in factors:
+            own = beside[:, first : first + A.shape[1]]
+            first += A.shape[1]
+            if out is None:
+                out = np.ascontiguousarray(own)
+            else:
+                np.copyto(out, own)
+            made.append(out)
+        return made
+
+    def kullback_step(
+        self, A: Array, F: Array, by_columns: bool, l1: float, l2: float
+    ) -> tuple[Array, float]:
+        """A after a multiplicative step; the sum of X log Y before it."""
+        if not self.sparse and self._as_csr is None:
+            self._as_csr = Rows(self.function, sp.csr_array(self.X))
+        core = self._core if self._as_csr is None else self._as_csr.core
+        sums = backend().column_sums(self.context, F)
+        step: tuple[Array, float] = backend().kullback_step(
+            self.context, core, A, F, sums, by_columns, l1, l2
+        )
+        return step
+
+    def squared_loss(self, W: Array, F: Array, weights: NDArray[np.float64] | None = None) -> float:
+        """||X - W F^T||^2 / 2 over rows: entry by entry for dense X, by traces for CSR."""
+        if self.sparse:
+            cross = np.einsum("ij,ij->", self.times(F), W, dtype=np.float64)
+            return float(
+                self.norm2.sum() / 2
+                - cross
+                + np.sum(backend().gram(self.context, F) * backend().gram(self.context, W)) / 2
+            )
+        loss, block = 0.0, max(1, (1 << 20) // self.shape[1])
+        for i in range(0, self.shape[0], block):
+            rest = self.X[i : i + block] - W[i : i + block] @ F.T
+            each = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
+            loss += float(each.sum() if weights is None else each @ weights[i : i + block]) / 2
+        return loss
+
+    def kullback_loss(self, W: Array, F: Array) -> float:
+        """sum X log(X / Y) - X + Y with Y = W F^T."""
+        logs = self.kullback_step(W, F, False, 0.0, 0.0)[1]
+        total = backend().column_sums(self.context, W) @ backend().column_sums(self.context, F)
+        return self.entropy() - logs + float(total)
+
+    def entropy(self) -> float:
+        """sum X log X - X over the positive entries."""
+        values = (self.X.data if self.sparse else self.X[self.X > 0]).astype(np.float64)
+        values = values[values > 0]
+        return float((values * np.log(values) - values).sum())
+
+
+def _missing(function: str, X: Matrix, mask: Any) -> Any:
+    """CSR pattern of the entries that are not observed: NaN, or False in the mask."""
+    if sp.issparse(X):
+        values = X.data
+        gone = sp.csr_array(X.shape, dtype=bool)
+        if np.isnan(values).any():
+            coo = X.tocoo()
+            at = np.isnan(coo.data)
+            gone = sp.csr_array((np.ones(at.sum(), bool), (coo.row[at], coo.col[at])), shape=X.shape)
+    else:
+        gone = _not_a_number(X)
+    if mask is not None:
+        if mask.shape != X.shape or mask.dtype != bool:
+            raise ValueError(
+                f"{function}: mask must be boolean of the shape of X, {X.shape}, True where X is observed; "
+                f"got {mask.dtype} {mask.shape}. Pass for example ~np.isnan(X)."
+            )
+        observed = mask.toarray() if sp.issparse(mask) else mask
+        gone = sp.csr_array(gone + sp.csr_array(~observed))
+    return gone if gone.nnz else None
+
+
+def _not_a_number(X: Array) -> Any:
+    """CSR pattern of the NaN entries of dense X, found a block of rows at a time."""
+    block = max(1, (1 << 20) // X.shape[1])
+    parts = [sp.csr_array(np.isnan(X[i : i + block])) for i in range(0, X.shape[0], block)]
+    return sp.csr_array(sp.vstack(parts))
+
+
+def _without(X: Matrix, gone: Any) -> Matrix:
+    """X with 0 for what is missing."""
+    if not sp.issparse(X):
+        X = X.copy()
+        X[gone.nonzero()] = 0
+        return X
+    coo, width = X.tocoo(), X.shape[1]
+    missing = gone.tocoo()
+    places, gone_places = (at.row.astype(np.int64) * width + at.col for at in (coo, missing))
+    keep = ~np.isin(places, gone_places)
+    kept = (coo.data[keep], (coo.row[keep], coo.col[keep]))
+    return sp.csr_array(kept, shape=X.shape)
+
+
+def _pattern(gone: Any) -> tuple[NDArray[np.int64], Array]:
+    gone.sort_indices()
+    return gone.indptr.astype(np.int64), gone.indices
