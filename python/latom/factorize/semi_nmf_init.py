@@ -23,7 +23,8 @@ def initial_codes(
     """Codes [n, k] of at least LEAST_CODE; init "random", "svd" or "kmeans" as in SemiNMF."""
     if init == "random":
         codes: NDArray[Any] = rng.random((blocks.n, k), dtype=blocks.dtype)
-        return np.maximum(codes, blocks.dtype.type(LEAST_CODE), out=codes)
+        np.maximum(codes, blocks.dtype.type(LEAST_CODE), out=codes)
+        return codes
     if init == "svd":
         return _from_svd(function, blocks, k, rng)
     return _from_kmeans(function, blocks, k, rng)
