@@ -24,6 +24,8 @@ from threadpoolctl import threadpool_limits
 
 import latom
 from latom._base.arrays import to_core
+from latom.encode import topk_encoder
+from latom.encode.atoms import Atoms, encoder_atoms
 
 THREADS = 8
 ASKED = (1, 2, 3, 5, None)
@@ -160,21 +162,31 @@ def test_an_encoder_is_packed_by_whoever_comes_first(rng):
     expected = [bits(latom.encode(x, w, 6)) for w, x in (singles, (singles[0], X))]
     for _ in range(5):
         encoder = latom.TopKEncoder(singles[0], 6, n_threads=2)
-        seen: list[Any] = []
 
-        def transform(number: int, encoder=encoder, seen=seen) -> None:
+        def transform(number: int, encoder=encoder) -> None:
             kind = number % 2  # float32 and float64 rows want an index each
             assert bits(encoder.transform((singles[1], X)[kind])) == expected[kind]
-            seen.append(encoder._prepared("test").index(core.context(), np.float32))
 
         together(transform)
-        assert all(index is seen[0] for index in seen)
+
+
+def test_an_encoder_takes_the_atoms_of_a_thread_that_was_faster(rng, monkeypatch):
+    """Not its own, so that atoms are packed once."""
+    encoder, made = latom.TopKEncoder(rng.random((5, 3)), 2), []
+
+    def slowly(*arguments: Any) -> Any:
+        if not made:  # meanwhile another prepares them
+            made.append(None)
+            made.append(encoder._prepared("another"))
+        return encoder_atoms(*arguments)
+
+    monkeypatch.setattr(topk_encoder, "encoder_atoms", slowly)
+    assert encoder._prepared("one") is made[1]
+    assert encoder._prepared("later") is made[1]
 
 
 def test_atoms_have_one_index_for_all_threads(rng):
     """Also for those that make one at the same time."""
-    from latom.encode.atoms import Atoms
-
     for _ in range(50):
         atoms, found = Atoms(rng.random((3, 2)), "dot"), [None] * THREADS
 
