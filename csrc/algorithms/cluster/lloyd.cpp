@@ -1,6 +1,7 @@
 // lloyd.cpp: the state of a k-means run and its two steps.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "algorithms/cluster/center_sums.h"
@@ -85,13 +86,29 @@ public:
         std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
         sums_.update(ctx, state_.label, by_label_, begin,
                      [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
-                         shift[j] = replace(j, sum, total, scratch[worker]);
+                         const auto entries = [&](auto f) { sum.each(f); };
+                         shift[j] = replace(j, entries, total, scratch[worker]);
                          if constexpr (Rows<View>::sparse) score_own(j, begin[j], begin[j + 1], scratch[worker]);
                      });
-        for (const double s : shift) {
-            stats.moved += s > 0;
-            stats.shift += s;
-        }
+        add_shifts(shift, stats);
+        return stats;
+    }
+
+    UpdateStats blend(const Context& ctx, std::vector<double>& counts) override {
+        if (!assigned_) throw std::logic_error("Lloyd::blend: assign must come first");
+        const std::vector<int64_t> begin = sort_by_label();
+        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
+        std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
+        sums_.update(ctx, state_.label, by_label_, begin,
+                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
+                         if (!(total > 0)) return;
+                         const double count = counts[j];
+                         counts[j] += total;
+                         const auto both = [&](auto f) { each_blended(atoms_[j], count, sum, f); };
+                         shift[j] = replace(j, both, counts[j], scratch[worker]);
+                     });
+        UpdateStats stats;
+        add_shifts(shift, stats);
         return stats;
     }
 
@@ -128,6 +145,13 @@ private:
     bool misfits(int64_t i) const {
         if (metric_ == Metric::kCosine) return weight(i) > 0 && rows_.norm2(i) > 0 && cost(i) > 1e-12;
         return weight(i) > 0 && cost(i) > 1e-12 * rows_.norm2(i);
+    }
+
+    static void add_shifts(const std::vector<double>& shift, UpdateStats& stats) {
+        for (const double s : shift) {
+            stats.moved += s > 0;
+            stats.shift += s;
+        }
     }
 
     static void push(Atom<T>& atom, int64_t t, T v) {
@@ -212,20 +236,43 @@ private:
         return moved;
     }
 
-    // New center j from the sum of its rows; returns the squared distance that it moved.
-    double replace(int64_t j, const ClusterSum<View>& sum, double total, AtomScratch<T>& scratch) {
+    // f(column, count * center + sum), columns rising.
+    template <class F>
+    static void each_blended(const Atom<T>& center, double count, const ClusterSum<View>& sum, F f) {
+        if constexpr (Rows<View>::sparse) {
+            std::size_t p = 0;
+            const auto old_until = [&](int64_t t) {
+                for (; p < center.column.size() && center.column[p] < t; ++p)
+                    f(static_cast<int64_t>(center.column[p]), count * static_cast<double>(center.value[p]));
+            };
+            sum.each([&](int64_t t, double v) {
+                old_until(t);
+                if (p < center.column.size() && center.column[p] == t)
+                    v += count * static_cast<double>(center.value[p++]);
+                f(t, v);
+            });
+            old_until(std::numeric_limits<int64_t>::max());
+        } else {
+            sum.each([&](int64_t t, double v) { f(t, v + count * static_cast<double>(center.value[t])); });
+        }
+    }
+
+    // New center j from a sum of weight `total`: each(f) calls f(column, value). Returns the squared distance that the
+    // center moved.
+    template <class Each>
+    double replace(int64_t j, const Each& each, double total, AtomScratch<T>& scratch) {
         Atom<T>& atom = atoms_[j];
         double length = total;
         if (metric_ == Metric::kCosine) {
             double norm2 = 0;
-            sum.each([&](int64_t, double v) { norm2 += v * v; });
+            each([&](int64_t, double v) { norm2 += v * v; });
             length = std::sqrt(norm2);
         }
         if (!(length > (metric_ == Metric::kCosine ? 1e-12 * total : 0.0))) return 0;  // it keeps its center
         Atom<T> next;
         next.column.reserve(atom.column.size());
         next.value.reserve(atom.value.size());
-        sum.each([&](int64_t t, double v) { push(next, t, static_cast<T>(v / length)); });
+        each([&](int64_t t, double v) { push(next, t, static_cast<T>(v / length)); });
         next.norm2 = self_dot(rows_.kernels(), next);
         const double shift = measure_drift(j, atom, next, scratch);
         atom = std::move(next);
