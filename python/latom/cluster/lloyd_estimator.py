@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import norm as sparse_norm
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
+from sklearn.base import ClusterMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.preprocessing import normalize
@@ -24,8 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_weights
 from latom._base.backend import backend, call
-from latom._base.checks import check_integer, check_threads
-from latom._base.estimator import as_generator, as_random_state, validated_rows
+from latom._base.checks import check_integer
+from latom._base.estimator import IterativeEstimator, as_generator, as_random_state, validated_rows
 from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
@@ -33,10 +27,11 @@ from latom.cluster.assign import assign_rows
 from latom.seed.kmeans_parallel import starting_rows
 
 
-class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):
+class LloydEstimator(ClusterMixin, IterativeEstimator):
     """Everything that the two metrics share."""
 
     _metric: ClassVar[str]
+    _takes_sparse = True
 
     cluster_centers_: Matrix
     labels_: NDArray[np.int32]
@@ -256,12 +251,6 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     def _n_features_out(self) -> int:
         return int(self.cluster_centers_.shape[0])
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
     # ---- one run
 
     def _run(self, lloyd: Any, start: Any, limit: float, rows: Rows) -> dict[str, Any]:
@@ -310,7 +299,7 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
             return rows.core.subset(call(name, self.n_threads), chosen)
         init = self.init
         if callable(init):
-            init = init(rows[:], m, random_state=as_random_state(rng))
+            init = init(rows[:], m, random_state=as_random_state(name, rng))
         centers = Rows(name, init, "init", rows.dtype)
         if centers.shape != (m, rows.shape[1]):
             raise ValueError(
@@ -340,15 +329,9 @@ class LloydEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterM
     # ---- checks
 
     def _check_parameters(self, name: str) -> None:
-        for argument in ("n_clusters", "n_init", "max_iter"):
+        for argument in ("n_clusters", "n_init"):
             check_integer(name, argument, getattr(self, argument))
-        if isinstance(self.tol, bool) or not isinstance(self.tol, Real) or not self.tol >= 0:
-            raise ValueError(
-                f"{name}: tol must be a number of at least 0; got {self.tol!r}. "
-                "Use 0 to stop only when no label changes."
-            )
-        backend(self.device, name)
-        check_threads(name, self.n_threads)
+        self._check_iterations(name)
         if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
             raise ValueError(
                 f"{name}: init must be 'k-means++', 'random', an array or a callable; got {self.init!r}. "
