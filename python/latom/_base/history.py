@@ -76,7 +76,35 @@ class FactorizationState:
         return f"violation {self.violation:.3g}"
 
 
-State = TypeVar("State", IterationState, FactorizationState)
+@dataclass(frozen=True)
+class MiniBatchState:
+    """One step of mini-batch k-means, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first step.
+    objective : float
+        Mean cost per row of the batch, with the centers that the step started from; smoothed over steps from
+        the second on.
+    replaced : int
+        Centers that the step replaced by rows of the batch, as few rows were theirs.
+    seconds : float
+        Time of the step.
+    """
+
+    iteration: int
+    objective: float
+    replaced: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.replaced} centers replaced"
+
+
+State = TypeVar("State", IterationState, FactorizationState, MiniBatchState)
 
 
 class Iterations(Generic[State]):
@@ -85,7 +113,7 @@ class Iterations(Generic[State]):
     Parameters
     ----------
     kind : type
-        IterationState or FactorizationState.
+        IterationState, FactorizationState or MiniBatchState.
     max_iter : int
         Most iterations.
     callback : callable, optional
