@@ -158,6 +158,8 @@ def test_fitted_estimators_are_those_of_a_fit_that_ends_there(fit):
         assert fitted is not estimator
         assert fitted.n_iter_ == k + 1
         assert fitted.transform(rows).shape[0] == 90
+        if isinstance(estimator, (latom.NMF, latom.MiniBatchNMF)):
+            assert fitted.components_.flags.c_contiguous
     arrays = [getattr(fitted, name) for _, fitted in inspect.fitted]
     assert (arrays[0] != arrays[1]).sum() > 0 or estimator.n_iter_ == 1  # a copy each, not one that changes
     assert (arrays[-1] != getattr(estimator, name)).sum() == 0

@@ -23,9 +23,9 @@ class IterationState:
     iteration : int
         1 for the first.
     objective : float
-        Sum over rows of weight times cost, with the centres that the iteration started from.
+        Sum over rows of weight times cost, with the centers that the iteration started from.
     moved : int
-        Centres that the iteration changed.
+        Centers that the iteration changed.
     changed : int
         Rows whose label the iteration changed.
     seconds : float

@@ -75,8 +75,8 @@ class SphericalKMeans(LloydEstimator):
     a cluster whose sum cancels to zero keeps its center.
 
     An iteration costs at most nnz * m multiply-adds; bounds avoid most of them (``history_["avoided"]``).
-    Extra memory is some 40 bytes a row, one byte per entry of the denser part of the centers, and
-    20 bytes a column a thread; of dense rows at most a third once more, as float32.
+    Extra memory is some 40 bytes per row, one byte per entry of the denser part of the centers, and
+    20 bytes per column and thread; of dense rows at most a third once more, as float32.
 
     References
     ----------

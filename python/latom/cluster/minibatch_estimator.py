@@ -165,7 +165,7 @@ class MiniBatchEstimator(KMeansBase):
     def _learn(
         self, name: str, rows: Rows, weights: Any, steps: Any, size: int, rng: Any, tasks: FitTasks
     ) -> float:
-        """Makes the steps; returns the smoothed mean cost of a row."""
+        """Makes the steps; returns the smoothed mean cost per row."""
         n = len(rows)
         most = self.max_iter * n // size
         context = call(name, self.n_threads)

@@ -249,7 +249,7 @@ class MiniBatchNMF(BaseNMF):
         self.components_, self.n_components_ = np.ascontiguousarray(F.T), F.shape[1]
 
     def _step(self, p: NonNegativeRows, W: Array | None, F: Array, keep: float) -> tuple[Array, Array, float]:
-        """W and F after one batch, and its cost a row."""
+        """W and F after one batch, and its cost per row."""
         r = self._penalties(*p.shape)
         if W is None or self.fresh_restarts:
             W = self._solve(p, F, self.fresh_restarts_max_iter)

@@ -72,7 +72,7 @@ class NMF(BaseNMF):
     l1_ratio : float in [0, 1], default 0.0
         Share of the penalty that is on sums, not squares.
     verbose : int, default 0
-        1 shows a progress bar on a terminal, a line an iteration elsewhere.
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
     shuffle : bool, default False
         Only False: coordinates go in order, so that rows can be swept side by side.
     n_threads : int, optional
@@ -100,8 +100,8 @@ class NMF(BaseNMF):
     Notes
     -----
     The results for CSR do not depend on threads or processor, to the bit. An iteration costs two products,
-    4 nnz k flops, and sweeps of 2 k^2 flops a row; sparse X is not densified for either loss. Extra memory: a
-    transposed copy of sparse X, three times W and a few times H; times the starts that advance side by side.
+    4 nnz k flops, and sweeps of 2 k^2 flops per row; sparse X is not densified for either loss. Extra memory:
+    a transposed copy of sparse X, three times W and a few times H; times the starts that advance side by side.
 
     References
     ----------

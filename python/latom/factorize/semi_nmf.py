@@ -73,7 +73,7 @@ class SemiNMF(IterativeEstimator):
         Threads of latom, as in :class:`latom.KMeans`. The large dense products are numpy's, which takes
         as many threads as its BLAS is told; limit them with threadpoolctl.
     verbose : int, default 0
-        1 shows a progress bar on a terminal, a line an iteration elsewhere.
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
     callback : callable, optional
         Called with a :class:`latom.FactorizationState` after each iteration; a true result ends the fit.
 
