@@ -156,7 +156,8 @@ def test_fitted_estimators_are_those_of_a_fit_that_ends_there(fit):
     name = "components_" if hasattr(estimator, "components_") else "cluster_centers_"
     for k, fitted in enumerate(iterations):
         assert fitted is not estimator
-        assert fitted.n_iter_ == k + 1
+        counted = "n_steps_" if hasattr(estimator, "_init_size") else "n_iter_"
+        assert getattr(fitted, counted) == k + 1
         assert fitted.transform(rows).shape[0] == 90
         if isinstance(estimator, (latom.NMF, latom.MiniBatchNMF)):
             assert fitted.components_.flags.c_contiguous

@@ -8,7 +8,6 @@ import scipy.sparse as sp
 from oracle import corpus, dense, scores
 
 import latom
-from latom.cluster.fixed_lloyd import FixedLloyd
 
 BOTH = [latom.KMeans, latom.SphericalKMeans]
 CONTAINERS = [lambda A: A.toarray(), lambda A: A]
@@ -74,7 +73,7 @@ def test_others_are_seeded_beside_them(cls, make, init, X):
     assert np.allclose(C[:2], first, rtol=0, atol=1e-15 if cls is latom.SphericalKMeans else 0)
     assert C.shape == (7, 40)
     assert len(np.unique(km.labels_)) == 7
-    assert (km.labels_ == cls(7, init=options and (drawn if init == "callable" else init), **options)
+    assert (km.labels_ == cls(7, init=drawn if init == "callable" else init, **options)
             .fit(make(X)).labels_).all()  # fmt: skip
 
 
@@ -130,9 +129,12 @@ def test_wrong_ones_are_refused(X):
         latom.KMeans(4, fixed_centers=X[:2], init=X[:4]).fit(X)
     with pytest.raises(ValueError, match=r"partial_fit: fixed_centers must be None"):
         latom.KMeans(4, fixed_centers=X[:2]).partial_fit(X)
+    half = X.toarray().astype(np.float16)
+    km = latom.KMeans(4, fixed_centers=half[:2], random_state=0)
+    a, b = (km.fit(Y).cluster_centers_ for Y in (half, half.astype(np.float32)))
+    assert np.array_equal(a, b)
     with pytest.raises(ValueError, match="fixed_centers must be finite"):
         latom.KMeans(2, fixed_centers=np.full((1, 40), np.nan)).fit(X)
-    assert FixedLloyd.__doc__
 
 
 def test_history_counts_only_what_moves(X):

@@ -170,7 +170,7 @@ class Iterations(Generic[State]):
 
     def attributes(self) -> dict[str, Any]:
         """What the estimator would have learned if the run ended now."""
-        return {**self._made(), "n_iter_": len(self.states)}
+        return {"n_iter_": len(self.states), **self._made()}
 
     @property
     def history(self) -> NDArray[Any]:

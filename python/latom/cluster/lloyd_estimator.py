@@ -105,6 +105,7 @@ class LloydEstimator(KMeansBase):
             if stopped:
                 break
         assert best is not None
+        best["cluster_centers_"] = self._kept(best["cluster_centers_"], rows)
         for attribute, value in best.items():
             setattr(self, attribute, value)
         self._counts = np.bincount(self.labels_, weights, minlength=self.n_clusters).astype(float)
@@ -170,7 +171,7 @@ class LloydEstimator(KMeansBase):
     def _run(
         self, lloyd: Any, start: Any, limit: float, rows: Rows, task: StartTask
     ) -> tuple[dict[str, Any], bool]:
-        """What a run from this start finds, and whether a callback wants it to be the last."""
+        """What a run finds, with centers as the core has them, and whether it is to be the last."""
         plain = float(rows.entries) * self.n_clusters
         lloyd.set_centers(start, self._metric == "cosine")
         with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
@@ -197,14 +198,15 @@ class LloydEstimator(KMeansBase):
                     break
         if not settled:
             objective = lloyd.assign()[1]
+        centers = lloyd.centers()
         found = {
-            "cluster_centers_": self._kept(lloyd.centers(), rows),
+            "cluster_centers_": centers,
             "labels_": lloyd.labels(),
             "inertia_": float(objective),
             "n_iter_": len(run.states),
             "history_": run.history,
         }
-        return found, task.end(lambda: found)
+        return found, task.end(lambda: {**found, "cluster_centers_": self._kept(centers, rows)})
 
     def _lloyd(self, name: str, rows: Rows, weights: NDArray[np.float64] | None, fixed: Rows | None) -> Any:
         context = call(name, self.n_threads)

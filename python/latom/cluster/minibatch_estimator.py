@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class MiniBatchEstimator(KMeansBase):
         objective = self._learn(name, rows, weights, steps, size, rng, tasks)
         self.cluster_centers_ = self._kept(steps.centers(), rows)
         self._counts = steps.counts()
-        self.n_iter_ = int(np.ceil(self.n_steps_ * size / len(rows)))
+        self.n_iter_ = ceil(self.n_steps_ * size / len(rows))
         if self.compute_labels:
             self._label(name, rows, weights)
         else:
@@ -181,7 +182,12 @@ class MiniBatchEstimator(KMeansBase):
                 self.callback,
                 progress,
                 task,
-                lambda: {"cluster_centers_": self._kept(steps.centers(), rows), "_counts": steps.counts()},
+                lambda: {
+                    "cluster_centers_": self._kept(steps.centers(), rows),
+                    "_counts": steps.counts(),
+                    "n_steps_": len(run.states),
+                    "n_iter_": ceil(len(run.states) * size / n),
+                },
             )
             reason = ""
             while True:

@@ -101,7 +101,7 @@ class NMF(BaseNMF):
     -----
     The results for CSR do not depend on threads or processor, to the bit. An iteration costs two products,
     4 nnz k flops, and sweeps of 2 k^2 flops per row; sparse X is not densified for either loss. Extra memory:
-    a transposed copy of sparse X, three times W and a few times H; times the starts that advance side by side.
+    a transposed copy of sparse X, three times W and a few times H; times the starts side by side.
 
     References
     ----------
