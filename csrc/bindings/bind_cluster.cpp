@@ -1,6 +1,8 @@
 // bind_cluster.cpp: Lloyd's steps for Python.
 #include <pybind11/stl.h>
 
+#include <mutex>
+
 #include "bindings/rows.h"
 #include "latom/cluster.h"
 
@@ -9,8 +11,17 @@ namespace {
 
 using namespace pybind11::literals;
 
-/// A Lloyd<float> or Lloyd<double> with the arrays it reads.
+/// A Lloyd<float> or Lloyd<double> with the arrays it reads. Threads that share one take turns.
 class PyLloyd {
+    // f without the interpreter's lock, which whoever is at work here may ask for to see an interrupt.
+    template <class F>
+    auto alone(F f) {
+        const Context ctx = call_.context();
+        py::gil_scoped_release release;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return std::visit([&](auto& run) { return f(*run, ctx); }, run_);
+    }
+
 public:
     PyLloyd(const Call& call, const PyRows& X, const OptionalWeights& weights, const std::string& metric,
             const LloydSwitches& switches)
@@ -23,68 +34,59 @@ public:
     }
 
     void set_centers(const PyRows& centers, bool normalize) {
-        const Context ctx = call_.context();
-        py::gil_scoped_release release;
-        std::visit(
-            [&](auto& run) {
-                centers.visit(ctx, [&](const auto& rows) {
-                    if constexpr (requires { run->set_centers(ctx, rows, normalize); })
-                        run->set_centers(ctx, rows, normalize);
-                    else throw std::invalid_argument(ctx.function + ": centers must have the dtype of X");
-                });
-            },
-            run_);
+        alone([&](auto& run, const Context& ctx) {
+            centers.visit(ctx, [&](const auto& rows) {
+                if constexpr (requires { run.set_centers(ctx, rows, normalize); })
+                    run.set_centers(ctx, rows, normalize);
+                else throw std::invalid_argument(ctx.function + ": centers must have the dtype of X");
+            });
+        });
     }
 
     py::tuple assign() {
-        AssignStats stats;
-        each([&](auto& run, const Context& ctx) { stats = run.assign(ctx); });
+        const AssignStats stats = alone([](auto& run, const Context& ctx) { return run.assign(ctx); });
         return py::make_tuple(stats.changed, stats.objective, stats.products);
     }
 
     py::tuple update() {
-        UpdateStats stats;
-        each([&](auto& run, const Context& ctx) { stats = run.update(ctx); });
+        const UpdateStats stats = alone([](auto& run, const Context& ctx) { return run.update(ctx); });
         return py::make_tuple(stats.moved, stats.relocated, stats.shift);
     }
 
     py::array labels() {
-        return std::visit([](auto& run) -> py::array { return to_array(run->labels()); }, run_);
+        return to_array(alone([](auto& run, const Context&) { return std::vector<int32_t>(run.labels()); }));
     }
 
     py::array scores() {
-        std::vector<double> out;
-        each([&](auto& run, const Context& ctx) { out = run.scores(ctx); });
-        return to_array(out);
+        return to_array(alone([](auto& run, const Context& ctx) { return run.scores(ctx); }));
     }
 
     /// (indptr, indices, values) for sparse X, values [m, d] otherwise.
     py::object centers() {
+        int64_t m = 0, d = 0;
+        std::variant<Centers<float>, Centers<double>> found;
+        alone([&](auto& run, const Context&) {
+            m = run.m();
+            d = run.d();
+            found = run.centers();
+        });
         return std::visit(
-            [](auto& run) -> py::object {
-                const auto c = run->centers();
-                const int64_t m = run->m(), d = run->d();
+            [&](const auto& c) -> py::object {
                 if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == m * d && !c.values.empty())
                     return to_array(c.values).reshape({m, d});
                 return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
             },
-            run_);
+            found);
     }
 
     int64_t zero_rows() {
-        return std::visit([](auto& run) { return run->zero_rows(); }, run_);
+        return alone([](auto& run, const Context&) { return run.zero_rows(); });
     }
 
 private:
-    template <class F>
-    void each(F f) {
-        const Context ctx = call_.context();
-        py::gil_scoped_release release;
-        std::visit([&](auto& run) { f(*run, ctx); }, run_);
-    }
-
     Call call_;
     OptionalWeights weights_;
+    std::mutex mutex_;
     std::variant<std::unique_ptr<Lloyd<float>>, std::unique_ptr<Lloyd<double>>> run_;
 };
 
@@ -112,8 +114,8 @@ void register_cluster(py::module_& module) {
     py::class_<PyLloyd>(module, "Lloyd")
         .def(py::init([](const Call& call, const PyRows& X, const OptionalWeights& weights, const std::string& metric,
                          bool screen, bool drift, bool residual, bool few, int shorten, int group, int drop) {
-                 return PyLloyd(call, X, weights, metric,
-                                make_switches(screen, drift, residual, few, shorten, group, drop));
+                 return std::make_unique<PyLloyd>(call, X, weights, metric,
+                                                  make_switches(screen, drift, residual, few, shorten, group, drop));
              }),
              "context"_a, "X"_a, "weights"_a.noconvert(), "metric"_a, py::kw_only(), "screen"_a = true,
              "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0, "drop"_a = 0,

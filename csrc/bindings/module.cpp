@@ -37,7 +37,8 @@ void set_active_kernels(const KernelTable* table) { kernels_in_force().store(tab
 
 }  // namespace latom
 
-PYBIND11_MODULE(_core, module) {
+// Declared free of the interpreter's lock: docs/decisions/0005-free-threading.md says why each object may be.
+PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     using namespace latom;
     module.doc() = "latom's compiled core. Private: import latom instead.";
     try {

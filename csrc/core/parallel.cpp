@@ -57,6 +57,9 @@ int from_cgroup() {
     return quota > 0 && period > 0 ? std::max(1, static_cast<int>(std::ceil(quota / period))) : 0;
 }
 
+const int environment_when_loaded = threads_from_environment();
+std::atomic<int> limit_in_force{0};
+
 using Clock = std::chrono::steady_clock;
 constexpr auto kSpin = std::chrono::microseconds(100);
 constexpr auto kIdle = std::chrono::seconds(2);
@@ -177,15 +180,27 @@ void detail::run_with_helpers(int count, void (*run)(void*, int), void* with) {
     helpers.finish(call);
 }
 
-int resolve_threads(int n_threads) {
-    if (n_threads > 0) return n_threads;
+int threads_from_environment() {
     for (const char* name : {"LATOM_NUM_THREADS", "OMP_NUM_THREADS"})
         if (const int value = from_environment(name)) return value;
-    int count = std::max(1, from_affinity());
+    return 0;
+}
+
+int thread_limit() { return limit_in_force.load(std::memory_order_relaxed); }
+
+void set_thread_limit(int most) {
+    if (most >= 0) limit_in_force.store(most, std::memory_order_relaxed);
+}
+
+int resolve_threads(int n_threads) {
+    const auto limited = [most = thread_limit()](int count) { return most > 0 ? std::min(count, most) : count; };
+    if (n_threads > 0) return limited(n_threads);
+    if (environment_when_loaded > 0) return limited(environment_when_loaded);
+    const int count = std::max(1, from_affinity());
     static std::atomic<int> known{-1};  // some 40 us to read: once a process
     int quota = known.load(std::memory_order_relaxed);
     if (quota < 0) known = quota = from_cgroup();
-    return quota > 0 ? std::min(count, quota) : count;
+    return limited(quota > 0 ? std::min(count, quota) : count);
 }
 
 }  // namespace latom

@@ -22,9 +22,19 @@
 
 namespace latom {
 
-/// n_threads if positive, else LATOM_NUM_THREADS, OMP_NUM_THREADS, or the CPUs that affinity and cgroup quota (as first
-/// read) allow.
+/// n_threads if positive, else threads_from_environment() as it was when the library was loaded, or the CPUs that
+/// affinity and cgroup quota (as first read) allow; never more than thread_limit().
 int resolve_threads(int n_threads);
+
+/// What LATOM_NUM_THREADS asks for, else OMP_NUM_THREADS; 0 where neither does. Calls do not come here: no thread may
+/// read the environment while another changes it.
+int threads_from_environment();
+
+/// The most threads that any call of this process may take, also one that asks for more; 0 where there is no limit. A
+/// call that has begun keeps the threads that it has.
+int thread_limit();
+/// 0 lifts the limit; negative numbers change nothing.
+void set_thread_limit(int most);
 
 /// What the chunk belongs to that runs on this thread; without a context none runs.
 struct RunningChunk {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from latom._base.config import __version__, config, show_config
 from latom._base.lazy import lazily
+from latom._base.threads import register_controller
 from latom.encode import above, decode, encode, topk
 
 # `latom.encode` names two things. As an attribute it is the function: importing the package binds its name
@@ -81,6 +82,9 @@ __getattr__ = lazily(
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },
 )
+
+
+register_controller()
 
 
 def __dir__() -> list[str]:

@@ -264,41 +264,88 @@ TEST(parallel_for_works_in_a_forked_child) {
 #endif
 #endif
 
-TEST(resolve_threads_asks_argument_environment_and_machine) {
-    const auto under = [](const char* latom, const char* omp, int argument = 0) {
+TEST(the_environment_asks_for_threads) {
+    const auto under = [](const char* latom, const char* omp) {
         latom ? setenv("LATOM_NUM_THREADS", latom, 1) : unsetenv("LATOM_NUM_THREADS");
         omp ? setenv("OMP_NUM_THREADS", omp, 1) : unsetenv("OMP_NUM_THREADS");
-        return resolve_threads(argument);
+        return threads_from_environment();
     };
     const std::string latom_was = std::getenv("LATOM_NUM_THREADS") ? std::getenv("LATOM_NUM_THREADS") : "";
     const std::string omp_was = std::getenv("OMP_NUM_THREADS") ? std::getenv("OMP_NUM_THREADS") : "";
-    const int machine = under(nullptr, nullptr);
-    CHECK(machine >= 1);
-    CHECK_EQUAL(under("3", "5", 7), 7);
+    const int resolved = resolve_threads(0);
+    CHECK_EQUAL(under(nullptr, nullptr), 0);
     CHECK_EQUAL(under("3", "5"), 3);
     CHECK_EQUAL(under(nullptr, "5"), 5);
     CHECK_EQUAL(under(nullptr, "4,2"), 4);
     CHECK_EQUAL(under(" 6", nullptr), 6);
     for (const char* useless : {"", "0", "-2", "many", "99999999999999999999", "70000"}) NOTE("'" << useless << "'") {
             CHECK_EQUAL(under(useless, "5"), 5);
-            CHECK_EQUAL(under(useless, useless), machine);
-            CHECK_EQUAL(under(nullptr, nullptr, -1), machine);
+            CHECK_EQUAL(under(useless, useless), 0);
         }
+    under(std::to_string(resolved + 1).c_str(), nullptr);
+    CHECK_EQUAL(resolve_threads(0), resolved);  // what was asked for when the library was loaded counts
+    under(latom_was.empty() ? nullptr : latom_was.c_str(), omp_was.empty() ? nullptr : omp_was.c_str());
+}
+
+TEST(resolve_threads_asks_argument_environment_and_machine) {
+    const int asked = threads_from_environment(), none = resolve_threads(0);
+    CHECK(none >= 1);
+    CHECK_EQUAL(resolve_threads(7), 7);
+    CHECK_EQUAL(resolve_threads(-1), none);
+    if (asked > 0) CHECK_EQUAL(none, asked);
 #ifdef __linux__
     cpu_set_t all, one;
     CPU_ZERO(&one);
-    if (sched_getaffinity(0, sizeof all, &all) == 0) {
-        CHECK(machine <= CPU_COUNT(&all));
+    if (asked == 0 && sched_getaffinity(0, sizeof all, &all) == 0) {
+        CHECK(none <= CPU_COUNT(&all));
         int cpu = 0;
         while (!CPU_ISSET(cpu, &all)) ++cpu;
         CPU_SET(cpu, &one);
         if (sched_setaffinity(0, sizeof one, &one) == 0) {
-            CHECK_EQUAL(under(nullptr, nullptr), 1);
+            CHECK_EQUAL(resolve_threads(0), 1);
             CHECK_EQUAL(sched_setaffinity(0, sizeof all, &all), 0);
         }
     }
 #endif
-    under(latom_was.empty() ? nullptr : latom_was.c_str(), omp_was.empty() ? nullptr : omp_was.c_str());
+}
+
+TEST(a_limit_holds_for_every_call_until_it_is_lifted) {
+    const int none = resolve_threads(0);
+    CHECK_EQUAL(thread_limit(), 0);
+    set_thread_limit(1);
+    CHECK_EQUAL(thread_limit(), 1);
+    CHECK_EQUAL(resolve_threads(0), 1);
+    CHECK_EQUAL(resolve_threads(7), 1);
+    set_thread_limit(-3);
+    CHECK_EQUAL(thread_limit(), 1);
+    set_thread_limit(none + 5);  // more than there would be without it
+    CHECK_EQUAL(resolve_threads(0), none);
+    CHECK_EQUAL(resolve_threads(none + 9), none + 5);
+    CHECK_EQUAL(resolve_threads(none + 2), none + 2);
+    set_thread_limit(0);
+    CHECK_EQUAL(resolve_threads(0), none);
+    CHECK_EQUAL(resolve_threads(none + 9), none + 9);
+}
+
+TEST(a_limit_may_change_while_others_compute) {
+    std::atomic<bool> stop{false};
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> callers;
+    for (int caller = 0; caller < 3; ++caller)
+        callers.emplace_back([&] {
+            while (!stop) {
+                const int count = resolve_threads(5);
+                wrong += count < 1 || count > 5 || !covers(with_threads(count), 20);
+            }
+        });
+    for (int change = 0; change < 2000; ++change) {
+        set_thread_limit(change % 4);
+        if (change % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    stop = true;
+    for (auto& t : callers) t.join();
+    set_thread_limit(0);
+    CHECK_EQUAL(wrong.load(), 0);
 }
 
 TEST(philox_gives_the_published_numbers) {

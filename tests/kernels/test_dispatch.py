@@ -15,10 +15,10 @@ SETTINGS = ("LATOM_ISA", "LATOM_NUM_THREADS", "OMP_NUM_THREADS")
 CODE = "import json, latom; print(json.dumps(latom.config()))"
 
 
-def run(**settings: str) -> subprocess.CompletedProcess[str]:
+def run(code: str = CODE, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k not in SETTINGS}
     return subprocess.run(
-        [sys.executable, "-c", CODE],
+        [sys.executable, "-c", code],
         env={**environment, **settings},
         capture_output=True,
         text=True,
@@ -94,13 +94,17 @@ def test_threads_come_from_the_environment_and_the_machine(
         assert 1 <= found <= (os.cpu_count() or 1)
 
 
-def test_an_argument_beats_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LATOM_NUM_THREADS", "3")
-    assert core.resolve_threads(7) == 7
-    assert core.resolve_threads(0) == 3
-    monkeypatch.setenv("LATOM_NUM_THREADS", "junk")
-    monkeypatch.setenv("OMP_NUM_THREADS", "6")
-    assert core.resolve_threads(0) == 6
+def test_an_argument_beats_the_environment() -> None:
+    done = run("from latom import _core; print(_core.resolve_threads(7))", LATOM_NUM_THREADS="3")
+    assert done.stdout.strip() == "7", done.stderr
+
+
+def test_the_environment_counts_as_it_was_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No call reads it: another thread may be changing it."""
+    before = core.resolve_threads(0)
+    monkeypatch.setenv("LATOM_NUM_THREADS", str(before + 3))
+    monkeypatch.setenv("OMP_NUM_THREADS", str(before + 3))
+    assert core.resolve_threads(0) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no CPU affinity")
@@ -109,8 +113,5 @@ def test_the_machine_means_the_cpus_of_this_process() -> None:
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
         "from latom import _core; print(_core.resolve_threads(0))"
     )
-    environment = {k: v for k, v in os.environ.items() if k not in SETTINGS}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
-    )
+    done = run(code)
     assert done.stdout.strip() == "1", done.stderr

@@ -27,11 +27,13 @@ class Atoms:
         self._indexes: dict[Any, Any] = {}
 
     def index(self, context: Any, dtype: Any) -> Any:
-        """The core's index of the atoms as float32 or float64; made once."""
-        if dtype not in self._indexes:
+        """The core's index of the atoms as float32 or float64, one for all threads: it packs them once."""
+        index = self._indexes.get(dtype)
+        if index is None:
             atoms = self.rows.astype(dtype, copy=False)
-            self._indexes[dtype] = backend().AtomIndex(context, atoms, self.bias, self._metric)
-        return self._indexes[dtype]
+            made = backend().AtomIndex(context, atoms, self.bias, self._metric)
+            index = self._indexes.setdefault(dtype, made)
+        return index
 
     def topk(
         self, context: Any, X: Any, k: int, activation: str, pack: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from typing import Any
 
@@ -254,9 +255,8 @@ class TopKEncoder(Estimator):
     def _prepared(self, name: str) -> Atoms:
         """The packed atoms; made again when a parameter that they depend on is another object."""
         parts = (self._weights(name), self.b_enc, self.b_pre, self.W_dec, self.rescale_by_decoder_norm)
-        cached = getattr(self, "_cache", None)
-        if cached is not None and all(a is b for a, b in zip(cached[0], parts, strict=True)):
-            atoms: Atoms = cached[1]
+        atoms = self._cached(parts)
+        if atoms is not None:
             return atoms
         W_enc = as_atoms(name, "W_enc", parts[0])
         atoms = encoder_atoms(call(name, self.n_threads), W_enc, self.b_enc, self.b_pre)
@@ -270,8 +270,16 @@ class TopKEncoder(Estimator):
                 )
             atoms.rows = (W_enc * lengths[:, None]).astype(W_enc.dtype)
             atoms.bias = None if atoms.bias is None else atoms.bias * lengths
+        earlier = self._cached(parts)  # of a thread that was faster: all take the same, which are packed once
+        if earlier is not None:
+            return earlier
         self._cache = (parts, atoms)
         return atoms
+
+    def _cached(self, parts: tuple[Any, ...]) -> Atoms | None:
+        """Atoms that were made of these parts, where they are the last that were made."""
+        made, atoms = getattr(self, "_cache", ((), None))
+        return atoms if len(made) == len(parts) and all(map(operator.is_, made, parts)) else None
 
     def _draw(self, name: str, rows: Rows) -> NDArray[Any]:
         n, d = rows.shape
