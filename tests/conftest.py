@@ -8,12 +8,8 @@ from collections.abc import Iterator
 import hypothesis
 import numpy as np
 import pytest
-from plain_minibatch import PlainMiniBatch
 
 from latom import _core
-
-if not hasattr(_core, "MiniBatch"):  # until the core has it, a plain one stands in
-    _core.MiniBatch = PlainMiniBatch
 
 # Times vary with the machine and what else it does, so no example has a deadline.
 hypothesis.settings.register_profile("latom", deadline=None, print_blob=True)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pickle
 
-import core
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from oracle import check_labels, corpus, dense
-from plain_minibatch import PlainMiniBatch
 from sklearn.cluster import MiniBatchKMeans as SklearnMiniBatchKMeans
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
-from latom import _core
 from latom.cluster import minibatch_estimator
 
 BOTH = [latom.MiniBatchKMeans, latom.MiniBatchSphericalKMeans]
@@ -244,32 +241,6 @@ def test_zero_rows_are_counted(X):
     A[[3, 9]] = 0
     with pytest.warns(UserWarning, match="2 rows of X are zero"):
         latom.MiniBatchSphericalKMeans(4, random_state=0).fit(sp.csr_array(A))
-
-
-@pytest.mark.skipif(_core.MiniBatch is PlainMiniBatch, reason="the core has no MiniBatch yet")
-@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-@pytest.mark.parametrize("make", [lambda A: A, lambda A: A.toarray(), lambda A: A.toarray().astype(float)])
-def test_the_core_follows_the_plain_statement(metric, make, X):
-    A, rng = make(X), np.random.default_rng(2)
-    context = core.context()
-    rows = latom._base.rows.Rows("test", A)
-    start = rows.core.subset(context, np.arange(7))
-    counts = np.arange(7.0)
-    ours, plain = (
-        cls(context, start, counts, metric, metric == "cosine") for cls in (_core.MiniBatch, PlainMiniBatch)
-    )
-    for step in range(4):
-        batch = rows.core.subset(context, rng.integers(900, size=80))
-        weights = rng.random(80) if step % 2 else None
-        assert np.allclose(ours.step(context, batch, weights), plain.step(context, batch, weights), rtol=1e-5)
-        assert (ours.labels() == plain.labels()).mean() > 0.98
-        assert np.allclose(ours.scores(), plain.scores(), atol=1e-4)
-        assert np.allclose(ours.counts(), plain.counts())
-        for one in (ours, plain):
-            one.replace(context, batch, np.array([3, 5]), np.array([step, 6]))
-            one.set_counts(np.full(7, 2.0 + step))
-        found = [latom.cluster.centers.from_core(one.centers(), rows) for one in (ours, plain)]
-        assert np.allclose(dense(found[0]), dense(found[1]), atol=1e-5)
 
 
 @pytest.mark.parametrize("cls", [*BOTH, latom.KMeans, latom.SphericalKMeans])
