@@ -68,7 +68,7 @@ public:
         select_.prepare(ctx, atoms_, drift_);
         if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
         else stats.products = select_.run(ctx, assigned_, state_);
-        changed_atom_.assign(atoms_.size(), assigned_ ? 0 : 1);
+        if (!assigned_) changed_atom_.assign(atoms_.size(), 1);
         for (int64_t i = 0; i < n(); ++i)
             if (state_.label[i] != before[i]) {
                 ++stats.changed;
@@ -100,6 +100,7 @@ public:
             Scratch& s = scratch[worker];
             shift[j] = replace(j, begin[j], begin[j + 1], s.sum, s.atom);
         });
+        std::fill(changed_atom_.begin(), changed_atom_.end(), 0);
         for (const double s : shift) {
             stats.moved += s > 0;
             stats.shift += s;
@@ -306,7 +307,7 @@ private:
     std::vector<Atom<T>> atoms_;
     RowState state_;
     std::vector<int64_t> by_label_;   // rows by label as of the last update: neighbours share terms
-    std::vector<char> changed_atom_;  // members or their order changed in the last assignment
+    std::vector<char> changed_atom_;  // members or their order changed since the last update
     std::vector<double> drift_;       // since the last assignment
     bool assigned_ = false;
     int64_t zero_rows_ = 0;
