@@ -1,4 +1,4 @@
-// bind_cluster.cpp: Lloyd's steps for Python.
+// bind_cluster.cpp: Lloyd's steps and those of mini-batches for Python.
 #include <pybind11/stl.h>
 
 #include <mutex>
@@ -10,6 +10,14 @@ namespace latom {
 namespace {
 
 using namespace pybind11::literals;
+
+/// (indptr, indices, values) of compressed centers, values [m, d] of dense ones.
+template <class T>
+py::object centers_to_python(const Centers<T>& c, int64_t m, int64_t d) {
+    if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == m * d && !c.values.empty())
+        return to_array(c.values).reshape({m, d});
+    return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
+}
 
 /// A Lloyd<float> or Lloyd<double> with the arrays it reads. Threads that share one take turns.
 class PyLloyd {
@@ -70,13 +78,7 @@ public:
             d = run.d();
             found = run.centers();
         });
-        return std::visit(
-            [&](const auto& c) -> py::object {
-                if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == m * d && !c.values.empty())
-                    return to_array(c.values).reshape({m, d});
-                return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
-            },
-            found);
+        return std::visit([&](const auto& c) { return centers_to_python(c, m, d); }, found);
     }
 
     int64_t zero_rows() {
@@ -88,6 +90,115 @@ private:
     OptionalWeights weights_;
     std::mutex mutex_;
     std::variant<std::unique_ptr<Lloyd<float>>, std::unique_ptr<Lloyd<double>>> run_;
+};
+
+/// A MiniBatch<float> or MiniBatch<double>. Threads that share one take turns.
+class PyMiniBatch {
+    template <class F>
+    auto alone(F f) {
+        py::gil_scoped_release release;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return std::visit([&](auto& run) { return f(*run); }, run_);
+    }
+
+    // f(run, rows) where the batch has the dtype and the columns of the centers.
+    template <class F>
+    auto with(const Context& ctx, const PyRows& batch, F f) {
+        using Result = decltype(f(std::declval<MiniBatch<float>&>(), std::declval<const Rows<DenseView<float>>&>()));
+        return alone([&](auto& run) {
+            return batch.visit(ctx, [&](const auto& rows) -> Result {
+                if (rows.d() != run.d())
+                    fail(ctx, "X must have the columns of the centers (" + std::to_string(run.d()) + ")", rows.d(),
+                         "Pass rows of the same features.");
+                using T = typename std::decay_t<decltype(run)>::value_type;
+                if constexpr (std::is_same_v<T, typename std::decay_t<decltype(rows)>::T>) return f(run, rows);
+                else throw std::invalid_argument(ctx.function + ": X must have the dtype of the centers");
+            });
+        });
+    }
+    static std::vector<int64_t> within(const Context& ctx, const char* name, const Array<std::int64_t>& which,
+                                       int64_t size) {
+        std::vector<int64_t> out(which.data(), which.data() + which.size());
+        for (const int64_t i : out)
+            if (i < 0 || i >= size)
+                fail(ctx, std::string(name) + " must be within [0, " + std::to_string(size) + ")", i,
+                     "Pass indices that count from 0.");
+        return out;
+    }
+
+public:
+    PyMiniBatch(const Call& call, const PyRows& centers, const Array<double>& counts, const std::string& metric,
+                bool normalize) {
+        const Context ctx = call.context();
+        const Metric parsed = parse_metric(ctx, metric);
+        if (counts.ndim() != 1 || counts.shape(0) != centers.n())
+            fail(ctx, "counts must hold one number per center (" + std::to_string(centers.n()) + ")", counts.size(),
+                 "Pass the counts of these centers.");
+        std::vector<double> numbers(counts.data(), counts.data() + counts.size());
+        py::gil_scoped_release release;
+        centers.visit(ctx, [&](const auto& rows) {
+            using T = typename std::decay_t<decltype(rows)>::T;
+            run_ = std::make_unique<MiniBatch<T>>(ctx, rows, std::move(numbers), parsed, normalize);
+        });
+    }
+
+    py::tuple step(const Call& call, const PyRows& batch, const OptionalWeights& weights) {
+        const Context ctx = call.context();
+        const double* numbers = weights_of(ctx, weights, batch.n());
+        const StepStats stats =
+            with(ctx, batch, [&](auto& run, const auto& rows) { return run.step(ctx, rows, numbers); });
+        return py::make_tuple(stats.inertia, stats.shift);
+    }
+
+    void replace(const Call& call, const PyRows& batch, const Array<std::int64_t>& rows,
+                 const Array<std::int64_t>& clusters) {
+        const Context ctx = call.context();
+        const int64_t m = alone([](auto& run) { return run.m(); });
+        if (rows.ndim() != 1 || clusters.ndim() != 1 || rows.size() != clusters.size())
+            fail(ctx, "rows must hold one row per cluster (" + std::to_string(clusters.size()) + ")", rows.size(),
+                 "Pass as many rows as clusters.");
+        const std::vector<int64_t> from = within(ctx, "rows", rows, batch.n()),
+                                   to = within(ctx, "clusters", clusters, m);
+        with(ctx, batch, [&](auto& run, const auto& batch_rows) {
+            run.replace(ctx, batch_rows, from, to);
+            return 0;
+        });
+    }
+
+    void set_counts(const Array<double>& counts) {
+        const std::vector<double> numbers(counts.data(), counts.data() + counts.size());
+        alone([&](auto& run) {
+            if (numbers.size() != run.counts().size())
+                throw std::invalid_argument("MiniBatch: counts must hold one number per center (" +
+                                            std::to_string(run.m()) + "); got " + std::to_string(numbers.size()) +
+                                            ". Pass the counts of these centers.");
+            run.counts() = numbers;
+        });
+    }
+
+    py::array counts() {
+        return to_array(alone([](auto& run) { return std::vector<double>(run.counts()); }));
+    }
+    py::array labels() {
+        return to_array(alone([](auto& run) { return std::vector<int32_t>(run.labels()); }));
+    }
+    py::array scores() {
+        return to_array(alone([](auto& run) { return std::vector<double>(run.scores()); }));
+    }
+    py::object centers() {
+        int64_t m = 0, d = 0;
+        std::variant<Centers<float>, Centers<double>> found;
+        alone([&](auto& run) {
+            m = run.m();
+            d = run.d();
+            found = run.centers();
+        });
+        return std::visit([&](const auto& c) { return centers_to_python(c, m, d); }, found);
+    }
+
+private:
+    std::mutex mutex_;
+    std::variant<std::unique_ptr<MiniBatch<float>>, std::unique_ptr<MiniBatch<double>>> run_;
 };
 
 LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, int shorten, int group, int drop) {
@@ -127,6 +238,16 @@ void register_cluster(py::module_& module) {
         .def("scores", &PyLloyd::scores)
         .def("centers", &PyLloyd::centers)
         .def_property_readonly("zero_rows", &PyLloyd::zero_rows);
+    py::class_<PyMiniBatch>(module, "MiniBatch")
+        .def(py::init<const Call&, const PyRows&, const Array<double>&, const std::string&, bool>(), "context"_a,
+             "centers"_a, "counts"_a.noconvert(), "metric"_a, "normalize"_a)
+        .def("step", &PyMiniBatch::step, "context"_a, "X"_a, "weights"_a.noconvert())
+        .def("replace", &PyMiniBatch::replace, "context"_a, "X"_a, "rows"_a.noconvert(), "clusters"_a.noconvert())
+        .def("set_counts", &PyMiniBatch::set_counts, "counts"_a.noconvert())
+        .def("counts", &PyMiniBatch::counts)
+        .def("labels", &PyMiniBatch::labels)
+        .def("scores", &PyMiniBatch::scores)
+        .def("centers", &PyMiniBatch::centers);
     module.def("mean_variance", &py_mean_variance, "context"_a, "X"_a);
 }
 

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.h"
+#include "core/bin_grid.h"
 #include "core/philox.h"
 #include "kernels/table.h"
 
@@ -156,6 +157,56 @@ py::tuple tile_shape() {
     return py::make_tuple(k->tile_rows, k->panel_atoms, screens);
 }
 
+/// (exponent of the first unit, magic numbers) of the grid for numbers up to this bound.
+py::tuple bin_grid(double bound) {
+    const BinGrid grid(bound);
+    return py::make_tuple(grid.exponent(), std::vector<double>(grid.magic(), grid.magic() + grid.levels()));
+}
+
+void check_levels(const Array<double>& magic, py::ssize_t of_sum) {
+    if (magic.ndim() != 1 || (magic.size() != 2 && magic.size() != 3) || of_sum != magic.size())
+        throw py::value_error("magic must have 2 or 3 numbers, and sum as many levels");
+}
+
+template <class T>
+py::array add_binned(const Array<T>& x, const Array<double>& factor, const Array<double>& magic,
+                     const Array<std::int64_t>& sum) {
+    if (x.ndim() != 2 || sum.ndim() != 2 || factor.size() != x.shape(0) || sum.shape(1) != x.shape(1))
+        throw py::value_error("add_binned: x must be [count, d], factor [count] and sum [levels, d]");
+    check_levels(magic, sum.shape(0));
+    std::vector<const T*> rows;
+    for (py::ssize_t i = 0; i < x.shape(0); ++i) rows.push_back(x.data() + i * x.shape(1));
+    py::array_t<std::int64_t> out({sum.shape(0), sum.shape(1)}, sum.data());
+    active_kernels()->of<T>().add_binned(rows.data(), factor.data(), x.shape(0), x.shape(1), magic.data(),
+                                         static_cast<int>(magic.size()), out.mutable_data());
+    return out;
+}
+
+template <class T, class I>
+py::array scatter_binned(const Array<T>& x, const Array<I>& column, double factor, const Array<double>& magic,
+                         const Array<std::int64_t>& sum) {
+    if (sum.ndim() != 2 || x.size() != column.size())
+        throw py::value_error("scatter_binned: x must be as long as column, and sum [d, levels]");
+    check_levels(magic, sum.shape(1));
+    for (py::ssize_t p = 0; p < column.size(); ++p)
+        if (column.at(p) < 0 || column.at(p) >= sum.shape(0))
+            throw py::index_error("scatter_binned: column out of range");
+    py::array_t<std::int64_t> out({sum.shape(0), sum.shape(1)}, sum.data());
+    active_kernels()->of<T, I>().scatter_binned(x.data(), column.data(), x.size(), factor, magic.data(),
+                                                static_cast<int>(magic.size()), out.mutable_data());
+    return out;
+}
+
+template <class T>
+void define_binned(py::module_& kernels) {
+    kernels.def("add_binned", &add_binned<T>, "x"_a.noconvert(), "factor"_a.noconvert(), "magic"_a.noconvert(),
+                "sum"_a.noconvert());
+    kernels.def("scatter_binned", &scatter_binned<T, std::int32_t>, "x"_a.noconvert(), "column"_a.noconvert(),
+                "factor"_a, "magic"_a.noconvert(), "sum"_a.noconvert());
+    kernels.def("scatter_binned", &scatter_binned<T, std::int64_t>, "x"_a.noconvert(), "column"_a.noconvert(),
+                "factor"_a, "magic"_a.noconvert(), "sum"_a.noconvert());
+}
+
 template <class T, class I>
 py::array gather_add(const Array<I>& index, const Array<T>& value, const Array<T>& W, py::ssize_t first,
                      const Array<T>& out) {
@@ -212,6 +263,9 @@ void register_kernels(py::module_& kernels) {
     define_gather_add<float, std::int64_t>(kernels);
     define_gather_add<double, std::int32_t>(kernels);
     define_gather_add<double, std::int64_t>(kernels);
+    kernels.def("bin_grid", &bin_grid, "bound"_a);
+    define_binned<float>(kernels);
+    define_binned<double>(kernels);
     kernels.def(
         "philox",
         [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {

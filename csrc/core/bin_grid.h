@@ -54,7 +54,7 @@ public:
     /// The float64 nearest to the sum of integers [levels], `step` apart.
     double value(const std::int64_t* sum, std::int64_t step = 1) const {
         // Each level but the first is brought to at most 2^31 by a carry; then parts are added from the smallest on.
-        std::int64_t part[kMostLevels];
+        std::int64_t part[kMostLevels] = {};
         for (int l = 0; l < levels_; ++l) part[l] = sum[l * step];
         for (int l = levels_ - 1; l > 0; --l) {
             const std::int64_t carry = (part[l] + (std::int64_t{1} << 31)) >> 32;

@@ -21,9 +21,10 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, IterationState
+    from latom._base.history import FactorizationState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
     from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -41,7 +42,10 @@ __all__ = [
     "Factorizations",
     "IterationState",
     "KMeans",
+    "MiniBatchKMeans",
     "MiniBatchNMF",
+    "MiniBatchSphericalKMeans",
+    "MiniBatchState",
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
@@ -68,7 +72,9 @@ __getattr__ = lazily(
     {
         "FactorizationState": "latom._base.history",
         "IterationState": "latom._base.history",
+        "MiniBatchState": "latom._base.history",
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
+        **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),

@@ -104,7 +104,7 @@ def test_explicit_zeros_and_empty_rows(X):
     a, b = (latom.SphericalKMeans(4, init=X[:4]).fit(Z) for Z in (Y, clean))
     assert (a.labels_ == b.labels_).all()
     empty = sp.csr_array((5, 7), dtype=np.float32)
-    with pytest.warns(Warning, match="5 rows of X are zero|1 distinct clusters"):
+    with pytest.warns(Warning, match=r"5 rows of X are zero|distinct clusters \(1\)"):
         km = latom.SphericalKMeans(2, random_state=0).fit(empty)
     assert (km.labels_ == 0).all()
     assert km.inertia_ == 5
@@ -129,6 +129,13 @@ def test_broken_csr_is_refused():
             latom.assign(np.eye(3), X)
         with pytest.raises(ValueError, match=words):
             latom.KMeans(2, init=X).fit(np.eye(3))
+        with pytest.raises(ValueError, match=words):
+            latom.KMeans(3, fixed_centers=X).fit(np.eye(3))
+        with pytest.raises(ValueError, match=words):
+            latom.kmeans_plusplus(np.eye(3), 1, existing_centers=X)
+    unsorted = csr([0, 2, 2], [9, 0], [1.0, 1.0])
+    with pytest.raises(ValueError, match="indices must lie in"):
+        latom.KMeans(3, fixed_centers=unsorted).fit(np.eye(3))
 
 
 def test_read_only_memory_mapped_and_int64_are_taken_as_they_are(tmp_path, X):
@@ -292,8 +299,8 @@ def test_huge_k_and_wide_rows():
     """20 000 centres; and one row with more entries than the integer screen may add up."""
     rng = np.random.default_rng(0)
     X = sp.random_array((20_500, 3000), density=0.002, format="csr", dtype=np.float32, rng=rng)
-    with pytest.warns(Warning, match="5 rows of X are zero|1 distinct clusters"):
-        km = latom.SphericalKMeans(20_000, init="random", max_iter=2, random_state=0).fit(X)
+    with pytest.warns(Warning, match=r"5 rows of X are zero|distinct clusters \(1\)"):
+        km = latom.SphericalKMeans(20_000, init="random", n_init=1, max_iter=2, random_state=0).fit(X)
     assert (km.predict(X) == km.labels_).all()
     wide = sp.random_array((30, 300_000), density=0.02, format="csr", dtype=np.float32, rng=rng).tolil()
     wide[3] = rng.random((1, 300_000), dtype=np.float32)
@@ -320,7 +327,7 @@ SLOW = """
 import numpy as np, scipy.sparse as sp, latom, sys, time
 rng = np.random.default_rng(0)
 X = rng.standard_normal((60_000, 400)){convert}
-km = latom.SphericalKMeans(20_000, init="random", max_iter=1000, tol=0, random_state=0)
+km = latom.SphericalKMeans(20_000, init="random", n_init=1, max_iter=1000, tol=0, random_state=0)
 km.set_params(n_threads={threads})
 print("ready", flush=True)
 start = time.perf_counter()

@@ -57,18 +57,39 @@ def test_sample_weight_is_repetition_from_the_same_start(cls, X):
 
 @pytest.mark.parametrize("cls", BOTH)
 @pytest.mark.parametrize("csr", CSR)
-def test_centres_come_in_the_container_of_X(cls, csr, X):
-    km = cls(5, random_state=0).fit(csr(X))
-    assert type(km.cluster_centers_) is csr
-    assert km.cluster_centers_.shape == (5, 80)
-    assert km.cluster_centers_.has_canonical_format
-    assert isinstance(cls(5, random_state=0).fit(X.toarray()).cluster_centers_, np.ndarray)
+def test_sparse_centers_says_in_which_container_centers_come(cls, csr, X):
+    assert cls().sparse_centers is None
+    for asked in (None, False, True):
+        km = cls(5, sparse_centers=asked, random_state=0).fit(csr(X))
+        if asked is None:
+            asked = cls is latom.SphericalKMeans
+        assert type(km.cluster_centers_) is (csr if asked else np.ndarray)
+        assert km.cluster_centers_.shape == (5, 80)
+        assert km.cluster_centers_.dtype == np.float32
+        assert not asked or km.cluster_centers_.has_canonical_format
+        assert (km.predict(X) == km.labels_).all()
+        assert type(km.partial_fit(csr(X[:9])).cluster_centers_) is (csr if asked else np.ndarray)
+        assert isinstance(cls(5, sparse_centers=asked).fit(X.toarray()).cluster_centers_, np.ndarray)
+
+
+def test_dense_centers_of_much_memory_are_warned_of(X, monkeypatch):
+    monkeypatch.setattr("latom.cluster.centers.MUCH", 5 * 80 * 4 - 1)
+    with pytest.warns(UserWarning, match=r"KMeans\.fit: cluster_centers_ is dense .*sparse_centers=True"):
+        latom.KMeans(5, random_state=0).fit(X)
+    for quiet in (latom.KMeans(5, sparse_centers=True), latom.SphericalKMeans(5)):
+        quiet.fit(X)
+    latom.KMeans(5).fit(X.toarray())
+    monkeypatch.undo()
+    latom.KMeans(5).fit(X)
 
 
 @pytest.mark.parametrize("cls", BOTH)
 def test_same_answer_for_every_container_and_index_width(cls, X):
     wide = sp.csr_array((X.data, X.indices.astype(np.int64), X.indptr.astype(np.int64)), shape=X.shape)
-    fits = [cls(6, random_state=3).fit(Y) for Y in (X, wide, sp.csr_matrix(X), X.tocsc(), X.tocoo())]
+    fits = [
+        cls(6, sparse_centers=True, random_state=3).fit(Y)
+        for Y in (X, wide, sp.csr_matrix(X), X.tocsc(), X.tocoo())
+    ]
     for km in fits[1:]:
         assert (km.labels_ == fits[0].labels_).all()
         assert km.inertia_ == fits[0].inertia_
@@ -99,9 +120,11 @@ def test_scikit_learn_takes_our_seeding(X):
 @pytest.mark.parametrize("cls", BOTH)
 def test_n_init_keeps_the_best(cls, X):
     rng = np.random.RandomState(5)
-    single = [cls(8, init="random", random_state=rng).fit(X).inertia_ for _ in range(4)]
+    single = [cls(8, init="random", n_init=1, random_state=rng).fit(X).inertia_ for _ in range(4)]
     assert cls(8, init="random", n_init=4, random_state=5).fit(X).inertia_ == min(single)
-    with pytest.warns(RuntimeWarning, match="init is an array"):
+    with pytest.warns(
+        RuntimeWarning, match="Explicit initial center position passed: performing only one init"
+    ):
         cls(8, init=X[:8], n_init=2).fit(X)
 
 
@@ -198,7 +221,7 @@ def test_partial_fit_approaches_fit(cls, make, X):
         C = km.cluster_centers_
         C = C.toarray() if sp.issparse(C) else C
         assert np.allclose(np.linalg.norm(C, axis=1), 1, atol=1e-6)
-    with pytest.raises(ValueError, match="first batch must have at least"):
+    with pytest.raises(ValueError, match="n_samples=5 should be >= n_clusters=20"):
         cls(20).partial_fit(make(rows[:5]))
 
 
@@ -234,7 +257,10 @@ def test_agrees_with_scikit_learn_on_euclidean_data(X):
     [
         ({"n_clusters": 0}, "n_clusters must be a positive integer; got 0"),
         ({"n_clusters": 2.5}, "n_clusters must be a positive integer"),
-        ({"n_clusters": 301}, "n_clusters must be at most the number of rows, n_samples=300; got 301"),
+        (
+            {"n_clusters": 301},
+            "n_samples=300 should be >= n_clusters=301",
+        ),
         ({"init": "kmeans"}, "init must be 'k-means"),
         ({"init": np.zeros((3, 80))}, "init must have shape"),
         ({"init": np.full((4, 80), np.nan)}, "init must be finite"),
@@ -266,3 +292,31 @@ def test_warns_once_of_zero_rows_and_of_repeated_rows(X):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         latom.KMeans(4, random_state=0).fit(sp.csr_array(A))  # a zero row is a point like any other
+
+
+def test_arguments_and_defaults_are_those_of_scikit_learn(X):
+    ours, theirs = latom.KMeans().get_params(), SklearnKMeans().get_params()
+    assert theirs.items() <= ours.items()
+    assert list(theirs) == [name for name in ours if name in theirs]
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_elkan_and_lloyd_are_the_same(cls, X):
+    a, b = (cls(6, algorithm=which, copy_x=False, random_state=0).fit(X) for which in ("lloyd", "elkan"))
+    assert (a.labels_ == b.labels_).all()
+    assert a.inertia_ == b.inertia_
+    for gone in ("auto", "full"):
+        with pytest.raises(ValueError, match=f"algorithm must be 'lloyd' or 'elkan'; got '{gone}'"):
+            cls(algorithm=gone).fit(X)
+    with pytest.raises(ValueError, match="copy_x must be True or False; got 1"):
+        cls(copy_x=1).fit(X)
+    with pytest.warns(RuntimeWarning, match="algorithm='elkan' doesn't make sense for a single cluster"):
+        cls(1, algorithm="elkan").fit(X)
+
+
+@pytest.mark.parametrize("cls", BOTH)
+def test_n_init_auto(cls, X):
+    for init, runs in (("k-means++", 1), ("random", 10), (X[:4], 1), (lambda A, k, random_state: A[:k], 10)):
+        assert cls(4, init=init).fit(X)._n_init == runs
+    with pytest.raises(ValueError, match="n_init must be a positive integer or 'auto'; got 'warn'"):
+        cls(n_init="warn").fit(X)

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/bin_grid.h"
 #include "data.h"
 #include "latom/cluster.h"
 
@@ -39,6 +40,13 @@ public:
         : X_(X), weights_(weights), cosine_(metric == Metric::kCosine), labels(X.n, 0), own_(X.n), norm2_(X.n) {
         for (int64_t i = 0; i < X.n; ++i)
             norm2_[i] = sum8(size(i), [&](int64_t p) { return square(X_.value[X_.indptr[i] + p]); });
+        double largest = 0, heaviest = 0;
+        for (int64_t i = 0; i < X.n; ++i) {
+            heaviest = std::max(heaviest, weight(i));
+            largest = std::max(largest, cosine_ ? weight(i) : weight(i) * std::sqrt(norm2_[i]));
+        }
+        grid_ = BinGrid(largest > 0 ? largest : 1.0);
+        weight_grid_ = BinGrid(heaviest > 0 ? heaviest : 1.0);
     }
 
     void set_centers(const Sparse<T>& C, bool normalize) {
@@ -79,16 +87,21 @@ public:
         UpdateStats stats;
         stats.relocated = relocate();
         for (std::size_t j = 0; j < centers.size(); ++j) {
-            std::vector<double> sum(static_cast<std::size_t>(X_.d), 0.0);
-            double total = 0;
+            // Integers on the grid that X and its weights ask for: sums of any order (core/bin_grid.h).
+            std::vector<std::int64_t> parts(static_cast<std::size_t>(BinGrid::kMostLevels * X_.d), 0);
+            std::int64_t weights[BinGrid::kMostLevels] = {};
             for (int64_t i = 0; i < X_.n; ++i) {
                 if (labels[i] != static_cast<int32_t>(j)) continue;
-                total += weight(i);
+                weight_grid_.add(weight(i), weights);
                 if (weight(i) == 0 || !(norm2_[i] > 0)) continue;
                 const double factor = cosine_ ? weight(i) / std::sqrt(norm2_[i]) : weight(i);
                 for (int64_t p = X_.indptr[i]; p < X_.indptr[i + 1]; ++p)
-                    sum[X_.column64[p]] += factor * static_cast<double>(X_.value[p]);
+                    grid_.add(factor * static_cast<double>(X_.value[p]),
+                              parts.data() + BinGrid::kMostLevels * X_.column64[p]);
             }
+            std::vector<double> sum;
+            for (int64_t t = 0; t < X_.d; ++t) sum.push_back(grid_.value(parts.data() + BinGrid::kMostLevels * t));
+            const double total = weight_grid_.value(weights);
             double squares = 0;
             for (const double v : sum) squares += v * v;
             const double length = cosine_ ? std::sqrt(squares) : total;
@@ -167,6 +180,7 @@ public:
 
 private:
     std::vector<double> own_, norm2_;
+    BinGrid grid_, weight_grid_;
 };
 
 }  // namespace test

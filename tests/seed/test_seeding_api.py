@@ -15,7 +15,7 @@ import scipy.sparse as sp
 
 import latom
 from latom._base.rows import Rows
-from latom.cluster import lloyd_estimator
+from latom.cluster import centers
 from latom.seed.kmeans_parallel import starting_rows
 
 X = np.random.default_rng(0).random((60, 4))
@@ -274,7 +274,7 @@ def test_estimators_start_from_candidates_of_many_dense_rows(n, m, through, rng,
         asked.update(sample_weight=weights, metric=metric)
         return np.arange(7, 7 + m)
 
-    monkeypatch.setattr(lloyd_estimator, "starting_rows", first_rows)
+    monkeypatch.setattr(centers, "starting_rows", first_rows)
     states = []
     weights = rng.random(n)
     model = latom.KMeans(m, max_iter=1, callback=states.append)

@@ -1,11 +1,12 @@
 // lloyd.cpp: the state of a k-means run and its two steps.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
+#include "algorithms/cluster/center_sums.h"
 #include "algorithms/cluster/dense/dense_select.h"
 #include "algorithms/cluster/sparse/sparse_select.h"
-#include "algorithms/cluster/sums.h"
 #include "latom/cluster.h"
 #include "rows/every_view.h"
 #include "rows/rows.h"
@@ -29,9 +30,12 @@ class LloydRun final : public Lloyd<typename View::value_type> {
 public:
     using T = typename View::value_type;
 
-    LloydRun(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric,
-             const LloydSwitches& switches)
-        : rows_(rows), weights_(weights), metric_(metric), switches_(switches), select_(rows_, metric, switches) {
+    LloydRun(const Rows<View>& rows, const double* weights, Metric metric, const LloydSwitches& switches)
+        : rows_(rows),
+          metric_(metric),
+          switches_(switches),
+          select_(rows_, metric, switches),
+          sums_(rows_, weights, metric) {
         const auto count = static_cast<std::size_t>(n());
         state_.label.assign(count, 0);
         state_.own.assign(count, 0.0);
@@ -39,10 +43,6 @@ public:
         by_label_.resize(count);
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
         zero_rows_ = rows_.zero_rows();
-        for (int64_t i = 0; weights && i < n(); ++i)
-            if (!(weights[i] >= 0 && weights[i] <= 1e100) || (weights[i] > 0 && weights[i] < 1e-100))
-                fail(ctx, "sample_weight must be 0 or between 1e-100 and 1e100",
-                     std::to_string(weights[i]) + " in row " + std::to_string(i), "Scale the weights.");
     }
 
     int64_t n() const override { return rows_.n(); }
@@ -68,13 +68,7 @@ public:
         select_.prepare(ctx, atoms_, drift_);
         if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
         else stats.products = select_.run(ctx, assigned_, state_);
-        if (!assigned_) changed_atom_.assign(atoms_.size(), 1);
-        for (int64_t i = 0; i < n(); ++i)
-            if (state_.label[i] != before[i]) {
-                ++stats.changed;
-                if (before[i] >= 0) changed_atom_[before[i]] = 1;
-                changed_atom_[state_.label[i]] = 1;
-            }
+        for (int64_t i = 0; i < n(); ++i) stats.changed += state_.label[i] != before[i];
         assigned_ = true;
         drift_.assign(atoms_.size(), 0.0);
         stats.objective = block_sum(ctx, n(), [&](int64_t i) { return weight(i) * cost(i); });
@@ -88,23 +82,33 @@ public:
         stats.relocated = relocate(begin);
         if (stats.relocated) begin = sort_by_label();
 
-        struct Scratch {
-            Sum sum;
-            AtomScratch<T> atom;
-        };
-        const int64_t count = m();
-        std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, count)));
-        std::vector<double> shift(static_cast<std::size_t>(count), 0.0);
-        parallel_for(ctx, count, [&](int64_t j, int worker) {
-            if (!changed_atom_[j]) return;
-            Scratch& s = scratch[worker];
-            shift[j] = replace(j, begin[j], begin[j + 1], s.sum, s.atom);
-        });
-        std::fill(changed_atom_.begin(), changed_atom_.end(), 0);
-        for (const double s : shift) {
-            stats.moved += s > 0;
-            stats.shift += s;
-        }
+        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
+        std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
+        sums_.update(ctx, state_.label, by_label_, begin,
+                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
+                         const auto entries = [&](auto f) { sum.each(f); };
+                         shift[j] = replace(j, entries, total, scratch[worker]);
+                         if constexpr (Rows<View>::sparse) score_own(j, begin[j], begin[j + 1], scratch[worker]);
+                     });
+        add_shifts(shift, stats);
+        return stats;
+    }
+
+    UpdateStats blend(const Context& ctx, std::vector<double>& counts) override {
+        if (!assigned_) throw std::logic_error("Lloyd::blend: assign must come first");
+        const std::vector<int64_t> begin = sort_by_label();
+        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
+        std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
+        sums_.update(ctx, state_.label, by_label_, begin,
+                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
+                         if (!(total > 0)) return;
+                         const double count = counts[j];
+                         counts[j] += total;
+                         const auto both = [&](auto f) { each_blended(atoms_[j], count, sum, f); };
+                         shift[j] = replace(j, both, counts[j], scratch[worker]);
+                     });
+        UpdateStats stats;
+        add_shifts(shift, stats);
         return stats;
     }
 
@@ -129,9 +133,7 @@ public:
     }
 
 private:
-    using Sum = std::conditional_t<Rows<View>::sparse, SumScratch, DenseSum>;
-
-    double weight(int64_t i) const { return weights_ ? weights_[i] : 1.0; }
+    double weight(int64_t i) const { return sums_.weight(i); }
     double cosine(int64_t i) const {
         return rows_.norm2(i) > 0 ? std::clamp(state_.own[i] / std::sqrt(rows_.norm2(i)), -1.0, 1.0) : 0.0;
     }
@@ -143,6 +145,13 @@ private:
     bool misfits(int64_t i) const {
         if (metric_ == Metric::kCosine) return weight(i) > 0 && rows_.norm2(i) > 0 && cost(i) > 1e-12;
         return weight(i) > 0 && cost(i) > 1e-12 * rows_.norm2(i);
+    }
+
+    static void add_shifts(const std::vector<double>& shift, UpdateStats& stats) {
+        for (const double s : shift) {
+            stats.moved += s > 0;
+            stats.shift += s;
+        }
     }
 
     static void push(Atom<T>& atom, int64_t t, T v) {
@@ -180,6 +189,7 @@ private:
             }
         }
         assigned_ = false;
+        sums_.reset(m());
         drift_.clear();
         std::fill(state_.far.begin(), state_.far.end(), -1.0f);
         state_.second.clear();
@@ -220,52 +230,60 @@ private:
             int32_t& label = state_.label[i];
             if (size[label] < 2) continue;
             --size[label];
-            changed_atom_[label] = 1;
             label = empty[moved++];
-            changed_atom_[label] = 1;
             state_.far[i] = -1;  // the bound left out another atom
         }
         return moved;
     }
 
-    // New centre j from rows by_label_[from, to); returns the squared distance that it moved.
-    double replace(int64_t j, int64_t from, int64_t to, Sum& sum, AtomScratch<T>& scratch) {
-        Atom<T>& atom = atoms_[j];
-        sum.resize(d());
-        double total = 0;
-        for (int64_t r = from; r < to; ++r) {
-            const int64_t i = by_label_[r];
-            if (r + 4 < to) rows_.prefetch(by_label_[r + 4]);
-            const double w = weight(i);
-            total += w;
-            if (w == 0 || !(rows_.norm2(i) > 0)) continue;
-            const double factor = metric_ == Metric::kCosine ? w / std::sqrt(rows_.norm2(i)) : w;
-            if constexpr (Rows<View>::sparse)
-                rows_.each(i, [&](int64_t t, T v) { sum.add(t, factor * static_cast<double>(v)); });
-            else rows_.kernels()->template of<T>().add_scaled(rows_.values(i), factor, d(), sum.data());
-        }
-        double shift = 0;
-        const double length = metric_ == Metric::kCosine ? std::sqrt(sum.norm2()) : total;
-        if (length > (metric_ == Metric::kCosine ? 1e-12 * total : 0.0)) {
-            Atom<T> next;
-            next.column.reserve(atom.column.size());
-            next.value.reserve(atom.value.size());
-            if constexpr (!Rows<View>::sparse) next.value.assign(static_cast<std::size_t>(d()), T{0});
-            sum.drain([&](int64_t t, double v) {
-                const T value = static_cast<T>(v / length);
-                if constexpr (Rows<View>::sparse) push(next, t, value);
-                else next.value[t] = value;
+    // f(column, count * center + sum), columns rising.
+    template <class F>
+    static void each_blended(const Atom<T>& center, double count, const ClusterSum<View>& sum, F f) {
+        if constexpr (Rows<View>::sparse) {
+            std::size_t p = 0;
+            const auto old_until = [&](int64_t t) {
+                for (; p < center.column.size() && center.column[p] < t; ++p)
+                    f(static_cast<int64_t>(center.column[p]), count * static_cast<double>(center.value[p]));
+            };
+            sum.each([&](int64_t t, double v) {
+                old_until(t);
+                if (p < center.column.size() && center.column[p] == t)
+                    v += count * static_cast<double>(center.value[p++]);
+                f(t, v);
             });
-            next.norm2 = self_dot(rows_.kernels(), next);
-            shift = measure_drift(j, atom, next, scratch);
-            atom = std::move(next);
+            old_until(std::numeric_limits<int64_t>::max());
         } else {
-            sum.drain([](int64_t, double) {});
+            sum.each([&](int64_t t, double v) { f(t, v + count * static_cast<double>(center.value[t])); });
         }
-        // Scores with the new centre, while it is at hand. (Unmoved centres too: relocated rows have a new one.) Dense
-        // rows are scored in the next pass, which reads them anyway.
-        if constexpr (!Rows<View>::sparse) return shift;
-        else if (select_.scores_all()) return shift;
+    }
+
+    // New center j from a sum of weight `total`: each(f) calls f(column, value). Returns the squared distance that the
+    // center moved.
+    template <class Each>
+    double replace(int64_t j, const Each& each, double total, AtomScratch<T>& scratch) {
+        Atom<T>& atom = atoms_[j];
+        double length = total;
+        if (metric_ == Metric::kCosine) {
+            double norm2 = 0;
+            each([&](int64_t, double v) { norm2 += v * v; });
+            length = std::sqrt(norm2);
+        }
+        if (!(length > (metric_ == Metric::kCosine ? 1e-12 * total : 0.0))) return 0;  // it keeps its center
+        Atom<T> next;
+        next.column.reserve(atom.column.size());
+        next.value.reserve(atom.value.size());
+        each([&](int64_t t, double v) { push(next, t, static_cast<T>(v / length)); });
+        next.norm2 = self_dot(rows_.kernels(), next);
+        const double shift = measure_drift(j, atom, next, scratch);
+        atom = std::move(next);
+        return shift;
+    }
+
+    // Scores of the rows by_label_[from, to) with center j, while it is at hand. (With unmoved centers too: relocated
+    // rows have a new one.) Dense rows are scored in the next pass, which reads them anyway.
+    void score_own(int64_t j, int64_t from, int64_t to, AtomScratch<T>& scratch) {
+        if (select_.scores_all()) return;
+        const Atom<T>& atom = atoms_[j];
         const T* dense = scratch.load(atom, d());
         const double inverse = atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0;
         for (int64_t r = from; r < to; ++r) {
@@ -274,7 +292,6 @@ private:
             state_.own[i] = metric_ == Metric::kCosine ? dot * inverse : dot + -0.5 * atom.norm2;
         }
         scratch.clear();
-        return shift;
     }
 
     // Angle (cosine) or distance between old and new centre into drift_, never too small; returns ||new - old||^2.
@@ -300,15 +317,14 @@ private:
     }
 
     Rows<View> rows_;
-    const double* weights_;
     Metric metric_;
     LloydSwitches switches_;
     std::conditional_t<Rows<View>::sparse, SparseSelect<View>, DenseSelect<View>> select_;
+    CenterSums<View> sums_;
     std::vector<Atom<T>> atoms_;
     RowState state_;
-    std::vector<int64_t> by_label_;   // rows by label as of the last update: neighbours share terms
-    std::vector<char> changed_atom_;  // members or their order changed since the last update
-    std::vector<double> drift_;       // since the last assignment
+    std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbours share terms
+    std::vector<double> drift_;      // since the last assignment
     bool assigned_ = false;
     int64_t zero_rows_ = 0;
 };
@@ -316,10 +332,9 @@ private:
 }  // namespace
 
 template <class View>
-std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx, const Rows<View>& X,
-                                                             const double* weights, Metric metric,
-                                                             const LloydSwitches& switches) {
-    return std::make_unique<LloydRun<View>>(ctx, X, weights, metric, switches);
+std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context&, const Rows<View>& X, const double* weights,
+                                                             Metric metric, const LloydSwitches& switches) {
+    return std::make_unique<LloydRun<View>>(X, weights, metric, switches);
 }
 
 #define LATOM_INSTANTIATE(View)                                                                                    \

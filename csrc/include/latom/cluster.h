@@ -76,6 +76,9 @@ public:
     virtual AssignStats assign(const Context& ctx) = 0;
     /// New centres for the present labels.
     virtual UpdateStats update(const Context& ctx) = 0;
+    /// Centers that stand for `counts` [m] rows seen before, moved by the rows of their label (MiniBatch); adds the
+    /// weights of these rows to counts. Nothing is relocated, and no step but scores() and centers() may follow.
+    virtual UpdateStats blend(const Context& ctx, std::vector<double>& counts) = 0;
 
     virtual const std::vector<int32_t>& labels() const = 0;
     /// Per row: the cosine with its centre, or minus the squared distance to it, as of the last assign().
@@ -88,6 +91,54 @@ template <class View>
 std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx, const Rows<View>& X,
                                                              const double* weights, Metric metric,
                                                              const LloydSwitches& switches);
+
+struct StepStats {
+    double inertia = 0;  // sum of w_i cost_i, with the centers before the step
+    double shift = 0;    // sum_j ||c_j new - c_j old||^2
+};
+
+/// k-means by mini-batches. A step labels the rows of a batch by the centers as they stand, then moves the centers:
+///
+///   c_j <- (n_j c_j + sum of w_i x_i over its rows) / (n_j + W_j),   n_j <- n_j + W_j,   W_j = sum of w_i
+///
+/// Under cosine x_i is x_i / ||x_i||, and c_j is scaled to length 1 instead of divided. A center whose sum cancels to
+/// zero stays. Centers and batches have the same container (dense, or CSR) throughout.
+///
+/// Source  Sculley 2010.   Memory  the centers.   Cost  that of one Lloyd iteration on the batch, plus O(m d).
+template <class T>
+class MiniBatch {
+public:
+    using value_type = T;
+
+    /// counts [m]: the weight that each center has seen. `normalize` scales centers, here and in replace(), to length
+    /// 1.
+    template <class View>
+    MiniBatch(const Context& ctx, const Rows<View>& centers, std::vector<double> counts, Metric metric, bool normalize);
+
+    /// weights [n] may be null (all 1).
+    template <class View>
+    StepStats step(const Context& ctx, const Rows<View>& batch, const double* weights);
+    /// Rows of the batch in the place of centers `clusters`, which are distinct.
+    template <class View>
+    void replace(const Context& ctx, const Rows<View>& batch, const std::vector<int64_t>& rows,
+                 const std::vector<int64_t>& clusters);
+
+    int64_t m() const { return static_cast<int64_t>(counts_.size()); }
+    int64_t d() const { return d_; }
+    const Centers<T>& centers() const { return centers_; }
+    std::vector<double>& counts() { return counts_; }
+    /// Of the last batch, with the centers before its step.
+    const std::vector<int32_t>& labels() const { return labels_; }
+    const std::vector<double>& scores() const { return scores_; }
+
+private:
+    int64_t d_;
+    Metric metric_;
+    bool normalize_;
+    Centers<T> centers_;
+    std::vector<double> counts_, scores_;
+    std::vector<int32_t> labels_;
+};
 
 /// The mean over columns of their variances (divided by n). Cost: two passes over X.
 template <class View>

@@ -59,7 +59,10 @@ def _in_type(half: NDArray[Any], storage: str, dtype: Any) -> tuple[NDArray[Any]
 
 def _as_csr(function: str, X: Matrix, name: str, dtype: Any) -> Matrix:
     if X.ndim != 2:
-        raise ValueError(f"{function}: {name} must have two dimensions; got {X.ndim}. Reshape it.")
+        raise ValueError(
+            f"{function}: {name} must have two dimensions; got {X.ndim}. "
+            f"Make it a matrix, for example with scipy.sparse.csr_matrix({name})."
+        )
     rows = X if X.format == "csr" else X.tocsr()
     if rows.dtype.kind not in "fiub":
         _refuse_type(function, name, rows.dtype)
@@ -94,7 +97,7 @@ def _not_empty(function: str, rows: Matrix, name: str) -> Matrix:
     if rows.shape[0] < 1 or rows.shape[1] < 1:
         raise ValueError(
             f"{function}: {name} must have at least one row and one column; got shape {rows.shape}. "
-            "Check how it was built."
+            "Leave out what is empty."
         )
     return rows
 
@@ -159,12 +162,12 @@ def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.flo
     if vector.shape != (1, size):
         raise ValueError(
             f"{function}: {name} must have shape ({size},); got {np.shape(value)}. "
-            "Check it against the weights."
+            "Give one number per column."
         )
     if not np.isfinite(vector).all():
         bad = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise ValueError(
-            f"{function}: {name} must be finite; got {vector[0, bad]} at {bad}. Check the weights."
+            f"{function}: {name} must be finite; got {vector[0, bad]} at {bad}. Replace it, with 0 say."
         )
     first: NDArray[np.float64] = vector[0]
     return first
@@ -202,7 +205,7 @@ def _two_dimensions(function: str, half: NDArray[Any], name: str) -> NDArray[np.
     if half.ndim != 2 or 0 in half.shape:
         raise ValueError(
             f"{function}: {name} must have two dimensions, with at least one row and one column; "
-            f"got shape {half.shape}. Reshape it."
+            f"got shape {half.shape}. Reshape it, for example with {name}.reshape(1, -1) for a single row."
         )
     return np.require(half, requirements=["C", "A"]).view(np.uint16)
 

@@ -1,7 +1,9 @@
-"""Checks of arguments: numbers in range, names among those offered."""
+"""Checks of arguments: numbers in range, names among those offered. Each message says what to do."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from math import isfinite
 from numbers import Integral, Real
 from typing import Any
 
@@ -11,34 +13,79 @@ def check_threads(function: str, n_threads: int | None) -> int:
     return 0 if n_threads is None else check_integer(function, "n_threads", n_threads, 4096)
 
 
-def check_integer(function: str, argument: str, value: Any, high: int | None = None) -> int:
-    """Value as an int of at least 1 and at most high."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, Integral)
-        or not 1 <= int(value) <= (high or 2**31 - 1)
-    ):
-        what = f"an integer in [1, {high}]" if high else "a positive integer"
-        raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. Pass such a number.")
+def check_integer(function: str, argument: str, value: Any, high: int | None = None, low: int = 1) -> int:
+    """Value as an int of at least low and at most high."""
+    most = 2**31 - 1 if high is None else high
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not low <= int(value) <= most:
+        what = "a positive integer" if low == 1 else f"an integer of at least {low}"
+        if high is not None:
+            what = f"an integer in [{low}, {high}]"
+        if whole:
+            remedy = f"Raise it to {low}." if int(value) < low else f"Lower it to {most}."
+        elif isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
+            remedy = f"Round it to {min(max(round(float(value)), low), most)}."
+        else:
+            remedy = f"Pass an int, such as {low}."
+        raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. {remedy}")
     return int(value)
 
 
 def check_number(function: str, argument: str, value: Any) -> float:
     """Value as a positive, finite float."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < float("inf"):
+    if not is_number(value) or not 0 < value < float("inf"):
         raise ValueError(
-            f"{function}: {argument} must be a positive number; got {value!r}. Pass such a number."
+            f"{function}: {argument} must be a positive number; got {value!r}. "
+            "Pass a finite number above 0, such as 1.0."
         )
     return float(value)
+
+
+def check_range(function: str, argument: str, value: Any, high: float = float("inf")) -> float:
+    """Value as a finite float in [0, high]."""
+    if not is_number(value) or not 0 <= value <= high or not isfinite(value):
+        what = "a finite number of at least 0" if high == float("inf") else f"a number in [0, {high:g}]"
+        if is_number(value) and isfinite(value):
+            remedy = "Raise it to 0." if value < 0 else f"Lower it to {high:g}."
+        else:
+            remedy = "Pass a finite float, such as 0.0."
+        raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. {remedy}")
+    return float(value)
+
+
+def check_tol(function: str, tol: Any) -> float:
+    """The one rule of what a tolerance is: a finite number of at least 0."""
+    if not is_number(tol) or not 0 <= tol < float("inf"):
+        raise ValueError(
+            f"{function}: tol must be a finite number of at least 0; got {tol!r}. "
+            "Use 1e-4, or 0 to go on until nothing changes."
+        )
+    return float(tol)
+
+
+def check_flag(function: str, argument: str, value: Any) -> bool:
+    """Value as a bool; numpy's count."""
+    if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
+        raise ValueError(
+            f"{function}: {argument} must be True or False; got {value!r}. Convert it with bool()."
+        )
+    return bool(value)
 
 
 def check_choice(function: str, argument: str, value: Any, choices: tuple[str, ...]) -> None:
     """Refuse what is not one of the names."""
     if not isinstance(value, str) or value not in choices:
         names = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-        raise ValueError(f"{function}: {argument} must be {names}; got {value!r}. Pass one of them.")
+        near = get_close_matches(value, choices, 1) if isinstance(value, str) else []
+        remedy = f"Did you mean {near[0]!r}?" if near else f"Use {choices[0]!r} if unsure."
+        raise ValueError(f"{function}: {argument} must be {names}; got {value!r}. {remedy}")
 
 
 def check_metric(function: str, metric: str) -> None:
     """Refuse what is not the name of a metric."""
     check_choice(function, "metric", metric, ("cosine", "euclidean"))
+
+
+def is_number(value: Any) -> bool:
+    """Whether value is a real number, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -1,14 +1,50 @@
-"""What estimators share: validation by scikit-learn's rules, and its kinds of random state."""
+"""What estimators share: validation by scikit-learn's rules, seeds, checks of common parameters, tags."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
 from latom._base.arrays import Matrix, as_seed, is_tensor, refuse_sparse
+from latom._base.backend import backend
+from latom._base.callbacks import CallbackSupport
+from latom._base.checks import check_integer, check_threads, check_tol
 from latom._base.rows import Rows
+
+
+class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What every estimator of latom is: a transformer with common tags and checks."""
+
+    _takes_sparse: ClassVar[bool] = False
+
+    n_threads: int | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._takes_sparse
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _check_place(self, name: str) -> None:
+        """Refuse a device or a number of threads that this build or machine does not have."""
+        backend(getattr(self, "device", None), name)
+        check_threads(name, self.n_threads)
+
+
+class IterativeEstimator(CallbackSupport, Estimator):
+    """An estimator that fits by iterations: it takes scikit-learn's callbacks where scikit-learn has them."""
+
+    max_iter: int
+    tol: float
+
+    def _check_iterations(self, name: str) -> None:
+        """Refuse wrong values of the parameters that all iterative estimators have."""
+        check_integer(name, "max_iter", self.max_iter)
+        check_tol(name, self.tol)
+        self._check_place(name)
 
 
 def validated_rows(
@@ -49,23 +85,18 @@ def _is_foreign(X: Any) -> bool:
 
 
 def as_generator(name: str, random_state: Any) -> Any:
-    """Something with permutation() that seeds can be drawn from; a given generator advances."""
+    """Something with permutation() that seeds can be drawn from; a given generator advances.
+
+    What may be given is what :func:`latom._base.arrays.as_seed` takes, in every estimator.
+    """
     if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
         return random_state
     return np.random.RandomState(as_seed(name, random_state) % 2**32)
 
 
-def as_random_state(rng: Any) -> np.random.RandomState:
-    """What scikit-learn's init callables expect."""
+def as_random_state(name: str, random_state: Any) -> np.random.RandomState:
+    """:func:`as_generator` as a RandomState, which scikit-learn's init callables expect."""
+    rng = as_generator(name, random_state)
     if isinstance(rng, np.random.RandomState):
         return rng
     return np.random.RandomState(int(rng.integers(2**32)))
-
-
-def seeded(random_state: Any) -> Any:
-    """What scikit-learn's check_random_state takes; a Generator gives a seed and never the global state."""
-    if random_state is None:
-        return np.random.RandomState(np.random.default_rng().integers(2**32))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**32))
-    return random_state

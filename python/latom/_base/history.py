@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from latom._base.callbacks import Attributes, StartTask
 from latom._base.progress import Progress
 
 
@@ -22,9 +23,9 @@ class IterationState:
     iteration : int
         1 for the first.
     objective : float
-        Sum over rows of weight times cost, with the centres that the iteration started from.
+        Sum over rows of weight times cost, with the centers that the iteration started from.
     moved : int
-        Centres that the iteration changed.
+        Centers that the iteration changed.
     changed : int
         Rows whose label the iteration changed.
     seconds : float
@@ -75,7 +76,35 @@ class FactorizationState:
         return f"violation {self.violation:.3g}"
 
 
-State = TypeVar("State", IterationState, FactorizationState)
+@dataclass(frozen=True)
+class MiniBatchState:
+    """One step of mini-batch k-means, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first step.
+    objective : float
+        Mean cost per row of the batch, with the centers that the step started from; smoothed over steps from
+        the second on.
+    replaced : int
+        Centers that the step replaced by rows of the batch, as few rows were theirs.
+    seconds : float
+        Time of the step.
+    """
+
+    iteration: int
+    objective: float
+    replaced: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.replaced} centers replaced"
+
+
+State = TypeVar("State", IterationState, FactorizationState, MiniBatchState)
 
 
 class Iterations(Generic[State]):
@@ -84,12 +113,16 @@ class Iterations(Generic[State]):
     Parameters
     ----------
     kind : type
-        IterationState or FactorizationState.
+        IterationState, FactorizationState or MiniBatchState.
     max_iter : int
         Most iterations.
     callback : callable, optional
         Called with each state; a true result stops the run.
     progress : Progress
+    task : StartTask, optional
+        Where scikit-learn's callbacks hear of iterations; they, too, may stop the run.
+    attributes : callable, optional
+        Makes the attributes that an estimator fitted so far has, for callbacks that ask for them.
 
     Attributes
     ----------
@@ -104,6 +137,8 @@ class Iterations(Generic[State]):
         max_iter: int,
         callback: Callable[[State], Any] | None,
         progress: Progress,
+        task: StartTask | None = None,
+        attributes: Attributes = dict,
     ) -> None:
         self.max_iter = max_iter
         self.states: list[State] = []
@@ -111,6 +146,9 @@ class Iterations(Generic[State]):
         self._kind: type[State] = kind
         self._callback: Callable[[State], Any] | None = callback
         self._progress = progress
+        self._task, self._made = task, attributes
+        if task is not None:
+            task.begin_iteration()
         self._start = time.perf_counter()
 
     def stop(self, converged: bool, **numbers: Any) -> bool:
@@ -120,9 +158,19 @@ class Iterations(Generic[State]):
         self.states.append(state)
         self.converged = converged
         self._progress.show(state)
-        asked = self._callback is not None and bool(self._callback(state))
+        last = converged or len(self.states) >= self.max_iter
+        if self._callback is not None and self._callback(state):
+            last = True
+        if self._task is not None:
+            last = self._task.end_iteration(self.attributes) or last
+            if not last:
+                self._task.begin_iteration()
         self._start = time.perf_counter()
-        return converged or asked or len(self.states) >= self.max_iter
+        return last
+
+    def attributes(self) -> dict[str, Any]:
+        """What the estimator would have learned if the run ended now."""
+        return {"n_iter_": len(self.states), **self._made()}
 
     @property
     def history(self) -> NDArray[Any]:
@@ -132,7 +180,13 @@ class Iterations(Generic[State]):
 
 
 class Descent(Iterations[FactorizationState]):
-    """Iterations of a factorization: converged once the violation is tol times that of the first."""
+    """Iterations of a factorization: converged once the violation is tol times that of the first.
+
+    Attributes
+    ----------
+    factor : ndarray or None
+        What the run would return of H, or of its transpose, if it ended now.
+    """
 
     def __init__(
         self,
@@ -140,13 +194,24 @@ class Descent(Iterations[FactorizationState]):
         tol: float,
         callback: Callable[[FactorizationState], Any] | None,
         progress: Progress,
+        task: StartTask | None = None,
+        attributes: Callable[[Any], dict[str, Any]] | None = None,
     ) -> None:
-        super().__init__(FactorizationState, max_iter, callback, progress)
+        self.factor: NDArray[Any] | None = None
+        made = dict if attributes is None else lambda: attributes(self.factor)
+        super().__init__(FactorizationState, max_iter, callback, progress, task, made)
         self.tol = tol
         self._first = 0.0
 
-    def reached(self, objective: float, violation: float, settled: bool | None = None) -> bool:
+    def reached(
+        self,
+        objective: float,
+        violation: float,
+        settled: bool | None = None,
+        factor: NDArray[Any] | None = None,
+    ) -> bool:
         """Records an iteration; says whether it was the last. settled takes the place of the rule."""
+        self.factor = factor
         if not self.states:
             self._first = violation
         relative = violation / self._first if self._first > 0 else violation

@@ -53,7 +53,12 @@ class Rows:
         self, function: str, X: Matrix, name: str = "X", dtype: Any = None, like: Rows | None = None
     ) -> None:
         if like is not None:
-            X = _stored_like(like, *as_container(function, X, name, like.dtype))
+            X, _ = as_container(function, X, name, like.dtype)
+            if sp.issparse(X) and not like.sparse:  # scipy trusts indices, and would write past arrays
+                given = Rows(function, X, name)
+                given.core.zero_rows(call(function))  # measures, and so refuses what is out of range
+                X = given.array
+            X = _stored_like(like, X)
         array, self.storage = as_container(function, X, name, dtype)
         context = call(function)
         core = backend().prepare(context, to_core(array), self.storage, name)
@@ -62,7 +67,8 @@ class Rows:
             array.has_canonical_format = array.has_sorted_indices = False  # do not trust what is cached
             array.sum_duplicates()
             core = backend().prepare(context, to_core(array), self.storage, name)
-        self.array, self.core = array, core
+        self.array: Matrix = array
+        self.core: Any = core
         self.sparse: bool = sp.issparse(array)
         self.shape: tuple[int, int] = array.shape
         self.dtype: np.dtype[Any] = np.dtype(np.float32) if self.storage else array.dtype
@@ -100,7 +106,7 @@ class Rows:
             yield part, widen(self.array[part], self.storage, n_threads)
 
 
-def _stored_like(like: Rows, array: Matrix, _: str) -> Matrix:
+def _stored_like(like: Rows, array: Matrix) -> Matrix:
     """The matrix in the container of other rows: dense, or CSR of the same index width."""
     if not like.sparse:
         return np.ascontiguousarray(array.toarray()) if sp.issparse(array) else array

@@ -9,9 +9,9 @@ from . import kernels as kernels
 
 __version__: str
 
-Csr = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], int]
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
+_Csr = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], int]
+_Float32 = NDArray[np.float32]
+_Float64 = NDArray[np.float64]
 
 def available_isas() -> list[str]: ...
 def isa() -> str: ...
@@ -21,9 +21,12 @@ def resolve_threads(n_threads: int) -> int: ...
 class Context:
     """What every call is told: a name for messages, threads (0: the environment's choice), the seed."""
 
-    function: str
-    n_threads: int
-    seed: int
+    @property
+    def function(self) -> str: ...
+    @property
+    def n_threads(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
     def __init__(self, function: str, n_threads: int = 0, seed: int = 0) -> None: ...
 
 class Rows:
@@ -34,12 +37,12 @@ class Rows:
     @property
     def d(self) -> int: ...
     def subset(self, context: Context, chosen: NDArray[np.int64]) -> Rows: ...
-    def norm2(self, context: Context) -> Float64: ...
+    def norm2(self, context: Context) -> _Float64: ...
     def non_negative(self, context: Context) -> bool: ...
     def zero_rows(self, context: Context) -> int: ...
 
-def prepare(context: Context, X: NDArray[Any] | Csr, storage: str = "", name: str = "X") -> Rows | None: ...
-def widen(context: Context, half: NDArray[np.uint16], storage: str) -> Float32: ...
+def prepare(context: Context, X: NDArray[Any] | _Csr, storage: str = "", name: str = "X") -> Rows | None: ...
+def widen(context: Context, half: NDArray[np.uint16], storage: str) -> _Float32: ...
 
 class Lloyd:
     """k-means on X, one step at a time."""
@@ -48,7 +51,7 @@ class Lloyd:
         self,
         context: Context,
         X: Rows,
-        weights: Float64 | None,
+        weights: _Float64 | None,
         metric: str,
         *,
         screen: bool = True,
@@ -65,7 +68,23 @@ class Lloyd:
     def assign(self) -> tuple[int, float, float]: ...
     def update(self) -> tuple[int, int, float]: ...
     def labels(self) -> NDArray[np.int32]: ...
-    def scores(self) -> Float64: ...
+    def scores(self) -> _Float64: ...
+    def centers(self) -> Any: ...
+
+class MiniBatch:
+    """k-means by mini-batches: centers, and the weight that each has seen."""
+
+    def __init__(
+        self, context: Context, centers: Rows, counts: _Float64, metric: str, normalize: bool
+    ) -> None: ...
+    def step(self, context: Context, X: Rows, weights: _Float64 | None) -> tuple[float, float]: ...
+    def replace(
+        self, context: Context, X: Rows, rows: NDArray[np.int64], clusters: NDArray[np.int64]
+    ) -> None: ...
+    def set_counts(self, counts: _Float64) -> None: ...
+    def counts(self) -> _Float64: ...
+    def labels(self) -> NDArray[np.int32]: ...
+    def scores(self) -> _Float64: ...
     def centers(self) -> Any: ...
 
 def mean_variance(context: Context, X: Rows) -> float: ...
@@ -73,7 +92,7 @@ def kmeans_plusplus(
     context: Context,
     X: Rows,
     n_clusters: int,
-    weights: Float64 | None,
+    weights: _Float64 | None,
     metric: str,
     *,
     method: str = "auto",
@@ -85,7 +104,7 @@ def kmeans_plusplus(
     existing: Rows | None = None,
 ) -> dict[str, Any]: ...
 def afkmc2(
-    context: Context, X: Rows, n_clusters: int, chain: int, weights: Float64 | None, metric: str
+    context: Context, X: Rows, n_clusters: int, chain: int, weights: _Float64 | None, metric: str
 ) -> dict[str, Any]: ...
 def parallel_candidates(
     context: Context,
@@ -93,14 +112,14 @@ def parallel_candidates(
     n_clusters: int,
     amount: float,
     rounds: int,
-    weights: Float64 | None,
+    weights: _Float64 | None,
     metric: str,
-) -> tuple[NDArray[np.int64], Float64, float]: ...
+) -> tuple[NDArray[np.int64], _Float64, float]: ...
 def coreset(
-    context: Context, X: Rows, size: int, rough_centers: int, weights: Float64 | None, metric: str
-) -> tuple[NDArray[np.int64], Float64]: ...
+    context: Context, X: Rows, size: int, rough_centers: int, weights: _Float64 | None, metric: str
+) -> tuple[NDArray[np.int64], _Float64]: ...
 def weighted_sample(
-    context: Context, weights: Float64, size: int, replacement: bool
+    context: Context, weights: _Float64, size: int, replacement: bool
 ) -> NDArray[np.int64]: ...
 
 class AtomIndex:
@@ -110,7 +129,7 @@ class AtomIndex:
         self,
         context: Context,
         atoms: NDArray[Any],
-        bias: Float64 | None = None,
+        bias: _Float64 | None = None,
         metric: str = "dot",
         screen: str = "auto",
     ) -> None: ...
@@ -119,12 +138,12 @@ class AtomIndex:
         self, context: Context, X: Rows, k: int, activation: str = "identity"
     ) -> tuple[NDArray[Any], NDArray[np.int32], int, int]: ...
     def above(
-        self, context: Context, X: Rows, threshold: Float64
+        self, context: Context, X: Rows, threshold: _Float64
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]: ...
 
 def fold_center(
-    context: Context, atoms: NDArray[Any], center: Float64, bias: Float64 | None = None
-) -> Float64: ...
+    context: Context, atoms: NDArray[Any], center: _Float64, bias: _Float64 | None = None
+) -> _Float64: ...
 def decode(
     context: Context,
     indptr: NDArray[np.int64],
@@ -142,16 +161,16 @@ def kullback_step(
     X: Rows,
     A: NDArray[Any],
     F: NDArray[Any],
-    sums: Float64,
+    sums: _Float64,
     by_columns: bool,
     l1: float = 0.0,
     l2: float = 0.0,
 ) -> tuple[NDArray[Any], float]: ...
-def gram(context: Context, V: NDArray[Any]) -> Float64: ...
-def column_sums(context: Context, V: NDArray[Any]) -> Float64: ...
+def gram(context: Context, V: NDArray[Any]) -> _Float64: ...
+def column_sums(context: Context, V: NDArray[Any]) -> _Float64: ...
 def coordinate_sweep(
     context: Context,
-    G: Float64,
+    G: _Float64,
     P: NDArray[Any],
     X: NDArray[Any],
     l1: float = 0.0,
@@ -161,7 +180,7 @@ def coordinate_sweep(
 ) -> tuple[float, float]: ...
 def sweep_masked(
     context: Context,
-    G: Float64,
+    G: _Float64,
     l2: float,
     F: NDArray[Any],
     indptr: NDArray[np.int64],
@@ -183,7 +202,7 @@ def factorize_small(
     inner_tol: float,
     tol: float,
     max_iter: int,
-) -> tuple[Float64, NDArray[np.int64]]: ...
+) -> tuple[_Float64, NDArray[np.int64]]: ...
 def keep_largest(context: Context, X: NDArray[Any], k: int, columns: bool = False) -> NDArray[np.int64]: ...
 def multiply_sparse(
     context: Context,
@@ -192,4 +211,4 @@ def multiply_sparse(
     indices: NDArray[Any],
     values: NDArray[Any],
 ) -> NDArray[Any]: ...
-def refit_supports(context: Context, G: Float64, B: Float64, H: Float64) -> int: ...
+def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...

@@ -70,7 +70,7 @@ class Documents:
             return
         n = len(self.texts)
         got = f"{n} document{'s' * (n != 1)}, all empty" if n else "an empty file"
-        raise InputError(path, "hold at least one document with text", got, "Check the file.")
+        raise InputError(path, "hold at least one document with text", got, "Pass a file with text.")
 
 
 def read_folder(path: Path, encoding: str, track: Track) -> Documents:
@@ -181,7 +181,9 @@ def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix,
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise InputError(path, saved, one_line(error), remedy) from None
     if 0 in X.shape:
-        raise InputError(path, "have rows and columns", f"shape {X.shape}", "Check the matrix.")
+        raise InputError(
+            path, "have rows and columns", f"shape {X.shape}", "Save a matrix that is not empty."
+        )
     if X.dtype.kind not in "fiub":
         raise InputError(path, "hold real numbers", f"dtype {X.dtype}", "Convert it to float32.")
     if X.dtype not in (np.float32, np.float64):
@@ -211,10 +213,10 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise InputError(path, "exist", "no such file or folder", "Check the spelling.") from None
+        raise InputError(path, "exist", "no such file or folder", "Pass one that is there.") from None
     except OSError as error:
         got = error.strerror or one_line(error)
-        raise InputError(path, "be readable", got, "Check the file.") from None
+        raise InputError(path, "be readable", got, "Allow reading it, or copy it.") from None
 
 
 def one_line(error: Exception) -> str:

@@ -253,7 +253,9 @@ def _read(arguments: argparse.Namespace, track: Track) -> tuple[Corpus, list[str
         times.append(f"vectorized {seconds:.2f} s")
     rows = np.flatnonzero(np.diff(X.indptr))
     if not rows.size:
-        raise InputError(path, "hold a row that is not empty", "zeros only", "Check the matrix.")
+        raise InputError(
+            path, "hold a row that is not empty", "zeros only", "Save the counts or weights of its terms."
+        )
     return Corpus(documents, X if rows.size == X.shape[0] else X[rows], rows, terms), times
 
 

@@ -42,7 +42,7 @@ def read_table(path: Path, column: str | None, encoding: str, track: Track) -> D
     records = (_json_records if is_json else _csv_records)(path, encoding)
     sample = list(itertools.islice(records, _SAMPLE))
     if not sample:
-        raise InputError(path, "hold at least one record", "an empty table", "Check the file.")
+        raise InputError(path, "hold at least one record", "an empty table", "Pass a table with records.")
     columns = list(dict.fromkeys(key for _, record in sample for key in record))
     column, note = _choose_column(path, column, columns, [record for _, record in sample])
     names = {key.lower(): key for key in reversed(columns) if key != column}

@@ -1,4 +1,4 @@
-"""Nearest centres: the assignment step by itself."""
+"""Nearest centers: the assignment step by itself."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from latom._base.rows import Rows
 def assign(
     X: Matrix, centers: Matrix, *, metric: str = "cosine", n_threads: int | None = None
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Nearest centre of each row, exactly.
+    """Nearest center of each row, exactly.
 
     Parameters
     ----------
     X : array or CSR of shape (n, d), float32 or float64
         Rows. Taken without a copy when C-contiguous or canonical CSR (int32 or int64 indices).
     centers : array or CSR of shape (m, d)
-        Centres; under cosine their length does not matter.
+        Centers; under cosine their length does not matter.
     metric : {"cosine", "euclidean"}
         How nearness is measured.
     n_threads : int, optional
@@ -31,9 +31,9 @@ def assign(
     Returns
     -------
     labels : int32 array of shape (n,)
-        The centre with the highest score, the lowest index among equals.
+        The center with the highest score, the lowest index among equals.
     scores : float64 array of shape (n,)
-        Cosine with that centre (0 for a zero row), or minus the squared Euclidean distance to it.
+        Cosine with that center (0 for a zero row), or minus the squared Euclidean distance to it.
 
     Raises
     ------
@@ -44,8 +44,8 @@ def assign(
 
     Notes
     -----
-    Scores are float64 sums in a fixed order. For sparse X an 8-bit index over the centres discards
-    those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centres);
+    Scores are float64 sums in a fixed order. For sparse X an 8-bit index over the centers discards
+    those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centers);
     at worst n * m dot products.
     """
     return assign_rows("assign", Rows("assign", X), centers, metric, n_threads)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import normalize
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import call
-from latom._base.checks import check_choice, check_integer, check_threads
-from latom._base.estimator import validated_rows
+from latom._base.checks import check_choice, check_integer
+from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
 from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
 from latom.encode.codes import decode
@@ -24,7 +23,7 @@ from latom.encode.pretrained import load
 from latom.seed.kmeans_plusplus import draw
 
 
-class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TopKEncoder(Estimator):
     """Top-k sparse codes of dense rows, from the weights of a sparse autoencoder or from rows of X.
 
     ``transform`` keeps the k best latents of ``W_enc @ (x - b_pre) + b_enc``; ``inverse_transform`` is
@@ -179,7 +178,7 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         if self.components_.shape[1] != rows.shape[1]:
             raise ValueError(
                 f"{name}: W_enc must have as many columns as X, {rows.shape[1]}; got "
-                f"{self.components_.shape[1]}. Check both."
+                f"{self.components_.shape[1]}. Pass rows of that width, or W_enc.T."
             )
         self._check_parameters(name, len(self.components_))
         self._prepared(name)
@@ -237,7 +236,6 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.requires_fit = self.W_enc is None
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
@@ -300,7 +298,7 @@ class TopKEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
     def _check_parameters(self, name: str, m: int) -> None:
         check_integer(name, "k", self.k, m)
         check_choice(name, "activation", self.activation, tuple(ACTIVATIONS))
-        check_threads(name, self.n_threads)
+        self._check_place(name)
 
 
 def _lengths(W_dec: NDArray[Any]) -> NDArray[np.float64]:

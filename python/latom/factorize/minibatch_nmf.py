@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
-from latom._base.checks import check_integer
-from latom._base.estimator import seeded
+from latom._base.callbacks import FitTasks, with_callbacks
+from latom._base.checks import check_flag, check_integer, check_range
+from latom._base.estimator import as_random_state
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
@@ -122,6 +122,7 @@ class MiniBatchNMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    @with_callbacks
     def fit_transform(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> Array:
         """Learn the factors and return W.
 
@@ -147,7 +148,7 @@ class MiniBatchNMF(BaseNMF):
         rows = self._validate(name, X, reset=True)
         context = call(name, self.n_threads)
         whole = NonNegativeRows(context, rows)
-        W, F = self._start(name, whole, W, H, check_random_state(seeded(self.random_state)))
+        W, F = self._start(name, whole, W, H, as_random_state(name, self.random_state))
         n = len(rows)
         size = min(self.batch_size, n)
         batches = list(gen_batches(n, size))
@@ -157,8 +158,10 @@ class MiniBatchNMF(BaseNMF):
         smoothed = lowest = np.inf
         stale = steps = 0
         settled = False
+        tasks = FitTasks(self, 1, X, y)
+        task = tasks.start(self.max_iter)
         with Progress("MiniBatchNMF", self.max_iter, self.verbose) as progress:
-            run = Descent(self.max_iter, self.tol, self.callback, progress)
+            run = Descent(self.max_iter, self.tol, self.callback, progress, task, self._as_fitted)
             while True:
                 for batch, part in zip(batches, parts, strict=True):
                     before = F
@@ -176,14 +179,16 @@ class MiniBatchNMF(BaseNMF):
                     )
                     if settled:
                         break
-                if run.reached(smoothed if steps > 1 else cost, np.nan, settled):
+                if run.reached(smoothed if steps > 1 else cost, np.nan, settled, F):
                     break
+        task.end(run.attributes)
         if self.fresh_restarts:
             W = self._solve(whole, F, self.transform_max_iter or self.max_iter)
         self._warn_unless_converged(name, len(run.states), settled)
         self._keep(F)
         self.n_iter_, self.n_steps_ = len(run.states), steps
         self.reconstruction_err_ = float(np.sqrt(2 * max(self._loss(whole, W, F), 0.0)))
+        tasks.end()
         return np.asarray(W)
 
     def partial_fit(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> Any:
@@ -206,7 +211,7 @@ class MiniBatchNMF(BaseNMF):
         first = not hasattr(self, "components_")
         products = NonNegativeRows(call(name, self.n_threads), self._validate(name, X, reset=first))
         if first:
-            _, F = self._start(name, products, W, H, check_random_state(seeded(self.random_state)))
+            _, F = self._start(name, products, W, H, as_random_state(name, self.random_state))
             self._reset(F)
             self.n_steps_ = 0
             size = min(self.batch_size, products.shape[0])
@@ -244,7 +249,7 @@ class MiniBatchNMF(BaseNMF):
         self.components_, self.n_components_ = np.ascontiguousarray(F.T), F.shape[1]
 
     def _step(self, p: NonNegativeRows, W: Array | None, F: Array, keep: float) -> tuple[Array, Array, float]:
-        """W and F after one batch, and its cost a row."""
+        """W and F after one batch, and its cost per row."""
         r = self._penalties(*p.shape)
         if W is None or self.fresh_restarts:
             W = self._solve(p, F, self.fresh_restarts_max_iter)
@@ -297,10 +302,5 @@ class MiniBatchNMF(BaseNMF):
         for argument in ("max_no_improvement", "transform_max_iter"):
             if getattr(self, argument) is not None:
                 check_integer(name, argument, getattr(self, argument))
-        keep = self.forget_factor
-        if isinstance(keep, bool) or not isinstance(keep, Real) or not 0 <= keep <= 1:
-            raise ValueError(f"{name}: forget_factor must be a number in [0, 1]; got {keep!r}. Use 0.7.")
-        if not isinstance(self.fresh_restarts, (bool, np.bool_)):
-            raise ValueError(
-                f"{name}: fresh_restarts must be True or False; got {self.fresh_restarts!r}. Use False."
-            )
+        check_range(name, "forget_factor", self.forget_factor, 1)
+        check_flag(name, "fresh_restarts", self.fresh_restarts)

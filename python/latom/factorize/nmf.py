@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_weights
 from latom._base.backend import call
+from latom._base.callbacks import FitTasks, StartTask, with_callbacks
 from latom._base.checks import check_integer
-from latom._base.estimator import seeded
+from latom._base.estimator import as_random_state
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom.factorize.nmf_base import BaseNMF
@@ -72,7 +72,7 @@ class NMF(BaseNMF):
     l1_ratio : float in [0, 1], default 0.0
         Share of the penalty that is on sums, not squares.
     verbose : int, default 0
-        1 shows a progress bar on a terminal, a line an iteration elsewhere.
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
     shuffle : bool, default False
         Only False: coordinates go in order, so that rows can be swept side by side.
     n_threads : int, optional
@@ -100,8 +100,8 @@ class NMF(BaseNMF):
     Notes
     -----
     The results for CSR do not depend on threads or processor, to the bit. An iteration costs two products,
-    4 nnz k flops, and sweeps of 2 k^2 flops a row; sparse X is not densified for either loss. Extra memory: a
-    transposed copy of sparse X, three times W and a few times H; times the starts that advance side by side.
+    4 nnz k flops, and sweeps of 2 k^2 flops per row; sparse X is not densified for either loss. Extra memory:
+    a transposed copy of sparse X, three times W and a few times H; times the starts side by side.
 
     References
     ----------
@@ -161,6 +161,7 @@ class NMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    @with_callbacks
     def fit_transform(
         self,
         X: Matrix,
@@ -207,15 +208,19 @@ class NMF(BaseNMF):
         products = NonNegativeRows(call(name, self.n_threads), rows, mask)
         self._check_multiplicative(name, products, weights)
         half = HalfSteps(products, self._penalties(*rows.shape), weights)
-        rng = check_random_state(seeded(self.random_state))
+        rng = as_random_state(name, self.random_state)
         n_init = 1 if self.init == "custom" else self.n_init
+        tasks = FitTasks(self, n_init, X, y, sample_weight)
+        stopped = False
         best: tuple[Descent, Array, Array] | None = None
-        while n_init > 0:
+        while n_init > 0 and not stopped:
             starts = [self._start(name, products, W, H, rng)]
             together = 1 if products.sparse else max(1, BESIDE // starts[0][1].shape[1])
             starts += [self._start(name, products, W, H, rng) for _ in range(min(n_init, together) - 1)]
             n_init -= len(starts)
-            for found in self._run(half, starts):
+            tasks_of = [tasks.start(self.max_iter) for _ in starts]
+            for task, found in zip(tasks_of, self._run(half, starts, tasks_of), strict=True):
+                stopped = task.end(found[0].attributes) or stopped
                 if best is None or found[0].states[-1].objective < best[0].states[-1].objective:
                     best = found
         assert best is not None
@@ -226,6 +231,7 @@ class NMF(BaseNMF):
         self.n_iter_ = len(run.states)
         self.history_ = run.history
         self.reconstruction_err_ = self._error(half, run, W_run, F)
+        tasks.end()
         return W_run
 
     def transform(self, X: Matrix, *, mask: Any = None) -> Array:
@@ -249,15 +255,17 @@ class NMF(BaseNMF):
         products = NonNegativeRows(call(name, self.n_threads), rows, mask)
         return self._solve(name, products, self.components_)[0]
 
-    def _run(self, half: HalfSteps, starts: list[tuple[Array, Array]]) -> list[tuple[Descent, Array, Array]]:
+    def _run(
+        self, half: HalfSteps, starts: list[tuple[Array, Array]], tasks: list[StartTask]
+    ) -> list[tuple[Descent, Array, Array]]:
         """Runs from these starts, side by side."""
         name = type(self).__name__
         with ExitStack() as stack:
             runs, solvers = [], []
-            for place, (W, F) in enumerate(starts):
+            for place, ((W, F), task) in enumerate(zip(starts, tasks, strict=True)):
                 own = name if len(starts) == 1 else f"{name}, start {place + 1}"
                 progress = stack.enter_context(Progress(own, self.max_iter, self.verbose))
-                run = Descent(self.max_iter, self.tol, self.callback, progress)
+                run = Descent(self.max_iter, self.tol, self.callback, progress, task, self._as_fitted)
                 solver: Solver[tuple[Array, Array]]
                 if self.solver == "mu":
                     solver = multiplicative(half, W, F, run, self._kullback, True)
@@ -327,5 +335,5 @@ class NMF(BaseNMF):
 
     def _check_multiplicative(self, name: str, products: NonNegativeRows, weights: Any) -> None:
         if self.solver == "mu" and (products.missing is not None or weights is not None):
-            what = "mask" if weights is None else "sample_weight"
-            raise ValueError(f"{name}: {what} must be None with solver='mu'; got one. Use solver='hals'.")
+            what, got = ("mask", "missing entries") if weights is None else ("sample_weight", "weights")
+            raise ValueError(f"{name}: {what} must be None with solver='mu'; got {got}. Use solver='hals'.")

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix
-from latom._base.backend import backend
-from latom._base.checks import check_integer, check_threads
-from latom._base.estimator import validated_rows
+from latom._base.checks import check_integer, check_range
+from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.history import FactorizationState
 from latom._base.rows import Rows
 from latom.factorize.nmf_init import INITS, initial_factors
@@ -27,8 +24,10 @@ from latom.factorize.non_negative_rows import NonNegativeRows
 Array = NDArray[Any]
 
 
-class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class BaseNMF(IterativeEstimator):
     """The scikit-learn interface of both."""
+
+    _takes_sparse = True
 
     components_: Array
     n_components_: int
@@ -84,9 +83,7 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = True
-        tags.input_tags.sparse = True
         tags.input_tags.allow_nan = self._takes_nan()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
     # ---- checks
@@ -99,37 +96,28 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _check_parameters(self, name: str) -> None:
         k = self.n_components
-        if k not in (None, "auto") and (isinstance(k, bool) or not isinstance(k, Integral) or k < 1):
+        if isinstance(k, str) and k != "auto":
             raise ValueError(
                 f"{name}: n_components must be a positive integer, 'auto' or None; got {k!r}. "
-                "Pass such a number."
+                "Leave it out for as many as X has columns."
             )
+        if k is not None and not isinstance(k, str):
+            check_integer(name, "n_components", k)
         if self.init not in (None, "custom", *INITS):
             raise ValueError(
                 f"{name}: init must be None, 'custom' or one of {', '.join(map(repr, INITS))}; got "
-                f"{self.init!r}. Leave it out."
+                f"{self.init!r}. Leave it out for the best choice by shape."
             )
-        check_integer(name, "max_iter", self.max_iter)
-        bounds = {"tol": np.inf, "alpha_W": np.inf, "l1_ratio": 1}
-        if self.alpha_H != "same":
-            bounds["alpha_H"] = np.inf
-        for argument, most in bounds.items():
-            value = getattr(self, argument)
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float, np.number))
-                or not 0 <= value <= most
-            ):
-                raise ValueError(
-                    f"{name}: {argument} must be a number in [0, {most}]; got {value!r}. Pass such a number."
-                )
+        self._check_iterations(name)
+        check_range(name, "alpha_W", self.alpha_W)
+        if not (isinstance(self.alpha_H, str) and self.alpha_H == "same"):
+            check_range(name, "alpha_H", self.alpha_H)
+        check_range(name, "l1_ratio", self.l1_ratio, 1)
         if self.beta_loss not in ("frobenius", "kullback-leibler", 2, 1):
             raise ValueError(
                 f"{name}: beta_loss must be 'frobenius' (2) or 'kullback-leibler' (1); got "
                 f"{self.beta_loss!r}. Other divergences are not offered: scikit-learn's NMF has them."
             )
-        backend(self.device, name)
-        check_threads(name, self.n_threads)
 
     def _warn_unless_converged(self, name: str, n_iter: int, converged: bool) -> None:
         if n_iter == self.max_iter and self.tol > 0 and not converged:
@@ -139,6 +127,11 @@ class BaseNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
+
+    @staticmethod
+    def _as_fitted(F: Array) -> dict[str, Any]:
+        """The attributes that transform needs, for a run that would end with this H transposed."""
+        return {"components_": np.array(F.T, order="C"), "n_components_": F.shape[1]}
 
     @property
     def _kullback(self) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_integer
+from latom._base.checks import check_integer, check_tol
 
 Array = NDArray[Any]
 
@@ -97,13 +97,13 @@ def nmf_batch(
     X = np.require(X, dtype, ["C", "A"])
     if X.ndim not in (2, 3) or 0 in X.shape:
         raise ValueError(
-            f"{function}: X must have shape (n, d) or (problems, n, d), not empty; got {X.shape}. Reshape it."
+            f"{function}: X must have shape (n, d) or (problems, n, d), not empty; got {X.shape}. "
+            "Stack matrices of one shape."
         )
     _check(function, "X", X)
     k = check_integer(function, "n_components", n_components)
     check_integer(function, "max_iter", max_iter)
-    if not tol >= 0:
-        raise ValueError(f"{function}: tol must be at least 0; got {tol!r}. Use 1e-4.")
+    tol = check_tol(function, tol)
     n, d = X.shape[-2:]
     if isinstance(inits, Integral) and not isinstance(inits, bool):
         problems = check_integer(function, "inits", inits)
@@ -126,14 +126,16 @@ def nmf_batch(
     if X.ndim == 3 and X.shape[0] != W.shape[0]:
         _refuse_count(function, X, W.shape[0])
     context = call(function, n_threads)
-    loss, n_iter = backend().factorize_small(context, X, W, F, SWEEPS, INNER_TOL, float(tol), max_iter)
+    loss, n_iter = backend().factorize_small(context, X, W, F, SWEEPS, INNER_TOL, tol, max_iter)
     return Factorizations(W, np.ascontiguousarray(F.transpose(0, 2, 1)), loss, n_iter)
 
 
 def _check(function: str, name: str, A: Array) -> None:
-    if not np.isfinite(A).all() or (A < 0).any():
+    bad = ~np.isfinite(A) | (A < 0)
+    if bad.any():
+        at = tuple(int(i) for i in np.argwhere(bad)[0])
         raise ValueError(
-            f"{function}: {name} must be finite and not negative; got another value. Check how it was made."
+            f"{function}: {name} must be finite and not negative; got {A[at]} at {at}. Clip or replace it."
         )
 
 

@@ -141,7 +141,7 @@ def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Descent) -> Sol
         swept, violation = yield from half.of_W(F, W, 1, 0.0, spare)
         W, spare = swept, W
         F, more, objective = yield from half.of_F(W, F, 1, 0.0)
-        if run.reached(objective, violation + more):
+        if run.reached(objective, violation + more, factor=F):
             return W, F
 
 
@@ -184,7 +184,7 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
             beta = min(most, grow * beta)
         # Where the loss rises without extrapolation, rounding is all that moves it.
         settled = None if not risen else plain
-        if run.reached(best, violation + more, settled):
+        if run.reached(best, violation + more, settled, kept_F):
             return kept, kept_F
         plain = risen
 
@@ -243,7 +243,7 @@ def multiplicative(
         else:
             tenth = len(run.states) % 10 == 9
             settled = run.tol > 0 and tenth and previous - error < run.tol * first
-            if run.reached(objective, np.nan, settled):
+            if run.reached(objective, np.nan, settled, F):
                 return W, F
             if tenth:
                 previous = error

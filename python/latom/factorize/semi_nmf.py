@@ -5,20 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from math import ceil, log, sqrt
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import as_rows, as_seed
 from latom._base.backend import call
-from latom._base.checks import check_choice, check_integer, check_threads
-from latom._base.estimator import validated_rows
+from latom._base.callbacks import FitTasks, with_callbacks
+from latom._base.checks import check_choice, check_integer, is_number
+from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom.factorize.row_blocks import RowBlocks
@@ -31,7 +30,7 @@ INITS = ("random", "svd", "kmeans", "custom")
 FINAL_SWEEPS, SOLVED_SWEEPS = 100, 500  # of codes for components that stay
 
 
-class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class SemiNMF(IterativeEstimator):
     """Semi-non-negative matrix factorization: X ~ W H with codes W >= 0 and components H of any sign.
 
     Minimizes ||X - W H||^2 / 2. With ``keep_fraction`` each component keeps only its largest
@@ -74,7 +73,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Threads of latom, as in :class:`latom.KMeans`. The large dense products are numpy's, which takes
         as many threads as its BLAS is told; limit them with threadpoolctl.
     verbose : int, default 0
-        1 shows a progress bar on a terminal, a line an iteration elsewhere.
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
     callback : callable, optional
         Called with a :class:`latom.FactorizationState` after each iteration; a true result ends the fit.
 
@@ -162,6 +161,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # ---- the scikit-learn interface
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> SemiNMF:
         """Find components.
 
@@ -177,6 +177,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self._fit(f"{type(self).__name__}.fit", X, W, H)
         return self
 
+    @with_callbacks
     def fit_transform(self, X: Any, y: Any = None, W: Any = None, H: Any = None) -> NDArray[Any]:
         """Find components, and the codes that were found with them.
 
@@ -267,11 +268,6 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _n_features_out(self) -> int:
         return int(self.components_.shape[0])
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
-
     # ---- a fit
 
     def _fit(self, name: str, X: Any, W: Any, H: Any) -> NDArray[Any]:
@@ -281,9 +277,19 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         steps = SemiNMFSteps(blocks, kept, self.refit, self.solver)
         model = steps.start(self._start(name, blocks, W, H))
         patience = self.patience or (1500 if self.solver == "mu" else 10 if kept < blocks.d else 1)
+        tasks = FitTasks(self, 1, X)
+        task = tasks.start(self.max_iter)
         with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
-            run = Descent(self.max_iter, self.tol, self.callback, progress)
+            run = Descent(
+                self.max_iter,
+                self.tol,
+                self.callback,
+                progress,
+                task,
+                lambda H: {"components_": np.array(H)},
+            )
             best, loss = descend(name, steps, model, run, patience)
+        task.end(run.attributes)
         cut_short = len(run.states) == self.max_iter and not run.converged
         if cut_short and self.tol > 0 and self.max_iter > patience:
             warnings.warn(
@@ -299,6 +305,7 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.reconstruction_err_ = sqrt(loss)
         self.n_iter_ = len(run.states)
         self.history_ = run.history
+        tasks.end()
         return best.W
 
     def _start(self, name: str, blocks: RowBlocks, W: Any, H: Any) -> NDArray[Any]:
@@ -314,7 +321,10 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             solve_codes(blocks, components, codes, 10, 0.0)
             return codes
         if self.init == "custom":
-            raise ValueError(f"{name}: W or H must be given with init='custom'; got neither. Pass one.")
+            raise ValueError(
+                f"{name}: W or H must be given with init='custom'; got neither. Pass one to fit, or leave "
+                "init out."
+            )
         rng = np.random.Generator(np.random.Philox(as_seed(name, self.random_state)))
         return initial_codes(name, blocks, k, self.init, rng)
 
@@ -323,12 +333,16 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     ) -> NDArray[Any]:
         rows: NDArray[Any] = as_rows(name, value, argument).astype(dtype, copy=False)
         if rows.shape != shape:
-            raise ValueError(f"{name}: {argument} must have shape {shape}; got {rows.shape}. Check it.")
+            sides = "rows of X by n_components" if argument == "W" else "n_components by columns of X"
+            raise ValueError(
+                f"{name}: {argument} must have shape {shape}; got {rows.shape}. Make it {sides}."
+            )
         bad = ~np.isfinite(rows) | (rows < 0) if argument == "W" else ~np.isfinite(rows)
         if bad.any():
             i, j = np.argwhere(bad)[0]
             what = "finite and not negative" if argument == "W" else "finite"
-            raise ValueError(f"{name}: {argument} must be {what}; got {rows[i, j]} in row {i}. Correct it.")
+            remedy = "Clip it at 0." if np.isfinite(rows[i, j]) else "Replace it, with 0 say."
+            raise ValueError(f"{name}: {argument} must be {what}; got {rows[i, j]} in row {i}. {remedy}")
         return rows
 
     def _blocks(self, name: str, X: Any, reset: bool) -> RowBlocks:
@@ -350,19 +364,16 @@ class SemiNMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _check_parameters(self, name: str) -> None:
         check_integer(name, "n_components", self.n_components)
-        check_integer(name, "max_iter", self.max_iter)
+        self._check_iterations(name)
         if self.patience is not None:
             check_integer(name, "patience", self.patience)
         check_choice(name, "solver", self.solver, SOLVERS)
         check_choice(name, "init", self.init, INITS)
-        tol, keep = self.tol, self.keep_fraction
-        if isinstance(tol, bool) or not isinstance(tol, Real) or not 0 <= tol < np.inf:
-            raise ValueError(f"{name}: tol must be a number of at least 0; got {tol!r}. Use 1e-4.")
-        if keep is not None and (isinstance(keep, bool) or not isinstance(keep, Real) or not 0 < keep <= 1):
+        keep = self.keep_fraction
+        if keep is not None and (not is_number(keep) or not 0 < keep <= 1):
             raise ValueError(
                 f"{name}: keep_fraction must be None or in (0, 1]; got {keep!r}. It is the share of entries "
                 "that a component keeps: 0.01 for 1 %."
             )
         if self.refit and self.solver == "mu":
             raise ValueError(f"{name}: refit must be False with solver='mu'; got {self.refit!r}. Use 'hals'.")
-        check_threads(name, self.n_threads)

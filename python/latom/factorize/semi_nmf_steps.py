@@ -158,7 +158,7 @@ def descend(
         if model is not best:
             spare.append(model.W)
         model = later
-        if run.reached(loss / 2, violation, run.tol > 0 and idle >= patience):
+        if run.reached(loss / 2, violation, run.tol > 0 and idle >= patience, best.H):
             return best, best_loss
 
 

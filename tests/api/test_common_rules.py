@@ -1,0 +1,105 @@
+"""Rules that hold for every estimator and function alike: seeds, tolerances, remedies in messages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import latom
+from latom._base.checks import check_choice, check_flag, check_integer, check_number, check_range, check_tol
+
+X = np.abs(np.random.default_rng(0).standard_normal((60, 5)))
+SEEDED = {
+    "KMeans": lambda seed: latom.KMeans(3, random_state=seed).fit(X).cluster_centers_,
+    "SphericalKMeans": lambda seed: latom.SphericalKMeans(3, random_state=seed).fit(X).cluster_centers_,
+    "NMF": lambda seed: latom.NMF(3, init="random", random_state=seed).fit(X).components_,
+    "MiniBatchNMF": lambda seed: (
+        latom.MiniBatchNMF(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
+    ),
+    "SemiNMF": lambda seed: latom.SemiNMF(3, max_iter=5, tol=0, random_state=seed).fit(X).components_,
+    "TopKEncoder": lambda seed: latom.TopKEncoder(k=1, n_components=3, random_state=seed).fit(X).components_,
+    "kmeans_plusplus": lambda seed: latom.kmeans_plusplus(X, 3, random_state=seed)[0],
+    "nmf_batch": lambda seed: latom.nmf_batch(X, 2, 3, random_state=seed).W,
+}
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.parametrize("seed", [True, -1, 1.5, "3", np.array([1])])
+def test_one_rule_refuses_seeds(name, seed):
+    with pytest.raises(ValueError, match=r"^[\w.]+: random_state must be None, an int of at least 0"):
+        SEEDED[name](seed)
+
+
+@pytest.mark.parametrize("name", SEEDED)
+@pytest.mark.parametrize("seed", [0, 2**40, np.int64(7), None])
+def test_one_rule_takes_seeds(name, seed):
+    found = SEEDED[name](seed)
+    if seed is not None:
+        assert np.array_equal(found, SEEDED[name](seed))
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    for generator in (np.random.default_rng, np.random.RandomState):
+        assert np.array_equal(SEEDED[name](generator(4)), SEEDED[name](generator(4)))
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002 (the global one is not touched)
+
+
+@pytest.mark.parametrize("name", ["KMeans", "SphericalKMeans", "NMF", "MiniBatchNMF"])
+def test_an_int_is_the_random_state_of_that_seed(name):
+    assert np.array_equal(SEEDED[name](3), SEEDED[name](np.random.RandomState(3)))
+
+
+WITH_TOL = [latom.KMeans, latom.SphericalKMeans, latom.NMF, latom.MiniBatchNMF, latom.SemiNMF]
+
+
+@pytest.mark.parametrize("cls", WITH_TOL)
+@pytest.mark.parametrize("tol", [-1e-9, True, np.nan, np.inf, "0.1", None])
+def test_one_rule_refuses_tolerances(cls, tol):
+    with pytest.raises(
+        ValueError, match=re.escape(f"tol must be a finite number of at least 0; got {tol!r}.")
+    ):
+        cls(2, tol=tol).fit(X)
+
+
+def test_the_function_has_that_rule_too():
+    with pytest.raises(ValueError, match="nmf_batch: tol must be a finite number of at least 0; got True"):
+        latom.nmf_batch(X, 2, 1, tol=True)
+
+
+@pytest.mark.parametrize(
+    ("check", "arguments", "words"),
+    [
+        (check_integer, (0,), "got 0. Raise it to 1."),
+        (check_integer, (9, 4), "an integer in [1, 4]; got 9. Lower it to 4."),
+        (check_integer, (2.6,), "got 2.6. Round it to 3."),
+        (check_integer, (True,), "got True. Pass an int, such as 1."),
+        (check_integer, ("a",), "got 'a'. Pass an int"),
+        (check_integer, (np.nan,), "got nan. Pass an int"),
+        (check_integer, (-1, None, 0), "an integer of at least 0; got -1. Raise it to 0."),
+        (check_number, (0,), "got 0. Pass a finite number above 0"),
+        (check_number, (float("inf"),), "got inf. Pass a finite number"),
+        (check_range, (-1,), "a finite number of at least 0; got -1. Raise it to 0."),
+        (check_range, (2, 1), "a number in [0, 1]; got 2. Lower it to 1."),
+        (check_range, (None, 1), "got None. Pass a finite float"),
+        (check_tol, (), None),
+        (check_flag, ("yes",), "must be True or False; got 'yes'."),
+        (check_choice, ("cosin", ("euclidean", "cosine")), "got 'cosin'. Did you mean 'cosine'?"),
+        (check_choice, (7, ("euclidean", "cosine")), "got 7. Use 'euclidean' if unsure."),
+    ],
+)
+def test_remedies_say_what_to_do(check, arguments, words):
+    if check is check_tol:
+        assert check("f", np.float32(0)) == 0.0
+        return
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        check("f", "argument", *arguments)
+    assert str(error.value).startswith("f: argument must be ")
+
+
+def test_no_message_has_an_empty_remedy():
+    """Words that name no action; each was once in a message."""
+    empty = ("Pass such a number", "Pass one of them", "Check both", "Check it.", "Correct it", "Pass one.")
+    for path in Path(latom.__file__).parent.rglob("*.py"):
+        if path.parent.name != "seed":
+            assert not [words for words in empty if words in path.read_text()], path
