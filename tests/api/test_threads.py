@@ -198,15 +198,15 @@ def test_atoms_have_one_index_for_all_threads(rng):
 
 
 def test_rows_are_measured_by_whoever_comes_first(rng):
-    X = corpus(rng, 4000, 300, 10, dtype=np.float64)
-    F, W = rng.random((300, 5)), rng.random((4000, 5))
+    X = sp.random_array((60_000, 300), density=0.04, format="csr", rng=rng)
+    F, W = rng.random((300, 5)), rng.random((60_000, 5))
     whole = core.rows(to_core(X))
     made = core.context("test", 2, 7)
     runs = [
         lambda rows: core._core.multiply(made, rows, F),
         lambda rows: core._core.multiply_transposed(made, rows, W),
         lambda rows: core._core.kmeans_plusplus(made, rows, 9, None, "cosine")["indices"],
-        lambda rows: rows.subset(made, np.arange(0, 4000, 3)).norm2(made),
+        lambda rows: rows.subset(made, np.arange(0, 60_000, 3)).norm2(made),
     ]
     expected = [bits(run(whole)) for run in runs]
     for _ in range(10):
@@ -221,7 +221,7 @@ def test_rows_are_measured_by_whoever_comes_first(rng):
 
 
 def test_threads_that_share_a_lloyd_take_turns(rng):
-    """A step that is made twice changes nothing, so whoever makes the steps, they lead to the same end."""
+    """A step that is made twice changes nothing, so whoever makes the steps, they count the same changes."""
     X = to_core(corpus(rng, 3000, 200, 20))
     start = to_core(corpus(rng, 40, 200, 20))
 
@@ -230,24 +230,27 @@ def test_threads_that_share_a_lloyd_take_turns(rng):
         lloyd.set_centers(start, True)
         return lloyd
 
-    def steps(lloyd: core.Lloyd) -> None:
+    def steps(lloyd: core.Lloyd) -> tuple[int, int]:
+        labels = atoms = 0
         for _ in range(200):
-            if lloyd.assign()[0] == 0 and lloyd.update()[0] == 0:
-                return
+            changed, moved = lloyd.assign()[0], lloyd.update()[0]
+            labels, atoms = labels + changed, atoms + moved
+            if changed == moved == 0:  # or another thread has just made the same steps
+                return labels, atoms
         raise AssertionError("this does not come to an end")
 
     alone, shared = ready(), ready()
-    steps(alone)
+    expected, found = steps(alone), [(0, 0)] * THREADS
 
     def work(number: int) -> None:
         if number % 4 == 3:
             for _ in range(50):
                 assert len(shared.labels()) == len(shared.scores()) == 3000
                 assert len(shared.centers()[0]) == 41
-        steps(shared)
+        found[number] = steps(shared)
 
     together(work)
-    steps(shared)
+    assert tuple(np.sum([*found, steps(shared)], axis=0)) == expected
     assert bits((shared.labels(), shared.scores())) == bits((alone.labels(), alone.scores()))
     assert bits(shared.centers()) == bits(alone.centers())
 

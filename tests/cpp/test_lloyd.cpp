@@ -255,18 +255,25 @@ TEST(lloyd_counts_zero_rows_and_takes_new_centers) {
         }
 }
 
-TEST(lloyd_assigned_twice_changes_nothing) {
+TEST(lloyd_steps_made_twice_change_nothing) {
     const auto X = test::troubled_sparse<float>(16, 200, 50, 5, false);
     const Context ctx = test::context("", 1);
-    const auto run = make_lloyd(ctx, Rows(ctx, X.view64()), nullptr, Metric::kEuclidean, {});
     const auto start = X.rows(starting_rows(12, 200));
-    run->set_centers(ctx, Rows(ctx, start.view32()), false);
-    for (int s = 0; s < 3; ++s) {
-        const AssignStats first = run->assign(ctx), second = run->assign(ctx);
-        CHECK_EQUAL(second.changed, 0);
-        CHECK_EQUAL(second.objective, first.objective);
-        run->update(ctx);
-    }
+    const Rows rows(ctx, X.view64());
+    const auto once = make_lloyd(ctx, rows, nullptr, Metric::kEuclidean, {});
+    const auto twice = make_lloyd(ctx, rows, nullptr, Metric::kEuclidean, {});
+    for (const auto& run : {&once, &twice}) (*run)->set_centers(ctx, Rows(ctx, start.view32()), false);
+    for (int s = 0; s < 5; ++s) NOTE("step " << s) {
+            const AssignStats stats = once->assign(ctx), first = twice->assign(ctx), second = twice->assign(ctx);
+            CHECK_EQUAL(first.changed, stats.changed);
+            CHECK_EQUAL(second.changed, 0);
+            CHECK_EQUAL(second.objective, first.objective);
+            const UpdateStats moved = once->update(ctx), before = twice->update(ctx), after = twice->update(ctx);
+            CHECK_EQUAL(before.moved, moved.moved);
+            CHECK_EQUAL(after.moved, 0);
+            CHECK(twice->labels() == once->labels());
+            CHECK(twice->centers().values == once->centers().values);
+        }
 }
 
 TEST(lloyd_stops_at_an_interrupt) {
