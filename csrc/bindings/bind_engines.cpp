@@ -63,7 +63,7 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     const py::ssize_t n = X.shape(0), m = atoms.shape(0);
     for (const auto* v : {&factor, &bias})
         if (!v->empty() && static_cast<py::ssize_t>(v->size()) != m)
-            throw py::value_error("score_bounds: factor and bias must be empty or have one number an atom");
+            throw py::value_error("score_bounds: factor and bias must be empty or have one number per atom");
     const Context ctx = Call{"score_bounds", 1}.context();
     const auto norms = [&](const Array<T>& rows) {
         std::vector<double> norm2;

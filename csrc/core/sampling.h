@@ -6,7 +6,7 @@
 //   that
 //                  of drawing one after another (Efraimidis & Spirakis 2006; the Gumbel top-k)
 //
-// Tables hold one or two numbers a row. A row of weight 0 is never drawn.
+// Tables hold one or two numbers per row. A row of weight 0 is never drawn.
 #pragma once
 
 #include <algorithm>

@@ -10,7 +10,7 @@
 // Numerics  In T. The gradients of a block of 8 are summed over s in order, with x as the block found it; a change of
 //           x[t] is then added, times G, to those behind it in the block. Products rounded before they are added.
 //           Returns the violation, sum |g| over x > 0 and |min(g, 0)| over x = 0: as it was when each x[t] was met.
-// Cost      2 k^2 flops a row and sweep; G streams from the second cache, x stays in the first.
+// Cost      2 k^2 flops per row and sweep; G streams from the second cache, x stays in the first.
 
 template <class T>
 constexpr int kSweepRows = 128 / static_cast<int>(sizeof(T));  // of a tile: two lines of 64 bytes

@@ -5,8 +5,8 @@
 // Shapes    index, value [count], out [width]; index [count, ahead) is read as well: what later calls will gather.
 // Numerics  in T, p by p in stored order, products rounded before they are added. Same bits in every variant, and
 //           however the columns are cut into calls.
-// Cost      2 width flops a term; width numbers read. Sums stay in registers, a tile of columns at a time. Columns that
-// do
+// Cost      2 width flops per term; width numbers read. Sums stay in registers, one tile of columns at a time. Columns
+// that do
 //           not fill a register are summed in one that begins earlier and overlaps: both give the same sums.
 
 constexpr int kGatherRegisters = 8;  // of sums; as many again are left for products

@@ -12,7 +12,7 @@
 //           32 bits, and each is rounded once, to float32. int8 is exact where d <= 2^16, and rounded once.
 //           Instructions multiply unsigned rows with signed atoms: x holds q + 128, and a panel starts with a line of
 //           -128 sum_t w[t][c], from which the sums start.
-// Cost      2 d flops a score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at
+// Cost      2 d flops per score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at
 // scale.next for
 //           the caller's next: memory would be idle.
 //

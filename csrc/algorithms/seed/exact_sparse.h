@@ -4,7 +4,7 @@
 // = 2, or |x_i|^2 + |c|^2: they are looked at where that may be news, which without negative entries it is only for the
 // first center, or under the Euclidean metric for one shorter than all before.
 //
-// Cost      a pass over those rows a draw, and one more for the draw that is kept, if there are several.
+// Cost      a pass over those rows per draw, and one more for the draw that is kept, if there are several.
 #pragma once
 
 #include "algorithms/seed/potential.h"

@@ -7,7 +7,7 @@
 // center. Dense rows go through the low-precision screen of engines/product_select/row_block.h with the limit as their
 // threshold, and what passes is decided in float64; most rows with a low limit never reach it.
 //
-// Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds a center, most in low
+// Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds per center, most in low
 // precision. Memory    O(entries of the centers).
 #pragma once
 

@@ -11,7 +11,7 @@
 //
 // Source    Shah, Agrawal & Jaiswal 2025 (kPaper). Its bound 2 (|x - mu|^2 + |c_1 - mu|^2) sums to twice that of
 //           |x - c_1|^2 (kFirstCenter), since sum_i |x_i - c|^2 = sum_i |x_i - mu|^2 + n |c - mu|^2.
-// Cost      draws * pending centers dot products, and the folds: at most m products a row in all.
+// Cost      draws * pending centers dot products, and the folds: at most m products per row in all.
 #pragma once
 
 #include "algorithms/seed/potential.h"

@@ -34,8 +34,8 @@
 // Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16,
 // 2^-7 with int8, which takes half the time and leaves some times the candidates.
 //
-// Cost      2 d flops a score. Memory: atoms once more, in 1, 2 or 4 bytes a number; `capacity` candidates a row of a
-// block.
+// Cost      2 d flops per score. Memory: atoms once more, in 1, 2 or 4 bytes per number; `capacity` candidates per row
+// of a block.
 #pragma once
 
 #include <algorithm>

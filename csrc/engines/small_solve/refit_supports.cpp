@@ -1,4 +1,4 @@
-// refit_supports.cpp: one small system a column.
+// refit_supports.cpp: one small system per column.
 #include <algorithm>
 #include <vector>
 

@@ -14,8 +14,9 @@
 // A term that fewer than one atom in head_share holds ("tail") is a list of (position, value) in rising position
 // instead.
 //
-// Memory    heads: at most head_share bytes an entry of the atoms, some 9/8 of it in groups (twice, 5/4, if signed);
-// tails: 5 bytes; 8 bytes a column. Cost      two passes over the atoms' entries.
+// Memory    heads: at most head_share bytes per entry of the atoms, some 9/8 of it in groups (twice, 5/4, if signed);
+//           tails: 5 bytes per entry; 8 bytes per column.
+// Cost      two passes over the atoms' entries.
 #pragma once
 
 #include <algorithm>

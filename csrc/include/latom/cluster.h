@@ -6,11 +6,10 @@
 //               c_j = weighted mean of its rows
 //
 // Exact: labels are those of float64 arithmetic on the rows and centers as stored (kernels/dot.inl.h has the order of
-// summation); the highest score wins, ties go to the lowest label. Sums of rows are exact integers on a grid (core/bin_grid.h).
-// Results are the same bits for every number of threads and every kernel variant.
-// A row of norm 0 scores 0 with every atom under cosine (label 0) and adds nothing to a center.
-// An empty cluster takes the worst-fitting row of a cluster with more than one; a cluster whose weighted sum cancels
-// to zero keeps its center.
+// summation); the highest score wins, ties go to the lowest label. Sums of rows are exact integers on a grid
+// (core/bin_grid.h). Results are the same bits for every number of threads and every kernel variant. A row of norm 0
+// scores 0 with every atom under cosine (label 0) and adds nothing to a center. An empty cluster takes the
+// worst-fitting row of a cluster with more than one; a cluster whose weighted sum cancels to zero keeps its center.
 //
 // Sources   Dhillon & Modha 2001 (spherical k-means); Knittel, Koch & Ertl 2021 (an index over the centroids);
 //           Kaukoranta, Franti & Nevalainen 2000 (activity); Hamerly 2010, Schubert et al. 2021 (bounds on the others).
@@ -56,7 +55,7 @@ struct Centers {
 };
 
 /// Extra memory: O(n) for labels, scores and bounds, O(m d) bytes at worst for the index, scratch of d and of the
-/// terms of 1024 rows a thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 128 numbers of a
+/// terms of 1024 rows per thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 128 numbers of a
 /// row.
 template <class T>
 class Lloyd {

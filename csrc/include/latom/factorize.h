@@ -110,7 +110,7 @@ enum class Axis { kRow, kColumn };
 
 /// Sets to 0, in X [n, d], what is below the k-th largest magnitude of its row or column; what equals it stays. kept
 /// [n] or [d] counts what is not 0 afterwards. k within [1, d] or [1, n]; X without NaN.
-/// Cost: some 32 (float64: 64) comparisons a number.
+/// Cost: some 32 (float64: 64) comparisons per number.
 template <class T>
 void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis series, int64_t* kept);
 
@@ -121,7 +121,7 @@ void multiply_sparse(const Context& ctx, const DenseView<T>& X, const CsrView<T,
 
 /// For each column of H [k, d] the entries that are not 0, solved for without the others: G_SS h_S = b_S with G [k, k]
 /// positive definite, b a column of B [k, d] and S the entries. Returns how many columns could not be solved for; they
-/// stay. Cost: |S|^3 / 3 multiply-adds a column.
+/// stay. Cost: |S|^3 / 3 multiply-adds per column.
 int64_t refit_supports(const Context& ctx, const double* G, const double* B, int64_t k, int64_t d, double* H);
 
 }  // namespace latom

@@ -61,8 +61,8 @@ struct Seeding {
 };
 
 /// `existing` (null, or of the type of X) holds centers that are there already; m counts new ones.
-/// Cost: at most m dot products a row, O(m nnz); for rejection one or two passes, and m^2/2 dot products times the mean
-/// number of draws. Extra memory O(n + m d); kExact on CSR: one more copy of X, by columns.
+/// Cost: at most m dot products per row, O(m nnz); for rejection one or two passes, and m^2/2 dot products times the
+/// mean number of draws. Extra memory O(n + m d); kExact on CSR: one more copy of X, by columns.
 template <class View>
 Seeding kmeans_plusplus(const Context& ctx, const Rows<View>& X, const Rows<View>* existing, const double* weights,
                         Metric metric, int64_t m, const SeedPlan& plan);

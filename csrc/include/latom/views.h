@@ -40,7 +40,7 @@ struct CsrView {
 template <class View>
 class Rows;
 
-/// How the numbers of dense rows are stored. Half precision is widened a block at a time.
+/// How the numbers of dense rows are stored. Half precision is widened one block at a time.
 enum class Storage { kNative, kFloat16, kBFloat16 };
 
 /// Dense rows [n, d], C-contiguous: T, or 16-bit numbers where T is float.

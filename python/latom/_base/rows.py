@@ -94,7 +94,7 @@ class Rows:
         return Rows(function, self[:] if self.storage else self.array, self._name, dtype)
 
     def blocks(self, n_threads: int | None = None) -> Iterator[tuple[slice, NDArray[Any]]]:
-        """Dense rows a block at a time, as float32 or float64.
+        """Dense rows one block at a time, as float32 or float64.
 
         For half precision, memory-mapped rows, and more than memory holds. The grid of blocks depends on
         shape and type alone, so sums over blocks do not depend on threads.

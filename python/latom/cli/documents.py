@@ -152,7 +152,7 @@ def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix,
     path : Path
         Any sparse format and any real dtype; the values are used as they are.
     vocabulary : Path or None
-        A term a line in column order, or a ``.json`` list, or a ``.json`` object that maps
+        A term per line in column order, or a ``.json`` list, or a ``.json`` object that maps
         each term to its column. None names the terms by their columns.
 
     Returns
@@ -202,7 +202,7 @@ def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix,
             vocabulary,
             f"hold a term for each of the {X.shape[1]} columns of {path}",
             f"{len(terms)} terms",
-            "Write one term a line, in column order.",
+            "Write one term per line, in column order.",
         )
     return X, terms
 
@@ -273,7 +273,7 @@ def _read_vocabulary(path: Path) -> list[str]:
         except (ValueError, TypeError, KeyError, RecursionError):
             pass
     got = "something else"
-    remedy = "Write one term a line, in column order, to a .txt file."
+    remedy = "Write one term per line, in column order, to a .txt file."
     raise InputError(path, "be a JSON list of terms or object of columns", got, remedy)
 
 

@@ -161,7 +161,7 @@ def _draw_sizes(axes: Axes, sizes: np.ndarray, names: list[str]) -> None:
 
 
 def _draw_cosines(axes: Axes, groups: list[np.ndarray], means: np.ndarray) -> None:
-    """One smoothed histogram a row, each of the same height, so that shapes compare."""
+    """One smoothed histogram per row, each of the same height, so that shapes compare."""
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
 

@@ -55,7 +55,7 @@ def encode(
     Returns
     -------
     codes : scipy.sparse.csr_array of shape (n, m)
-        At most k entries a row, sorted by latent, no zeros stored. Values as in :func:`topk`.
+        At most k entries per row, sorted by latent, no zeros stored. Values as in :func:`topk`.
 
     Raises
     ------

@@ -18,7 +18,7 @@ SWEEPS, INNER_TOL = 3, 0.1  # of a half-step, at most; until so much of the firs
 
 
 class Factorizations(NamedTuple):
-    """What :func:`nmf_batch` returns, a problem an entry of the first axis.
+    """What :func:`nmf_batch` returns, one problem per entry of the first axis.
 
     Attributes
     ----------

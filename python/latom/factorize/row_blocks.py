@@ -12,7 +12,7 @@ from latom._base.rows import Rows
 
 
 class RowBlocks:
-    """The rows of X [n, d] as blocks of float32 or float64; half precision is widened a block at a time.
+    """The rows of X [n, d] as blocks of float32 or float64; half precision is widened one block at a time.
 
     Attributes
     ----------

@@ -96,7 +96,7 @@ class SemiNMF(IterativeEstimator):
     class A is ``X.T``, Z is ``components_.T`` (its columns keep a share of the neurons) and Y is the
     transposed codes.
 
-    X is read in place, in blocks of rows; half precision is widened a block at a time and no n x d array
+    X is read in place, in blocks of rows; half precision is widened one block at a time and no n x d array
     is made. An iteration reads X once. It costs 2 n d k flops for codes (with keep_fraction 2 n k times
     the entries kept), 2 n d k for components, and 2 n k^2 for each sweep over the codes and for their
     Gram matrix. Memory: two or three times the codes, and k x d and k x k numbers.

@@ -96,7 +96,7 @@ def coreset(
     if not len(indices):
         raise ValueError(
             f"{function}: X must have a row of positive weight that is not zero; got none. "
-            "Check how it was built."
+            "Give one such row a weight above 0, or drop sample_weight."
         )
     return indices, weights
 

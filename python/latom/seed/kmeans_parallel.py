@@ -54,7 +54,7 @@ def kmeans_parallel(
 
     Notes
     -----
-    Costs a pass over X a round, with oversampling * n_clusters dot products a row.
+    Costs a pass over X per round, with oversampling * n_clusters dot products per row.
 
     Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii, "Scalable k-means++", 2012.
     """

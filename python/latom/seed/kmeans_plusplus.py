@@ -98,7 +98,7 @@ def kmeans_plusplus(
     Notes
     -----
     "fold" costs one or two passes over X and, for t draws a center, t * n_clusters**2 / 2 dot products;
-    never much more than n_clusters dot products a row. "exact" on CSR visits the rows that share a term
+    never much more than n_clusters dot products per row. "exact" on CSR visits the rows that share a term
     with a center, and keeps a copy of X by columns.
 
     With fewer distinct rows than centers the rest are filled with other rows, with a warning.

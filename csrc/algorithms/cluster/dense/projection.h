@@ -19,7 +19,7 @@
 //           V V' - I in float64. Rows are of length 0 or within [1e-15, 1e15], where nothing under- or overflows.
 // Directions come from some of the rows (orthogonal iteration; Halko, Martinsson & Tropp 2011); whichever they are, the
 // bound holds. Cauchy-Schwarz is this tight because |r_x| |r_w| takes both as parallel: what is left out must be short.
-// Cost      2 d r flops a row, once; memory 4 (r + 1) + 8 bytes a row.
+// Cost      2 d r flops per row, once; memory 4 (r + 1) + 8 bytes per row.
 #pragma once
 
 #include <vector>

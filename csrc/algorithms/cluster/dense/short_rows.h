@@ -5,9 +5,9 @@
 //   |<x, w> - dot| <= |x - x~| |w| + |x~| (|w - w~| + gamma |w~|),      |x~| <= |x| + |x - x~|
 // as in product_select.h: d products and their sum in float32, gamma = (d + 8) 2^-24 (1 + 1%) in whatever order.
 //
-// Cost      2 d r flops a row once and an atom a pass; memory, where the screen has 16 bits, 2 (r + 1) + 16 bytes a row
-// and
-//           2 d + 6 (r + 1) bytes an atom.
+// Cost      2 d r flops per row once and per atom and pass; memory, where the screen has 16 bits, 2 (r + 1) + 16 bytes
+// per row and
+//           2 d + 6 (r + 1) bytes per atom.
 #pragma once
 
 #include <algorithm>
