@@ -11,9 +11,9 @@ namespace latom {
 
 /// What a row knows between passes.
 struct RowState {
-    std::vector<int32_t> label;   // [n]
-    std::vector<double> own;      // [n]: decision score with the center of its label
-    std::vector<float> far;       // [n]: lower bound on the distance to every other center; negative if nothing is known
+    std::vector<int32_t> label;  // [n]
+    std::vector<double> own;     // [n]: decision score with the center of its label
+    std::vector<float> far;      // [n]: lower bound on the distance to every other center; negative if nothing is known
     std::vector<int32_t> second;  // [n], dense rows: a center that was close; -1 if none is known
 };
 

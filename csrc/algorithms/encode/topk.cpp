@@ -47,7 +47,9 @@ public:
 
     TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                    T* score, int32_t* index, int64_t* found) override {
-        if (X.d != d()) fail(ctx, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Pass rows of the features that the atoms have.");
+        if (X.d != d())
+            fail(ctx, "X must have as many columns as atoms, " + std::to_string(d()), X.d,
+                 "Pass rows of the features that the atoms have.");
         if (k < 1 || k > m()) fail(ctx, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
         const RowReader<T> reader(ctx.kernels, X);
         const TopKJob<T> job{ctx, X, reader, k, rank, thresholds, score, index, found};
