@@ -32,7 +32,7 @@ def check_labels(X, centers, labels, metric, tol=1e-12):
 
 
 def lloyd(X, centers, metric, n_iter, weights=None):
-    """Plain Lloyd with latom's rules but relocation; returns labels and centres after n_iter updates."""
+    """Plain Lloyd with latom's rules but relocation; returns labels and centers after n_iter updates."""
     X, C = dense(X), dense(centers)
     w = np.ones(len(X)) if weights is None else weights
     norm = np.linalg.norm(X, axis=1, keepdims=True)

@@ -2,7 +2,7 @@
 //
 //   g = sum_s G[t][s] x[s] - p[t],     x[t] <- max(0, x[t] - g / G[t][t]),     t = 0 .. k - 1
 //
-// minimises x G x / 2 - p x over x >= 0, row by row: rows share G and nothing else, so they lie side by side in
+// minimizes x G x / 2 - p x over x >= 0, row by row: rows share G and nothing else, so they lie side by side in
 // vectors.
 //
 // Shapes    A tile: x, p [k, sweep_rows], row r of the problem in column r; k a multiple of 8, padded with zeros.

@@ -31,7 +31,7 @@ struct Float32Step {
 };
 
 #if defined(__SSE2__)
-struct Int16Step {  // a cell is a pair of neighbouring columns
+struct Int16Step {  // a cell is a pair of neighboring columns
     static constexpr bool kStart = false;
     using Cell = std::uint32_t;
     using Sum = Pairs;
@@ -43,7 +43,7 @@ struct Int16Step {  // a cell is a pair of neighbouring columns
 #endif
 
 #if defined(__AVX512VNNI__)
-struct Int8Step : Int16Step {  // a cell is four neighbouring columns
+struct Int8Step : Int16Step {  // a cell is four neighboring columns
     static constexpr bool kStart = true;
     Pairs add(Pairs sum, Pairs x, Pairs w) const {
         return (Pairs)_mm512_dpbusd_epi32((__m512i)sum, (__m512i)x, (__m512i)w);

@@ -1,6 +1,6 @@
 """latom finds the latent atoms of a data set, exactly and fast.
 
-A compiled core under a small API: sparse and dense k-means (spherical and Euclidean), nearest-centre
+A compiled core under a small API: sparse and dense k-means (spherical and Euclidean), nearest-center
 assignment, k-means++ seeding and coresets, nearest or best atoms (top-k, thresholds), and sparse encoding
 with its decoder. ``import latom`` imports numpy and scipy alone; what else there is comes when it is
 first touched, the estimators with scikit-learn.

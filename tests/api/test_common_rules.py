@@ -84,7 +84,7 @@ def test_the_function_has_that_rule_too():
         (check_range, (None, 1), "got None. Pass a finite float"),
         (check_tol, (), None),
         (check_flag, ("yes",), "must be True or False; got 'yes'."),
-        (check_choice, ("cosin", ("euclidean", "cosine")), "got 'cosin'. Did you mean 'cosine'?"),
+        (check_choice, ("cosin", ("euclidean", "cosine")), "got 'cosin'. The nearest is 'cosine'."),
         (check_choice, (7, ("euclidean", "cosine")), "got 7. Use 'euclidean' if unsure."),
     ],
 )

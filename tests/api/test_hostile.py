@@ -296,7 +296,7 @@ def test_as_many_clusters_as_rows(X):
 
 
 def test_huge_k_and_wide_rows():
-    """20 000 centres; and one row with more entries than the integer screen may add up."""
+    """20 000 centers; and one row with more entries than the integer screen may add up."""
     rng = np.random.default_rng(0)
     X = sp.random_array((20_500, 3000), density=0.002, format="csr", dtype=np.float32, rng=rng)
     with pytest.warns(Warning, match=r"5 rows of X are zero|distinct clusters \(1\)"):
@@ -357,7 +357,7 @@ def test_ctrl_c_stops_within_a_second(sparse, threads):
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="timers")
 def test_a_signal_stops_a_long_row_of_short_passes():
-    """Exact seeding: a pass a centre, each far shorter than the time between two looks for a signal."""
+    """Exact seeding: a pass a center, each far shorter than the time between two looks for a signal."""
 
     def ring(*_):
         raise TimeoutError

@@ -36,7 +36,7 @@ PACKAGES = [
     {"cli"},
     {"__main__"},
 ]
-# Families meet in engines/ or _base/, but clustering may start from seeding and from neighbours.
+# Families meet in engines/ or _base/, but clustering may start from seeding and from neighbors.
 BELOW_CLUSTER = PACKAGES[1]
 FAMILIES = PACKAGES[1] | PACKAGES[2] | PACKAGES[3]
 

@@ -48,7 +48,7 @@ def options() -> dict[str, list[str]]:
 
 
 def common_options() -> list[str]:
-    """What latom_flags gives every file, but for optimisation and warnings."""
+    """What latom_flags gives every file, but for optimization and warnings."""
     flags = re.search(
         r"target_compile_options\(latom_flags INTERFACE (-O3.*?)\)", CMAKE.read_text(), re.DOTALL
     )
@@ -58,7 +58,7 @@ def common_options() -> list[str]:
     return kept
 
 
-def symbols(isa: str, optimisation: str, folder: Path) -> list[tuple[str, str]]:
+def symbols(isa: str, optimization: str, folder: Path) -> list[tuple[str, str]]:
     """(type, name) of every symbol of a variant's object that the linker sees."""
     assert COMPILER is not None
     assert NM is not None
@@ -68,7 +68,7 @@ def symbols(isa: str, optimisation: str, folder: Path) -> list[tuple[str, str]]:
             *[
                 COMPILER,
                 "-std=c++20",
-                optimisation,
+                optimization,
                 "-fPIC",
                 "-fvisibility=hidden",
                 "-fvisibility-inlines-hidden",
@@ -84,10 +84,10 @@ def symbols(isa: str, optimisation: str, folder: Path) -> list[tuple[str, str]]:
 
 
 # -O3 is what is shipped; -O1 inlines less, so that a function which is not local would show.
-@pytest.mark.parametrize("optimisation", ["-O1", "-O3"])
+@pytest.mark.parametrize("optimization", ["-O1", "-O3"])
 @pytest.mark.parametrize("isa", options())
-def test_a_variant_exports_its_table_alone(isa: str, optimisation: str, tmp_path: Path) -> None:
-    found = symbols(isa, optimisation, tmp_path)
+def test_a_variant_exports_its_table_alone(isa: str, optimization: str, tmp_path: Path) -> None:
+    found = symbols(isa, optimization, tmp_path)
     exported = [name for kind, name in found if kind != "U"]
     assert len(exported) == 1, exported
     assert f"kernels_{isa}" in exported[0]

@@ -15,7 +15,7 @@ METRICS = ["cosine", "euclidean"]
 
 
 def run(X, centers, metric, n_iter, n_threads=1, **bounds):
-    """n_iter steps and a last assignment: labels, scores, centres, and what each assignment said."""
+    """n_iter steps and a last assignment: labels, scores, centers, and what each assignment said."""
     lloyd = core.Lloyd(X, None, metric, n_threads, "test", **bounds)
     lloyd.set_centers(centers, metric == "cosine")
     stats = []
@@ -74,7 +74,7 @@ def test_same_bits_for_every_isa_thread_count_and_bound(metric, dtype):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_bounds_avoid_products_once_centres_settle(metric):
+def test_bounds_avoid_products_once_centers_settle(metric):
     rng = np.random.default_rng(0)
     X = blobs(rng, 3000, 32, 40, spread=0.4)
     start = X[rng.permutation(3000)[:64]]

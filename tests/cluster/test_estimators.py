@@ -234,7 +234,7 @@ def test_partial_fit_goes_on_from_fit():
 
 
 def test_partial_fit_is_the_running_mean():
-    """Two batches with fixed labels: each centre is the weighted mean of what it was given."""
+    """Two batches with fixed labels: each center is the weighted mean of what it was given."""
     A = np.array([[0.0, 0], [0, 2], [10, 0], [10, 4]])
     km = latom.KMeans(2, init=np.array([[0.0, 1], [10, 1]])).partial_fit(A, sample_weight=[1, 3, 1, 1])
     assert np.allclose(km.cluster_centers_, [[0, 1.5], [10, 2]])

@@ -20,7 +20,7 @@ ESTIMATORS = {"cosine": latom.SphericalKMeans, "euclidean": latom.KMeans}
 
 
 def run(X, centers, metric, n_iter, weights=None, n_threads=1, few=False, **bounds):
-    """n_iter steps of the core; labels, scores and centres after a last assignment."""
+    """n_iter steps of the core; labels, scores and centers after a last assignment."""
     lloyd = core.Lloyd(to_core(X), weights, metric, n_threads, "test", few=few, **bounds)
     lloyd.set_centers(to_core(centers), metric == "cosine")
     stats = []
@@ -43,7 +43,7 @@ def same(a, b):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("m", [1, 2, 63, 64, 65, 130])
 def test_follows_plain_lloyd(metric, signed, m):
-    """The same labels as float64 Lloyd, and its centres to rounding, for widths around the vector's."""
+    """The same labels as float64 Lloyd, and its centers to rounding, for widths around the vector's."""
     rng = np.random.default_rng(m)
     X = corpus(rng, 600, 150, 20, signed, np.float64)
     start = X[rng.permutation(600)[:m]]
@@ -89,7 +89,7 @@ def test_few_atoms_give_the_same_bits_as_many(metric, m, dtype, isa):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_drift_skips_rows_once_centres_settle(metric):
+def test_drift_skips_rows_once_centers_settle(metric):
     """The bound is worth something: late passes spend a small part of what early ones spend."""
     rng = np.random.default_rng(0)
     X = corpus(rng, 2000, 400, 50)
@@ -138,7 +138,7 @@ def test_dense_equals_sparse(metric, dtype):
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_weights_count_rows(metric):
-    """Integer weights give the centres of repeated rows; labels do not depend on weights."""
+    """Integer weights give the centers of repeated rows; labels do not depend on weights."""
     rng = np.random.default_rng(11)
     X = corpus(rng, 200, 50, 8, dtype=np.float64)
     w = rng.integers(1, 4, 200).astype(float)
@@ -172,7 +172,7 @@ def test_ties_go_to_the_lowest_index(metric):
 
 
 def test_empty_clusters_take_the_worst_rows():
-    """Centres that no row chooses: each takes the row with the highest cost, and is kept."""
+    """Centers that no row chooses: each takes the row with the highest cost, and is kept."""
     rng = np.random.default_rng(19)
     X = corpus(rng, 200, 60, 6, dtype=np.float64)
     start = sp.vstack([X[:4], X[:1], X[:1]]).tocsr()  # clusters 4 and 5 tie with 0, so they are empty
@@ -189,7 +189,7 @@ def test_empty_clusters_take_the_worst_rows():
     assert (np.delete(after, worst) == np.delete(before, worst)).all()
 
 
-def test_cancelling_sum_keeps_its_centre():
+def test_cancelling_sum_keeps_its_center():
     X = np.array([[1.0, 0.5], [-1.0, -0.5], [0.2, 3.0]])
     lloyd = core.Lloyd(X, None, "cosine", 1, "test")
     lloyd.set_centers(np.array([[0.6, 0.8]]), True)
@@ -242,8 +242,8 @@ def test_screened_labels_are_those_of_the_plain_sum(seed, n, d, m, scale, metric
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_rows_and_centres_of_opposite_signs(metric):
-    """Centres without negative entries for rows that have some: both must be rounded alike."""
+def test_rows_and_centers_of_opposite_signs(metric):
+    """Centers without negative entries for rows that have some: both must be rounded alike."""
     rng = np.random.default_rng(0)
     for _ in range(100):
         rows = rng.random((40, 3)) + 0.05

@@ -95,7 +95,7 @@ Sparse<T> random_sparse(std::uint64_t seed, int64_t n, int64_t d, int64_t length
     return X;
 }
 
-/// n rows in d columns that crowd around a few directions, so that centres creep over many steps and bounds stay tight.
+/// n rows in d columns that crowd around a few directions, so that centers creep over many steps and bounds stay tight.
 template <class T>
 Sparse<T> crowded_sparse(std::uint64_t seed, int64_t n, int64_t d, bool is_signed) {
     Random random(seed);

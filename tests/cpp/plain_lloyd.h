@@ -1,6 +1,6 @@
 // plain_lloyd.h: k-means as latom/cluster.h defines it, without an index, bounds, threads or memory of the last step.
 //
-// Sums have the order that the contract names, so its labels, scores and centres are compared bit by bit.
+// Sums have the order that the contract names, so its labels, scores and centers are compared bit by bit.
 #pragma once
 
 #include <algorithm>

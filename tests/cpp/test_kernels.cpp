@@ -138,7 +138,7 @@ TEST(screen_kernels_stay_within_their_arrays_and_agree) {
                 }
 }
 
-TEST(quantise_row_stays_within_its_arrays_and_agrees) {
+TEST(quantize_row_stays_within_its_arrays_and_agrees) {
     const KernelTable* plain = kernel_table("baseline");
     for (const auto& isa : available_isas())
         for (const int64_t count : {0, 16, 32, 48, 160})

@@ -167,7 +167,7 @@ TEST(lloyd_with_weights_is_the_plain_one) {
 TEST(lloyd_over_many_steps_is_the_plain_one) {
     for (const bool is_signed : {false, true})
         for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
-            for (const int64_t m : {5, 12, 90}) NOTE(m << " centres, metric " << static_cast<int>(metric)) {
+            for (const int64_t m : {5, 12, 90}) NOTE(m << " centers, metric " << static_cast<int>(metric)) {
                     Case<float> c;
                     c.X = test::crowded_sparse<float>(static_cast<std::uint64_t>(m), 700, 7, is_signed);
                     std::vector<int64_t> start(static_cast<std::size_t>(m));  // side by side; two pairs of equals
@@ -183,8 +183,8 @@ TEST(lloyd_over_many_steps_is_the_plain_one) {
                 }
 }
 
-TEST(lloyd_of_negative_rows_and_positive_centres_is_the_plain_one) {
-    // Rows of weight 0 do not move the centres, which stay positive: index and rows differ in sign.
+TEST(lloyd_of_negative_rows_and_positive_centers_is_the_plain_one) {
+    // Rows of weight 0 do not move the centers, which stay positive: index and rows differ in sign.
     for (const Metric metric : {Metric::kCosine, Metric::kEuclidean})
         for (std::uint64_t seed = 0; seed < 100; ++seed)
             NOTE("seed " << seed << ", metric " << static_cast<int>(metric)) {
@@ -242,7 +242,7 @@ TEST(lloyd_counts_zero_rows_and_takes_new_centers) {
     const Context ctx = test::context("", 2);
     const auto run = make_lloyd(ctx, Rows(ctx, X.view32()), nullptr, Metric::kCosine, {});
     CHECK_EQUAL(run->zero_rows(), 2);
-    for (const int64_t m : {17, 3, 40, 1}) NOTE(m << " centres") {
+    for (const int64_t m : {17, 3, 40, 1}) NOTE(m << " centers") {
             Case<float> c{X, X.rows(starting_rows(m, 90)), nullptr, Metric::kCosine, 3};
             const auto expected = plain_run(c);
             run->set_centers(ctx, Rows(ctx, c.centers.view32(), "centers"), true);

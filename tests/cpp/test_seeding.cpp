@@ -85,7 +85,7 @@ TEST(seeding_does_not_depend_on_threads_variant_or_index_width) {
 }
 
 TEST(dense_seeding_does_not_depend_on_threads_or_variant) {
-    // Sixty centres of 40 columns: enough of both for every screen.
+    // Sixty centers of 40 columns: enough of both for every screen.
     test::Random random(24);
     std::vector<float> value(9000 * 40);
     for (float& v : value) v = static_cast<float>(random.symmetric());
@@ -198,7 +198,7 @@ TEST(every_method_draws_in_proportion_to_weight_and_distance) {
     }
 }
 
-TEST(centres_that_are_there_are_kept_away_from) {
+TEST(centers_that_are_there_are_kept_away_from) {
     const auto X = test::random_sparse<double>(26, 400, 30, 6, false);
     const auto there = X.rows({3, 50, 120});
     const auto view = there.view32();

@@ -374,7 +374,7 @@ def test_atoms_that_score_exactly_zero_are_not_stored():
 
 
 def test_the_bias_is_folded_in_float64(rng):
-    """A centre of 1e4 times the spread: float32 differences would lose the choice."""
+    """A center of 1e4 times the spread: float32 differences would lose the choice."""
     b_pre = (1e4 * rng.standard_normal(40)).astype(np.float32)
     X = (b_pre + rng.standard_normal((80, 40))).astype(np.float32)
     W = rng.standard_normal((200, 40)).astype(np.float32)

@@ -44,7 +44,7 @@ def exact_unit(X, W, unit, factor=None, bias=None):
 
 
 def just(value, side, dtype):
-    """value, or a neighbour of it in dtype."""
+    """value, or a neighbor of it in dtype."""
     value = value.astype(dtype)
     return np.nextafter(value, np.copysign(np.inf, side).astype(dtype)) if side else value
 

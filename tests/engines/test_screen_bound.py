@@ -1,7 +1,7 @@
 """The whole screen: with its error terms, a row's 8-bit bound is never below an atom's true score.
 
-``Index`` states csrc/algorithms/cluster/quantised_index.cpp in numpy, and ``screen`` what
-csrc/algorithms/cluster/sparse_select.inl.h does with it (quantise, look). The kernels themselves are called.
+``Index`` states csrc/algorithms/cluster/quantized_index.cpp in numpy, and ``screen`` what
+csrc/algorithms/cluster/sparse_select.inl.h does with it (quantize, look). The kernels themselves are called.
 Atoms and rows are rounded up if neither have a negative entry, else both to nearest.
 """
 
@@ -72,7 +72,7 @@ def screen_units(norm: float, index: Index, metric: Metric) -> tuple[float, floa
 
 
 def screen(index: Index, x: NDArray[Any], metric: Metric, drop: int, residual: bool) -> Screened:
-    """Bounds of row x, as SparseSelect::quantise and SparseSelect::look compute them."""
+    """Bounds of row x, as SparseSelect::quantize and SparseSelect::look compute them."""
     terms = np.flatnonzero(x)
     norm = math.sqrt((x.astype(np.float64) ** 2).sum())
     u = x[terms].astype(np.float64) * (1 / norm)

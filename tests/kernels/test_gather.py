@@ -68,7 +68,7 @@ def test_products_are_rounded_before_they_are_added(isa: str, dtype: str, width:
     assert (got == 0).all()
 
 
-def test_out_is_not_written_and_neighbours_are_not_touched(isa: str, rng: np.random.Generator) -> None:
+def test_out_is_not_written_and_neighbors_are_not_touched(isa: str, rng: np.random.Generator) -> None:
     index, value, W, first, out = case(rng, "float32", "int32", 9, 21)
     before = out.copy()
     W[:, :first] = W[:, first + 21 :] = np.nan  # other columns' numbers must not get in

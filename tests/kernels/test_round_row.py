@@ -26,7 +26,7 @@ def model(x: NDArray[Any], scale: float, to: str) -> NDArray[np.float32]:
         return (np.clip(np.rint(v * np.float32(32768)), -32767, 32767) / 32768).astype(np.float32)
     if to == "bfloat16":
         low = v.view(np.uint32) & 0xFFFF0000
-        below, above = to_float(low), to_float(low + 0x10000)  # towards zero and away from it
+        below, above = to_float(low), to_float(low + 0x10000)  # toward zero and away from it
         down, up = np.abs(v - below), np.abs(above - v)
         even = (low >> 16) % 2 == 0
         v = np.where((down < up) | ((down == up) & even), below, above)

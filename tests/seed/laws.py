@@ -24,7 +24,7 @@ def squared_distances(X, metric, Y=None):
 
 
 def d2_law(D, w, existing=None):
-    """k-means++; existing [n]: squared distances to the nearest centre that is there already."""
+    """k-means++; existing [n]: squared distances to the nearest center that is there already."""
 
     def law(chosen):
         near = np.ones(len(w)) if existing is None else existing
@@ -73,7 +73,7 @@ def greedy_law(D, w, trials):
 
 
 def chain_law(D, w, length):
-    """The last state of an AFK-MC^2 chain, given that it is no centre."""
+    """The last state of an AFK-MC^2 chain, given that it is no center."""
 
     def law(chosen):
         if not chosen:
@@ -94,7 +94,7 @@ def chain_law(D, w, length):
 
 
 def bounds(X, w, metric, bound):
-    """B [n] as a function of the first centre, as csrc/include/latom/seeding.h names them."""
+    """B [n] as a function of the first center, as csrc/include/latom/seeding.h names them."""
     rows, D = dense(X), squared_distances(X, metric)
     positive = (rows >= 0).all()
     if metric == "cosine":
@@ -175,7 +175,7 @@ def places(draws, D, w, key, rng, existing=None):
 
     The place of a draw is the probability of the rows with a lower key, and a random share of those with
     its own (Rosenblatt's transform). Keys: numbers [n] of the rows, their "distance", or their "share" of
-    that to the first centre.
+    that to the first center.
     """
     out = np.empty((len(draws), draws.shape[1] - 1))
     step = 500  # runs whose numbers stay in cache
@@ -254,7 +254,7 @@ def replay_rejection(seed, D, w, m, bound):
 
 
 def lists_drawn(seed, D, w, rows):
-    """Whether each row is of the list, by nearest centre, that the number of its draw falls on."""
+    """Whether each row is of the list, by nearest center, that the number of its draw falls on."""
     near, label = D[:, rows[0]].copy(), np.zeros(len(w), int)
     for k in range(1, len(rows)):
         mass = np.bincount(label, w * near, minlength=k)
@@ -268,13 +268,13 @@ def lists_drawn(seed, D, w, rows):
 def replay_folds(seed, D, w, bound, rows, folds, trials):
     """Whether rejection from bound(first) draws these rows with so many folds before some of its trials."""
 
-    def proposals(size):  # once the first `size` centres are folded in; 0: none
+    def proposals(size):  # once the first `size` centers are folded in; 0: none
         B = D[:, rows[:size]].min(axis=1) if size else bound(rows[0])
         return B, np.cumsum(w * B)
 
     near = [D[:, rows[: k + 1]].min(axis=1) for k in range(len(rows))]
     known = {0: proposals(0)}
-    ways = {(1, 0, 0)}  # centres, those folded in, folds
+    ways = {(1, 0, 0)}  # centers, those folded in, folds
     for trial in range(trials - 1):
         where, r = uniforms(seed, TRIAL, trial)
         ways |= {(k, k, f + 1) for k, size, f in ways if k > size and f < folds}

@@ -54,7 +54,7 @@ def test_lightweight_probabilities(metric, storage):
 @pytest.mark.parametrize("storage", ["dense", "csr"])
 @pytest.mark.parametrize("metric", METRICS)
 def test_sensitivity_probabilities(metric, storage):
-    """Over the rough centres, which k-means++ draws: the mean of q over all pairs."""
+    """Over the rough centers, which k-means++ draws: the mean of q over all pairs."""
     X, w, rows = points(7, storage)
     D = squared_distances(X, metric)
     law = joint(d2_law(D, w), 7, 2)

@@ -93,7 +93,7 @@ def test_types_draw_the_same_rows(method, metric):
 @pytest.mark.parametrize("storage", ["dense", "csr"])
 @pytest.mark.parametrize("method", METHODS)
 def test_joint_law_in_many_batches(method, storage):
-    """Rejection draws hundreds for the fifth centre, a fold must come, and in between batches end."""
+    """Rejection draws hundreds for the fifth center, a fold must come, and in between batches end."""
     X, w = pairs()
     runs = 10_000
     draws, counts = draw(stored(X, storage), 5, runs, w=w, **METHODS[method])
@@ -134,7 +134,7 @@ def test_integer_weights_are_copies(method):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("storage", ["dense", "csr"])
 @pytest.mark.parametrize("method", METHODS)
-def test_law_beside_centres_that_are_there(method, storage, metric):
+def test_law_beside_centers_that_are_there(method, storage, metric):
     X, w = points()
     there = np.random.default_rng(6).random((4, 3)) + 0.05
     options = {"existing": to_core(stored(there, storage)), **METHODS[method]}
@@ -190,7 +190,7 @@ def test_exact_draws_the_rows_that_plain_numpy_draws(trials, metric, signed):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("bound", ["first-center", "paper", "cap"])
 def test_rejection_draws_the_rows_that_plain_numpy_draws(bound, metric, storage):
-    """From the same numbers, whatever the batches; 60 centres of 30 columns: dense rows are screened."""
+    """From the same numbers, whatever the batches; 60 centers of 30 columns: dense rows are screened."""
     X, w = points(700, 30, signed=storage == "dense")
     X[np.random.default_rng(8).random(X.shape) < 0.4] = 0
     D, B = squared_distances(X, metric), bounds(X, w, metric, bound)
@@ -224,7 +224,7 @@ def test_folds_draw_the_rows_that_plain_numpy_draws(storage):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("grouped", [False, True])
 def test_dense_draws_fall_in_the_list_that_plain_numpy_finds(grouped, metric):
-    """Exact draws of dense rows look for the centre first: its rows have the share drawn."""
+    """Exact draws of dense rows look for the center first: its rows have the share drawn."""
     rng = np.random.default_rng(11)
     X, w = points(700, 12, signed=True)
     if grouped:
@@ -238,7 +238,7 @@ def test_dense_draws_fall_in_the_list_that_plain_numpy_finds(grouped, metric):
 
 @pytest.mark.parametrize("storage", ["dense", "csr"])
 def test_large_batches_draw_the_rows_that_plain_numpy_draws(storage):
-    """From some hundred pending centres on, a batch has so many candidates that they are compared at once.
+    """From some hundred pending centers on, a batch has so many candidates that they are compared at once.
 
     Rows stand in loose groups of four: many a candidate is rejected by one of its own batch, and some are
     near only to one that was rejected itself.

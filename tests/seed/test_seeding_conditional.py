@@ -1,4 +1,4 @@
-"""Each centre given those before it: many rows and centres, every path; numbers of draws; costs."""
+"""Each center given those before it: many rows and centers, every path; numbers of draws; costs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def texts(n, d):
     return corpus(np.random.default_rng(2), n, d, 12, dtype=np.float64)
 
 
-# rows, metric, options, centres, runs, what the counts must show
+# rows, metric, options, centers, runs, what the counts must show
 CASES = {
     "dense, screened in bfloat16": (
         embeddings(400, 32),
@@ -90,7 +90,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_centre_follows_the_law_given_those_before(name):
+def test_each_center_follows_the_law_given_those_before(name):
     X, metric, options, m, runs, shows = CASES[name]
     n = X.shape[0]
     D, rng = squared_distances(X, metric), np.random.default_rng(3)
@@ -100,7 +100,7 @@ def test_each_centre_follows_the_law_given_those_before(name):
     assert shows != "batches" or counts["trials"] > 1100 * runs or counts["trials"] > 1.8 * runs * m
     assert shows != "folds" or counts["folds"] > runs
     assert shows in ("folds", "") or (counts["folds"] == 0 and m >= 32), (
-        "pending centres were too few for the screen"
+        "pending centers were too few for the screen"
     )
     for key in (np.arange(n), w, "distance", "share"):
         assert uniformity(places(draws, D, w, key, rng)) > FALSE_ALARM
@@ -126,7 +126,7 @@ def test_a_million_draws(method):
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("bound", ["first-center", "paper", "cap"])
 def test_draws_are_as_many_as_the_bound_says(bound, metric, storage):
-    """Geometric with mean t = sum w B / sum w D^2: the sum over centres is known to sqrt(sum t (t - 1))."""
+    """Geometric with mean t = sum w B / sum w D^2: the sum over centers is known to sqrt(sum t (t - 1))."""
     X, runs, m = embeddings(300, 8, signed=storage == "dense"), 60, 12
     w = np.random.default_rng(5).random(300) + 0.1
     D, B = squared_distances(X, metric), bounds(X, w, metric, bound)
@@ -165,7 +165,7 @@ def test_potentials_are_distributed_alike(name):
 
 @pytest.mark.parametrize("name", SETS)
 @pytest.mark.parametrize("method", ["exact", "fold", "rejection"])
-def test_potential_is_that_of_the_centres(name, method):
+def test_potential_is_that_of_the_centers(name, method):
     X, metric, m = SETS[name]
     if method == "rejection":
         m = 8  # before it takes for ever on the mixture

@@ -172,7 +172,7 @@ class TestEdges:
             scaled = self.draw(X * scale, 4, method, metric, sparse, random_state=1)
             assert (scaled == self.draw(X, 4, method, metric, sparse, random_state=1)).all()
 
-    def test_existing_centres_in_any_form(self, method, metric, sparse):
+    def test_existing_centers_in_any_form(self, method, metric, sparse):
         rng = np.random.default_rng(6)
         X = rng.random((50, 4)).astype(np.float32)
         there = X[[1, 2]].astype(np.float64)
@@ -216,7 +216,7 @@ def test_read_only_and_mapped_rows(tmp_path):
     assert (latom.coreset(mapped, 50, random_state=0)[0] == latom.coreset(X, 50, random_state=0)[0]).all()
 
 
-def test_many_centres():
+def test_many_centers():
     rng = np.random.default_rng(9)
     X = rng.random((20_000, 4))
     D_last = None

@@ -39,7 +39,7 @@ def test_chain_law(length, metric, storage):
 
 
 def test_chains_looked_at_together_know_of_each_other():
-    """Sixteen centres whose proposals all stand in one batch."""
+    """Sixteen centers whose proposals all stand in one batch."""
     X = np.repeat(np.eye(20) + 1, 3, axis=0)
     for seed in range(30):
         _, indices = latom.afkmc2(X, 16, chain_length=30, metric="euclidean", random_state=seed)
@@ -57,7 +57,7 @@ def test_long_chains_approach_the_law(storage):
 
 
 def test_short_chains_still_find_all_rows():
-    """Chains of one step mostly end in a centre once few rows are left: no false word about copies."""
+    """Chains of one step mostly end in a center once few rows are left: no false word about copies."""
     X = np.random.default_rng(0).random((12, 4))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -133,7 +133,7 @@ def test_copies_among_the_candidates_do_not_count(rounds):
             assert len(set(indices // 200)) == 5
             assert (centers == X[indices]).all()
     with pytest.warns(
-        UserWarning, match=r"kmeans_parallel: X has only 5 distinct rows .* 8 centres"
+        UserWarning, match=r"kmeans_parallel: X has only 5 distinct rows .* 8 centers"
     ) as caught:
         _, indices = latom.kmeans_parallel(X, 8, rounds=rounds, random_state=0)
     assert len(set(indices)) == 8
@@ -160,8 +160,8 @@ def test_choices_are_as_good_as_k_means_plus_plus():
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("signed", [False, True])
-def test_rows_that_share_no_term_with_a_centre_count(metric, signed):
-    """Their distance is news for signed rows, and for a centre shorter than all before."""
+def test_rows_that_share_no_term_with_a_center_count(metric, signed):
+    """Their distance is news for signed rows, and for a center shorter than all before."""
     rng = np.random.default_rng(5)
     X = sp.random_array((400, 60), density=0.04, format="csr", rng=rng)
     X.data = (rng.standard_normal(X.nnz) if signed else rng.random(X.nnz)) * 10 ** rng.uniform(-1, 1, X.nnz)

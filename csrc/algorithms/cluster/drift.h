@@ -1,4 +1,4 @@
-// drift.h: what rows know between assignment passes, and the order of atoms by how far they moved since the last.
+// drift.h: what rows know between assignment passes, and the order of centers by how far they moved since the last.
 #pragma once
 
 #include <algorithm>
@@ -12,18 +12,18 @@ namespace latom {
 /// What a row knows between passes.
 struct RowState {
     std::vector<int32_t> label;   // [n]
-    std::vector<double> own;      // [n]: decision score with the atom of its label
-    std::vector<float> far;       // [n]: lower bound on the distance to every other atom; negative if nothing is known
-    std::vector<int32_t> second;  // [n], dense rows: an atom that was close; -1 if none is known
+    std::vector<double> own;      // [n]: decision score with the center of its label
+    std::vector<float> far;       // [n]: lower bound on the distance to every other center; negative if nothing is known
+    std::vector<int32_t> second;  // [n], dense rows: a center that was close; -1 if none is known
 };
 
-/// Atoms in order of falling drift: those that a row must look at are a prefix of the positions.
+/// Centers in order of falling drift: those that a row must look at are a prefix of the positions.
 struct DriftOrder {
-    std::vector<int32_t> order;     // position -> atom
-    std::vector<int32_t> position;  // atom -> position
+    std::vector<int32_t> order;     // position -> center
+    std::vector<int32_t> position;  // center -> position
     std::vector<double> drift;      // [m + 1] by position, falling to 0
 
-    /// moved [m]: how far each atom moved; empty before the first pass.
+    /// moved [m]: how far each center moved; empty before the first pass.
     void build(std::size_t m, const std::vector<double>& moved) {
         order.resize(m);
         std::iota(order.begin(), order.end(), 0);
@@ -37,13 +37,13 @@ struct DriftOrder {
     }
 
     struct Span {
-        int64_t width;  // positions to look at: none if its own atom stays the best
-        double unseen;  // lower bound on the distance to the atoms beyond them
+        int64_t width;  // positions to look at: none if its own center stays the best
+        double unseen;  // lower bound on the distance to the centers beyond them
     };
-    /// For a row at most `near` away from its own atom, at position `mine`, and before the drift at least `far` from
+    /// For a row at most `near` away from its own center, at position `mine`, and before the drift at least `far` from
     /// others.
     Span span(double far, double near, int32_t mine) const {
-        constexpr double kLook = 0.7;  // a row looks at atoms that moved this share of its room: the rest is kept
+        constexpr double kLook = 0.7;  // a row looks at centers that moved this share of its room: the rest is kept
         const auto m = static_cast<int64_t>(order.size());
         const auto reach = [&](double least) {
             return std::partition_point(drift.begin(), drift.end() - 1, [=](double v) { return v >= least; }) -
@@ -51,7 +51,7 @@ struct DriftOrder {
         };
         const double room = far - near;
         if (!(room > 0)) return {m, HUGE_VAL};
-        const int64_t own_first = mine == 0;  // its own atom does not count
+        const int64_t own_first = mine == 0;  // its own center does not count
         if (reach(room) <= own_first) return {0, far - drift[own_first]};
         const int64_t width = std::min(m, (reach(kLook * room) + 63) / 64 * 64);
         return {width, width < m ? far - drift[width] : HUGE_VAL};

@@ -141,7 +141,7 @@ private:
         if (metric_ == Metric::kCosine) return 1.0 - cosine(i);
         return std::max(0.0, rows_.norm2(i) - 2 * state_.own[i]);
     }
-    // A row at its centre up to rounding gains nothing from a cluster of its own.
+    // A row at its center up to rounding gains nothing from a cluster of its own.
     bool misfits(int64_t i) const {
         if (metric_ == Metric::kCosine) return weight(i) > 0 && rows_.norm2(i) > 0 && cost(i) > 1e-12;
         return weight(i) > 0 && cost(i) > 1e-12 * rows_.norm2(i);
@@ -294,7 +294,7 @@ private:
         scratch.clear();
     }
 
-    // Angle (cosine) or distance between old and new centre into drift_, never too small; returns ||new - old||^2.
+    // Angle (cosine) or distance between old and new center into drift_, never too small; returns ||new - old||^2.
     double measure_drift(int64_t j, const Atom<T>& old, const Atom<T>& next, AtomScratch<T>& scratch) {
         if (old.column == next.column && old.value == next.value) return 0;
         const T* dense = scratch.load(next, d());
@@ -323,7 +323,7 @@ private:
     CenterSums<View> sums_;
     std::vector<Atom<T>> atoms_;
     RowState state_;
-    std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbours share terms
+    std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbors share terms
     std::vector<double> drift_;      // since the last assignment
     bool assigned_ = false;
     int64_t zero_rows_ = 0;

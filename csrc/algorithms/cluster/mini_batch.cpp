@@ -1,4 +1,4 @@
-// mini_batch.cpp: k-means by mini-batches: Lloyd's assignment of a batch, and a step of its centers towards the rows.
+// mini_batch.cpp: k-means by mini-batches: Lloyd's assignment of a batch, and a step of its centers toward the rows.
 #include <algorithm>
 
 #include "latom/cluster.h"

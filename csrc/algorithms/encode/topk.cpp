@@ -9,7 +9,7 @@
 namespace latom {
 namespace {
 
-// A fixed order in which runs of atoms that were neighbours lie far apart: atoms sorted by their score would raise each
+// A fixed order in which runs of atoms that were neighbors lie far apart: atoms sorted by their score would raise each
 // threshold m times. The runs stay whole, as memory is read faster in order.
 std::vector<int32_t> scattered(int64_t m) {
     const int64_t runs = chunk_count(m, kAtomRun);
@@ -47,7 +47,7 @@ public:
 
     TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                    T* score, int32_t* index, int64_t* found) override {
-        if (X.d != d()) fail(ctx, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Check both.");
+        if (X.d != d()) fail(ctx, "X must have as many columns as atoms, " + std::to_string(d()), X.d, "Pass rows of the features that the atoms have.");
         if (k < 1 || k > m()) fail(ctx, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
         const RowReader<T> reader(ctx.kernels, X);
         const TopKJob<T> job{ctx, X, reader, k, rank, thresholds, score, index, found};

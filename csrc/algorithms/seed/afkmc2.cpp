@@ -1,8 +1,8 @@
 // afkmc2.cpp: AFK-MC^2, k-means++ approximated by Markov chains (Bachem, Lucic, Hassani & Krause 2016).
 //
-// Each centre is the last state of a chain: proposals y by q, from state x accepted with probability
+// Each center is the last state of a chain: proposals y by q, from state x accepted with probability
 //   min(1, p_y q_x / (p_x q_y)),      p_i = w_i D^2(i),      q_i = w_i D_1^2(i) / (2 sum w D_1^2) + w_i / (2 sum w)
-// with D_1 the distance to the first centre; always where p_x = 0. Proposals do not depend on the centres drawn, so
+// with D_1 the distance to the first center; always where p_x = 0. Proposals do not depend on the centers drawn, so
 // those of several chains are looked at together.
 //
 // Cost      one pass for q; chain * m^2 / 2 dot products.

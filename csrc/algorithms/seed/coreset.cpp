@@ -6,7 +6,7 @@
 namespace latom {
 namespace {
 
-/// Numbers that q is proportional to, from m rough centres.
+/// Numbers that q is proportional to, from m rough centers.
 template <class View>
 std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
                                   int64_t m) {

@@ -1,11 +1,11 @@
-// exact_dense.h: D^2 of all dense rows after every centre, one at a time or the best of several.
+// exact_dense.h: D^2 of all dense rows after every center, one at a time or the best of several.
 //
-// Rows stand in lists, by the centre that they are nearest to. By the triangle inequality (potential.h) a new centre
-// can only take rows whose D^2 is beyond a quarter of its squared distance to their centre. A row's D^2 stands until it
+// Rows stand in lists, by the center that they are nearest to. By the triangle inequality (potential.h) a new center
+// can only take rows whose D^2 is beyond a quarter of its squared distance to their center. A row's D^2 stands until it
 // leaves its list, so a list that has been opened for few of its rows is sorted by falling D^2: those few are then its
 // head, and most lists are never opened. A draw looks for its list, then for its row.
 //
-// Cost      a product with each centre so far, and with the rows in reach: all of them where the data have no clusters.
+// Cost      a product with each center so far, and with the rows in reach: all of them where the data have no clusters.
 #pragma once
 
 #include "algorithms/seed/potential.h"
@@ -31,7 +31,7 @@ public:
     int64_t draw(double uniform) const;
     /// Of the draws the one that lowers the potential most; ties to the first.
     int64_t best(const Context& ctx, const std::vector<int64_t>& draws);
-    /// Takes row c as a centre.
+    /// Takes row c as a center.
     void add(const Context& ctx, int64_t c);
     /// To be called when others go on with the potential.
     void leave(const Context& ctx) { potential_.sum_all(ctx); }
@@ -126,7 +126,7 @@ std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c
         for (std::size_t b = 0; b < batch; ++b) x[b] = rows_.values(std::max<int64_t>(centers[a + b], 0));
         rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
         for (std::size_t b = 0; b < batch; ++b) {
-            const int64_t row = centers[a + b];  // none: a centre that is no row
+            const int64_t row = centers[a + b];  // none: a center that is no row
             open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))),
                  out);
         }

@@ -1,8 +1,8 @@
-// exact_sparse.h: D^2 of all CSR rows after every centre, one at a time or the best of several.
+// exact_sparse.h: D^2 of all CSR rows after every center, one at a time or the best of several.
 //
-// Only rows that share a term with a centre have another product with it than 0 (row_postings.h). All others are at D^2
+// Only rows that share a term with a center have another product with it than 0 (row_postings.h). All others are at D^2
 // = 2, or |x_i|^2 + |c|^2: they are looked at where that may be news, which without negative entries it is only for the
-// first centre, or under the Euclidean metric for one shorter than all before.
+// first center, or under the Euclidean metric for one shorter than all before.
 //
 // Cost      a pass over those rows a draw, and one more for the draw that is kept, if there are several.
 #pragma once
@@ -15,7 +15,7 @@ namespace latom {
 template <class View>
 class ExactSparse {
 public:
-    /// `has_negative`: the rows, or centres that are there already.
+    /// `has_negative`: the rows, or centers that are there already.
     ExactSparse(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
                 bool has_negative)
         : rows_(rows),
@@ -29,7 +29,7 @@ public:
     int64_t draw(double uniform) const { return potential_.draw(uniform); }
     /// Of the draws the one that lowers the potential most; ties to the first.
     int64_t best(const Context& ctx, const std::vector<int64_t>& draws);
-    /// Takes row c as a centre.
+    /// Takes row c as a center.
     void add(const Context& ctx, int64_t c);
     /// To be called when others go on with the potential.
     void leave(const Context&) {}
@@ -55,7 +55,7 @@ private:
     Potential<View>& potential_;
     RowPostings<View> postings_;
     bool signed_;
-    double shortest2_ = HUGE_VAL;  // of the centres
+    double shortest2_ = HUGE_VAL;  // of the centers
     std::vector<typename RowPostings<View>::Scratch> scratch_;
 };
 

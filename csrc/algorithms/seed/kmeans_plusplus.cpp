@@ -1,4 +1,4 @@
-// kmeans_plusplus.cpp: the first centre, the method that draws the others, and what fills up when no distance is left.
+// kmeans_plusplus.cpp: the first center, the method that draws the others, and what fills up when no distance is left.
 #include <optional>
 
 #include "algorithms/seed/exact_dense.h"
@@ -11,7 +11,7 @@ namespace latom {
 
 namespace {
 
-/// Until there are m centres, the potential is zero, or the budget is spent.
+/// Until there are m centers, the potential is zero, or the budget is spent.
 template <class View>
 void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
                   bool has_negative, int64_t m, const SeedPlan& plan, const Philox& random, Seeding& out) {
@@ -32,7 +32,7 @@ void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Pot
     out.products += exact.products();
 }
 
-/// D^2 to centres that are none of the rows.
+/// D^2 to centers that are none of the rows.
 template <class View>
 void take_existing(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
                    const Rows<View>& there, Seeding& out) {

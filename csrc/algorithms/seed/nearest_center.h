@@ -1,14 +1,14 @@
-// nearest_center.h: which of some centres is nearest to a row, if one lies within a limit.
+// nearest_center.h: which of some centers is nearest to a row, if one lies within a limit.
 //
 //   score(i, c) = <x_i, c> / |c|  (cosine)     <x_i, c> - |c|^2 / 2  (Euclidean)        highest: nearest
 //   D^2(i, c)   = 2 - 2 cos(x_i, c)            |x_i|^2 + |c|^2 - 2 <x_i, c>             0 within rounding
 //
-// Sparse rows are scored in float64 against an inverted index of the centres: term by term of the row, centre by
-// centre. Dense rows go through the low-precision screen of engines/product_select/row_block.h with the limit as their
+// Sparse rows are scored in float64 against an inverted index of the centers: term by term of the row, center by
+// center. Dense rows go through the low-precision screen of engines/product_select/row_block.h with the limit as their
 // threshold, and what passes is decided in float64; most rows with a low limit never reach it.
 //
-// Cost      sparse: the entries of the centres in the row's terms; dense: d multiply-adds a centre, most in low
-// precision. Memory    O(entries of the centres).
+// Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds a center, most in low
+// precision. Memory    O(entries of the centers).
 #pragma once
 
 #include <cmath>
@@ -76,13 +76,13 @@ public:
 
     /// To be called after the last add() and before find().
     void prepare(const Context& ctx);
-    /// The nearest centre of each row (of those that add() was not told of, too); ties to the lowest centre.
+    /// The nearest center of each row (of those that add() was not told of, too); ties to the lowest center.
     /// Thread-safe.
     void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
     /// find() for many rows, in parallel where that pays. Returns the multiply-adds spent.
     double find_all(const Context& ctx, const std::vector<Query>& query, std::vector<Answer>& answer);
 
-    /// Where row `query[q]` is centre q itself: the centres before q within its limit, in any order. Or that there are
+    /// Where row `query[q]` is center q itself: the centers before q within its limit, in any order. Or that there are
     /// many.
     struct Earlier {
         std::vector<int32_t> center;
@@ -92,7 +92,6 @@ public:
 
 private:
     static constexpr int64_t kFewCenters = 16;  // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLowColumns = 24;  // below, 16 bits save nothing and round too much
     static constexpr int64_t kMostColumns = 1 << 20;
 
     struct Center {
@@ -100,7 +99,7 @@ private:
         int64_t row;
     };
     bool cosine() const { return distance_.metric == Metric::kCosine; }
-    /// The score that a centre within `limit` of row i reaches.
+    /// The score that a center within `limit` of row i reaches.
     double least_score(int64_t i, double limit) const {
         const double x2 = rows_.norm2(i);
         return cosine() ? std::sqrt(x2) * (1 - limit / 2) : (x2 - limit) / 2;
@@ -134,7 +133,7 @@ private:
         T value;
     };
     std::vector<int32_t> slot_;                   // sparse, [d]: where a term's postings are; -1: nowhere
-    std::vector<std::vector<Posting>> postings_;  // of a term, centres rising
+    std::vector<std::vector<Posting>> postings_;  // of a term, centers rising
     int64_t indexed_ = 0;
     std::vector<Scratch> scratch_;
 };
@@ -226,7 +225,7 @@ double NearestCenter<View>::find_earlier(const Context& ctx, const std::vector<Q
     });
 }
 
-// Products of row i with all centres into score.
+// Products of row i with all centers into score.
 template <class View>
 void NearestCenter<View>::dots(Scratch& s, int64_t i) const {
     if (s.score.size() < center_.size()) s.score.resize(center_.size(), 0.0);
@@ -241,7 +240,7 @@ void NearestCenter<View>::dots(Scratch& s, int64_t i) const {
     });
 }
 
-// f(c, D^2, score) for those of the first `count` centres that lie within the limit, by the products in score, which
+// f(c, D^2, score) for those of the first `count` centers that lie within the limit, by the products in score, which
 // are zero afterwards.
 template <class View>
 template <class F>
@@ -295,7 +294,7 @@ void NearestCenter<View>::find_earlier_sparse(Scratch& s, const Query& query, in
     each_within(s, query, self, [&](int32_t c, double, double) { earlier.center.push_back(c); });
 }
 
-// The nearest of `count` centres, next(c) their numbers in rising order; products in float64, four at a time.
+// The nearest of `count` centers, next(c) their numbers in rising order; products in float64, four at a time.
 template <class View>
 template <class Next>
 typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count,
@@ -319,7 +318,7 @@ typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, co
     return best < 0 ? Answer{query.limit, -1} : within(query, static_cast<int32_t>(best), its_dot);
 }
 
-// The centres that may be among the k nearest within the limit, as candidates of the block.
+// The centers that may be among the k nearest within the limit, as candidates of the block.
 template <class View>
 void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k) const {
     s.row.clear();

@@ -1,8 +1,8 @@
-// potential.h: the law that centres are drawn by: row i with probability proportional to w_i B_i.
+// potential.h: the law that centers are drawn by: row i with probability proportional to w_i B_i.
 //
-// B_i is D^2(i), or an upper bound on it: a fold lowers it to D^2 over all centres.
+// B_i is D^2(i), or an upper bound on it: a fold lowers it to D^2 over all centers.
 //
-// A fold skips row i when every new centre lies at least 2 sqrt(B_i) from the centre a of its label, for then
+// A fold skips row i when every new center lies at least 2 sqrt(B_i) from the center a of its label, for then
 //   |x_i - c| >= |a - c| - |x_i - a| >= sqrt(B_i)         (Elkan 2003; rows at length 1 under cosine)
 #pragma once
 
@@ -47,7 +47,7 @@ public:
     double mass(int64_t i) const { return weight(i) * bound_[i]; }
     double total() const { return table_.total(); }
     int32_t label(int64_t i) const { return label_[i]; }
-    /// Rows of X by label: the centres that B knows; -1 for one that is none of them.
+    /// Rows of X by label: the centers that B knows; -1 for one that is none of them.
     const std::vector<int64_t>& centers() const { return centers_; }
     /// Whether B bounds D^2, so that folds can build on it.
     bool known() const { return known_; }
@@ -68,7 +68,7 @@ public:
         table_.finish();
     }
 
-    /// A centre one by one: begin(), lower() and sum() by whoever knows its distances, end().
+    /// A center one by one: begin(), lower() and sum() by whoever knows its distances, end().
     void begin(int64_t row) {
         if (!known_)
             for (int64_t i = 0; i < rows_.n(); ++i) bound_[i] = weight(i) > 0 ? HUGE_VAL : 0.0;
@@ -101,13 +101,13 @@ public:
         return table_.draw(uniform, [this](int64_t i) { return mass(i); });
     }
 
-    /// B_i = min(B_i, D^2(i) over `pending`), whose centres, `rows` of X, take the labels that follow. Returns the
+    /// B_i = min(B_i, D^2(i) over `pending`), whose centers, `rows` of X, take the labels that follow. Returns the
     /// multiply-adds spent.
     double fold(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows);
     /// Share of the rows that the last fold could not skip.
     double looked() const { return looked_; }
 
-    /// The B up to which the rows of centre a are out of reach of a centre at D^2 from it.
+    /// The B up to which the rows of center a are out of reach of a center at D^2 from it.
     double reach(int64_t a, double distance2) const {
         const double scale = metric_ == Metric::kCosine ? 1.0 : rows_.norm2(a);
         return distance2 * (0.25 - 1e-9) - 1e-11 * scale;  // more than float64 rounds off
@@ -131,7 +131,7 @@ private:
     std::vector<int32_t> label_;
     std::vector<int64_t> centers_;
     bool known_ = false;
-    std::size_t skip_from_ = 1;  // centres from which on folds try to skip rows
+    std::size_t skip_from_ = 1;  // centers from which on folds try to skip rows
     double looked_ = 1;
 };
 
@@ -186,7 +186,7 @@ double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, c
         }
         sum(from, stop);
     });
-    for (std::size_t c = 0; c < rows.size(); ++c) {  // a row is its own nearest centre, whatever is rounded
+    for (std::size_t c = 0; c < rows.size(); ++c) {  // a row is its own nearest center, whatever is rounded
         if (rows[c] < 0) continue;
         if (!take(rows[c], 0.0, base + static_cast<int32_t>(c))) continue;
         stale_[rows[c] / kBlock] = 1;

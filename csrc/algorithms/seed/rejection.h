@@ -3,15 +3,15 @@
 //   draw i with probability proportional to w_i B_i, r uniform in [0, 1); take i if r B_i < D^2(i)
 //
 // is a draw of i with probability proportional to w_i B_i D^2(i) / B_i. It takes sum w B / sum w D^2 draws on average,
-// which nobody needs to know. Proposals do not depend on the centres while B stands, so a batch of them is looked at
-// together; they are accepted in the order of their numbers, each against the centres accepted before it.
+// which nobody needs to know. Proposals do not depend on the centers while B stands, so a batch of them is looked at
+// together; they are accepted in the order of their numbers, each against the centers accepted before it.
 //
 // A fold makes B the D^2 of all rows, with one product-select pass over the data: due when the draws since the last one
 // have cost as much. The law stays what it is; where the potential falls by orders of magnitude, draws stay few.
 //
 // Source    Shah, Agrawal & Jaiswal 2025 (kPaper). Its bound 2 (|x - mu|^2 + |c_1 - mu|^2) sums to twice that of
 //           |x - c_1|^2 (kFirstCenter), since sum_i |x_i - c|^2 = sum_i |x_i - mu|^2 + n |c - mu|^2.
-// Cost      draws * pending centres dot products, and the folds: at most m products a row in all.
+// Cost      draws * pending centers dot products, and the folds: at most m products a row in all.
 #pragma once
 
 #include "algorithms/seed/potential.h"
@@ -39,9 +39,9 @@ public:
         row_.resize(static_cast<std::size_t>(kIsSparse<View> ? rows.d() : 0), T{0});
     }
 
-    /// Takes the first centre, by which the bounds start.
+    /// Takes the first center, by which the bounds start.
     void start(const Context& ctx, int64_t first, SeedBound bound, Seeding& out);
-    /// Draws centres until there are m, or the potential is zero.
+    /// Draws centers until there are m, or the potential is zero.
     void run(const Context& ctx, int64_t m, Seeding& out);
     /// D^2 of all rows.
     void fold(const Context& ctx, Seeding& out);
@@ -71,12 +71,12 @@ private:
     Potential<View>& potential_;
     SeedPlan plan_;
     NearestCenter<View> pending_, proposed_;
-    std::vector<int64_t> pending_rows_, in_batch_;  // centres that B does not know; those of this batch
+    std::vector<int64_t> pending_rows_, in_batch_;  // centers that B does not know; those of this batch
     Philox trial_, fallback_;
     std::uint64_t drawn_ = 0, fallbacks_ = 0;
     PrefixTable weights_;              // of the rows not yet chosen, for draws by weight alone
     std::vector<char> chosen_;         // [n]
-    std::vector<Query> query_, left_;  // proposals; those that no pending centre rejects
+    std::vector<Query> query_, left_;  // proposals; those that no pending center rejects
     std::vector<Answer> answer_;
     std::vector<typename NearestCenter<View>::Earlier> earlier_;
     std::vector<char> taken_;  // of left_
@@ -92,7 +92,7 @@ void RejectionSeeding<View>::start(const Context& ctx, int64_t first, SeedBound 
     pending_rows_.push_back(first);
     if (bound == SeedBound::kAuto)
         bound = cosine && kIsSparse<View> && rows_.non_negative() ? SeedBound::kCap : SeedBound::kFirstCenter;
-    if (potential_.known()) return;  // centres that were there already give a better one
+    if (potential_.known()) return;  // centers that were there already give a better one
     if (bound == SeedBound::kCap && cosine) {
         const double cap = (rows_.non_negative() ? 2 : 4) * kRounding;
         potential_.set(ctx, [=](int64_t) { return cap; }, true);
@@ -134,7 +134,7 @@ bool RejectionSeeding<View>::fold_is_due(double tries) const {
     return tries * (kDraw + search) > static_cast<double>(rows_.n()) * (kScan + potential_.looked() * search);
 }
 
-// Proposals to look at together: as many as will bring a quarter more centres, so that those of one batch stay few
+// Proposals to look at together: as many as will bring a quarter more centers, so that those of one batch stay few
 // beside those that the screen knows.
 template <class View>
 int64_t RejectionSeeding<View>::batch(int64_t left, const Seeding& out) const {
@@ -159,7 +159,7 @@ void RejectionSeeding<View>::propose(const Context& ctx, int64_t count) {
     drawn_ += static_cast<std::uint64_t>(count);
 }
 
-// The pending centres, and the proposals before each, that are near enough to reject it.
+// The pending centers, and the proposals before each, that are near enough to reject it.
 template <class View>
 void RejectionSeeding<View>::look(const Context& ctx, Seeding& out) {
     answer_.assign(query_.size(), Answer{0, -1});
@@ -180,7 +180,7 @@ void RejectionSeeding<View>::look(const Context& ctx, Seeding& out) {
     out.products += proposed_.find_earlier(ctx, left_, earlier_);
 }
 
-// Whether a centre accepted in this batch rejects proposal left_[q].
+// Whether a center accepted in this batch rejects proposal left_[q].
 template <class View>
 bool RejectionSeeding<View>::nearer_in_batch(std::size_t q) {
     if (in_batch_.empty()) return false;

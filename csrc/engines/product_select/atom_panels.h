@@ -22,6 +22,9 @@ inline float round_up(double v) { return static_cast<float>(v * (1 + 1e-6)); }
 
 enum class Screen { kAuto, kFloat32, kInt16, kBFloat16, kInt8 };
 
+/// With fewer columns a screen of 16 bits saves nothing over float32, and rounds too much.
+inline constexpr int64_t kLowColumns = 24;
+
 /// Null where this variant has no such products.
 ScreenTile* screen_kernel(const KernelTable* kernels, Screen screen);
 /// "auto", "float32", "int16", "bfloat16" or "int8".
@@ -32,7 +35,7 @@ Screen fine_screen(const KernelTable* kernels, int64_t d);
 /// Whether this variant has int8, and it can hold the sums.
 bool has_coarse_screen(const KernelTable* kernels, int64_t d);
 
-/// Atoms at so many positions, from each multiple of it on, are best neighbours in memory: they are fetched together.
+/// Atoms at so many positions, from each multiple of it on, are best neighbors in memory: they are fetched together.
 constexpr int64_t kAtomRun = 8;
 
 /// A row x as the screen takes it: x^ = scale x, its error |x^ - x~| and a bound on |x^| and |x~|.

@@ -1,7 +1,7 @@
 // quantized_index.h: an inverted index of the atoms in 8-bit integers, for kernels/accumulate.inl.h.
 //
 // Atoms are scaled to length 1 and stand in the order of `order` (big movers first), so that those a row looks at are a
-// prefix. Neighbours are held together in groups of eight, or of one (where little can be ruled out by groups):
+// prefix. Neighbors are held together in groups of eight, or of one (where little can be ruled out by groups):
 //
 //   maxima   for each group the largest of its entries (and, for signed data, of their negatives): contiguous bytes
 //   over

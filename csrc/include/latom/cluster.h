@@ -5,12 +5,12 @@
 //   euclidean   label[i] = argmax_j <x_i, c_j> - ||c_j||^2 / 2      objective  sum_i w_i ||x_i - c_label||^2
 //               c_j = weighted mean of its rows
 //
-// Exact: labels are those of float64 arithmetic on the rows and centres as stored (kernels/dot.inl.h has the order of
-// summation); the highest score wins, ties go to the lowest label. Sums run in row order. Results are the same bits
-// for every number of threads and every kernel variant.
-// A row of norm 0 scores 0 with every atom under cosine (label 0) and adds nothing to a centre.
+// Exact: labels are those of float64 arithmetic on the rows and centers as stored (kernels/dot.inl.h has the order of
+// summation); the highest score wins, ties go to the lowest label. Sums of rows are exact integers on a grid (core/bin_grid.h).
+// Results are the same bits for every number of threads and every kernel variant.
+// A row of norm 0 scores 0 with every atom under cosine (label 0) and adds nothing to a center.
 // An empty cluster takes the worst-fitting row of a cluster with more than one; a cluster whose weighted sum cancels
-// to zero keeps its centre.
+// to zero keeps its center.
 //
 // Sources   Dhillon & Modha 2001 (spherical k-means); Knittel, Koch & Ertl 2021 (an index over the centroids);
 //           Kaukoranta, Franti & Nevalainen 2000 (activity); Hamerly 2010, Schubert et al. 2021 (bounds on the others).
@@ -31,7 +31,7 @@ struct LloydSwitches {
     bool residual = true;  // bound what is dropped from a row by its norm, where that is smaller
     bool few = true;       // sparse rows, few atoms: all scores in float64 at once, none of the bounds
     int group = 0;         // atoms bounded together: 1, 8, or 0 for what is faster
-    int drop = 0;          // terms whose quantised weight is at most this are bounded, not multiplied
+    int drop = 0;          // terms whose quantized weight is at most this are bounded, not multiplied
     int shorten = 1;  // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
 };
 
@@ -47,7 +47,7 @@ struct UpdateStats {
     double shift = 0;       // sum_j ||c_j new - c_j old||^2
 };
 
-/// Centres in compressed rows (sparse data) or as a dense matrix (values only).
+/// Centers in compressed rows (sparse data) or as a dense matrix (values only).
 template <class T>
 struct Centers {
     std::vector<int64_t> indptr;
@@ -68,20 +68,20 @@ public:
     virtual int64_t m() const = 0;
     virtual int64_t zero_rows() const = 0;
 
-    /// Start from these centres [m, d]; `normalize` scales each to length 1 first (cosine).
+    /// Start from these centers [m, d]; `normalize` scales each to length 1 first (cosine).
     virtual void set_centers(const Context& ctx, const Rows<DenseView<T>>& centers, bool normalize) = 0;
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers, bool normalize) = 0;
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) = 0;
-    /// New labels for the present centres.
+    /// New labels for the present centers.
     virtual AssignStats assign(const Context& ctx) = 0;
-    /// New centres for the present labels.
+    /// New centers for the present labels.
     virtual UpdateStats update(const Context& ctx) = 0;
     /// Centers that stand for `counts` [m] rows seen before, moved by the rows of their label (MiniBatch); adds the
     /// weights of these rows to counts. Nothing is relocated, and no step but scores() and centers() may follow.
     virtual UpdateStats blend(const Context& ctx, std::vector<double>& counts) = 0;
 
     virtual const std::vector<int32_t>& labels() const = 0;
-    /// Per row: the cosine with its centre, or minus the squared distance to it, as of the last assign().
+    /// Per row: the cosine with its center, or minus the squared distance to it, as of the last assign().
     virtual std::vector<double> scores(const Context& ctx) const = 0;
     virtual Centers<T> centers() const = 0;
 };

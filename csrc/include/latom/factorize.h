@@ -2,7 +2,7 @@
 //
 //   ||X - W H||^2 / 2 + penalties,     W [n, k],  H [k, d] held as its transpose F [d, k]
 //
-// With F fixed, each row x of W minimises  x G x / 2 - p x  over x >= 0, with G = F^T F and p a row of P = X F: two
+// With F fixed, each row x of W minimizes  x G x / 2 - p x  over x >= 0, with G = F^T F and p a row of P = X F: two
 // products, then coordinate sweeps. l2 is added to the diagonal of G, l1 taken from P. The same the other way round,
 // with X^T and W. So one half-step serves dense, sparse and masked X: they differ in P and G alone.
 //

@@ -1,7 +1,7 @@
-// seed.h: rows of X as starting centres, by the law of k-means++ (Arthur & Vassilvitskii 2007).
+// seed.h: rows of X as starting centers, by the law of k-means++ (Arthur & Vassilvitskii 2007).
 //
-//   first centre   row i with probability proportional to w_i
-//   each next      to w_i D^2(i),     D^2(i) the squared distance of row i to the nearest centre so far
+//   first center   row i with probability proportional to w_i
+//   each next      to w_i D^2(i),     D^2(i) the squared distance of row i to the nearest center so far
 //                  (Euclidean, or 2 - 2 cos under cosine: that of the rows scaled to length 1)
 //
 // Draws are Philox numbers keyed by (seed, draw): results depend neither on threads nor on the kernel variant.
@@ -23,15 +23,15 @@ namespace latom {
 
 enum class SeedMethod {
     kAuto,
-    kExact,      // D^2 of all rows after every centre
+    kExact,      // D^2 of all rows after every center
     kFold,       // draws by stale bounds, rejected down to D^2; now and then the bounds are brought up to date
     kRejection,  // the same from one bound, but where max(n, 1024) draws in a row are rejected
 };
 
-/// What a rejection starts from: B_i >= D^2(i). A centre then takes sum_i w_i B_i / sum_i w_i D^2(i) draws on average.
+/// What a rejection starts from: B_i >= D^2(i). A center then takes sum_i w_i B_i / sum_i w_i D^2(i) draws on average.
 enum class SeedBound {
     kAuto,
-    kFirstCenter,  // the squared distance to the first centre
+    kFirstCenter,  // the squared distance to the first center
     kPaper,        // 2 (|x_i - mu|^2 + |c_1 - mu|^2), mu the weighted mean
     kCap,  // no pass over the data: 4 under cosine, 2 without negative entries; (|x_i| + max |x|)^2, or the sum of
            // squares
@@ -41,10 +41,10 @@ struct SeedPlan {
     SeedMethod method = SeedMethod::kAuto;
     SeedBound bound = SeedBound::kAuto;
     int64_t local_trials =
-        1;  // greedy: so many draws a centre, of which the one that lowers the potential most is taken
+        1;  // greedy: so many draws a center, of which the one that lowers the potential most is taken
     double budget = HUGE_VAL;  // multiply-adds of kExact from which on the rest is drawn one at a time, as by kFold
     int64_t max_trials =
-        0;  // kRejection: after so many rejections in a row a centre is drawn by weight alone; 0: never
+        0;  // kRejection: after so many rejections in a row a center is drawn by weight alone; 0: never
     bool potential = false;  // compute it at the end, where the method does not know it
 };
 
@@ -54,20 +54,20 @@ struct Seeding {
     double potential = -1;         // sum_i w_i D^2(i) at the end; -1 if unknown
     SeedMethod method = SeedMethod::kExact;
     int64_t trials = 0;   // draws
-    int64_t greedy = 0;   // centres drawn by kExact, with all local trials
-    int64_t uniform = 0;  // centres drawn by weight alone, after max_trials
+    int64_t greedy = 0;   // centers drawn by kExact, with all local trials
+    int64_t uniform = 0;  // centers drawn by weight alone, after max_trials
     int64_t folds = 0;    // times that the bounds of all rows were brought up to date
     double products = 0;  // multiply-adds
 };
 
-/// `existing` (null, or of the type of X) holds centres that are there already; m counts new ones.
+/// `existing` (null, or of the type of X) holds centers that are there already; m counts new ones.
 /// Cost: at most m dot products a row, O(m nnz); for rejection one or two passes, and m^2/2 dot products times the mean
 /// number of draws. Extra memory O(n + m d); kExact on CSR: one more copy of X, by columns.
 template <class View>
 Seeding kmeans_plusplus(const Context& ctx, const Rows<View>& X, const Rows<View>* existing, const double* weights,
                         Metric metric, int64_t m, const SeedPlan& plan);
 
-/// Markov chains of `chain` steps in place of the law: proposals half by w_i D^2(i, first centre), half by w_i.
+/// Markov chains of `chain` steps in place of the law: proposals half by w_i D^2(i, first center), half by w_i.
 template <class View>
 Seeding afkmc2(const Context& ctx, const Rows<View>& X, const double* weights, Metric metric, int64_t m, int64_t chain);
 
@@ -88,7 +88,7 @@ Candidates parallel_candidates(const Context& ctx, const Rows<View>& X, const do
 ///   lightweight   q_i = w_i / 2 W + w_i D^2(i, mu) / 2 V,     mu the weighted mean, V = sum_i w_i D^2(i, mu)
 ///                 (Bachem, Lucic & Krause 2018)
 ///   sensitivity   q_i ~ w_i (a D^2(i) / c + 2 a C_b / (W_b c) + 4 W / W_b),     a = 16 (ln m + 2),  c = sum w D^2 / W
-///                 from m rough centres drawn by k-means++, b the cluster of row i, W_b its weight, C_b = sum_b w D^2
+///                 from m rough centers drawn by k-means++, b the cluster of row i, W_b its weight, C_b = sum_b w D^2
 ///                 (Bachem, Lucic & Krause 2017, after Langberg & Schulman 2010)
 ///
 /// `size` rows are drawn by q with replacement; each draw of row i adds w_i / (size q_i) to its weight, so that
@@ -99,7 +99,7 @@ struct Coreset {
 };
 
 /// rough_centers 0: lightweight. Cost: two passes; for sensitivity a k-means++ and a pass over all rows and its
-/// centres.
+/// centers.
 template <class View>
 Coreset coreset(const Context& ctx, const Rows<View>& X, const double* weights, Metric metric, int64_t size,
                 int64_t rough_centers);

@@ -77,7 +77,7 @@ def check_choice(function: str, argument: str, value: Any, choices: tuple[str, .
     if not isinstance(value, str) or value not in choices:
         names = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
         near = get_close_matches(value, choices, 1) if isinstance(value, str) else []
-        remedy = f"Did you mean {near[0]!r}?" if near else f"Use {choices[0]!r} if unsure."
+        remedy = f"The nearest is {near[0]!r}." if near else f"Use {choices[0]!r} if unsure."
         raise ValueError(f"{function}: {argument} must be {names}; got {value!r}. {remedy}")
 
 

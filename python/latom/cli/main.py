@@ -31,7 +31,7 @@ LABEL_SUFFIXES = (".txt", ".csv", ".npy")
 
 _DESCRIPTION = """\
 Cluster documents by topic and print a table: for each cluster its size, the mean cosine of its
-documents with its centre, its top terms and the document nearest to the centre.
+documents with its center, its top terms and the document nearest to the center.
 """
 
 _PATHS = """\
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--encoding", default="utf-8", type=_encoding, metavar="NAME", help="of the files (utf-8)")
     add("--min-df", type=_positive, metavar="N", help="drop terms in fewer documents")
     add("--max-features", type=_positive, metavar="N", help="keep the N most frequent terms")
-    add("--seed", type=_seed, default=0, metavar="N", help="of the starting centres (0)")
+    add("--seed", type=_seed, default=0, metavar="N", help="of the starting centers (0)")
     add("--n-init", type=_positive, default=1, metavar="N", help="starts, the best is kept (1)")
     add("--max-iter", type=_positive, default=100, metavar="N", help="iterations at most (100)")
     add("--threads", type=_positive, metavar="N", help="threads (all)")
@@ -339,7 +339,7 @@ def _progress_of_fit(n: int, max_iter: int, show: bool) -> Iterator[Callable[[An
 
 
 def _top_terms(centers: Any, terms: Any, count: int) -> list[list[str]]:
-    """Return the terms of the largest weights of each centre, heaviest first."""
+    """Return the terms of the largest weights of each center, heaviest first."""
     centers = sparse.csr_matrix(centers)
     top = []
     for start, end in zip(centers.indptr, centers.indptr[1:], strict=False):

@@ -28,14 +28,14 @@ def plot_clusters(
     """Draw the sizes, the cosine distributions and the convergence of a clustering.
 
     One line a cluster, largest on top: its terms, a bar for its size, and the distribution of
-    its documents' cosines with their centre, with a tick at the mean and the colour by it.
+    its documents' cosines with their center, with a tick at the mean and the color by it.
 
     Parameters
     ----------
     labels : array of shape (n,)
         The cluster of each document, from 0.
     cosines : array of shape (n,)
-        The cosine of each document with its centre: ``latom.assign(X, centers)[1]``.
+        The cosine of each document with its center: ``latom.assign(X, centers)[1]``.
     terms : sequence of k sequences of str, optional
         Top terms of each cluster, heaviest first; as many are written as fit.
     history : structured array, optional
@@ -170,8 +170,8 @@ def _draw_cosines(axes: Axes, groups: list[np.ndarray], means: np.ndarray) -> No
     margin = 0.06 * max(high - low, 0.05)
     edges = np.linspace(low - margin, high + margin, 401)
     step = edges[1] - edges[0]
-    centres = (edges[1:] + edges[:-1]) / 2
-    colour = Normalize(means.min() - 0.02, means.max() + 0.02)
+    centers = (edges[1:] + edges[:-1]) / 2
+    color = Normalize(means.min() - 0.02, means.max() + 0.02)
     for row, (group, mean) in enumerate(zip(groups, means, strict=True)):
         base = row + 0.36
         axes.axhline(base, color=_RULE, linewidth=0.8)
@@ -183,10 +183,10 @@ def _draw_cosines(axes: Axes, groups: list[np.ndarray], means: np.ndarray) -> No
         reach = np.arange(-199, 200) * step / bandwidth
         density = np.convolve(np.histogram(group, edges)[0], np.exp(-0.5 * reach**2), mode="same")
         density *= 0.92 / density.max()
-        fill = colormaps["YlGnBu"](0.25 + 0.6 * colour(mean))
-        axes.fill_between(centres, base, base - density, color=fill, linewidth=0, zorder=2)
+        fill = colormaps["YlGnBu"](0.25 + 0.6 * color(mean))
+        axes.fill_between(centers, base, base - density, color=fill, linewidth=0, zorder=2)
         axes.plot([mean, mean], [base, base - 0.5], color=_INK, linewidth=1.3, zorder=3)
-    _style(axes, "Cosine with the centre (tick: mean)")
+    _style(axes, "Cosine with the center (tick: mean)")
     axes.set_xlim(edges[0], edges[-1])
     axes.grid(axis="x", color=_RULE, linewidth=0.8)
     axes.set_ylim(len(groups) - 0.5, -0.7)

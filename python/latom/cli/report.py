@@ -37,11 +37,11 @@ class Clusters:
     labels, cosines : ndarray of shape (n,)
         Of each row of the corpus.
     terms : list of k lists of str
-        The heaviest terms of each centre.
+        The heaviest terms of each center.
     history : structured ndarray
         The estimator's ``history_``.
     sizes, means, typical : ndarray of shape (k,)
-        Rows, mean cosine and the row nearest to the centre (meaningless for no rows).
+        Rows, mean cosine and the row nearest to the center (meaningless for no rows).
     order : ndarray of shape (k,)
         Labels by size, largest first.
     """

@@ -8,7 +8,7 @@ from latom.cluster.lloyd_estimator import LloydEstimator
 class SphericalKMeans(LloydEstimator):
     """k-means by cosine: each row goes to the center with the highest cosine.
 
-    Minimizes the sum over rows of weight times (1 - cosine with its center). Centres have length 1.
+    Minimizes the sum over rows of weight times (1 - cosine with its center). Centers have length 1.
     Rows are scaled to length 1 on the fly; X is never copied for it. Labels are those of float64
     arithmetic on X as given, and labels, centers and objective are the same bits for every number
     of threads, every processor and both index widths.
@@ -56,7 +56,7 @@ class SphericalKMeans(LloydEstimator):
     Attributes
     ----------
     cluster_centers_ : array of shape (m, d), CSR where X is sparse and ``sparse_centers`` is not False
-        Centres, of the dtype of X.
+        Centers, of the dtype of X.
     labels_ : int32 array of shape (n,)
         Nearest center of each row; equal to ``predict(X)``.
     inertia_ : float

@@ -1,6 +1,6 @@
 """Alternating solvers for non-negative factorization; each iteration is a few calls of the core.
 
-    minimise  ||X - W F^T||^2 / 2 + l1_W |W| + l2_W ||W||^2 / 2 + l1_H |F| + l2_H ||F||^2 / 2,   W, F >= 0
+    minimize  ||X - W F^T||^2 / 2 + l1_W |W| + l2_W ||W||^2 / 2 + l1_H |F| + l2_H ||F||^2 / 2,   W, F >= 0
 
 "hals" and "cd" sweep over coordinates (latom/factorize.h). With P = X^T W and G = W^T W of the half-step that
 renews F, the loss costs next to nothing: ||X||^2 / 2 - <P, F> + <G, F^T F> / 2, in float64.

@@ -55,7 +55,7 @@ class SemiNMF(IterativeEstimator):
     init : {"random", "svd", "kmeans", "custom"}
         Codes to start from. "random": uniform in [1e-6, 1). "svd": the positive part of the leading
         singular vectors, signs chosen so that more of each is positive. "kmeans": 1 for the nearest of k
-        centres of :class:`latom.KMeans` after 15 iterations, 1e-6 elsewhere. "custom": W or H, which
+        centers of :class:`latom.KMeans` after 15 iterations, 1e-6 elsewhere. "custom": W or H, which
         :meth:`fit_transform` is given.
     max_iter : int, default 200
         Most iterations.

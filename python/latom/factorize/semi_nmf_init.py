@@ -47,7 +47,7 @@ def _from_svd(function: str, blocks: RowBlocks, k: int, rng: np.random.Generator
 
 
 def _from_kmeans(function: str, blocks: RowBlocks, k: int, rng: np.random.Generator) -> NDArray[Any]:
-    """1 for the nearest centre; centres from at most KMEANS_ROWS rows."""
+    """1 for the nearest center; centers from at most KMEANS_ROWS rows."""
     rows = blocks.sample(KMEANS_ROWS, rng)
     if k > len(rows):
         raise ValueError(

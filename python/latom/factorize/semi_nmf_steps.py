@@ -83,7 +83,7 @@ class SemiNMFSteps:
             lengths = np.maximum(lengths, MU_LENGTH)
             H = self._sparsified(solved) * lengths[:, None]
             return H.astype(self.blocks.dtype), 1 / lengths
-        # In terms of columns of length 1. The ridge pulls towards the components before: so it cannot raise
+        # In terms of columns of length 1. The ridge pulls toward the components before: so it cannot raise
         # the loss, and a component whose codes are all 0 stays.
         lengths = np.where(lengths > 0, lengths, 1.0)
         ridge = 1e-6 if self.blocks.dtype == np.float32 else 1e-12

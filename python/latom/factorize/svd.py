@@ -20,7 +20,7 @@ def truncated_svd(
     """U [n, k], S [k], V [d, k] of the leading singular triplets, by a randomized range finder.
 
     Halko, Martinsson & Tropp, "Finding structure with randomness", 2011: ten more columns than asked for, and
-    four (seven for few components) power iterations, each orthonormalised through its Gram matrix.
+    four (seven for few components) power iterations, each orthonormalized through its Gram matrix.
     """
     n, d = products.shape
     width = min(k + 10, n, d)

@@ -1,4 +1,4 @@
-"""AFK-MC²: starting centres by Markov chains."""
+"""AFK-MC²: starting centers by Markov chains."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def afkmc2(
     random_state: Any = None,
     n_threads: int | None = None,
 ) -> tuple[Matrix, NDArray[np.int64]]:
-    """Draw starting centres by Markov chains that approach the law of k-means++ (AFK-MC²).
+    """Draw starting centers by Markov chains that approach the law of k-means++ (AFK-MC²).
 
     Parameters
     ----------
     X, n_clusters, metric, sample_weight, random_state, n_threads
         As in :func:`latom.kmeans_plusplus`.
     chain_length : int, default 200
-        Steps of the chain that ends in a centre; the law is reached in the limit.
+        Steps of the chain that ends in a center; the law is reached in the limit.
 
     Returns
     -------

@@ -36,9 +36,9 @@ def coreset(
     method : {"lightweight", "sensitivity"}
         "lightweight" draws half by weight, half by squared distance to the mean: two passes, and an error
         that is additive in the variance. "sensitivity" draws by an upper bound on a row's share in the cost
-        of any clustering, from rough centres: for data with small far clusters.
+        of any clustering, from rough centers: for data with small far clusters.
     n_clusters : int, optional
-        With "sensitivity": rough centres, the number of clusters that the coreset is meant for.
+        With "sensitivity": rough centers, the number of clusters that the coreset is meant for.
     metric : {"cosine", "euclidean"}
         Distance of the clustering.
     sample_weight : array of shape (n,), optional
@@ -53,7 +53,7 @@ def coreset(
     indices : int64 array of shape (at most size,)
         Rows of X, rising and distinct.
     weights : float64 array of the same shape
-        Their weights: pass them on as `sample_weight`. The expected cost of any centres under them is that
+        Their weights: pass them on as `sample_weight`. The expected cost of any centers under them is that
         of X.
 
     Notes

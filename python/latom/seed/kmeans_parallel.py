@@ -27,7 +27,7 @@ def kmeans_parallel(
     random_state: Any = None,
     n_threads: int | None = None,
 ) -> tuple[Matrix, NDArray[np.int64]]:
-    """Choose starting centres among many rows that a few rounds draw at once (k-means‖).
+    """Choose starting centers among many rows that a few rounds draw at once (k-means‖).
 
     Each round draws every row by itself with probability proportional to weight times squared distance,
     oversampling * n_clusters of them on average. The rows drawn, weighted by the rows nearest to each, are

@@ -1,4 +1,4 @@
-"""k-means++: rows of X as starting centres."""
+"""k-means++: rows of X as starting centers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def kmeans_plusplus(
     n_threads: int | None = None,
     return_stats: bool = False,
 ) -> Any:
-    """Draw starting centres by the law of k-means++, without a pass over the data for each.
+    """Draw starting centers by the law of k-means++, without a pass over the data for each.
 
-    The first centre is a row drawn with probability proportional to its weight; each next one with
-    probability proportional to weight times squared distance to the nearest centre so far
+    The first center is a row drawn with probability proportional to its weight; each next one with
+    probability proportional to weight times squared distance to the nearest center so far
     (2 - 2 cos under cosine). Every method but a capped rejection draws from exactly this law.
 
     Parameters
@@ -44,34 +44,34 @@ def kmeans_plusplus(
     X : array or CSR of shape (n, d), float32 or float64
         Rows. Under cosine a zero row is drawn only when nothing else is left.
     n_clusters : int
-        Centres to draw, at most n.
+        Centers to draw, at most n.
     metric : {"cosine", "euclidean"}
         Distance of the law.
     sample_weight : array of shape (n,), optional
         Weights; a row of weight 0 is drawn only when nothing else is left.
     n_local_trials : int, None or "auto", default 1
-        With more than one, each centre is the one of so many draws that lowers the potential most
+        With more than one, each center is the one of so many draws that lowers the potential most
         ("greedy"; None: 2 + floor(ln n_clusters), scikit-learn's default). Starts are better, above all
-        on well separated data; each trial costs what a centre of method "exact" costs, which is little
+        on well separated data; each trial costs what a center of method "exact" costs, which is little
         where clusters are separated. "auto": as None until that has cost as much as a few iterations of
         k-means, then one.
     method : {"auto", "exact", "fold", "rejection"}
-        "exact" knows the distances of all rows after every centre. "fold" draws by upper bounds and
+        "exact" knows the distances of all rows after every center. "fold" draws by upper bounds and
         rejects down to the law; when rejections have cost as much as a pass over the data, the bounds
         are brought up to date. "rejection" keeps its first bound, but for data on which
         max(n, 1024) draws in a row were rejected. "auto" is "fold", or "exact" with
         several local trials.
     bound : {"auto", "first-center", "paper", "cap"}
-        What rejections start from: the squared distance to the first centre; twice those of row and
-        first centre to the mean, as in the paper (twice as many draws); or no data at all: the largest
+        What rejections start from: the squared distance to the first center; twice those of row and
+        first center to the mean, as in the paper (twice as many draws); or no data at all: the largest
         possible distance, from the lengths alone. "auto" takes "cap" for non-negative CSR rows under cosine,
-        else "first-center"; with existing centres always the distance to these.
+        else "first-center"; with existing centers always the distance to these.
     max_trials : int, optional
-        With method "rejection": after so many rejections in a row a centre is drawn by weight alone,
-        so the law becomes a mixture: with t draws needed on average, a centre is drawn so with
+        With method "rejection": after so many rejections in a row a center is drawn by weight alone,
+        so the law becomes a mixture: with t draws needed on average, a center is drawn so with
         probability (1 - 1/t)**max_trials.
     existing_centers : array or CSR of shape (e, d), optional
-        Centres that are there already. `n_clusters` new ones are drawn.
+        Centers that are there already. `n_clusters` new ones are drawn.
     random_state : int, Generator, RandomState or None
         Seed. Draws do not depend on the number of threads.
     n_threads : int, optional
@@ -86,9 +86,9 @@ def kmeans_plusplus(
     indices : int64 array of shape (n_clusters,)
         Their row numbers, all different.
     stats : dict
-        With `return_stats`: ``method`` used; ``trials``, draws made; ``greedy``, centres chosen among
-        several draws; ``folds``; ``uniform``, centres drawn by weight alone; ``products``, multiply-adds of
-        row and centre entries; ``potential``, the weighted sum of squared distances to the nearest centre.
+        With `return_stats`: ``method`` used; ``trials``, draws made; ``greedy``, centers chosen among
+        several draws; ``folds``; ``uniform``, centers drawn by weight alone; ``products``, multiply-adds of
+        row and center entries; ``potential``, the weighted sum of squared distances to the nearest center.
 
     Raises
     ------
@@ -97,11 +97,11 @@ def kmeans_plusplus(
 
     Notes
     -----
-    "fold" costs one or two passes over X and, for t draws a centre, t * n_clusters**2 / 2 dot products;
+    "fold" costs one or two passes over X and, for t draws a center, t * n_clusters**2 / 2 dot products;
     never much more than n_clusters dot products a row. "exact" on CSR visits the rows that share a term
-    with a centre, and keeps a copy of X by columns.
+    with a center, and keeps a copy of X by columns.
 
-    With fewer distinct rows than centres the rest are filled with other rows, with a warning.
+    With fewer distinct rows than centers the rest are filled with other rows, with a warning.
 
     Sources: Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", 2007; Shah, Agrawal &
     Jaiswal, "A new rejection sampling approach to k-means++ with improved trade-offs", 2025.
@@ -166,14 +166,14 @@ def _check_plan(
 def kmeans_plusplus_init(
     X: Matrix, n_clusters: int, random_state: Any = None, **options: Any
 ) -> NDArray[Any]:
-    """Starting centres for scikit-learn's estimators: ``KMeans(init=latom.kmeans_plusplus_init)``.
+    """Starting centers for scikit-learn's estimators: ``KMeans(init=latom.kmeans_plusplus_init)``.
 
     Parameters
     ----------
     X : array or CSR of shape (n, d)
         Rows.
     n_clusters : int
-        Centres to draw.
+        Centers to draw.
     random_state : int, Generator, RandomState or None
         Seed.
     **options
@@ -192,7 +192,7 @@ def kmeans_plusplus_init(
 
 
 def local_trials(function: str, asked: Any, rows: Rows, m: int) -> tuple[int, float]:
-    """Draws a centre, and the multiply-adds after which there is but one."""
+    """Draws a center, and the multiply-adds after which there is but one."""
     greedy = 2 + int(math.log(m))
     if asked is None:
         return greedy, math.inf
@@ -201,7 +201,7 @@ def local_trials(function: str, asked: Any, rows: Rows, m: int) -> tuple[int, fl
     if asked != "auto":
         raise ValueError(
             f"{function}: n_local_trials must be a positive integer, None or 'auto'; got {asked!r}. "
-            "Pass one of them."
+            "Use 'auto'."
         )
     if rows.sparse:  # a trial looks at some sixteenth of the entries; documents gain little by it
         return (greedy, math.inf) if rows.entries * m * greedy < 3e8 else (1, math.inf)
@@ -213,6 +213,6 @@ def warn_of_copies(function: str, distinct: int, m: int) -> None:
     if distinct < m:
         warnings.warn(
             f"{function}: X has only {distinct} distinct rows to draw from, fewer than the {m} "
-            "centres asked for; the rest repeat directions already drawn.",
+            "centers asked for; the rest repeat directions already drawn.",
             stacklevel=3,
         )

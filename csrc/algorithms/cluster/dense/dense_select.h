@@ -41,7 +41,6 @@ public:
 private:
     static constexpr int64_t kBlockRows = 256;
     static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLowColumns = 24;    // below, 16 bits save nothing and round too much
     static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
