@@ -9,6 +9,7 @@
     nox                          lint and types, in small environments of their own: seconds
     nox -s tests -- -k topk      builds and installs latom with its test tools, then runs pytest
     nox -s minimum               the same with the oldest dependencies and Python; skipped without that Python
+    nox -s free_threaded         many threads at once, in a free-threaded Python; skipped without one
 
 The extension takes minutes to build. Whoever has installed it already (CONTRIBUTING says how) reuses it, in
 the environment that is active; .ci/run does so as well:
@@ -66,6 +67,13 @@ def minimum(session: nox.Session) -> None:
     session.install(".[test]", *oldest)
     # They meet newer tools, which may deprecate what they do; all else is an error, as pyproject.toml has it.
     session.run("python", "-m", "pytest", "-W", "default::DeprecationWarning", *session.posargs)
+
+
+@nox.session(default=False, python="3.14t")
+def free_threaded(session: nox.Session) -> None:
+    """Many threads at once, in a Python without the interpreter's lock."""
+    session.install(".", "pytest>=8", "hypothesis>=6")
+    session.run("python", "-m", "pytest", "tests/api/test_threads.py", *session.posargs)
 
 
 if __name__ == "__main__":

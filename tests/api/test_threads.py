@@ -90,8 +90,8 @@ def calls() -> dict[str, Callable[[int | None], Any]]:
     encoder = latom.TopKEncoder(W, 8, b_enc=b)
     nmf = latom.NMF(4, init="random", random_state=0, max_iter=5, tol=0).fit(twice)
 
-    def kmeans(kind: Any, rows: Any, threads: int | None) -> Any:
-        km = kind(9, random_state=0, max_iter=8, tol=0, n_threads=threads).fit(rows)
+    def kmeans(kind: Any, rows: Any, threads: int | None, **more: Any) -> Any:
+        km = kind(9, random_state=0, max_iter=8, tol=0, n_threads=threads, **more).fit(rows)
         return km.cluster_centers_, km.labels_, km.history_["objective"]
 
     def factors(kind: Any, rows: Any, threads: int | None, **more: Any) -> Any:
@@ -116,6 +116,7 @@ def calls() -> dict[str, Callable[[int | None], Any]]:
         "nmf_batch": lambda t: latom.nmf_batch(small, 3, inits, max_iter=20, n_threads=t),
         "SphericalKMeans": lambda t: kmeans(latom.SphericalKMeans, X, t),
         "KMeans": lambda t: kmeans(latom.KMeans, D, t),
+        "MiniBatchKMeans": lambda t: kmeans(latom.MiniBatchKMeans, D, t, batch_size=64),
         "NMF": lambda t: factors(latom.NMF, twice, t),
         "NMF Kullback-Leibler": lambda t: factors(
             latom.NMF, twice, t, solver="mu", beta_loss="kullback-leibler"
@@ -252,6 +253,26 @@ def test_threads_that_share_a_lloyd_take_turns(rng):
     together(work)
     assert tuple(np.sum([*found, steps(shared)], axis=0)) == expected
     assert bits((shared.labels(), shared.scores())) == bits((alone.labels(), alone.scores()))
+    assert bits(shared.centers()) == bits(alone.centers())
+
+
+def test_threads_that_share_a_mini_batch_take_turns(rng):
+    """All pass the same batch, so any order of their steps is the same."""
+    X, made = rng.random((4000, 16)), core.context("test", 2)
+    batch, start, counts = core.rows(X), core.rows(X[:30]), np.zeros(30)
+    alone, shared = (core._core.MiniBatch(made, start, counts, "euclidean", False) for _ in range(2))
+    expected = [alone.step(made, batch, None) for _ in range(5 * THREADS)]
+    found: list[Any] = []
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            found.append(shared.step(made, batch, None))
+            assert len(shared.labels()) == len(shared.scores()) == 4000
+            assert shared.centers().shape == (30, 16)
+
+    together(work)
+    assert sorted(found) == sorted(expected)
+    assert shared.counts().sum() == 4000 * 5 * THREADS
     assert bits(shared.centers()) == bits(alone.centers())
 
 

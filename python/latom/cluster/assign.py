@@ -25,8 +25,8 @@ def assign(
     metric : {"cosine", "euclidean"}
         How nearness is measured.
     n_threads : int, optional
-        Threads; None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` or the CPUs of this process.
-        The result does not depend on it.
+        Threads; None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` (as they were at import) or the CPUs
+        of this process. threadpoolctl's limit holds for both. The result does not depend on it.
 
     Returns
     -------
