@@ -3,7 +3,7 @@
     LATOM_DATA=/folder/with/data python benchmarks/bounds.py [--clusters 20 100 1000 10000]
 
 The bounds serve many atoms; few are scored all at once, unless that is switched off as in every row
-but the first. Every row of the table gives the same labels, centres and objective (checked here);
+but the first. Every row of the table gives the same labels, centers and objective (checked here);
 only the work differs.
 Seconds are the median of `--rounds` runs, an iteration, assignment and update together; the share is of the
 plain algorithm's multiply-adds. Writes `results/<machine>/bounds.md`.
@@ -22,8 +22,10 @@ import numpy as np
 import scipy.sparse as sp
 from data import initial_rows, sparse_corpus
 
-from latom import _core
-from latom._base.arrays import to_core
+from latom._base.backend import backend, call
+from latom._base.rows import Rows
+
+_core = backend()
 
 SWITCHES: dict[str, dict[str, Any]] = {
     "default": {"few": True},
@@ -42,8 +44,9 @@ SWITCHES: dict[str, dict[str, Any]] = {
 
 def measure(X: sp.csr_array, m: int, n_iter: int, switches: dict[str, Any]) -> tuple[float, float, str]:
     """Seconds an iteration, share of the plain multiply-adds, and a digest of the result."""
-    run = _core.Lloyd(to_core(X), None, "cosine", 0, "bounds", **({"few": False} | switches))
-    run.set_centers(to_core(initial_rows(X, m), int32_columns=True), True)
+    rows = Rows("bounds", X)
+    run = _core.Lloyd(call("bounds"), rows.core, None, "cosine", **({"few": False} | switches))
+    run.set_centers(Rows("bounds", initial_rows(X, m), "centers", like=rows).core, True)
     spent, start = 0.0, time.perf_counter()
     for _ in range(n_iter):
         spent += run.assign()[2]

@@ -203,7 +203,7 @@ def sample_rows(X: Any, count: int, seed: int = 0) -> Any:
 
 
 def initial_rows(X: Any, m: int, seed: int = 0) -> Any:
-    """Initial centres: m random rows of X that are not empty."""
+    """Initial centers: m random rows of X that are not empty."""
     rows = np.flatnonzero(np.diff(X.indptr)) if sp.issparse(X) else np.arange(X.shape[0])
     return X[np.random.default_rng(seed).choice(rows, m, replace=False)]
 

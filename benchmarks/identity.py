@@ -2,9 +2,9 @@
 
     LATOM_DATA=/folder/with/data python benchmarks/identity.py [--clusters 1000] [--plain]
 
-Prints the objective of the last assignment to the last bit and a digest of labels, scores and centres for
+Prints the objective of the last assignment to the last bit and a digest of labels, scores and centers for
 each combination, and ends with an error if two differ. `--plain` adds the algorithm without any bound:
-every row's float64 score with every centre.
+every row's float64 score with every center.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import numpy as np
 import scipy.sparse as sp
 from data import initial_rows, sparse_corpus
 
-from latom import _core
-from latom._base.arrays import to_core
+from latom._base.backend import backend, call
+from latom._base.rows import Rows
+
+_core = backend()
 
 
 def run(X: sp.csr_array, m: int, n_iter: int, threads: int, **bounds: bool) -> tuple[str, str]:
     """The objective, exactly, and a digest of everything that a user sees."""
-    core = _core.Lloyd(to_core(X), None, "cosine", threads, "identity", **bounds)
-    core.set_centers(to_core(initial_rows(X, m), int32_columns=True), True)
+    rows = Rows("identity", X)
+    core = _core.Lloyd(call("identity", threads or None), rows.core, None, "cosine", **bounds)
+    core.set_centers(Rows("identity", initial_rows(X, m), "centers", like=rows).core, True)
     for _ in range(n_iter):
         core.assign()
         core.update()

@@ -36,7 +36,7 @@ TITLES = {
     "codes": "Random codes",
     "activations": "MLP activations",
     "embeddings": "Embeddings against random unit atoms",
-    "neighbours": "Nearest neighbours among embeddings",
+    "neighbors": "Nearest neighbors among embeddings",
 }
 
 
@@ -281,13 +281,13 @@ def _lines(timed: list[Entry], pyplot: Any) -> Any:
         layout="constrained",
     )
     names = list(dict.fromkeys(e["library"] for e in timed))
-    colours = _style(names)
+    colors = _style(names)
     for ax, (own, axis, label) in zip(axes[0], panels, strict=True):
         for name in names:
             line = sorted((e[axis], _seconds(e)) for e in own if e["library"] == name)
             if line and (axis == "m" or len(line) > 1):
                 width = 2.6 if name.startswith("latom") else 1.3
-                ax.plot(*zip(*line, strict=True), "o-", lw=width, ms=4, color=colours[name], label=name)
+                ax.plot(*zip(*line, strict=True), "o-", lw=width, ms=4, color=colors[name], label=name)
         ax.set(xscale="log", yscale="log", xlabel=label)
         ticks = sorted({e[axis] for e in own})
         ax.set_xticks(ticks, [_spaced(tick) for tick in ticks])
@@ -310,7 +310,7 @@ def _bars(timed: list[Entry], pyplot: Any) -> Any:
         panels.setdefault(key, []).append(e)
     names = list(dict.fromkeys(e["library"] for e in timed))
     names.sort(key=lambda name: name.startswith("latom"))  # ours end each group, side by side
-    colours = _style(names)
+    colors = _style(names)
     across = min(3, len(panels))
     down = -(-len(panels) // across)
     size = (3.8 * across + 0.8, 2.7 * down + 1.2)
@@ -326,7 +326,7 @@ def _bars(timed: list[Entry], pyplot: Any) -> Any:
             fastest = min((_seconds(other) for other in case if not _is_ours(other)), default=_seconds(e))
             place = groups.index(e["n"]) + (here.index(e["library"]) - (len(here) - 1) / 2) * width
             speed = fastest / _seconds(e)
-            ax.bar(place, speed, width, color=colours[e["library"]])
+            ax.bar(place, speed, width, color=colors[e["library"]])
             if _is_ours(e):  # upright, as the bars of latom and its variants touch
                 ax.text(place, speed, f" {speed:.1f}×", rotation=90, ha="center", va="bottom", fontsize=7)
         ax.axhline(1.0, color="0.3", lw=0.8, ls="--")
@@ -340,7 +340,7 @@ def _bars(timed: list[Entry], pyplot: Any) -> Any:
         ax.set_title(f"{title}d = {_spaced(first['d'])}, m = {_spaced(first['m'])}{kept}", fontsize=9)
     for row in axes:
         row[0].set_ylabel("speed, fastest peer = 1")
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colours[name]) for name in names]
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=colors[name]) for name in names]
     columns = max(3, min(5, 2 * across))
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return figure

@@ -1,4 +1,4 @@
-"""Tables and plots of families whose libraries are to reach a loss; numbers and colours of all reports.
+"""Tables and plots of families whose libraries are to reach a loss; numbers and colors of all reports.
 
 The goal of a case is the last loss of its reference library, such as that of 200 multiplicative updates. A
 library has reached it with the shortest measured fit that ends at or below it.
@@ -35,11 +35,11 @@ def magnitude(value: float) -> int:
 
 
 def style(names: list[str]) -> dict[str, str]:
-    """Colour of each library: black for latom, greys for its variants."""
+    """Color of each library: black for latom, greys for its variants."""
     peers = [name for name in names if not name.startswith("latom")]
     ours = [name for name in names if name.startswith("latom") and name != "latom"]
-    colours = {name: f"C{number % 10}" for number, name in enumerate(peers)}
-    return colours | {"latom": "black"} | {name: "0.5" for name in ours}
+    colors = {name: f"C{number % 10}" for number, name in enumerate(peers)}
+    return colors | {"latom": "black"} | {name: "0.5" for name in ours}
 
 
 def goal(entries: list[Entry]) -> float:
@@ -98,7 +98,7 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
     for e in timed:
         panels.setdefault((e["series"], e["m"], e.get("k") or 0), []).append(e)
     names = list(dict.fromkeys(e["library"] for e in timed))
-    colours = style(names)
+    colors = style(names)
     across = min(2, len(panels))
     down = -(-len(panels) // across)
     size = (4.6 * across + 0.6, 3.1 * down + 0.9)
@@ -110,7 +110,7 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
         for e in own:
             _, seconds, losses = zip(*e["losses"], strict=True)
             ours = e["library"].startswith("latom")
-            ax.plot(seconds, losses, "o-", ms=3, lw=2.2 if ours else 1.3, color=colours[e["library"]])
+            ax.plot(seconds, losses, "o-", ms=3, lw=2.2 if ours else 1.3, color=colors[e["library"]])
         ax.axhline(wanted, color="0.3", lw=0.8, ls="--")
         at = reached(next((e for e in own if e["library"] == "latom"), own[0]), wanted)
         whole = next((e["losses"][-1][1] for e in own if e["library"] == e["reference"]), 0.0)
@@ -129,7 +129,7 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
         row[0].set_ylabel("loss")
     for ax in axes[-1]:
         ax.set_xlabel("seconds")
-    handles = [pyplot.Line2D([], [], marker="o", ms=4, color=colours[name]) for name in names]
+    handles = [pyplot.Line2D([], [], marker="o", ms=4, color=colors[name]) for name in names]
     figure.legend(
         handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False, fontsize=9
     )

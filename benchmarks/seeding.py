@@ -67,14 +67,14 @@ def costs(problem: Problem, indices: np.ndarray) -> list[float]:
         warnings.simplefilter("ignore")
         model = kind(len(indices), init=problem["X"][indices], n_init=1, max_iter=ITERATIONS[-1], tol=0.0)
         model.fit(problem["X"])
-    # An iteration's objective is that of the centres it began with.
+    # An iteration's objective is that of the centers it began with.
     objective = [*model.history_["objective"], model.inertia_]
     found = [float(objective[min(n_iter, len(objective) - 1)]) for n_iter in (0, *ITERATIONS)]
     return found if metric == "euclidean" else [2 * cost for cost in found]
 
 
 def draws(problem: Problem, library: str, m: int) -> float | None:
-    """Draws a centre that latom's seedings made from seed 0; None where a method does not count them."""
+    """Draws a center that latom's seedings made from seed 0; None where a method does not count them."""
     peer = SEEDING[library]
     if getattr(peer, "function", "") != "kmeans_plusplus":
         return None
@@ -122,7 +122,7 @@ def table(entries: list[Entry], machine: str) -> str:
         "potential",
         "after 5",
         "after 20",
-        "draws a centre",
+        "draws a center",
         "memory, MB",
     ]
     for case in dict.fromkeys((e["corpus"], e["m"]) for e in entries):
@@ -163,7 +163,7 @@ def plot(entries: list[Entry], machine: str, folder: Path) -> None:
     timed = [e for e in entries if "reason" not in e]
     names = [name for name in SEEDING if any(e["library"] == name for e in timed)]
     peers = [name for name in names if not name.startswith("latom")]
-    colours = {name: f"C{k}" for k, name in enumerate(peers)}
+    colors = {name: f"C{k}" for k, name in enumerate(peers)}
     ours = [name for name in names if name.startswith("latom")]
     markers = dict(zip(names, "oooooooooooooooo", strict=False)) | dict(zip(ours, "os^vDP*X", strict=False))
     shown = list(dict.fromkeys(e["corpus"] for e in timed))
@@ -180,13 +180,13 @@ def plot(entries: list[Entry], machine: str, folder: Path) -> None:
                 (e["m"], e["seconds"]) for e in timed if (e["corpus"], e["library"]) == (corpus, name)
             )
             if line:
-                style = {"color": colours.get(name, "black"), "marker": markers[name], "ms": 4}
+                style = {"color": colors.get(name, "black"), "marker": markers[name], "ms": 4}
                 ax.loglog(*zip(*line, strict=True), label=name, lw=2 if name == "latom" else 1, **style)
         ax.set_title(corpus, fontsize=10)
-        ax.set_xlabel("centres")
+        ax.set_xlabel("centers")
         ax.grid(alpha=0.3)
     axes[0][0].set_ylabel("seconds")
-    figure.suptitle(f"Seeding: seconds against centres; {machine}", fontsize=11)
+    figure.suptitle(f"Seeding: seconds against centers; {machine}", fontsize=11)
     _legend(figure, axes)
     figure.savefig(folder / "seeding.png", dpi=150)
 
@@ -198,13 +198,13 @@ def plot(entries: list[Entry], machine: str, folder: Path) -> None:
         own = [e for e in timed if e["corpus"] == corpus and e["m"] == 100]
         best = min((e["costs"][2] for e in own), default=1.0)
         for e in own:
-            style = {"color": colours.get(e["library"], "black"), "marker": markers[e["library"]], "ms": 6}
+            style = {"color": colors.get(e["library"], "black"), "marker": markers[e["library"]], "ms": 6}
             ax.semilogx(e["seconds"], 100 * (e["costs"][2] / best - 1), ls="", label=e["library"], **style)
         ax.set_title(corpus, fontsize=10)
         ax.set_xlabel("seconds")
         ax.grid(alpha=0.3)
     axes[0][0].set_ylabel("objective after 20 iterations, % above the best")
-    figure.suptitle(f"Seeding: 100 centres, cost against time; {machine}", fontsize=11)
+    figure.suptitle(f"Seeding: 100 centers, cost against time; {machine}", fontsize=11)
     _legend(figure, axes)
     figure.savefig(folder / "seeding_cost.png", dpi=150)
 

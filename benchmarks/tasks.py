@@ -74,7 +74,7 @@ def mean_cosine(X: sp.csr_array, labels: np.ndarray) -> float:
     """Mean over the rows of the cosine with the normalized sum of their cluster, in float64.
 
     It depends on the partition alone, so it compares Euclidean with spherical methods and does not
-    care what a library returns as centres. Zero rows count as 0.
+    care what a library returns as centers. Zero rows count as 0.
     """
     n = X.shape[0]
     X64 = sp.csr_array((X.data.astype(np.float64), X.indices, X.indptr), shape=X.shape)
@@ -169,7 +169,7 @@ def median_loss(problem: Problem, factors: np.ndarray) -> float:
 
 
 def kullback_loss(problem: Problem, factors: np.ndarray) -> float:
-    """Mean over the rows of the generalised Kullback-Leibler divergence, in float64. NaN as above."""
+    """Mean over the rows of the generalized Kullback-Leibler divergence, in float64. NaN as above."""
     X = problem["X"].tocoo()
     W, F = factors[: X.shape[0]], factors[X.shape[0] :]
     if factors.min() < 0:

@@ -1,6 +1,6 @@
 """Dense k-means on embeddings beside its peers: one case a library and number of clusters.
 
-Ten iterations from the same random rows, but for libraries that take no initial centres; see
+Ten iterations from the same random rows, but for libraries that take no initial centers; see
 README.md for the protocol.
 """
 

@@ -1,4 +1,4 @@
-"""Dense top-k beside its peers: random rows and atoms, real rows, and nearest neighbours.
+"""Dense top-k beside its peers: random rows and atoms, real rows, and nearest neighbors.
 
 See README.md for the protocol.
 """
@@ -22,7 +22,7 @@ RunCase = Callable[[Case, str], None]
 SHAPES = ((768, 16_384, 32), (384, 4096, 32), (768, 131_072, 32), (2048, 8192, 64))  # d, m, k
 ROWS = (1, 64, 4096)
 REAL = (16_384, 32)  # m, k
-NEIGHBOURS = (1024, 10)  # queries, k
+NEIGHBORS = (1024, 10)  # queries, k
 
 
 def _libraries(metric: str) -> list[str]:
@@ -54,13 +54,13 @@ def test_topk_embeddings(library: str, embeddings: Corpus, stored: Stored, run_c
 
 
 @pytest.mark.parametrize("library", _libraries("euclidean"))
-def test_topk_neighbours(library: str, embeddings: Corpus, stored: Stored, run_case: RunCase) -> None:
-    queries, k = NEIGHBOURS
+def test_topk_neighbors(library: str, embeddings: Corpus, stored: Stored, run_case: RunCase) -> None:
+    queries, k = NEIGHBORS
 
     def make() -> Problem:
         X = np.ascontiguousarray(sample_rows(embeddings.X, queries))
         return {"X": X, "atoms": embeddings.X, "k": k, "metric": "euclidean"}
 
-    folder, problem = stored(("neighbours", embeddings.name, queries, k), make)
+    folder, problem = stored(("neighbors", embeddings.name, queries, k), make)
     name = f"{embeddings.name}, some among all"
-    run_case(Case("topk", "neighbours", folder, problem, name, available_cpus()), library)
+    run_case(Case("topk", "neighbors", folder, problem, name, available_cpus()), library)

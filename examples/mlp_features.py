@@ -140,9 +140,9 @@ def draw(data: Activations, features: list[Feature], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    paper, ink, grey, up, down = "#fbfaf7", "#222222", "#9a958c", "#c2512f", "#2f6f9f"
-    colours = matplotlib.colors.LinearSegmentedColormap.from_list("codes", [paper, "#f3d9c4", up, "#6d1f10"])
-    pyplot.rcParams.update({"text.color": ink, "axes.edgecolor": grey, "text.parse_math": False})
+    paper, ink, gray, up, down = "#fbfaf7", "#222222", "#9a958c", "#c2512f", "#2f6f9f"
+    colors = matplotlib.colors.LinearSegmentedColormap.from_list("codes", [paper, "#f3d9c4", up, "#6d1f10"])
+    pyplot.rcParams.update({"text.color": ink, "axes.edgecolor": gray, "text.parse_math": False})
     across = 4
     down_cards = -(-len(features) // across)
     inches = (1.1, 2.6 * down_cards, 0.75, 3.1, 0.95)  # head, cards, gap, sentences, their tokens
@@ -161,21 +161,21 @@ def draw(data: Activations, features: list[Feature], path: Path) -> None:
         bars = figure.add_subplot(card[0], facecolor="none")
         at = np.arange(len(feature.tokens))
         bars.barh(
-            at, feature.means, height=0.78, color=colours(0.15 + 0.55 * feature.means / feature.means[0])
+            at, feature.means, height=0.78, color=colors(0.15 + 0.55 * feature.means / feature.means[0])
         )
         for y, token, mean in zip(at, feature.tokens, feature.means, strict=True):
-            colour = paper if mean > 0.72 * feature.means[0] else ink
-            bars.text(0.015 * feature.means[0], y, readable(token), va="center", fontsize=10.5, color=colour)
+            color = paper if mean > 0.72 * feature.means[0] else ink
+            bars.text(0.015 * feature.means[0], y, readable(token), va="center", fontsize=10.5, color=color)
         bars.set(ylim=(len(at) - 0.4, -0.6), xlim=(0, 1.02 * feature.means[0]))
         active = (feature.codes > 0.1).mean()
         bars.set_title(feature.name, loc="left", fontsize=11.5, fontweight="bold", pad=5)
-        bars.set_title(f"{feature.number}, on {active:.0%} of tokens", loc="right", fontsize=7.5, color=grey)
+        bars.set_title(f"{feature.number}, on {active:.0%} of tokens", loc="right", fontsize=7.5, color=gray)
         bars.set_axis_off()
         stems = figure.add_subplot(card[1], facecolor="none")
         used = np.flatnonzero(feature.neurons)
         weights = feature.neurons[used] / np.abs(feature.neurons).max()
         stems.vlines(used, 0, weights, color=np.where(weights > 0, up, down), lw=1.6)
-        stems.axhline(0, color=grey, lw=0.6)
+        stems.axhline(0, color=gray, lw=0.6)
         stems.set(xlim=(0, d), ylim=(-1.1, 1.1))
         stems.set_axis_off()
     sentences = telling_sentences(data, features, 4, 16)
@@ -186,7 +186,7 @@ def draw(data: Activations, features: list[Feature], path: Path) -> None:
         labels += [readable(str(token)) for token in data.token[rows]]
         blocks += [np.stack([feature.codes[rows] for feature in features]), gap]
     heat = figure.add_subplot(heat_area[0], facecolor="none")
-    heat.imshow(np.concatenate(blocks[:-1], axis=1), aspect="auto", cmap=colours, vmin=0, vmax=1)
+    heat.imshow(np.concatenate(blocks[:-1], axis=1), aspect="auto", cmap=colors, vmin=0, vmax=1)
     heat.set_xticks(places, labels, rotation=55, ha="right", rotation_mode="anchor", fontsize=9)
     heat.set_yticks(range(len(features)), [feature.name for feature in features], fontsize=9)
     heat.yaxis.tick_right()

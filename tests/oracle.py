@@ -99,7 +99,7 @@ def topk_model(X, atoms, k, bias=None, metric="dot", activation="identity"):
 
 
 def topk_plain(X, atoms, k, bias=None, metric="dot", activation="identity"):
-    """(values [n, k], indices [n, k]) as csrc/include/latom/topk.h defines them, bit by bit."""
+    """(values [n, k], indices [n, k]) as csrc/include/latom/encode.h defines them, bit by bit."""
     norm2 = np.array([eight_sums(x[None], x[None])[0, 0] for x in X]) if metric != "dot" else np.zeros(len(X))
     atom2 = np.array([eight_sums(w[None], w[None])[0, 0] for w in atoms]) if metric != "dot" else None
     score = eight_sums(X, atoms)

@@ -40,7 +40,7 @@ class Peer(ABC):
     final_pass : bool
         A fit of n iterations ends with one more assignment pass, so it costs about n + 1.
     labels_pass : bool
-        A fit gives centres alone; the labels that are scored come from one more pass, not timed.
+        A fit gives centers alone; the labels that are scored come from one more pass, not timed.
     typical_first : bool
         The first iteration costs about as much as the later ones, so that it may stand for them.
     lengths : tuple of int

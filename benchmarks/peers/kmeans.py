@@ -1,6 +1,6 @@
 """k-means on sparse or dense rows: one adapter a library, asked for exactly n iterations.
 
-A fit starts from the rows in `init` where the library takes initial centres; every answer is labels.
+A fit starts from the rows in `init` where the library takes initial centers; every answer is labels.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Latom(Peer):
 
 
 class ScikitLearn(Peer):
-    """scikit-learn's KMeans, Lloyd: Euclidean, dense centres also where rows are sparse."""
+    """scikit-learn's KMeans, Lloyd: Euclidean, dense centers also where rows are sparse."""
 
     name = "scikit-learn"
     distribution = "scikit-learn"
@@ -66,7 +66,7 @@ class ScikitLearn(Peer):
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X, init = problem["X"], problem["init"]
         if sp.issparse(init):
-            init = init.toarray()  # sparse centres are refused
+            init = init.toarray()  # sparse centers are refused
 
         def fit(n_iter: int) -> Answer:
             model = self.estimator(
@@ -108,7 +108,7 @@ class SparseKMeansLloyd(Peer):
     distribution = "sparsekmeans"
     note = "Euclidean; float64; n × m distances in memory"
     kind = "LloydKmeans"
-    typical_first = False  # the initial rows are kept sparse, later centres are not
+    typical_first = False  # the initial rows are kept sparse, later centers are not
     dense_matrices = 3  # n × m float64, alive at once
 
     def load(self) -> None:
@@ -121,7 +121,7 @@ class SparseKMeansLloyd(Peer):
 
         def fit(n_iter: int) -> Answer:
             model = self.estimator(n_clusters=init.shape[0], n_threads=threads, max_iter=n_iter, tol=0.0)
-            # It offers no way to hand in centres; this is the method that seeds them.
+            # It offers no way to hand in centers; this is the method that seeds them.
             model._initialize_centroids = lambda _: self.from_scipy(init)
             model.fit(X)
             return Answer(lambda: np.asarray(model.labels), n_iter)
@@ -142,7 +142,7 @@ class SparseKMeansElkan(SparseKMeansLloyd):
 
 
 class SoyClustering(Peer):
-    """soyclustering: spherical, one thread, no sparsification of centres (its default)."""
+    """soyclustering: spherical, one thread, no sparsification of centers (its default)."""
 
     name = "soyclustering"
     distribution = "soyclustering"
@@ -174,7 +174,7 @@ class Faiss(Peer):
 
     name = "faiss"
     distribution = "faiss-cpu"
-    note = "centres alone; the labels' pass is not timed"
+    note = "centers alone; the labels' pass is not timed"
     kind = "Kmeans"
     labels_pass = True
 
@@ -183,7 +183,7 @@ class Faiss(Peer):
         self.estimator = getattr(self.faiss, self.kind)
 
     def train(self, model: Any, X: np.ndarray, init: np.ndarray) -> None:
-        """Fit from the given centres."""
+        """Fit from the given centers."""
         model.train(X, init_centroids=init)
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
@@ -202,15 +202,15 @@ class Faiss(Peer):
 
 
 class FaissSuperKmeans(Faiss):
-    """faiss's SuperKmeans: products of a few dimensions first, which prune most centres."""
+    """faiss's SuperKmeans: products of a few dimensions first, which prune most centers."""
 
     name = "faiss-SuperKmeans"
-    note = "own random start; prunes by estimated distances; centres alone; the labels' pass is not timed"
+    note = "own random start; prunes by estimated distances; centers alone; the labels' pass is not timed"
     kind = "SuperKmeans"
     typical_first = False  # pruning needs the labels of an iteration before
 
     def train(self, model: Any, X: np.ndarray, init: np.ndarray) -> None:
-        model.train(X)  # it refuses initial centres
+        model.train(X)  # it refuses initial centers
 
 
 class SuperKMeans(Peer):
@@ -218,7 +218,7 @@ class SuperKMeans(Peer):
 
     name = "superkmeans"
     distribution = "superkmeans"
-    note = "own random start; prunes by estimated distances; centres alone; the labels' pass is not timed"
+    note = "own random start; prunes by estimated distances; centers alone; the labels' pass is not timed"
     labels_pass = True
     typical_first = False
 
@@ -246,11 +246,11 @@ class SuperKMeans(Peer):
 
 
 class FastKMeans(Peer):
-    """fastkmeans: Lloyd on torch, in chunks of rows and centres."""
+    """fastkmeans: Lloyd on torch, in chunks of rows and centers."""
 
     name = "fastkmeans"
     distribution = "fastkmeans"
-    note = "own random start; centres alone; the labels' pass is not timed"
+    note = "own random start; centers alone; the labels' pass is not timed"
     labels_pass = True
 
     def load(self) -> None:
@@ -271,8 +271,8 @@ class FastKMeans(Peer):
 
 SPARSE_KMEANS: dict[str, Peer] = by_name(
     Latom(),
-    ScikitLearn("Euclidean; dense centres"),
-    ScikitLearnIntelex("Euclidean; dense centres"),
+    ScikitLearn("Euclidean; dense centers"),
+    ScikitLearnIntelex("Euclidean; dense centers"),
     SparseKMeansLloyd(),
     SparseKMeansElkan(),
     SoyClustering(),
@@ -280,7 +280,7 @@ SPARSE_KMEANS: dict[str, Peer] = by_name(
 
 DENSE_KMEANS: dict[str, Peer] = by_name(
     Latom(kind="KMeans"),
-    Latom("latom-spherical", "cosine; unit centres"),
+    Latom("latom-spherical", "cosine; unit centers"),
     ScikitLearn(),
     ScikitLearnIntelex(),
     Faiss(),

@@ -1,4 +1,4 @@
-"""Seeding: one adapter a library and method; a "fit" of s is one draw of m centres from seed s.
+"""Seeding: one adapter a library and method; a "fit" of s is one draw of m centers from seed s.
 
 Every answer is row numbers. Rows have length 1 where the metric is the cosine, so that Euclidean
 libraries draw by the same law.
@@ -116,7 +116,7 @@ class SoyClustering(Peer):
 
 
 def _rows_of(X: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Row numbers of centres that are rows; of equal rows the last."""
+    """Row numbers of centers that are rows; of equal rows the last."""
     known = {row.tobytes(): i for i, row in enumerate(X)}
     return np.array([known[row.tobytes()] for row in centers])
 
@@ -125,7 +125,7 @@ SEEDING: dict[str, Peer] = by_name(
     Latom("latom", "the law of k-means++"),
     Latom("latom, exact", "the same law", method="exact"),
     Latom("latom, estimators' start", "their default: greedy, of candidates where dense", "starting_centers"),
-    Latom("latom, greedy", "2 + ln m draws a centre, the best taken", n_local_trials=None),
+    Latom("latom, greedy", "2 + ln m draws a center, the best taken", n_local_trials=None),
     Latom("latom, paper's bound", "the same law", method="rejection", bound="paper"),
     Latom("latom, paper's bound, 50 trials", "approximate", method="rejection", bound="paper", max_trials=50),
     Latom("latom, AFK-MC2", "approximate", "afkmc2"),

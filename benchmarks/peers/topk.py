@@ -56,13 +56,15 @@ class LatomPacked(Latom):
     note = "atoms packed beforehand, not timed"
 
     def load(self) -> None:
-        self.core = importlib.import_module("latom._core")
+        self.base = importlib.import_module("latom._base.backend")
+        self.rows = importlib.import_module("latom._base.rows").Rows
 
     def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
         X, atoms, k, metric = self.parts(problem)
-        index = self.core.AtomIndex(atoms, metric=metric, n_threads=threads)
-        index.pack(threads)
-        return lambda: index.topk(X, "", k, n_threads=threads)[:2]
+        context = self.base.call("topk", threads)
+        index = self.base.backend().AtomIndex(context, atoms, None, metric, "auto")
+        index.pack(context)
+        return lambda: index.topk(context, self.rows("topk", X).core, k, "identity")[:2]
 
 
 class Torch(TopK):
@@ -169,7 +171,7 @@ class Faiss(TopK):
 
 
 class ScikitLearn(TopK):
-    """scikit-learn's brute-force neighbours."""
+    """scikit-learn's brute-force neighbors."""
 
     name = "scikit-learn"
     distribution = "scikit-learn"

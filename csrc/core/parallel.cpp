@@ -49,7 +49,7 @@ int from_cgroup() {
     std::string word;
     if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> word >> period) {
         if (word == "max") return 0;
-        quota = std::atof(word.c_str());
+        quota = std::strtod(word.c_str(), nullptr);
     } else {
         std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") >> quota;
         std::ifstream("/sys/fs/cgroup/cpu/cpu.cfs_period_us") >> period;

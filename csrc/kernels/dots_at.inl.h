@@ -24,9 +24,6 @@ template <class I>
 inline std::int64_t dots_four(const I* index, std::int64_t count, std::int64_t ahead, const float* x, const float* F,
                               std::int64_t width, float* out) {
     typedef f32x16::Part Whole;
-    typedef std::int32_t Order __attribute__((vector_size(64)));
-    constexpr Order kLow8 = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23}, kHigh8 = kLow8 + 8;
-    constexpr Order kLow4 = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27}, kHigh4 = kLow4 + 4;
     std::int64_t p = 0;
     for (; p + 4 <= count; p += 4) {
         const float* row[4];
@@ -43,9 +40,15 @@ inline std::int64_t dots_four(const I* index, std::int64_t count, std::int64_t a
                 sum[q] = sum[q] + product;
             }
         }
-        const Whole first = __builtin_shuffle(sum[0], sum[1], kLow8) + __builtin_shuffle(sum[0], sum[1], kHigh8);
-        const Whole second = __builtin_shuffle(sum[2], sum[3], kLow8) + __builtin_shuffle(sum[2], sum[3], kHigh8);
-        const Whole all = __builtin_shuffle(first, second, kLow4) + __builtin_shuffle(first, second, kHigh4);
+        const Whole first =
+            __builtin_shufflevector(sum[0], sum[1], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+            __builtin_shufflevector(sum[0], sum[1], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+        const Whole second =
+            __builtin_shufflevector(sum[2], sum[3], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+            __builtin_shufflevector(sum[2], sum[3], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+        const Whole all =
+            __builtin_shufflevector(first, second, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+            __builtin_shufflevector(first, second, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
         for (int q = 0; q < 4; ++q) out[p + q] = (all[4 * q] + all[4 * q + 2]) + (all[4 * q + 1] + all[4 * q + 3]);
     }
     return p;

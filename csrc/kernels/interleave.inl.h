@@ -16,8 +16,8 @@ void interleave(const std::uint32_t* rows, std::int64_t width, std::int64_t stri
             u32x4 a, b;
             __builtin_memcpy(&a, rows + c * stride + t, sizeof a);
             __builtin_memcpy(&b, rows + (c + 1) * stride + t, sizeof b);
-            const u64x2 low = (u64x2)__builtin_shuffle(a, b, u32x4{0, 4, 1, 5});
-            const u64x2 high = (u64x2)__builtin_shuffle(a, b, u32x4{2, 6, 3, 7});
+            const u64x2 low = (u64x2)__builtin_shufflevector(a, b, 0, 4, 1, 5);
+            const u64x2 high = (u64x2)__builtin_shufflevector(a, b, 2, 6, 3, 7);
             for (int i = 0; i < 2; ++i) {
                 __builtin_memcpy(out + (t + i) * width + c, (const std::uint64_t*)&low + i, 8);
                 __builtin_memcpy(out + (t + 2 + i) * width + c, (const std::uint64_t*)&high + i, 8);

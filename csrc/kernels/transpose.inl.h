@@ -9,19 +9,17 @@ template <class T>
 inline void turn(const T* in, std::int64_t in_stride, T* out, std::int64_t out_stride) {
     typedef T Quad __attribute__((vector_size(16)));
     if constexpr (sizeof(T) == 4) {
-        typedef std::int32_t Order __attribute__((vector_size(16)));
         const Quad a = load<Quad>(in), b = load<Quad>(in + in_stride);
         const Quad c = load<Quad>(in + 2 * in_stride), d = load<Quad>(in + 3 * in_stride);
-        const Quad ab0 = __builtin_shuffle(a, b, Order{0, 4, 1, 5}), ab1 = __builtin_shuffle(a, b, Order{2, 6, 3, 7});
-        const Quad cd0 = __builtin_shuffle(c, d, Order{0, 4, 1, 5}), cd1 = __builtin_shuffle(c, d, Order{2, 6, 3, 7});
+        const Quad ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+        const Quad cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
         const Quad turned[4] = {
-            __builtin_shuffle(ab0, cd0, Order{0, 1, 4, 5}), __builtin_shuffle(ab0, cd0, Order{2, 3, 6, 7}),
-            __builtin_shuffle(ab1, cd1, Order{0, 1, 4, 5}), __builtin_shuffle(ab1, cd1, Order{2, 3, 6, 7})};
+            __builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7),
+            __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5), __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7)};
         for (int i = 0; i < 4; ++i) __builtin_memcpy(out + i * out_stride, &turned[i], 16);
     } else {
-        typedef std::int64_t Order __attribute__((vector_size(16)));
         const Quad a = load<Quad>(in), b = load<Quad>(in + in_stride);
-        const Quad turned[2] = {__builtin_shuffle(a, b, Order{0, 2}), __builtin_shuffle(a, b, Order{1, 3})};
+        const Quad turned[2] = {__builtin_shufflevector(a, b, 0, 2), __builtin_shufflevector(a, b, 1, 3)};
         for (int i = 0; i < 2; ++i) __builtin_memcpy(out + i * out_stride, &turned[i], 16);
     }
 }

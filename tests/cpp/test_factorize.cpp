@@ -1,5 +1,5 @@
 // test_factorize.cpp: the steps of factorizations, for the sanitizers: sizes around vector widths and tiles, empty rows
-// and columns, threads that share a problem. tests/algorithms/ and tests/kernels/ check values at large.
+// and columns, threads that share a problem. tests/factorize/ and tests/kernels/ check values at large.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -1,5 +1,5 @@
 // test_topk.cpp: top-k and the engine below it, for the sanitizers: memory of exactly the promised size, threads that
-// share an index, an interrupt in the middle. tests/algorithms/ checks values at large.
+// share an index, an interrupt in the middle. tests/encode/ checks values at large.
 #include <algorithm>
 #include <cstring>
 #include <numeric>

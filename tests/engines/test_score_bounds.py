@@ -1,4 +1,4 @@
-"""The inequality of csrc/algorithms/product_select.h, on rows and atoms designed against its roundings.
+"""The inequality of csrc/engines/product_select/row_block.h, on atoms designed against its roundings.
 
 score_bounds gives what the screen claims of every pair: lower <= S <= upper, in screen units. S is computed
 exactly, as a fraction or by math.fsum. And topk is asked for near ties, where a wrong discard shows.

@@ -1,7 +1,8 @@
 """The whole screen: with its error terms, a row's 8-bit bound is never below an atom's true score.
 
-``Index`` states csrc/algorithms/cluster/quantized_index.cpp in numpy, and ``screen`` what
-csrc/algorithms/cluster/sparse_select.inl.h does with it (quantize, look). The kernels themselves are called.
+``Index`` states csrc/engines/sparse_select/quantized_index.cpp in numpy, and ``screen`` what
+csrc/algorithms/cluster/sparse/sparse_select.inl.h does with it (quantize, look). The kernels
+themselves are called.
 Atoms and rows are rounded up if neither have a negative entry, else both to nearest.
 """
 

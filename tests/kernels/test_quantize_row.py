@@ -1,4 +1,4 @@
-"""quantize_row: the inequalities that csrc/kernels/quantized_screen.inl.h builds its bound on."""
+"""quantize_row: the inequalities that csrc/engines/sparse_select/quantized_index.h builds its bound on."""
 
 from __future__ import annotations
 

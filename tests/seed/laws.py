@@ -94,7 +94,7 @@ def chain_law(D, w, length):
 
 
 def bounds(X, w, metric, bound):
-    """B [n] as a function of the first center, as csrc/include/latom/seeding.h names them."""
+    """B [n] as a function of the first center, as csrc/include/latom/seed.h names them."""
     rows, D = dense(X), squared_distances(X, metric)
     positive = (rows >= 0).all()
     if metric == "cosine":

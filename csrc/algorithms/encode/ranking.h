@@ -1,4 +1,4 @@
-// entries.h: scores of rows with atoms, their rank, and the order in which they are fetched.
+// ranking.h: scores of rows with atoms, their rank, and the order in which they are fetched.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// fill.h: rows that stand in for centers when no distance is left to draw by.
+// fill_up.h: rows that stand in for centers when no distance is left to draw by.
 #pragma once
 
 #include <algorithm>

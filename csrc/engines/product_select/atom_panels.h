@@ -1,4 +1,4 @@
-// atom_panels.h: atoms and rows in the low precision of a screen, with what its bounds need (product_select.h has
+// atom_panels.h: atoms and rows in the low precision of a screen, with what its bounds need (row_block.h has
 // them).
 #pragma once
 
@@ -61,7 +61,8 @@ public:
     /// Without norm2 (then without factor) lengths are found as atoms are packed, and the largest is guessed from some:
     /// where the guess fails, or an atom cannot be used, sound() turns false and results mean nothing.
     /// order [m]: position -> atom, or empty for the order of the atoms.
-    /// slack: what |x^| |w^| may be short of, where rows and atoms stand for others (cluster/projection.h).
+    /// slack: what |x^| |w^| may be short of, where rows and atoms stand for others
+    /// (algorithms/cluster/dense/projection.h).
     AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
                std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen,
                double slack = 0);

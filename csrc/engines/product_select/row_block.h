@@ -1,4 +1,4 @@
-// product_select.h: the atoms that may be among the k best of dense rows, found in low precision by a proven bound.
+// row_block.h: the atoms that may be among the k best of dense rows, found in low precision by a proven bound.
 //
 //   S(x, j) = factor_j <x, w_j> + bias_j                     as float64 decides it (kernels/dot.inl.h)
 //

@@ -84,7 +84,7 @@ def screen_tile(
     magnitude: bool,
 ) -> tuple[int, NDArray[np.uint32], NDArray[np.float32]]: ...
 
-# Bounds that algorithms/product_select.h claims for factor <x, w> + bias, in screen units:
+# Bounds that engines/product_select/row_block.h claims for factor <x, w> + bias, in screen units:
 # (lower [n, m], upper [n, m], units [n]). factor and bias may be empty.
 @overload
 def score_bounds(

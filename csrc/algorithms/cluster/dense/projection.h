@@ -11,7 +11,7 @@
 //   |r_x|^2 = |x|^2 - 2 (V x)'a + a'(V V')a <= t_x^2 = max(0, |x|^2 - |a|^2) + 2 eps |x||a| + eta |a|^2
 // and by Cauchy-Schwarz, with the short rows x' = (a, t_x) and w' = (b, t_w) of r + 1 numbers,
 //   <x, w> <= <x', w'> + kappa |x'| |w'|,        |x'| >= |x|
-// which is what product_select.h takes: kappa is its `slack`. It is a bound from above only: from below, 2 t_x t_w are
+// which is what row_block.h takes: kappa is its `slack`. It is a bound from above only: from below, 2 t_x t_w are
 // missing.
 //
 // Rounding  a is summed in float32, d terms in order: eps = sqrt(r) (d + 8) 2^-24 (1 + 1%); eta is the Frobenius norm

@@ -3,7 +3,7 @@
 //
 // The closer look takes rows x~ and atoms w~ in bfloat16: half the memory to read, and that is what it waits for.
 //   |<x, w> - dot| <= |x - x~| |w| + |x~| (|w - w~| + gamma |w~|),      |x~| <= |x| + |x - x~|
-// as in product_select.h: d products and their sum in float32, gamma = (d + 8) 2^-24 (1 + 1%) in whatever order.
+// as in row_block.h: d products and their sum in float32, gamma = (d + 8) 2^-24 (1 + 1%) in whatever order.
 //
 // Cost      2 d r flops per row once and per atom and pass; memory, where the screen has 16 bits, 2 (r + 1) + 16 bytes
 // per row and
