@@ -18,6 +18,7 @@ hypothesis.settings.load_profile("latom")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: compiles C++ or takes many seconds; -m 'not slow' skips")
+    config.addinivalue_line("markers", "long: takes minutes, and runs only with -m long")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,4 +1,4 @@
-"""Builds the C++ tests with sanitizers and runs them. pytest -m "not slow" leaves this out."""
+"""Builds the C++ tests and runs them: as they are, and with sanitizers where ``-m long`` asks for it."""
 
 from __future__ import annotations
 
@@ -51,14 +51,23 @@ def require(sanitizer: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_cpp_tests_pass(tmp_path: Path) -> None:
+    build_and_run(tmp_path / "build", "-DCMAKE_BUILD_TYPE=Release")
+
+
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_cpp_tests_pass_under(sanitizer: str, tmp_path: Path) -> None:
     require(sanitizer, tmp_path)
-    build = tmp_path / "build"
+    build_and_run(tmp_path / "build", "-DCMAKE_BUILD_TYPE=Release", f"-DLATOM_SANITIZE={sanitizer}")
+
+
+def build_and_run(build: Path, *options: str) -> None:
     generator = ["-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={NINJA}"] if NINJA else []
     run(
-        *[str(CMAKE), "-S", ROOT, "-B", build, *generator, "-DCMAKE_BUILD_TYPE=Release"],
-        *["-DLATOM_BUILD_TESTS=ON", "-DLATOM_WERROR=ON", f"-DLATOM_SANITIZE={sanitizer}"],
+        *[str(CMAKE), "-S", ROOT, "-B", build, *generator],
+        *["-DLATOM_BUILD_TESTS=ON", "-DLATOM_WERROR=ON", *options],
     )
     run(str(CMAKE), "--build", build, "--parallel", str(min(os.cpu_count() or 1, 8)))
     output = run(build / "latom_tests")
