@@ -217,7 +217,7 @@ class Kmeans:
     >>> import numpy as np
     >>> from latom.compat.faiss import Kmeans
     >>> x = np.array([[1.0, 2], [1, 4], [1, 0], [10, 2], [10, 4], [10, 0]], np.float32)
-    >>> kmeans = Kmeans(2, 2, niter=20, min_points_per_centroid=1)
+    >>> kmeans = Kmeans(2, 2, nredo=5, min_points_per_centroid=1)
     >>> float(kmeans.train(x))
     16.0
     """
