@@ -6,6 +6,7 @@ import inspect
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from latom.compat import faiss as compat
 
@@ -183,3 +184,12 @@ def test_what_cannot_be_is_refused(x):
         compat.Kmeans(8, 5).assign(x)
     with pytest.raises(ValueError, match="metric must be METRIC_L2"):
         compat.knn(x, x, 1, metric=2)
+    for run in (
+        compat.Kmeans(8, 5).train,
+        lambda rows: compat.knn(rows, x, 1),
+        lambda rows: compat.knn(x, rows, 1),
+    ):
+        with pytest.raises(TypeError, match=r"must be dense, not sparse; got csr_array\."):
+            run(sp.csr_array(x))
+    D, labels = compat.knn(x[:0], x, 3)
+    assert D.shape == labels.shape == (0, 3)

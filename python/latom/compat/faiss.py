@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import as_dense, as_rows, as_weights
+from latom._base.arrays import as_dense, as_rows, as_weights, refuse_sparse
 from latom._base.backend import call
 from latom._base.checks import check_flag, check_integer, check_range
 from latom._base.history import IterationState
@@ -60,8 +60,7 @@ class IndexFlat:
 
     Attributes
     ----------
-    d, ntotal, metric_type, is_trained
-        As in faiss.
+    d, ntotal, metric_type, is_trained : as in faiss
     """
 
     is_trained = True
@@ -87,7 +86,7 @@ class IndexFlat:
         self._atoms: Atoms | None = None
 
     def add(self, x: Any) -> None:
-        """Add vectors [n, d], which get the next numbers."""
+        """Add vectors [n, d]; they get the next numbers."""
         self._parts.append(np.array(_as_float32("IndexFlat.add", x, self.d)))
         self._atoms = None
 
@@ -104,6 +103,7 @@ class IndexFlat:
         name = "IndexFlat.search"
         k = check_integer(name, "k", k)
         inner = self.metric_type == METRIC_INNER_PRODUCT
+        refuse_sparse(name, x, "x")
         n, found = len(x), min(k, self.ntotal)
         D, labels = np.full((n, k), -FAR if inner else FAR), np.full((n, k), -1, np.int64)
         if n and found:
@@ -139,8 +139,7 @@ def knn(
     xq, xb : arrays of shape (nq, d) and (nb, d)
     k : int
     metric : int
-        METRIC_L2 or METRIC_INNER_PRODUCT; faiss has more.
-    metric_arg : ignored
+        METRIC_L2 or METRIC_INNER_PRODUCT; faiss has more, some with a metric_arg.
 
     Returns
     -------
@@ -391,6 +390,7 @@ def _stops_below(threshold: float, total: float) -> Callable[[IterationState], b
 
 
 def _as_float32(function: str, x: Any, d: int) -> Distances:
+    refuse_sparse(function, x, "x")
     rows: Distances = as_rows(function, x, "x", np.float32)
     if rows.shape[1] != d:
         raise ValueError(
