@@ -79,6 +79,14 @@ def test_with_sparsity_the_steps_are_those_of_the_formula(X):
     model.set_params(tol=1e-6, max_iter=500).fit(X)
     codes = model.transform(X)
     assert np.linalg.norm(codes) == pytest.approx(1)
+    H = model.components_
+    P, Q = X @ H.T, H @ H.T
+    G = np.full(codes.shape, 0.2)
+    for _ in range(500):
+        above = (np.abs(P) + P) / 2 + G @ ((np.abs(Q) - Q) / 2)
+        G = G * np.sqrt(above / ((np.abs(P) - P) / 2 + G @ ((np.abs(Q) + Q) / 2) + 4.0))
+        G /= np.linalg.norm(G)
+    np.testing.assert_allclose(codes, G, atol=0.01 * G.max())
     assert model.rec_err(X) < 1.05 * model.reconstruction_err_
 
 

@@ -127,7 +127,6 @@ class SNMF(TransformerMixin, BaseEstimator):
         G = solved(rows, H)
         if not self.sparsity or not G.any():
             return G
-        G += G.dtype.type(START * G.mean())  # steps that multiply cannot leave 0
         for _ in range(self.max_iter):
             before, G = G, multiplied(rows, G, H, self.sparsity)
             G /= np.linalg.norm(G)
