@@ -79,7 +79,10 @@ def test_yellowbrick_finds_the_elbow():
     cluster = pytest.importorskip("yellowbrick.cluster", reason="yellowbrick is not installed")
     rng = np.random.default_rng(0)
     X = 8 * rng.standard_normal((4, 5))[rng.integers(4, size=200)] + rng.standard_normal((200, 5))
-    elbow = cluster.KElbowVisualizer(latom.KMeans(random_state=0, n_init=4), k=(2, 9), timings=False)
+    forced = {"force_model": True}  # yellowbrick 1.5 asks for an attribute that scikit-learn 1.9 has not
+    kmeans = latom.KMeans(random_state=0, n_init=4)
+    elbow = cluster.KElbowVisualizer(kmeans, k=(2, 9), timings=False, **forced)
     assert elbow.fit(X).elbow_value_ == 4
-    silhouette = cluster.SilhouetteVisualizer(compat_sklearn.KMeans(4, random_state=0, n_init=4))
+    four = compat_sklearn.KMeans(4, random_state=0, n_init=4)
+    silhouette = cluster.SilhouetteVisualizer(four, colors=["r", "g", "b", "k"], **forced)
     assert silhouette.fit(X).silhouette_score_ > 0.5
