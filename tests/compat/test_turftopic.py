@@ -76,7 +76,7 @@ def test_with_sparsity_the_steps_are_those_of_the_formula(X):
         G /= np.linalg.norm(G)
     np.testing.assert_allclose(found, G, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(model.components_, np.linalg.pinv(G) @ X, rtol=1e-6, atol=1e-9)
-    model.set_params(tol=1e-6, max_iter=500).fit(X)
+    model.set_params(max_iter=500).fit(X)
     codes = model.transform(X)
     assert np.linalg.norm(codes) == pytest.approx(1)
     H = model.components_

@@ -122,15 +122,17 @@ class SNMF(TransformerMixin, BaseEstimator):
         """G [n, k] of rows, for the components or the columns of F [d, k]."""
         name = "SNMF.transform"
         H = self.components_ if F is None else np.asarray(F).T
-        rows, _ = measured(name, X, H.shape[1])
+        rows, squares = measured(name, X, H.shape[1])
         H = np.ascontiguousarray(H, rows.dtype)
-        G = solved(rows, H)
-        if not self.sparsity or not G.any():
-            return G
+        if not self.sparsity:
+            return solved(rows, H)
+        G = self._start(name, rows, len(H))
+        start = before = error(name, rows, G, H, squares)
         for _ in range(self.max_iter):
-            before, G = G, multiplied(rows, G, H, self.sparsity)
-            G /= np.linalg.norm(G)
-            if np.linalg.norm(G - before) <= self.tol:
+            G = multiplied(rows, G, H, self.sparsity)
+            G /= max(np.linalg.norm(G), np.finfo(G.dtype).tiny)
+            last, before = before, error(name, rows, G, H, squares)
+            if self.tol > 0 and before < start and last - before < self.tol * start:
                 break
         return G
 
