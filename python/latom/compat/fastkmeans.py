@@ -1,4 +1,4 @@
-"""fastkmeans' class on latom's core, for fast-plaid, PyLate and others that cluster token vectors.
+"""fastkmeans' class on latom's core, for fast-plaid and others that cluster token vectors.
 
     from latom.compat.fastkmeans import FastKMeans        # in place of fastkmeans
     fast_plaid.search.fast_plaid.FastKMeans = FastKMeans  # in fast-plaid, which has a subclass of its own
