@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 
-from peers.base import Answer, Fit, Peer, by_name
+from peers.base import Answer, Fit, Peer, by_name, tuned
 
 
 class Latom(Peer):
@@ -130,9 +130,9 @@ SEEDING: dict[str, Peer] = by_name(
     Latom("latom, paper's bound, 50 trials", "approximate", method="rejection", bound="paper", max_trials=50),
     Latom("latom, AFK-MC2", "approximate", "afkmc2"),
     Latom("latom, k-means||", "5 rounds of 2 m rows, then greedy", "kmeans_parallel"),
-    ScikitLearn("scikit-learn, 1 trial", 1, "the law of k-means++"),
-    ScikitLearn("scikit-learn", None, "greedy: its default"),
-    Faiss("faiss, k-means++", "ClusteringInitMethod_KMEANS_PLUS_PLUS"),
-    Faiss("faiss, AFK-MC2", "ClusteringInitMethod_AFK_MC2", "approximate: chains of 50"),
+    *tuned(ScikitLearn("scikit-learn, 1 trial", 1, "the law of k-means++")),
+    *tuned(ScikitLearn("scikit-learn", None, "greedy: its default")),
+    *tuned(Faiss("faiss, k-means++", "ClusteringInitMethod_KMEANS_PLUS_PLUS")),
+    *tuned(Faiss("faiss, AFK-MC2", "ClusteringInitMethod_AFK_MC2", "approximate: chains of 50")),
     SoyClustering(),
 )
