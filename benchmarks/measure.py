@@ -109,7 +109,12 @@ def measure(
     score = {passes: task.score(case.problem, output) for passes, output in found.pop("outputs").items()}
     # Families that score while they run have no outputs, and their own score wins below.
     info |= case.describe()
-    info |= {"library": library, "note": peer.note, "reference": task.reference}
+    info |= {
+        "library": library,
+        "distribution": peer.distribution,
+        "note": peer.note,
+        "reference": task.reference,
+    }
     info |= {"score_name": task.score_name, "score_format": task.score_format, "score": score}
     info |= found
     if task.operations is not None:

@@ -1,4 +1,4 @@
-"""Tables and plots of families whose libraries are to reach a loss; numbers and colors of all reports.
+"""Tables and plots of families whose libraries are to reach a loss.
 
 The goal of a case is the last loss of its reference library, such as that of 200 multiplicative updates. A
 library has reached it with the shortest measured fit that ends at or below it.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-Entry = dict[str, Any]
+from report_cells import Entry, number, spaced, style
+
 HEAD = [
     "library",
     "s / iteration",
@@ -17,29 +18,6 @@ HEAD = [
     "loss (iterations)",
     "memory, MB",
 ]
-
-
-def number(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value >= 100:
-        return f"{value:.0f}"
-    return f"{float(f'{value:.3g}'):.{max(0, 2 - magnitude(value))}f}"
-
-
-def spaced(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
-
-
-def magnitude(value: float) -> int:
-    return int(f"{value:e}".split("e")[1]) if value > 0 else 0
-
-
-def style(names: list[str]) -> dict[str, str]:
-    """Color of each library: black for latom, greys for its variants."""
-    peers = [name for name in names if not name.startswith("latom")]
-    ours = [name for name in names if name.startswith("latom") and name != "latom"]
-    colors = {name: f"C{number % 10}" for number, name in enumerate(peers)}
-    return colors | {"latom": "black"} | {name: "0.5" for name in ours}
 
 
 def goal(entries: list[Entry]) -> float:
