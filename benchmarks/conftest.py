@@ -158,6 +158,7 @@ def run_case(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[Case, 
     return run
 
 
+@pytest.hookimpl(optionalhook=True)  # the cases can be listed without pytest-benchmark
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
@@ -170,6 +171,7 @@ def pytest_benchmark_update_json(
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": metadata.version("scipy"),
+        "quick": bool(config.getoption("--quick")),
         "environment": blas_variables(),  # of the "tuned"; nothing else is set or inherited
         **{name: number(config, name) for name in NUMBERS},
     }

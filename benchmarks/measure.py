@@ -112,6 +112,7 @@ def measure(
     info |= {
         "library": library,
         "distribution": peer.distribution,
+        "sample": peer.sample,
         "note": peer.note,
         "reference": task.reference,
     }

@@ -1,6 +1,6 @@
 """Turn pytest-benchmark results into a table, a compact JSON file and a plot.
 
-    python benchmarks/report.py RAW.json [MORE.json ...] [--output benchmarks/results]
+    python benchmarks/report.py RAW.json [MORE.json ...] [--output benchmarks/results] [--readme README.md]
 
 Later files win where two hold the same case and library, so one library can be measured again by
 itself: pass the compact JSON of an earlier report first, then the new raw file.
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import headlines
 import report_everyday
 import report_losses
 from report_cells import (
@@ -39,7 +40,7 @@ KEPT = (
     *CASE,
     *("library", "distribution", "version", "note", "how", "n_iter", "passes", "rounds", "fit_seconds"),
     *("seconds_per_iteration", "memory", "score_name", "score_format", "score"),
-    *("operations", "peaks", "losses", "reference", "reason"),
+    *("sample", "operations", "peaks", "losses", "reference", "reason"),
 )
 
 
@@ -57,6 +58,8 @@ def read(paths: Iterable[Path]) -> tuple[list[Entry], dict[str, Any]]:
             about = content["setup"] | _machine(content)
         if setup and about["machine"] != setup["machine"]:
             raise SystemExit(f"{path} was measured on another machine: {about['machine']}")
+        if setup and ("environment" in about) != ("environment" in setup):
+            raise SystemExit(f"Of {path} and the others, some inherited an environment: measure these again.")
         setup = about
         for entry in found:
             key = (*case_of(entry), entry["library"])
@@ -216,7 +219,11 @@ def _environment_notes(setup: dict[str, Any]) -> list[str]:
 
 def _fair_note(entries: list[Entry]) -> list[str]:
     unfair = any(not is_fair(e, case) for case in by_case(entries).values() for e in case if "how" in e)
-    return ["† an answer that is not as good: it cannot be the fastest peer."] if unfair else []
+    return (
+        ["† an answer that is not as good, or of a sample of the rows: it cannot be the fastest peer."]
+        if unfair
+        else []
+    )
 
 
 def _seed_notes(entries: list[Entry], setup: dict[str, Any]) -> list[str]:
@@ -280,11 +287,19 @@ def _line(cells: list[str]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("files", nargs="*", type=Path, help="none: restate the README alone")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--readme", type=Path, help="restate the table of speeds in this file, from --output")
     arguments = parser.parse_args()
-    entries, setup = read(arguments.files)
-    folder = arguments.output / slug(setup["machine"])
+    if arguments.files:
+        write(*read(arguments.files), arguments.output)
+    if arguments.readme:
+        headlines.restate(arguments.readme, arguments.output)
+
+
+def write(entries: list[Entry], setup: dict[str, Any], output: Path) -> None:
+    """Table, compact results and picture of each task, to the machine's folder."""
+    folder = output / slug(setup["machine"])
     folder.mkdir(parents=True, exist_ok=True)
     for task in dict.fromkeys(e["task"] for e in entries):
         part = [e for e in entries if e["task"] == task]

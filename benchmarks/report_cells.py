@@ -62,8 +62,11 @@ def by_seeds(entries: list[Entry]) -> bool:
 def is_fair(entry: Entry, case: list[Entry]) -> bool:
     """Whether a measured answer is as good as latom's in the same case, by the rule of its family.
 
-    latom's is that after as many passes, where it is known. Without latom every answer will do.
+    latom's is that after as many passes, where it is known. Without latom every answer will do, but never
+    that of a sample of the rows.
     """
+    if entry.get("sample"):
+        return False
     ours = next((e["score"] for e in case if e["library"] == "latom" and e.get("score")), None)
     if ours is None or not entry.get("score"):
         return True
@@ -79,7 +82,7 @@ def fastest_peer(case: list[Entry]) -> Entry | None:
 
 
 def best_settings(entries: list[Entry]) -> list[Entry]:
-    """Of each case latom's entries, and of each peer that has a fair answer its fastest, under the peer's name."""
+    """Of each case latom's entries, and of each peer with a fair answer its fastest, by the peer's name."""
     kept = []
     for case in by_case(entries).values():
         best: dict[str, Entry] = {}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from report_cells import Entry, by_case, fastest_peer, number, seconds, spaced
+from report_cells import Entry, by_case, by_seeds, fastest_peer, number, seconds, spaced
 
 PANELS = {
     "everyday_fit": "default fits",
@@ -44,6 +44,23 @@ def summary(entries: list[Entry]) -> list[str]:
     for name, line in found.items():
         shown = (f"{number(line[m][0])} ({line[m][1]})" if m in line else "" for m in columns)
         lines.append(f"| {name} | " + " | ".join(shown) + " |")
+    return [*lines, "", *(_objectives(entries, columns) if by_seeds(entries) else [])]
+
+
+def _objectives(entries: list[Entry], columns: list[int]) -> list[str]:
+    """latom's median objective relative to the best one of a peer that looks at all rows."""
+    found: dict[str, dict[int, str]] = {}
+    for case in by_case(entries).values():
+        scores = {e["library"]: e["score"]["1"] for e in case if "reason" not in e and not e.get("sample")}
+        peers = [score for name, score in scores.items() if not name.startswith("latom")]
+        if "latom" in scores and peers and min(peers) > 0:
+            found.setdefault(case[0]["corpus"], {})[case[0]["m"]] = f"{scores['latom'] / min(peers):.4f}"
+    lines = ["latom's median objective, the best peer's = 1:", ""]
+    lines += ["| | " + " | ".join(f"m = {spaced(m)}" for m in columns) + " |"]
+    lines += ["| --- |" + " --: |" * len(columns)]
+    lines += [
+        f"| {name} | " + " | ".join(row.get(m, "") for m in columns) + " |" for name, row in found.items()
+    ]
     return [*lines, ""]
 
 

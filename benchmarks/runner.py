@@ -177,7 +177,7 @@ def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # imported from a build folder
-        return "not installed"
+        return str(getattr(sys.modules.get(distribution), "__version__", "not installed"))
 
 
 def _confine(threads: int) -> None:

@@ -39,6 +39,8 @@ class Peer(ABC):
         What a reader of the table must know.
     environment : mapping
         Variables set for its process before anything is imported; empty as installed.
+    sample : bool
+        It looks at some of the rows alone, so that its speed is told and not compared.
     final_pass : bool
         A fit of n iterations ends with one more assignment pass, so it costs about n + 1.
     labels_pass : bool
@@ -53,6 +55,7 @@ class Peer(ABC):
     distribution: str
     note: str = ""
     environment: Mapping[str, str] = {}
+    sample: bool = False
     final_pass: bool = False
     labels_pass: bool = False
     typical_first: bool = True

@@ -42,10 +42,10 @@ class DefaultFaiss(Peer):
 
     distribution = "faiss-cpu"
 
-    def __init__(self, sampled: bool = False) -> None:
-        self.sampled = sampled
-        self.name = "faiss-sampled" if sampled else "faiss"
-        rows = "256 rows a cluster, its default" if sampled else "every row, max_points_per_centroid = n"
+    def __init__(self, sample: bool = False) -> None:
+        self.sample = sample
+        self.name = "faiss-sampled" if sample else "faiss"
+        rows = "256 rows a cluster, its default" if sample else "every row, max_points_per_centroid = n"
         self.note = f"25 iterations from random rows, its default; {rows}"
 
     def load(self) -> None:
@@ -54,7 +54,7 @@ class DefaultFaiss(Peer):
     def prepare(self, problem: Problem, threads: int) -> Fit:
         self.faiss.omp_set_num_threads(threads)
         X, m = problem["X"], int(problem["m"])
-        options = {} if self.sampled else {"max_points_per_centroid": len(X)}
+        options = {} if self.sample else {"max_points_per_centroid": len(X)}
 
         def fit(seed: int) -> Answer:
             model = self.faiss.Kmeans(X.shape[1], m, seed=seed, **options)
@@ -130,7 +130,7 @@ EVERYDAY_FIT: dict[str, Peer] = by_name(
     Default("scikit-learn-elkan", "sklearn.cluster", "Elkan's bounds, n × m in memory", algorithm="elkan"),
     Default("scikit-learn-intelex", "sklearnex.cluster"),
     *tuned(DefaultFaiss()),
-    *tuned(DefaultFaiss(sampled=True)),
+    *tuned(DefaultFaiss(sample=True)),
 )
 EVERYDAY_PREDICT = _of_fitted("predict")
 EVERYDAY_TRANSFORM = _of_fitted("transform")

@@ -294,7 +294,7 @@ class NumKong(TopK):
         numkong = self.numkong
         X, atoms, k, _ = self.parts(problem)
         packed = numkong.dots_pack(self.converted(atoms, None))
-        kinds = {"float32": "f64", "bfloat16": "f32", "int8": "i32"}
+        kinds = {"float32": "float64", "bfloat16": "float32", "int8": "int32"}
         out = numkong.zeros((len(X), len(atoms)), dtype=kinds[self.precision])
         pool = ThreadPoolExecutor(threads)
         bounds = np.linspace(0, len(X), min(threads, len(X)) + 1).astype(int).tolist()
