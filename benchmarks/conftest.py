@@ -28,7 +28,7 @@ NUMBERS: dict[str, tuple[float, float, str]] = {
     "rows": (0, 4000, "use so many random rows of corpus, embeddings and activations; 0: all"),
     "iterations": (10, 10, "iterations of a fit"),
     "budget": (20.0, 2.0, "seconds of a planned fit"),
-    "limit": (300.0, 60.0, "seconds before a fit is ended"),
+    "limit": (300.0, 20.0, "seconds before a fit is ended"),
     "rounds": (3, 1, "timed fits of latom, and of peers where these take no longer than the budget"),
     "peer_rounds": (1, 1, "timed fits of a slower peer"),
     "blocks": (5, 3, "timed blocks of calls, fewer over --budget"),
