@@ -58,9 +58,7 @@ class Torch(Peer):
             self.note += f'; set_float32_matmul_precision("{precision}")'
         if compiled:
             self.note += "; an iteration by torch.compile, compiled beforehand"
-            self.environment = {
-                "TORCHINDUCTOR_COMPILE_THREADS": "1"
-            }  # in its own process, which may be ended
+            self.environment = {"TORCHINDUCTOR_COMPILE_THREADS": "1"}  # none outlives it
 
     def load(self) -> None:
         self.torch = importlib.import_module("torch")
