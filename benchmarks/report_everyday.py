@@ -95,7 +95,7 @@ def plot(folder: Path, setup: dict[str, Any]) -> None:
         ax.set_xticks(ticks, [spaced(m) for m in ticks], fontsize=8)
         ax.set_xticks([], minor=True)
         low, high = ax.get_ylim()
-        speeds = [v for v in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= v <= high]
+        speeds = [v for v in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100) if low <= v <= high]
         ax.set_yticks(speeds, [f"{v:g}×" for v in speeds])
         ax.set_yticks([], minor=True)
         ax.grid(alpha=0.3)

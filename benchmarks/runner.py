@@ -224,7 +224,8 @@ def _serve(task: str, library: str, folder: str, threads: int) -> None:
         import traceback
 
         traceback.print_exc()
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        kind = "not installed" if isinstance(error, ImportError) else type(error).__name__
+        reason = f"{kind}: {error}".splitlines()[0]
         print(json.dumps({"error": reason}), file=replies, flush=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -91,6 +91,17 @@ def test_a_worker_has_the_environment_of_its_library(
         found = dict(part.decode().split("=", 1) for part in parts if part)
         assert worker.fit(1, 60.0).n_iter == 1
     assert {name: found[name] for name in FOREIGN if name in found} == own
+
+
+def test_a_missing_library_is_told(tmp_path: Path) -> None:
+    if importlib.util.find_spec("sparsekmeans") is not None:
+        pytest.skip("it is installed")
+    runner = module("runner")
+    with (
+        pytest.raises(runner.NotMeasured, match="^not installed: No module named 'sparsekmeans'"),
+        runner.Worker("sparse_kmeans", "sparsekmeans", tmp_path, 1),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
