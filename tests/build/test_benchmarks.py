@@ -98,7 +98,7 @@ def test_a_missing_library_is_told(tmp_path: Path) -> None:
         pytest.skip("it is installed")
     runner = module("runner")
     with (
-        pytest.raises(runner.NotMeasured, match="^not installed: No module named 'sparsekmeans'"),
+        pytest.raises(runner.NotMeasured, match=r"^not installed: No module named 'sparsekmeans'"),
         runner.Worker("sparse_kmeans", "sparsekmeans", tmp_path, 1),
     ):
         pass
