@@ -313,7 +313,8 @@ class NumKong(TopK):
                 found = np.argpartition(scores, -count, axis=1)[:, -count:]
                 return again(X[start:end], atoms, found, k)
 
-            parts = list(pool.map(part, pairwise(bounds)))
+            spans = list(pairwise(bounds))
+            parts = list(pool.map(part, spans)) if len(spans) > 1 else [part(spans[0])]
             values, indices = zip(*parts, strict=True)
             return np.concatenate(values), np.concatenate(indices)
 
