@@ -256,6 +256,31 @@ def test_everyday_peers(library: str) -> None:
             assert score < 0.8 * one
 
 
+@pytest.mark.parametrize("sparse", [True, False])
+def test_latom_draws_by_each_method(sparse: bool) -> None:
+    tasks, data = module("tasks").TASKS, module("data")
+    X = data.zipf_corpus(200, 100, 10)[0] if sparse else data.mixture(200, 5, 4)
+    metric = "cosine" if sparse else "euclidean"
+    problem = {"X": X, "m": np.array(6), "metric": np.array(metric)}
+    ours = {name: peer for name, peer in tasks["seeding"].peers.items() if peer.distribution == "latom"}
+    assert len(ours) > 5
+    for peer in ours.values():
+        peer.load()
+        drawn = peer.prepare(problem, 1)(0).output()
+        assert len(set(drawn.tolist())) == 6
+        assert tasks["seeding"].score(problem, drawn) > 0
+
+
+def test_a_loss_is_reached_but_for_rounding() -> None:
+    losses = module("report_losses")
+    case = [
+        {"library": name, "reference": "torch", "losses": [[10, 1.0, 2 * end], [200, 9.0, end]]}
+        for name, end in (("torch", 0.5), ("torch-tuned", 0.5 * (1 + 1e-6)), ("other", 0.5 * (1 + 1e-4)))
+    ]
+    found = [losses.reached(entry, losses.goal(case)) for entry in case]
+    assert found == [(200, 9.0), (200, 9.0), None]
+
+
 def test_default_fits_are_medians_over_seeds(tmp_path: Path) -> None:
     measure, data = module("measure"), module("data")
     problem = {"X": data.mixture(300, 3, 6), "m": np.array(5)}
