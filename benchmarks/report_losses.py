@@ -63,7 +63,8 @@ def notes() -> list[str]:
     """What the columns mean."""
     return [
         f"Goal: the last loss of the reference, but for {ROUNDING:g} of it. s to the goal: the shortest of "
-        "the fits of 1, 2, 3, ... iterations (peers: 10, 50, 200), each timed whole and from the start, that ends at or below it.",
+        "the fits of 1, 2, 3, ... iterations (peers: 10, 50, 200), each timed whole and from the start, that "
+        "ends at or below it.",
         "s / iteration: between the shortest and the longest of these fits. Loss: of the longest, from the "
         "answer in float64. Memory: peak of the process beyond library and problem as loaded.",
     ]
