@@ -210,9 +210,7 @@ def _environment_notes(setup: dict[str, Any]) -> list[str]:
     """What the processes inherited; nothing since the benchmarks set it themselves."""
     if "environment" not in setup:
         return ["Environment: inherited from the shell that measured."]
-    quick = (
-        ["Measured with `--quick`: to see that all works, not to be quoted."] if setup.get("quick") else []
-    )
+    quick = ["Measured with `--quick`: to see that all works."] if setup.get("quick") else []
     chosen = ", ".join(f"{name}={value}" for name, value in setup["environment"].items())
     return [
         *quick,
