@@ -171,14 +171,40 @@ def encode(rng: np.random.Generator) -> Call:
     arguments["b_enc"] = rng.standard_normal(m) if rng.random() < 0.5 else None
     arguments["b_pre"] = rng.standard_normal(d) if rng.random() < 0.5 else None
     arguments["activation"] = pick(rng, ["relu", "topk-relu", "identity", "abs"])
-    k = arguments["k"]
 
     def verify(codes: Any) -> None:
         check(codes.shape == (len(X.exact), m) and codes.has_sorted_indices, "shape or order")
-        check((np.diff(codes.indptr) <= k).all() and (codes.data != 0).all(), "more than k codes, or zeros")
-        check(arguments["activation"] in ("identity", "abs") or (codes.data > 0).all(), "codes below 0")
+        _check_codes(
+            codes, X.exact, W.exact, *(arguments[name] for name in ("k", "activation", "b_enc", "b_pre"))
+        )
 
     return Call(latom.encode, arguments, verify, [X, W], X.sane and W.sane)
+
+
+def _check_codes(
+    codes: Any, X: np.ndarray, W: np.ndarray, k: int, activation: str, b_enc: Any = None, b_pre: Any = None
+) -> None:
+    """Codes are the k best pre-activations of each row, or all that are above 0 where these are fewer."""
+    with np.errstate(all="ignore"):
+        P, size = X @ W.T, np.abs(X) @ np.abs(W).T
+        for bias in (b_enc, None if b_pre is None else -(W @ b_pre)):
+            if bias is not None:
+                P, size = P + bias, size + np.abs(bias)
+        if b_pre is not None:
+            size = size + np.abs(W) @ np.abs(b_pre)
+    slack = 1e-13 * max(1, X.shape[1]) * size + EPS[codes.data.itemsize] * np.abs(P) + 1e-44
+    stored = np.zeros(P.shape, bool)
+    stored[np.repeat(np.arange(len(P)), np.diff(codes.indptr)), codes.indices] = True
+    count = stored.sum(axis=1)
+    check((count <= k).all() and (codes.data != 0).all(), "more than k codes, or zeros")
+    _near(codes.toarray(), np.where(stored, P, 0), slack, "codes")
+    key = np.abs(P) if activation == "abs" else P
+    if activation.endswith("relu"):
+        check((codes.data > 0).all(), "codes below 0")
+        check(not (~stored & (key > slack) & (count < k)[:, None]).any(), "a code above 0 is missing")
+    worst = np.where(stored, key, np.inf).min(axis=1)
+    best = np.where(stored, -np.inf, key).max(axis=1)
+    check(not ((count == k) & (best > worst + 2 * slack.max(axis=1))).any(), "a better code is missing")
 
 
 def decode(rng: np.random.Generator) -> Call:
@@ -386,14 +412,19 @@ def _nmf(cls: Any, kind: str) -> Any:
             W, H, again, error, _ = result
             check(W.shape == again.shape == (n, k) and H.shape == (k, d), "shapes")
             check((W >= 0).all() and (again >= 0).all() and (signed or (H >= 0).all()), "below 0")
-            unit = _scale(X.exact)
-            residual = X.exact / unit - W.astype(np.float64) @ (H.astype(np.float64) / unit)
-            loss = float(np.linalg.norm(residual))
-            length = float(np.linalg.norm(X.exact / unit))
-            check(
-                signed or penalty or loss <= 1.01 * length + 1e-6,
-                f"a fit worse than none: {loss} of {length}",
-            )
+            known = ~np.isnan(X.exact)  # NMF takes NaN for an entry that is missing
+            A = np.where(known, X.exact, 0)
+            unit = _scale(A)
+            residual = A / unit - W.astype(np.float64) @ (H.astype(np.float64) / unit)
+            loss = float(np.linalg.norm(residual[known]))
+            length = float(np.linalg.norm(A / unit))
+            best = loss
+            if kind == "batch":  # W is of the pass, when H still changed
+                best = float(
+                    np.linalg.norm(A / unit - again.astype(np.float64) @ (H.astype(np.float64) / unit))
+                )
+            fine = signed or penalty or best <= 1.01 * length + 1e-6
+            check(fine, f"a fit worse than none: {best} of {length}")
             if error is not None and np.ndim(error) == 0:
                 _near(error / unit, loss, 1e-3 * loss + 2e-3 * length, "reconstruction_err_")
 
@@ -432,6 +463,8 @@ def encoder(rng: np.random.Generator) -> Call:
     def verify(result: Any) -> None:
         codes, back = result
         check(codes.shape == (len(X.exact), m) and back.shape == X.exact.shape, "shapes")
+        k, activation, b_pre = (arguments[name] for name in ("k", "activation", "b_pre"))
+        _check_codes(codes, X.exact, W.exact, k, activation, b_pre=b_pre)
 
     return Call(function, arguments, verify, [X, W], X.sane and W.sane, estimator=True)
 

@@ -15,7 +15,8 @@ from api_calls import CALLS, Call
 from fuzzing import Finding, check, check_error, pick
 
 ERRORS = (ValueError, TypeError)
-INTERRUPTS = False  # by signals; `fuzzing.main` turns them on, pytest has handlers of its own
+NAMES = list(CALLS)  # of which a case takes one
+INTERRUPTS = False  # by signals; the program turns them on, pytest has handlers of its own
 NUMBERS = [
     float("nan"),
     float("inf"),
@@ -55,7 +56,7 @@ NASTY = [*NUMBERS, *ARRAYS, *OTHERS]
 
 
 def case(rng: np.random.Generator) -> str:
-    name = pick(rng, CALLS)
+    name = pick(rng, NAMES)
     call: Call = CALLS[name](rng)
     spoiled = None
     if rng.random() < 0.25:
@@ -77,6 +78,8 @@ def _outcome(rng: np.random.Generator, call: Call, spoiled: str | None, where: s
     if INTERRUPTS and rng.random() < 0.1:
         with contextlib.suppress(KeyboardInterrupt, *ERRORS), interrupt(rng.random() * 2e-3):
             call.run(threads)
+    if call.estimator and "max_iter" in call.arguments and rng.random() < 0.1:
+        _leave_by_callback(rng, call, threads)
     try:
         result = call.run(threads)
     except BaseException as error:
@@ -94,6 +97,22 @@ def _outcome(rng: np.random.Generator, call: Call, spoiled: str | None, where: s
         equal = len(flat(again)) == len(flat(result)) and all(map(same_bits, flat(result), flat(again)))
         check(equal or not call.exact, "other bits with other threads")
     return "taken" if spoiled else "right"
+
+
+def _leave_by_callback(rng: np.random.Generator, call: Call, threads: int) -> None:
+    """What a callback raises comes out as it is; the calls that follow must not notice."""
+    error = pick(rng, [KeyboardInterrupt(), RuntimeError("of the callback")])
+
+    def callback(state: Any) -> None:
+        raise error
+
+    before = call.arguments.get("callback")
+    call.arguments["callback"] = callback
+    try:
+        call.run(threads)
+    except BaseException as raised:
+        check(raised is error or isinstance(raised, ERRORS), f"{raised!r} in place of {error!r}")
+    call.arguments["callback"] = before
 
 
 def flat(result: Any) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ alone: ``--first i --cases 1``. `run` prints that line for each finding.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import importlib
 import re
@@ -51,7 +52,15 @@ def pick(rng: np.random.Generator, options):
     return options[int(rng.integers(len(options)))]
 
 
-def run(name: str, case: Case, seed: int, first: int = 0, cases: int | None = None, seconds: float = np.inf):
+def run(
+    name: str,
+    case: Case,
+    seed: int,
+    first: int = 0,
+    cases: int | None = None,
+    seconds: float = np.inf,
+    more: str = "",
+) -> list[tuple[int, Exception]]:
     """Run cases until their number or the time is over; returns (index, error) of each finding."""
     found, kinds, end, i = [], {}, time.monotonic() + seconds, first
     while (cases is None or i < first + cases) and time.monotonic() < end:
@@ -63,7 +72,7 @@ def run(name: str, case: Case, seed: int, first: int = 0, cases: int | None = No
         except Exception as error:
             found.append((i, error))
             print(
-                f"found by: python tests/fuzz/fuzzing.py {name} --seed {seed} --first {i} --cases 1\n"
+                f"found by: python tests/fuzz/fuzzing.py {name}{more} --seed {seed} --first {i} --cases 1\n"
                 f"  {type(error).__name__}: {str(error)[:2000]}",
                 flush=True,
             )
@@ -87,12 +96,20 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--cases", type=int, default=None)
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--calls", help="of the API, separated by commas; all by default")
+    parser.add_argument("--interrupts", action="store_true", help="interrupt calls of the API by signals")
     options = parser.parse_args()
     faulthandler.enable()
     sys.path.insert(0, str(Path(__file__).parents[1]))
     seed = options.seed if options.seed is not None else int(time.time())
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch")  # where it is loaded, some rows are tensors
     fuzzer = importlib.import_module(f"fuzz_{options.fuzzer}")
-    found = run(options.fuzzer, fuzzer.case, seed, options.first, options.cases, options.seconds)
+    more = f" --calls {options.calls}" if options.calls else ""
+    if options.fuzzer == "api":
+        fuzzer.INTERRUPTS = options.interrupts
+        fuzzer.NAMES = options.calls.split(",") if options.calls else fuzzer.NAMES
+    found = run(options.fuzzer, fuzzer.case, seed, options.first, options.cases, options.seconds, more)
     if options.cases == 1 and found:
         traceback.print_exception(found[0][1])
     return bool(found)
