@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import zipfile
 
 import numpy as np
 import pytest
@@ -194,6 +196,19 @@ def test_arrays_of_objects_are_not_unpickled(rng, tmp_path):
     np.save(tmp_path / "x.npy", tensors["b_dec"])
     (tmp_path / "x.npy").rename(tmp_path / "params.npz")
     refused(tmp_path, "path must be a checkpoint that can be read", **layout.arguments)
+
+
+def test_an_archive_that_claims_more_than_memory_holds(rng, tmp_path):
+    layout = LAYOUTS["gemma_scope"]
+    tensors = layout.tensors(rng)
+    del tensors["b_enc"]
+    path = save(layout, tmp_path, tensors)
+    head = io.BytesIO()
+    claim = {"descr": "<f8", "fortran_order": False, "shape": (1 << 45,)}
+    np.lib.format.write_array_header_1_0(head, claim)
+    with zipfile.ZipFile(tmp_path / layout.file, "a") as archive:
+        archive.writestr("b_enc.npy", head.getvalue())
+    refused(path, "path must fit in memory; got params.npz: Unable to allocate", MemoryError, k=2)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, ">f4", np.longdouble, np.int8, np.int64])

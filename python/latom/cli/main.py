@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except MemoryError as error:
         got, remedy = sources.one_line(error), "Pass a part of it, or fewer --max-features."
-        outputs.tell(str(InputError(arguments.path, "fit in memory", got, remedy)))
+        outputs.tell(str(InputError(arguments.path or "PATH", "fit in memory", got, remedy)))
         return 2
     except KeyboardInterrupt:
         outputs.tell("interrupted")

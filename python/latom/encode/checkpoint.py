@@ -94,7 +94,7 @@ class Checkpoint:
         try:
             yield
         except Exception as error:
-            if isinstance(error, MemoryError) or str(error).startswith(f"{self.function}: "):  # one of ours
+            if str(error).startswith(f"{self.function}: "):  # one of ours
                 raise
             if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
                 raise type(error)(
@@ -103,6 +103,10 @@ class Checkpoint:
                 ) from error
             reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
             got = f"{file.name[-80:]}: {reason}"
+            if isinstance(error, MemoryError):
+                raise MemoryError(
+                    f"{self.function}: path must fit in memory; got {got}. Use a machine with more of it."
+                ) from error
             raise ValueError(
                 f"{self.function}: path must be a checkpoint that can be read; got {got}. Download it again."
             ) from error
