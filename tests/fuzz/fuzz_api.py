@@ -83,7 +83,9 @@ def _outcome(rng: np.random.Generator, call: Call, spoiled: str | None, where: s
     try:
         result = call.run(threads)
     except BaseException as error:
-        if isinstance(error, ERRORS) and call.estimator and spoiled in ("X", "sample_weight"):
+        theirs = spoiled in ("X", "sample_weight") or str(error).startswith("Input X contains ")
+        if isinstance(error, ERRORS) and call.estimator and theirs:
+            check(spoiled or not call.sane, f"sane arguments are refused: {error}")
             return "refused"  # scikit-learn looks at these first, and has messages of its own
         check_error(error, ERRORS)
         check(spoiled or not call.sane, f"sane arguments are refused: {error}")
