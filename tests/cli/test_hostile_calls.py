@@ -232,3 +232,11 @@ def test_small_integers_that_occur_twice_do_not_overflow(tmp_path, capsys):
     save(tmp_path / "X.npz", format="coo", shape=(2, 2), **twice)
     assert run(tmp_path / "X.npz", "-k", 2) == 0
     assert "2 documents, 2 terms, 2 nonzeros" in capsys.readouterr().out
+
+
+def test_integers_beyond_float32_keep_their_values(tmp_path):
+    large = (1 << 24) + 1
+    sparse.save_npz(tmp_path / "X.npz", sparse.csr_array(np.array([[large, 0, 1]], np.int32)))
+    X, terms = documents.read_matrix(tmp_path / "X.npz", None)
+    assert X.data.tolist() == [large, 1]
+    assert terms == ["#0", "#2"]

@@ -225,7 +225,7 @@ def _canonical(path: Path, matrix: sparse.sparray) -> tuple[sparse.csr_matrix, n
         if hasattr(matrix, "check_format"):
             matrix.check_format(full_check=True)  # conversions trust the indices
         if matrix.dtype not in (np.float32, np.float64):
-            matrix = matrix.astype(np.float64 if matrix.dtype.itemsize > 4 else np.float32)
+            matrix = matrix.astype(np.float32 if np.can_cast(matrix.dtype, np.float32) else np.float64)
         X = sparse.csr_matrix(matrix)
         X.sum_duplicates()
         X.eliminate_zeros()
