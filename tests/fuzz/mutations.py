@@ -126,19 +126,12 @@ def changed_array(rng: np.random.Generator, value: Any) -> Any:
         scale = pick(rng, [0.0, 1e-45, 1e-38, 1e-20, 1e20, 1e38])
         with np.errstate(all="ignore"):
             return (value * scale).astype(value.dtype) if value.dtype.kind == "f" else value
+    if value.ndim == 0:
+        return value.reshape(1)
     if kind == 3:
-        shapes = [
-            value[:0],
-            value[:1],
-            value[1:],
-            value[None],
-            value.reshape(-1),
-            value.T,
-            value[..., :0],
-            value[..., 1:],
-        ]
-        return pick(rng, shapes) if value.ndim else value.reshape(1)
-    return np.concatenate([value, value]) if value.ndim else value
+        cut = [value[:0], value[:1], value[1:], value[..., :0], value[..., 1:]]
+        return pick(rng, [*cut, value[None], value.reshape(-1), value.T])
+    return np.concatenate([value, value])
 
 
 def as_json(value: Any) -> bytes:
