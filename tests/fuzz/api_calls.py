@@ -216,8 +216,9 @@ def decode(rng: np.random.Generator) -> Call:
         eps = EPS[result.itemsize]
         with np.errstate(all="ignore"):
             A = codes.exact.astype(result.dtype).astype(np.float64)
-            want = A @ W.exact + (0 if bias is None else bias)
-            size = np.abs(A) @ np.abs(W.exact) + (0 if bias is None else np.abs(bias))
+            used = np.where(np.isfinite(W.exact), W.exact, 0)  # others have no code, or rows were refused
+            want = A @ used + (0 if bias is None else bias)
+            size = np.abs(A) @ np.abs(used) + (0 if bias is None else np.abs(bias))
         _near(result, want, 4 * eps * (A.shape[1] + 2) * size + 1e-38, "rows")
 
     return Call(
