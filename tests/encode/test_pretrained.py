@@ -174,14 +174,16 @@ def test_states_of_torch_that_hold_no_weights(rng, tmp_path):
     for change, words in (
         ({"activation": np.ones(3, np.float32)}, "of a top-k autoencoder; got activation array"),
         ({"activation_state_dict": {"k": 2, "postact_fn": ["ReLU"]}}, "with ReLU or Identity after top-k"),
-        ({"latent_bias": "a string"}, "of real weights; got 'latent_bias' of dtype <U8"),
-        ({"latent_bias": [1.0, "a"]}, "of real weights"),
-        ({"latent_bias": None}, "of real weights"),
-        ({"encoder.weight": torch.ones(M, D).to_sparse()}, "must be dense"),
-        ({"encoder.weight": torch.ones(M, D, device="meta")}, "encoder.weight must lie in the memory"),
+        ({"latent_bias": "a string"}, "of real, dense weights; got 'latent_bias' of dtype <U8"),
+        ({"latent_bias": [1.0, "a"]}, "of real, dense weights"),
+        ({"latent_bias": None}, "of real, dense weights"),
+        (
+            {"encoder.weight": torch.ones(M, D).to_sparse()},
+            "of real, dense weights; got 'encoder.weight' of ",
+        ),
+        ({"encoder.weight": torch.ones(M, D, device="meta")}, "'encoder.weight' of a tensor on meta"),
     ):
-        kind = TypeError if "must" in words else ValueError
-        refused(save(layout, tmp_path, tensors | change), words, kind, **layout.arguments)
+        refused(save(layout, tmp_path, tensors | change), words, **layout.arguments)
     for state in ([1, 2], torch.ones(3), {1: torch.ones(3)}, "text"):
         torch.save(state, path)
         refused(path, "which is no dict of tensors", **layout.arguments)

@@ -157,7 +157,11 @@ class Tensors:
         with self._checkpoint.reading(self._file):
             if _is_safe(self._file) and value is not None:
                 return _from_safetensors(value)
-            return as_numpy(self._checkpoint.function, value, name) if hasattr(value, "shape") else value
+            try:
+                return as_numpy(self._checkpoint.function, value, name) if hasattr(value, "shape") else value
+            except TypeError as error:  # a complex, sparse or distant tensor: what it got is its middle part
+                got = str(error).split("; got ")[-1].split(". ")[0]
+                self._checkpoint.refuse("of real, dense weights", f"{name!r} of {got}")
 
     def matrix(self, name: str) -> NDArray[Any]:
         """Weights of two dimensions, as C-contiguous float32 or float64."""
@@ -174,7 +178,7 @@ class Tensors:
     def _real(self, name: str, dimensions: int) -> NDArray[Any]:
         value = np.asarray(self.value(name))
         if value.dtype.kind not in "fiu":
-            self._checkpoint.refuse("of real weights", f"{name!r} of dtype {value.dtype}")
+            self._checkpoint.refuse("of real, dense weights", f"{name!r} of dtype {value.dtype}")
         if value.ndim != dimensions or not value.size:
             what = "vector" if dimensions == 1 else "matrix"
             self._checkpoint.refuse(f"in which {name!r} is a {what}", f"shape {value.shape}")
