@@ -12,49 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calls import assert_message, run, write
 from scipy import sparse
 
 from latom.cli.main import main
-
-TOPICS = (
-    "violin cello sonata orchestra conductor concert symphony",
-    "goalkeeper striker penalty referee football stadium league",
-    "enzyme protein ribosome membrane genome molecule bacteria",
-)
-N_EACH = 6
-
-
-@pytest.fixture(scope="module")
-def texts() -> list[str]:
-    """Three topics with no word in common, six documents each, topics taking turns."""
-    rng = np.random.default_rng(0)
-    return [
-        " ".join(rng.choice(topic.split(), size=6, replace=False)) for _ in range(N_EACH) for topic in TOPICS
-    ]
-
-
-@pytest.fixture
-def line_file(tmp_path: Path, texts: list[str]) -> Path:
-    return write(tmp_path / "lines.txt", "\n".join(texts) + "\n")
-
-
-@pytest.fixture
-def counts(tmp_path: Path, texts: list[str]) -> Path:
-    """The same documents as a matrix of counts, the terms beside it."""
-    terms = sorted(set(" ".join(texts).split()))
-    X = sparse.csr_matrix([[text.split().count(term) for term in terms] for text in texts])
-    sparse.save_npz(tmp_path / "counts.npz", X)
-    write(tmp_path / "terms.txt", "\n".join(terms) + "\n")
-    return tmp_path / "counts.npz"
-
-
-def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
-def run(*argv: object) -> int:
-    return main(["cluster", *map(str, argv)])
 
 
 def labels_of(path: object, tmp_path: Path, *argv: object) -> np.ndarray:
@@ -68,16 +29,6 @@ def assert_topics(labels: np.ndarray) -> None:
     by_topic = [set(labels[topic::3].tolist()) for topic in range(3)]
     assert all(len(found) == 1 for found in by_topic)
     assert len(set.union(*by_topic)) == 3
-
-
-def assert_message(capsys: pytest.CaptureFixture[str], *parts: str) -> None:
-    """One line on stderr in the project's form, nothing on stdout."""
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("latom cluster: ")
-    assert captured.err.count("\n") == 1
-    for part in (" must ", "; got ", *parts):
-        assert part in captured.err
 
 
 # --- inputs

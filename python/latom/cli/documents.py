@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import io
 import json
+import os
 import platform
 import re
 import sysconfig
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -158,7 +160,7 @@ def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix,
     Returns
     -------
     X : csr_matrix of shape (n, d)
-        float32 or float64, canonical.
+        float32 or float64, canonical. Columns without an entry are left out.
     terms : list of d str
 
     Raises
@@ -166,45 +168,77 @@ def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix,
     InputError
         The matrix cannot be read or is not real and finite, or the terms do not fit it.
     """
-    saved = "be a sparse matrix saved by scipy.sparse.save_npz"
-    remedy = "Save it with scipy.sparse.save_npz(path, X)."
-    try:
-        with readable(path), path.open("rb") as file:  # by name, NumPy forgets to close a bad one
-            X = sparse.csr_matrix(sparse.load_npz(file))
-            X.check_format(full_check=True)
-            X.sum_duplicates()
-            X.eliminate_zeros()
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, EOFError):
-        raise InputError(path, saved, "no readable zip archive", remedy) from None
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-        raise InputError(path, saved, one_line(error), remedy) from None
+    X = _load_matrix(path)
+    n, d = X.shape
     if 0 in X.shape:
         raise InputError(
             path, "have rows and columns", f"shape {X.shape}", "Save a matrix that is not empty."
         )
     if X.dtype.kind not in "fiub":
         raise InputError(path, "hold real numbers", f"dtype {X.dtype}", "Convert it to float32.")
-    if X.dtype not in (np.float32, np.float64):
-        X = X.astype(np.float64 if X.dtype.itemsize > 4 else np.float32)
+    if n > max(1 << 20, 16 * X.nnz):  # a few bytes may claim more rows than memory holds
+        got = f"{n} rows and {X.nnz} entries"
+        raise InputError(path, "hold entries for its rows", got, "Leave out rows that are empty.")
+    terms = None if vocabulary is None else _read_vocabulary(vocabulary)
+    if terms is not None and len(terms) != d:
+        raise InputError(
+            vocabulary,
+            f"hold a term for each of the {d} columns of {path}",
+            f"{len(terms)} terms",
+            "Write one term per line, in column order.",
+        )
+    X, columns = _canonical(path, X)
     bad = np.flatnonzero(~np.isfinite(X.data))
     if bad.size:
         row = np.searchsorted(X.indptr, bad[0], side="right") - 1
         raise InputError(
             path, "hold finite numbers", f"{X.data[bad[0]]} in row {row}", "Remove or replace it."
         )
-    if vocabulary is None:
-        return X, [f"#{j}" for j in range(X.shape[1])]
-    terms = _read_vocabulary(vocabulary)
-    if len(terms) != X.shape[1]:
-        raise InputError(
-            vocabulary,
-            f"hold a term for each of the {X.shape[1]} columns of {path}",
-            f"{len(terms)} terms",
-            "Write one term per line, in column order.",
-        )
-    return X, terms
+    return X, [f"#{j}" if terms is None else terms[j] for j in columns]
+
+
+def _load_matrix(path: Path) -> sparse.sparray:
+    """Return what `scipy.sparse.save_npz` has saved, in the format that it was saved in."""
+    saved = "be a sparse matrix saved by scipy.sparse.save_npz"
+    remedy = "Save it with scipy.sparse.save_npz(path, X)."
+    try:
+        with opened(path) as file:  # by name, NumPy forgets to close a bad one
+            X = sparse.load_npz(file)
+            if X.ndim != 2:
+                raise ValueError(f"{X.ndim} dimensions")
+            return X
+    except (InputError, MemoryError):
+        raise
+    except (zipfile.BadZipFile, EOFError):
+        raise InputError(path, saved, "no readable zip archive", remedy) from None
+    except Exception as error:  # zip, zlib, NumPy and SciPy each have their own for a broken file
+        raise InputError(path, saved, one_line(error)[:200], remedy) from None
+
+
+def _canonical(path: Path, matrix: sparse.sparray) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """Return canonical float rows of the columns that hold an entry, and which columns these are.
+
+    What was hashed, or is hostile, has many more columns than entries, and each center would hold a
+    number for each column.
+    """
+    try:
+        if hasattr(matrix, "check_format"):
+            matrix.check_format(full_check=True)  # conversions trust the indices
+        if matrix.dtype not in (np.float32, np.float64):
+            matrix = matrix.astype(np.float32 if np.can_cast(matrix.dtype, np.float32) else np.float64)
+        X = sparse.csr_matrix(matrix)
+        X.sum_duplicates()
+        X.eliminate_zeros()
+    except MemoryError:
+        raise
+    except Exception as error:
+        must, remedy = "be a sparse matrix saved by scipy.sparse.save_npz", "Save it again."
+        raise InputError(path, must, one_line(error)[:200], remedy) from None
+    columns = np.unique(X.indices)
+    if 0 < columns.size < X.shape[1]:
+        parts = (X.data, np.searchsorted(columns, X.indices), X.indptr)
+        X = sparse.csr_matrix(parts, shape=(X.shape[0], columns.size))
+    return X, columns
 
 
 @contextmanager
@@ -217,6 +251,39 @@ def readable(path: Path) -> Iterator[None]:
     except OSError as error:
         got = error.strerror or one_line(error)
         raise InputError(path, "be readable", got, "Allow reading it, or copy it.") from None
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a file for reading; wait a while for who writes to a named pipe, but not for ever."""
+    with readable(path), _open_pipe(path) if path.is_fifo() else path.open("rb") as file:
+        yield file
+
+
+def _open_pipe(path: Path, seconds: float = 5) -> io.BufferedReader:
+    """Open a pipe as anyone does, which waits for a writer, in a thread that can be given up."""
+    found: list[io.BufferedReader] = []
+    errors: list[OSError] = []
+
+    def wait() -> None:
+        try:
+            found.append(path.open("rb"))
+        except OSError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # a writer, so that the thread ends
+        thread.join()
+        for file in found:
+            file.close()
+        got = f"a pipe to which nobody has written for {seconds:g} s"
+        raise InputError(path, "be readable", got, "Start what writes to it first.")
+    if errors:
+        raise errors[0]
+    return found[0]
 
 
 def one_line(error: Exception) -> str:
@@ -244,7 +311,7 @@ def _codec(encoding: str) -> str:
 
 def lines(path: Path, encoding: str, newline: str | None = None) -> Iterator[tuple[int, str]]:
     """Yield (number from 1, line), and stop with a message at bytes that are no text."""
-    with readable(path), path.open("rb") as file:
+    with opened(path) as file:
         head = file.peek(8192)  # not a second open: a pipe can be read only once
         if b"\0" in head and not encoding.startswith(_WIDE):
             remedy = "Save it as text, with a document a line."
@@ -260,21 +327,34 @@ def lines(path: Path, encoding: str, newline: str | None = None) -> Iterator[tup
 
 
 def _read_vocabulary(path: Path) -> list[str]:
-    with readable(path):
-        if path.suffix.lower() != ".json":
-            return [line.rstrip("\r\n") for _, line in lines(path, "utf-8")]
-        try:
-            terms = json.loads("".join(line for _, line in lines(path, "utf-8")))
-            if isinstance(terms, dict):
-                by_column = {int(index): str(term) for term, index in terms.items()}
-                return [by_column[j] for j in range(len(terms))]
-            if isinstance(terms, list):
-                return [str(term) for term in terms]
-        except (ValueError, TypeError, KeyError, RecursionError):
-            pass
-    got = "something else"
-    remedy = "Write one term per line, in column order, to a .txt file."
-    raise InputError(path, "be a JSON list of terms or object of columns", got, remedy)
+    if path.suffix.lower() != ".json":
+        return [line.rstrip("\r\n") for _, line in lines(path, "utf-8")]
+    try:
+        return _terms(json.loads("".join(line for _, line in lines(path, "utf-8"))))
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        remedy = "Write one term per line, in column order, to a .txt file."
+        must = "be a JSON list of terms or object of columns"
+        raise InputError(path, must, one_line(error)[:200], remedy) from None
+
+
+def _terms(vocabulary: Any) -> list[str]:
+    if isinstance(vocabulary, dict):
+        if not all(type(column) is int for column in vocabulary.values()):
+            wrong = next(item for item in vocabulary.items() if type(item[1]) is not int)
+            raise ValueError(f"{wrong[0]!r} in column {wrong[1]!r}")
+        by_column = {column: term for term, column in vocabulary.items()}
+        missing = next((j for j in range(len(vocabulary)) if j not in by_column), None)
+        if missing is not None:
+            raise ValueError(f"no term for column {missing}")
+        vocabulary = [by_column[j] for j in range(len(vocabulary))]
+    if not isinstance(vocabulary, list):
+        raise ValueError(f"a JSON {type(vocabulary).__name__}")
+    for term in vocabulary:
+        if not isinstance(term, str | int | float):
+            raise ValueError(f"a term that is a {type(term).__name__}")
+    return [str(term) for term in vocabulary]
 
 
 def _docstrings(name: str, node: ast.AST) -> Iterator[tuple[str, str]]:

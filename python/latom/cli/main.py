@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import codecs
-import csv
+import io
 import os
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,12 +22,11 @@ import numpy as np
 from scipy import sparse
 
 from latom.cli import documents as sources
-from latom.cli import tables
+from latom.cli import outputs, tables
 from latom.cli.documents import Documents, InputError, Track
-from latom.cli.report import Clusters, Corpus, print_report, printable
+from latom.cli.report import Clusters, Corpus, print_report
 
 _HELP = "See python -m latom cluster --help."
-LABEL_SUFFIXES = (".txt", ".csv", ".npy")
 
 _DESCRIPTION = """\
 Cluster documents by topic and print a table: for each cluster its size, the mean cosine of its
@@ -52,7 +51,14 @@ class _Parser(argparse.ArgumentParser):
         message = message.removeprefix("argument ").replace(": ", " ", 1)
         if _HELP not in message:
             message += f". {_HELP}"
-        self.exit(2, f"latom cluster: {message}\n")
+        outputs.tell(message)
+        self.exit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help, also where nobody reads it: argparse of Python 3.10 expects that files are open."""
+        with suppress(OSError, ValueError):
+            if message and (file or sys.stderr):
+                (file or sys.stderr).write(message)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -70,20 +76,20 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = cluster.add_argument
-    add("path", nargs="?", type=Path, metavar="PATH", help="what to cluster; see below")
+    add("path", nargs="?", type=_path, metavar="PATH", help="what to cluster; see below")
     add("-k", "--n-clusters", type=_positive, default=20, metavar="K", help="clusters (20)")
     add("--column", metavar="NAME", help="the column with the texts (guessed)")
-    add("--vocabulary", type=Path, metavar="FILE", help="terms of an .npz, one a line")
+    add("--vocabulary", type=_path, metavar="FILE", help="terms of an .npz, one a line")
     add("--encoding", default="utf-8", type=_encoding, metavar="NAME", help="of the files (utf-8)")
     add("--min-df", type=_positive, metavar="N", help="drop terms in fewer documents")
     add("--max-features", type=_positive, metavar="N", help="keep the N most frequent terms")
     add("--seed", type=_seed, default=0, metavar="N", help="of the starting centers (0)")
     add("--n-init", type=_positive, default=1, metavar="N", help="starts, the best is kept (1)")
     add("--max-iter", type=_positive, default=100, metavar="N", help="iterations at most (100)")
-    add("--threads", type=_positive, metavar="N", help="threads (all)")
+    add("--threads", type=_threads, metavar="N", help="threads (all)")
     add("--top-terms", type=_positive, default=8, metavar="N", help="terms shown a cluster (8)")
-    add("--labels", type=Path, metavar="OUT", help="write labels: .txt, .csv or .npy")
-    add("--plot", type=Path, metavar="OUT", help="write a picture: .png, .svg or .pdf")
+    add("--labels", type=_path, metavar="OUT", help="write labels: .txt, .csv or .npy")
+    add("--plot", type=_path, metavar="OUT", help="write a picture: .png, .svg or .pdf")
     add("-q", "--quiet", action="store_true", help="print warnings and errors only")
     add("--version", action="version", version=f"latom {__version__}")
     return main
@@ -96,12 +102,16 @@ def _integer(text: str, least: int, most: int = 2**31 - 1) -> int:
         value = least - 1
     if not least <= value <= most:
         bounds = f"of at least {least}" if value < least else f"of at most {most}"
-        raise argparse.ArgumentTypeError(f"must be an integer {bounds}; got {text!r}. {_HELP}")
+        raise argparse.ArgumentTypeError(f"must be an integer {bounds}; got {text[:80]!r}. {_HELP}")
     return value
 
 
 def _positive(text: str) -> int:
     return _integer(text, 1)
+
+
+def _threads(text: str) -> int:
+    return _integer(text, 1, 4096)
 
 
 def _seed(text: str) -> int:
@@ -112,9 +122,26 @@ def _encoding(text: str) -> str:
     try:
         "".encode(text)  # refuses codecs that are not of text, which lookup() takes
         return codecs.lookup(text).name
-    except LookupError:
-        message = f"must be a text encoding of Python; got {text!r}. {_HELP}"
+    except (LookupError, ValueError):
+        message = f"must be a text encoding of Python; got {text[:80]!r}. {_HELP}"
         raise argparse.ArgumentTypeError(message) from None
+
+
+def _path(text: str) -> Path:
+    """Make a path of what the system takes for one: no NUL, no name too long, no folder that is closed."""
+    got = text if len(text) <= 80 else f"...{text[-77:]}"
+    try:
+        if not text:
+            raise ValueError("an empty name")
+        path = Path(text)
+        os.stat(path)
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        message = f"must be the name of a file or folder; got {got!r}, {why}. {_HELP}"
+        raise argparse.ArgumentTypeError(message) from None
+    return path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -136,28 +163,32 @@ def main(argv: list[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: --help, --version, wrong arguments
         return stop.code if isinstance(stop.code, int) else 2
     if arguments.command is None:
-        parser.print_help(sys.stderr)
+        parser.print_help(sys.stderr or io.StringIO())
         return 2
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # one line each, without the source line
             _cluster(arguments)
     except InputError as error:
-        print(f"latom cluster: {printable(str(error))}", file=sys.stderr)
+        outputs.tell(str(error))
+        return 2
+    except MemoryError as error:
+        got, remedy = sources.one_line(error), "Pass a part of it, or fewer --max-features."
+        outputs.tell(str(InputError(arguments.path or "PATH", "fit in memory", got, remedy)))
         return 2
     except KeyboardInterrupt:
-        print("latom cluster: interrupted", file=sys.stderr)
+        outputs.tell("interrupted")
         return 130
     return 0
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"latom cluster: warning: {printable(str(message))}", file=sys.stderr)
+    outputs.tell(f"warning: {message}")
 
 
 def _cluster(arguments: argparse.Namespace) -> None:
-    _check_outputs(arguments)
-    show_progress = not arguments.quiet and sys.stderr.isatty()
+    _check_options(arguments)
+    show_progress = not arguments.quiet and outputs.stderr_is_terminal()
     track = _tracker(show_progress)
 
     corpus, times = _read(arguments, track)
@@ -170,46 +201,17 @@ def _cluster(arguments: argparse.Namespace) -> None:
 
     # Files before the table: a reader that leaves early (`| head`) must not cost the files.
     if arguments.labels:
-        _write_labels(arguments.labels, corpus, clusters)
+        outputs.write_labels(arguments.labels, corpus, clusters)
     if arguments.plot:
-        _write_plot(arguments.plot, corpus, clusters)
+        outputs.write_plot(arguments.plot, corpus, clusters)
     if not arguments.quiet and sys.stdout is not None:
-        with _writable_stdout():
+        with outputs.writable_stdout():
             print_report(corpus, clusters, "; ".join((*times, *time_of_fit)))
 
 
-@contextmanager
-def _writable_stdout() -> Iterator[None]:
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        # Python flushes once more at exit, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # `| head` has what it wanted
-            raise _unwritable("standard output", error) from None
-
-
-def _check_outputs(arguments: argparse.Namespace) -> None:
-    """Refuse what cannot be written before the work, not after it."""
-    if arguments.labels and arguments.labels.suffix.lower() not in LABEL_SUFFIXES:
-        listed = ", ".join(LABEL_SUFFIXES)
-        raise InputError("--labels", f"end in one of {listed}", arguments.labels, "Rename it.")
-    if arguments.plot:
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            remedy = "Run pip install 'latom[plot]'."
-            raise InputError("--plot", "find matplotlib", "no such module", remedy) from None
-        formats = Figure().canvas.get_supported_filetypes()
-        if arguments.plot.suffix.lower().removeprefix(".") not in formats:
-            remedy = "Use .png, .svg or .pdf."
-            raise InputError("--plot", "end in a picture's suffix", arguments.plot, remedy)
-    for option in ("labels", "plot"):
-        path = getattr(arguments, option)
-        if path and not path.parent.is_dir():
-            got, remedy = f"{path.parent}", "Create it or choose another."
-            raise InputError(f"--{option}", "lie in an existing folder", got, remedy)
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Refuse what does not go together, and what cannot be written, before the work."""
+    outputs.check_outputs(arguments.labels, arguments.plot)
     is_matrix = arguments.path is not None and arguments.path.suffix.lower() == ".npz"
     is_table = arguments.path is not None and arguments.path.suffix.lower() in tables.SUFFIXES
     if arguments.vocabulary and not is_matrix:
@@ -347,47 +349,3 @@ def _top_terms(centers: Any, terms: Any, count: int) -> list[list[str]]:
         heaviest = np.lexsort((columns, -weights))[:count]
         top.append([str(terms[columns[j]]) for j in heaviest if weights[j] > 0])
     return top
-
-
-def _write_labels(path: Path, corpus: Corpus, clusters: Clusters) -> None:
-    n = len(corpus.documents.names)
-    labels = np.full(n, -1, dtype=np.int32)
-    labels[corpus.rows] = clusters.labels
-    cosines = np.full(n, np.nan)
-    cosines[corpus.rows] = clusters.cosines
-    try:
-        if path.suffix.lower() == ".npy":
-            np.save(path, labels)
-        elif path.suffix.lower() == ".txt":
-            path.write_text("".join(f"{label}\n" for label in labels), encoding="ascii")
-        else:
-            # A name may hold half a surrogate pair, out of JSON or a file system.
-            with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                writer = csv.writer(file)
-                writer.writerow(("document", "label", "cosine"))
-                for name, label, cosine in zip(corpus.documents.names, labels, cosines, strict=True):
-                    writer.writerow((name, label, "" if label < 0 else f"{cosine:.6f}"))
-    except OSError as error:
-        raise _unwritable("--labels", error) from None
-
-
-def _write_plot(path: Path, corpus: Corpus, clusters: Clusters) -> None:
-    from latom.cli.plotting import plot_clusters
-
-    figure = plot_clusters(
-        clusters.labels,
-        clusters.cosines,
-        terms=clusters.terms,
-        history=clusters.history,
-        title=printable(corpus.documents.source),
-    )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a line for each letter that the font lacks
-            figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise _unwritable("--plot", error) from None
-
-
-def _unwritable(what: str, error: OSError) -> InputError:
-    return InputError(what, "be writable", error.strerror or error, "Choose another place.")

@@ -73,6 +73,7 @@ class Clusters:
 def print_report(corpus: Corpus, clusters: Clusters, times: str) -> None:
     """Print the summary, `times` as its second half, and the table."""
     width = shutil.get_terminal_size((110, 24)).columns - 1  # the last column wraps on some
+    width = min(max(width, 20), 1000)  # COLUMNS may say anything
     (n, d), nnz = corpus.X.shape, corpus.X.nnz
     left_out = len(corpus.documents.names) - n
     counts = f"{n:,} documents"
