@@ -173,3 +173,28 @@ def test_no_message_has_an_empty_remedy():
     for path in Path(latom.__file__).parent.rglob("*.py"):
         if path.parent.name != "seed":
             assert not [words for words in empty if words in path.read_text()], path
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (
+            lambda odd: latom.kmeans_plusplus(np.eye(3), 1, return_stats=odd),
+            "return_stats must be True or False",
+        ),
+        (
+            lambda odd: latom.topk(np.eye(3), np.eye(3), 1, return_stats=odd),
+            "return_stats must be True or False",
+        ),
+        (
+            lambda odd: latom.weighted_sample([1.0, 2.0], 1, replacement=odd),
+            "replacement must be True or False",
+        ),
+        (lambda odd: latom.topk(np.eye(3), np.eye(3), 1, metric=odd), "metric must be 'dot'"),
+        (lambda odd: latom.above(np.eye(3), np.eye(3), 1.0, metric=odd), "metric must be 'dot'"),
+    ],
+)
+def test_choices_are_checked_before_they_are_compared(call, what):
+    for odd in (np.zeros((0, 3)), np.array([1, 2])):
+        with pytest.raises(ValueError, match=what):
+            call(odd)

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_numpy, as_vector
 from latom._base.backend import call
-from latom._base.checks import check_choice, shown
+from latom._base.checks import check_choice, check_flag, shown
 from latom._base.foreign import refuse_type
 from latom.encode.atoms import Atoms, as_atoms
 from latom.encode.tensors import as_output, check_output
+
+_METRICS = ("dot", "cosine", "euclidean")
 
 
 def topk(
@@ -88,6 +90,8 @@ def topk(
     """
     function = "topk"
     check_choice(function, "activation", activation, ("identity", "relu", "abs"))
+    check_choice(function, "metric", metric, _METRICS)
+    return_stats = check_flag(function, "return_stats", return_stats)
     if metric == "euclidean" and activation != "identity":
         raise ValueError(
             f"{function}: activation must be 'identity' with metric='euclidean', whose scores are never "
@@ -143,6 +147,7 @@ def above(
     [[0.0, 2.0]]
     """
     function = "above"
+    check_choice(function, "metric", metric, _METRICS)
     table = _scored_atoms(function, atoms, bias, metric)
     return table.above(call(function, n_threads), X, _thresholds(function, threshold))
 
@@ -162,7 +167,6 @@ def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:
 
 def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str) -> Atoms:
     """Atoms under a metric, with the bias that goes with it."""
-    check_choice(function, "metric", metric, ("dot", "cosine", "euclidean"))
     if metric != "dot" and bias is not None:
         raise ValueError(
             f"{function}: bias must be None with metric={metric!r}; got {type(bias).__name__}. "

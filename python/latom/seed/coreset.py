@@ -153,6 +153,7 @@ def weighted_sample(
             f"{function}: weights must be finite and not negative; got {array[bad[0]]} at {bad[0]}. "
             "Set such weights to 0."
         )
+    replacement = check_flag(function, "replacement", replacement)
     possible = int(np.count_nonzero(array))
     size = check_integer(function, "size", size)
     if possible < (1 if replacement else size):
@@ -164,6 +165,6 @@ def weighted_sample(
         call(function, n_threads, as_seed(function, random_state)),
         np.ascontiguousarray(array),
         size,
-        check_flag(function, "replacement", replacement),
+        replacement,
     )
     return drawn

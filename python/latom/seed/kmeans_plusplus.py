@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_choice, check_clusters, check_integer, check_metric, shown
+from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
 from latom._base.rows import Rows, row_weights
 
 LITTLE = 5e7  # multiply-adds that take no time to speak of
@@ -112,6 +112,7 @@ def kmeans_plusplus(
     there = None
     if existing_centers is not None:
         there = Rows(function, existing_centers, "existing_centers", like=rows)
+    return_stats = check_flag(function, "return_stats", return_stats)
     trials, budget = local_trials(function, n_local_trials, rows, m)
     _check_plan(function, trials, method, bound, max_trials, there)
     indices, stats = draw(
@@ -125,7 +126,7 @@ def kmeans_plusplus(
         local_trials=trials,
         budget=budget,
         max_trials=0 if max_trials is None else check_integer(function, "max_trials", max_trials),
-        potential=bool(return_stats),
+        potential=return_stats,
         existing=None if there is None else there.core,
     )
     warn_of_copies(function, stats.pop("distinct"), m)
