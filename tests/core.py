@@ -141,6 +141,21 @@ def coordinate_sweep(
     return _core.coordinate_sweep(made, G, P, X, l1, sweeps, inner_tol, out)
 
 
+def solve_rows(
+    X: Any,
+    H: Any,
+    G: Any,
+    curvature: float,
+    P: Any,
+    W: Any,
+    sweeps: int = 1,
+    inner_tol: float = 0.0,
+    n_threads: int = 0,
+) -> float:
+    made = context("solve_rows", n_threads)
+    return _core.solve_rows(made, X, H, G, curvature, P, W, sweeps, inner_tol)
+
+
 def sweep_masked(
     G: Any,
     l2: float,

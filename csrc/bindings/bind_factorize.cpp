@@ -128,6 +128,23 @@ py::tuple py_coordinate_sweep(const Call& call, const Array<double>& G, const Ar
     return py::make_tuple(stats.violation, stats.cross);
 }
 
+/// W is changed in place; returns the sum of squared errors.
+template <class T>
+double py_solve_rows(const Call& call, const Array<T>& X, const Array<T>& H, const Array<double>& G, double curvature,
+                     const Array<T>& P, Array<T>& W, int64_t sweeps, double inner_tol) {
+    const Context ctx = call.context();
+    const RowProblems<T> all{view_of(ctx, X, "X"), view_of(ctx, H, "H"), view_of(ctx, P, "P"),
+                             G.data(),             curvature,            {0.0, sweeps, inner_tol}};
+    const auto n = static_cast<py::ssize_t>(all.X.n), k = static_cast<py::ssize_t>(all.H.n);
+    check_shape(ctx, "H", H, {k, static_cast<py::ssize_t>(all.X.d)});
+    check_shape(ctx, "G", G, {k, k});
+    check_shape(ctx, "P", P, {n, k});
+    check_shape(ctx, "W", W, {n, k});
+    T* rows = W.mutable_data();
+    py::gil_scoped_release release;
+    return solve_rows(ctx, all, rows);
+}
+
 template <class T>
 void py_extrapolate(const Call& call, const Array<T>& X, Array<T>& old, double beta) {
     const Context ctx = call.context();
@@ -260,6 +277,8 @@ void define(py::module_& module) {
     module.def("column_sums", &py_column_sums<T>, "context"_a, "V"_a.noconvert());
     module.def("coordinate_sweep", &py_coordinate_sweep<T>, "context"_a, "G"_a.noconvert(), "P"_a.noconvert(),
                "X"_a.noconvert(), "l1"_a = 0.0, "sweeps"_a = 1, "inner_tol"_a = 0.0, "out"_a.noconvert() = py::none());
+    module.def("solve_rows", &py_solve_rows<T>, "context"_a, "X"_a.noconvert(), "H"_a.noconvert(), "G"_a.noconvert(),
+               "curvature"_a, "P"_a.noconvert(), "W"_a.noconvert(), "sweeps"_a, "inner_tol"_a);
     module.def("extrapolate", &py_extrapolate<T>, "context"_a, "X"_a.noconvert(), "old"_a.noconvert(), "beta"_a);
     module.def("factorize_small", &py_factorize_small<T>, "context"_a, "X"_a.noconvert(), "W"_a.noconvert(),
                "F"_a.noconvert(), "sweeps"_a, "inner_tol"_a, "tol"_a, "max_iter"_a);

@@ -22,12 +22,10 @@ from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom.factorize.row_blocks import RowBlocks
 from latom.factorize.semi_nmf_init import initial_codes
-from latom.factorize.semi_nmf_steps import SemiNMFSteps, descend, solve_codes
+from latom.factorize.semi_nmf_steps import SemiNMFSteps, descend, solve_codes, sweep_codes
 
 SOLVERS = ("hals", "mu")
 INITS = ("random", "svd", "kmeans", "custom")
-
-FINAL_SWEEPS, SOLVED_SWEEPS = 100, 500  # of codes for components that stay
 
 
 class SemiNMF(IterativeEstimator):
@@ -82,7 +80,8 @@ class SemiNMF(IterativeEstimator):
     components_ : array of shape (k, d)
         H, of the dtype of X (half precision: float32).
     reconstruction_err_ : float
-        ||X - W H|| of the best iteration.
+        ||X - W H|| of what was kept: components of the best iteration, and the codes that fit_transform
+        returns.
     n_iter_ : int
         Iterations made.
     history_ : structured array of shape (n_iter_,)
@@ -195,7 +194,7 @@ class SemiNMF(IterativeEstimator):
         Returns
         -------
         W : array of shape (n, k)
-            Codes of the best iteration. :meth:`transform` solves for them to the end instead.
+            Codes of the best iteration; with "hals" then solved for to their optimum, as by :meth:`transform`.
 
         Raises
         ------
@@ -208,7 +207,9 @@ class SemiNMF(IterativeEstimator):
         return self._fit(f"{type(self).__name__}.fit_transform", X, W, H)
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Codes of rows: min ||x - w H||^2 over w >= 0, by sweeps until almost nothing is left to gain.
+        """Codes of rows: min ||x - w H||^2 over w >= 0, to the optimum.
+
+        Sweeps over the codes, and an active set for the rows that sweeps do not solve.
 
         Parameters
         ----------
@@ -298,9 +299,8 @@ class SemiNMF(IterativeEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if kept < blocks.d and self.solver == "hals":  # entries are chosen before codes have settled
-            inner_tol = 1e-2 if blocks.dtype == np.float32 else 1e-8
-            loss = max(0.0, steps.squares + solve_codes(blocks, best.H, best.W, FINAL_SWEEPS, inner_tol))
+        if self.solver == "hals":
+            loss = solve_codes(blocks, best.H, best.W)
         self.components_ = best.H
         self.reconstruction_err_ = sqrt(loss)
         self.n_iter_ = len(run.states)
@@ -318,7 +318,7 @@ class SemiNMF(IterativeEstimator):
         if H is not None:
             components = self._given(name, "H", H, (k, blocks.d), blocks.dtype)
             codes = np.zeros((blocks.n, k), blocks.dtype)
-            solve_codes(blocks, components, codes, 10, 0.0)
+            sweep_codes(blocks, components, codes, 10)
             return codes
         if self.init == "custom":
             raise ValueError(
@@ -355,12 +355,10 @@ class SemiNMF(IterativeEstimator):
         """The rows, their codes and ||X - W H||^2."""
         check_is_fitted(self)
         blocks = self._blocks(name, X, reset=False)
-        squares = blocks.squares()
+        blocks.squares()  # refuses what cannot be solved for
         H = self.components_.astype(blocks.dtype, copy=False)
         W = np.zeros((blocks.n, len(H)), blocks.dtype)
-        inner_tol = 1e-4 if blocks.dtype == np.float32 else 1e-12
-        rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, inner_tol)
-        return blocks, W, squares + rest
+        return blocks, W, solve_codes(blocks, H, W)
 
     def _check_parameters(self, name: str) -> None:
         check_integer(name, "n_components", self.n_components)

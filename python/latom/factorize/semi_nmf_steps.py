@@ -6,6 +6,9 @@
 
 One pass over the rows does it all: while a block is in the cache, P, the codes and their share of the
 next W^T X. Columns of W are scaled to length 1 before they are updated; H takes the lengths.
+
+Products and systems are numpy's, all by its BLAS. SciPy brings another, and threads of the two would wait for each
+other's at every call.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from latom._base.backend import backend
 from latom._base.history import Descent
@@ -26,6 +28,9 @@ SPARSE_DENSITY = 0.1  # of components, below which products gather; by measureme
 # Sweeps of an iteration, and the share of the first violation at which a tile of rows ends early; by
 # measurement. Where components keep few entries, choosing them again is worth more than further sweeps.
 DENSE_SWEEPS, SPARSE_SWEEPS = (8, 0.1), (2, 0.0)
+# Sweeps of codes for components that stay, and the same share, by bytes of a number: then an active set is quicker. At
+# most, where there are many components; and where these depend on each other, so that sweeps prove nothing.
+SOLVED_SWEEPS, SOLVED_MOST, DEPENDENT_SWEEPS = {4: (100, 1e-4), 8: (30, 1e-9)}, 500, 10
 MU_RIDGE, MU_LENGTH, MU_FLOOR = 1e-6, 1e-8, 1e-6  # as the SNMF reference has them
 
 
@@ -79,7 +84,7 @@ class SemiNMFSteps:
         k = len(model.gram)
         lengths = np.sqrt(np.diagonal(model.gram))
         if self.solver == "mu":
-            solved = _solve(model.gram + MU_RIDGE * np.eye(k), model.cross)
+            solved = np.linalg.solve(model.gram + MU_RIDGE * np.eye(k), model.cross)
             lengths = np.maximum(lengths, MU_LENGTH)
             H = self._sparsified(solved) * lengths[:, None]
             return H.astype(self.blocks.dtype), 1 / lengths
@@ -89,7 +94,7 @@ class SemiNMFSteps:
         ridge = 1e-6 if self.blocks.dtype == np.float32 else 1e-12
         gram = model.gram / lengths / lengths[:, None] + ridge * np.eye(k)
         cross = model.cross / lengths[:, None] + (ridge * lengths)[:, None] * model.H
-        H = self._sparsified(_solve(gram, cross))
+        H = self._sparsified(np.linalg.solve(gram, cross))
         if self.refit and self.kept < self.blocks.d:
             backend().refit_supports(self.context, gram, cross, H)
         return H.astype(self.blocks.dtype), 1 / lengths
@@ -162,15 +167,25 @@ def descend(
             return best, best_loss
 
 
-def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, inner_tol: float) -> float:
-    """Codes for components that stay, from W, in place; returns ||X - W H||^2 - ||X||^2."""
-    Q = _gram_of_rows(H)
-    context, fit = blocks.context, 0.0
-    product = TimesComponents(context, H)
+def sweep_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int) -> None:
+    """Codes for components that stay, from W, in place, by so many sweeps."""
+    Q, product = _gram_of_rows(H), TimesComponents(blocks.context, H)
     for part, rows in blocks:
-        P = product(rows)
-        fit += backend().coordinate_sweep(context, Q, P, W[part], sweeps=sweeps, inner_tol=inner_tol)[1]
-    return float((backend().gram(context, W) * Q).sum()) - 2 * fit
+        backend().coordinate_sweep(blocks.context, Q, product(rows), W[part], sweeps=sweeps)
+
+
+def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any]) -> float:
+    """The best codes for components that stay, from W, in place; returns ||X - W H||^2."""
+    H = np.ascontiguousarray(H)
+    Q, product = _gram_of_rows(H), TimesComponents(blocks.context, H)
+    values = np.linalg.eigvalsh(Q)
+    curvature = max(0.0, float(values[0] - values[-1] * len(Q) * np.finfo(np.float64).eps))
+    least, inner_tol = SOLVED_SWEEPS[H.itemsize]
+    sweeps = min(max(least, len(Q)), SOLVED_MOST) if curvature > 0 else DEPENDENT_SWEEPS
+    return sum(
+        backend().solve_rows(blocks.context, rows, H, Q, curvature, product(rows), W[part], sweeps, inner_tol)
+        for part, rows in blocks
+    )
 
 
 class TimesComponents:
@@ -195,13 +210,6 @@ def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
     wide = H.astype(np.float64)
     gram: NDArray[np.float64] = wide @ wide.T
     return gram
-
-
-def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[np.float64]:
-    solved: NDArray[np.float64] = cho_solve(
-        cho_factor(gram, lower=True, check_finite=False), cross, check_finite=False
-    )
-    return solved
 
 
 def _multiply_codes(W: NDArray[Any], P: NDArray[Any], Q: NDArray[np.float64]) -> None:
