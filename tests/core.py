@@ -162,6 +162,7 @@ def sweep_masked(
     F: Any,
     indptr: Any,
     indices: Any,
+    observed: bool,
     P: Any,
     X: Any,
     l1: float = 0.0,
@@ -171,7 +172,7 @@ def sweep_masked(
     n_threads: int = 0,
 ) -> Any:
     made = context("sweep_masked", n_threads)
-    return _core.sweep_masked(made, G, l2, F, indptr, indices, P, X, l1, sweeps, inner_tol, out)
+    return _core.sweep_masked(made, G, l2, F, indptr, indices, observed, P, X, l1, sweeps, inner_tol, out)
 
 
 def extrapolate(X: Any, old: Any, beta: float, n_threads: int = 0) -> None:

@@ -113,12 +113,13 @@ def test_masked_sweep_is_least_squares_over_what_is_observed(isa, dtype, share, 
     l2 = 0.01
     G = core.gram(F) + l2 * np.eye(k)
     results = []
-    for threads, index in ((1, "int32"), (3, "int64")):
+    for threads, index, observed in ((1, "int32", False), (3, "int64", False), (3, "int32", True)):
         A = start.copy()
-        arguments = (pattern.indptr.astype(np.int64), pattern.indices.astype(index))
+        listed = sp.csr_array(~gone) if observed else pattern
+        arguments = (listed.indptr.astype(np.int64), listed.indices.astype(index), observed)
         stats = core.sweep_masked(G, l2, F, *arguments, P, A, 0.0, 3000, 1e-13, None, threads)
         results.append((A.tobytes(), stats))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     for i in range(n):
         V = F[~gone[i]].astype(np.float64)
         own = V.T @ V + l2 * np.eye(k)

@@ -74,12 +74,13 @@ double solve_rows(const Context& ctx, const RowProblems<T>& all, T* W);
 template <class T>
 void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old);
 
-/// The same where each row has a Gram matrix of its own: G - sum_{j in missing} F_j F_j^T, l2 within G. Cost: k^2
-/// multiply-adds a missing entry, or an observed one in rows that miss more than half or see at most 4 k.
+/// Coordinate sweeps where each row has a Gram matrix of its own: G - sum_{j missing} F_j F_j^T, l2 within G. The missing
+/// are listed, or those observed. Cost: k^2 multiply-adds a missing entry, or an observed one in rows that miss more
+/// than half or see at most 4 k.
 template <class T, class I>
 SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F,
-                        const Pattern<I>& missing, const DenseView<T>& P, const SweepOptions& options, const T* X,
-                        T* out);
+                        const Pattern<I>& listed, bool observed, const DenseView<T>& P, const SweepOptions& options,
+                        const T* X, T* out);
 
 /// Independent small problems, all [n, d] with k components.
 template <class T>

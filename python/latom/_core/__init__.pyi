@@ -196,6 +196,7 @@ def sweep_masked(
     F: NDArray[Any],
     indptr: NDArray[np.int64],
     indices: NDArray[Any],
+    observed: bool,
     P: NDArray[Any],
     X: NDArray[Any],
     l1: float = 0.0,

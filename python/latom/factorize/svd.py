@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.backend import backend
+from latom.factorize.long_steps import LongSteps
 from latom.factorize.non_negative_rows import NonNegativeRows
 from latom.factorize.row_blocks import RowBlocks
 
@@ -15,7 +16,7 @@ Array = NDArray[Any]
 
 
 def truncated_svd(
-    products: NonNegativeRows | RowBlocks, k: int, rng: np.random.RandomState
+    products: NonNegativeRows | RowBlocks, k: int, rng: np.random.RandomState, say: LongSteps
 ) -> tuple[Array, Array, Array]:
     """U [n, k], S [k], V [d, k] of the leading singular triplets, by a randomized range finder.
 
@@ -26,7 +27,8 @@ def truncated_svd(
     width = min(k + 10, n, d)
     iterations = 7 if k < 0.1 * min(n, d) else 4
     Y = products.times(rng.standard_normal((d, width)).astype(products.dtype))
-    for _ in range(iterations):
+    for done in range(iterations):
+        say(f"power iteration {done + 1} of {iterations} for the singular vectors to start from")
         Z = products.transposed_times(_orthonormal(products.context, Y))
         Y = products.times(_orthonormal(products.context, Z))
     Q = _orthonormal(products.context, _orthonormal(products.context, Y))
