@@ -212,8 +212,9 @@ class NMF(BaseNMF):
         sample_weight : array of shape (n,), optional
             Weight of each row in loss and penalty ("hals" and "cd"); a whole number is a repetition.
         mask : boolean array or sparse matrix of shape (n, d), optional
-            True where X is observed. A sparse mask is not densified. Rows of W then have Gram matrices of their own: k^2 multiply-adds a
-            missing entry, or an observed one in rows that miss more than half or see at most 4 k.
+            True where X is observed; a sparse mask is not densified. Rows of W then have Gram matrices of
+            their own: k^2 multiply-adds a missing entry, or an observed one in rows that miss more than half
+            or see at most 4 k.
 
         Returns
         -------

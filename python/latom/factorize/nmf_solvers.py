@@ -22,6 +22,7 @@ from latom._base.backend import backend
 from latom._base.history import Descent
 from latom.factorize.missing import Listed
 from latom.factorize.non_negative_rows import NonNegativeRows
+from latom.factorize.product_in_parts import product_in_parts
 
 Array = NDArray[Any]
 EPSILON = 2.0**-23  # what multiplicative steps take for a denominator of 0
@@ -270,7 +271,7 @@ def multiplicative(
 
 def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:
     """A * P / (A G + l1 + l2 A)."""
-    bottom = A @ G.astype(A.dtype)
+    bottom = product_in_parts(A, G.astype(A.dtype))
     if l1:
         bottom += A.dtype.type(l1)
     if l2:

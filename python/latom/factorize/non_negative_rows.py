@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latom._base.backend import backend
 from latom._base.rows import Rows
 from latom.factorize.missing import without_missing
+from latom.factorize.product_in_parts import product_in_parts
 from latom.factorize.units import Units, exponent_of, rescaled
 
 Array = NDArray[Any]
@@ -81,23 +82,23 @@ class NonNegativeRows:
     def times(self, F: Array, out: Array | None = None) -> Array:
         """X F [n, k]."""
         if self.sparse:
-            product: Array = backend().multiply(self.context, self._core, F, out)
-            return product
-        return np.matmul(self.X, F, out=out)
+            made: Array = backend().multiply(self.context, self._core, F, out)
+            return made
+        return product_in_parts(self.X, F, out)
 
     def transposed_times(self, W: Array, out: Array | None = None) -> Array:
         """X^T W [d, k]."""
         if self.sparse:
-            product: Array = backend().multiply_transposed(self.context, self._core, W, out)
-            return product
-        return np.matmul(self.X.T, W, out=out)
+            made: Array = backend().multiply_transposed(self.context, self._core, W, out)
+            return made
+        return product_in_parts(self.X.T, W, out)
 
     def each(self, factors: Sequence[tuple[Array, Array | None]], transposed: bool) -> list[Array]:
         """X A (X^T A) of several A, each written to its array where one is given, in one product of X."""
-        product = self.transposed_times if transposed else self.times
+        times = self.transposed_times if transposed else self.times
         if len(factors) == 1:
-            return [product(*factors[0])]
-        beside = product(np.concatenate([A for A, _ in factors], axis=1))
+            return [times(*factors[0])]
+        beside = times(np.concatenate([A for A, _ in factors], axis=1))
         made, first = [], 0
         for A, out in factors:
             own = beside[:, first : first + A.shape[1]]
