@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import pickle
 import warnings
-from pathlib import Path
 
 import core
 import ml_dtypes
@@ -434,9 +433,3 @@ def test_every_variant_gives_almost_the_same(isa):
     W = model.transform(X)
     error = np.linalg.norm(X - W @ model.components_)
     assert error == pytest.approx(model.reconstruction_err_, rel=1e-4)
-
-
-def test_no_other_blas_than_numpys_takes_part():
-    """Threads of two BLAS libraries wait for each other's: each call then takes milliseconds."""
-    for path in Path(latom.__file__).parent.rglob("*.py"):
-        assert "scipy.linalg" not in path.read_text(encoding="utf-8"), path

@@ -20,7 +20,6 @@ from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
-from latom.factorize.long_steps import LongSteps
 from latom.factorize.nmf_init import INITS, initial_factors
 from latom.factorize.nmf_solvers import Penalties
 from latom.factorize.non_negative_rows import NonNegativeRows
@@ -207,8 +206,7 @@ class BaseNMF(IterativeEstimator):
                 RuntimeWarning,
                 stacklevel=3,
             )
-        say = LongSteps(name, self.verbose)
-        return initial_factors(products, d if k in (None, "auto") else k, self.init, rng, say)
+        return initial_factors(products, d if k in (None, "auto") else k, self.init, rng, self.verbose)
 
 
 def check_factor(name: str, which: str, A: Any, dtype: Any, shape: tuple[Any, Any]) -> Array:
