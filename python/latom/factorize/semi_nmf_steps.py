@@ -93,7 +93,7 @@ class SemiNMFSteps:
         k = len(model.gram)
         lengths = np.sqrt(np.diagonal(model.gram))
         if self.solver == "mu":
-            solved = np.linalg.solve(model.gram + MU_RIDGE * np.eye(k), model.cross)
+            solved = _solve(model.gram + MU_RIDGE * np.eye(k), model.cross)
             lengths = np.maximum(lengths, MU_LENGTH)
             H = self._sparsified(solved) * lengths[:, None]
             return H.astype(self.blocks.dtype), 1 / lengths
@@ -103,7 +103,7 @@ class SemiNMFSteps:
         ridge = 1e-6 if self.blocks.dtype == np.float32 else 1e-12
         gram = model.gram / lengths / lengths[:, None] + ridge * np.eye(k)
         cross = model.cross / lengths[:, None] + (ridge * lengths)[:, None] * model.H
-        H = self._sparsified(np.linalg.solve(gram, cross))
+        H = self._sparsified(_solve(gram, cross))
         if self.refit and self.kept < self.blocks.d:
             backend().refit_supports(self.context, gram, cross, H)
         return H.astype(self.blocks.dtype), 1 / lengths
@@ -221,6 +221,11 @@ def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
     wide = H.astype(np.float64)
     gram: NDArray[np.float64] = wide @ wide.T
     return gram
+
+
+def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[np.float64]:
+    solved: NDArray[np.float64] = np.linalg.solve(gram, cross)
+    return solved
 
 
 def _multiply_codes(W: NDArray[Any], P: NDArray[Any], Q: NDArray[np.float64]) -> None:
