@@ -133,8 +133,8 @@ template <class T>
 double py_solve_rows(const Call& call, const Array<T>& X, const Array<T>& H, const Array<double>& G, double curvature,
                      const Array<T>& P, Array<T>& W, int64_t sweeps, double inner_tol) {
     const Context ctx = call.context();
-    const RowProblems<T> all{view_of(ctx, X, "X"), view_of(ctx, H, "H"), view_of(ctx, P, "P"),
-                             G.data(),             curvature,            {0.0, sweeps, inner_tol}};
+    const RowProblems<T> all{view_of(ctx, X, "X"),    view_of(ctx, H, "H"), view_of(ctx, P, "P"), G.data(), curvature,
+                             {0.0, sweeps, inner_tol}};
     const auto n = static_cast<py::ssize_t>(all.X.n), k = static_cast<py::ssize_t>(all.H.n);
     check_shape(ctx, "H", H, {k, static_cast<py::ssize_t>(all.X.d)});
     check_shape(ctx, "G", G, {k, k});
@@ -172,8 +172,8 @@ py::tuple py_sweep_masked(const Call& call, const Array<double>& G, double l2, c
     SweepStats stats;
     {
         py::gil_scoped_release release;
-        stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, observed, view,
-                             {l1, sweeps, inner_tol}, X.data(), rows);
+        stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, observed,
+                             view, {l1, sweeps, inner_tol}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross, stats.quadratic);
 }

@@ -79,9 +79,8 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
 }
 
 template <class T, class I>
-SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F,
-                        const Pattern<I>& listed, bool observed, const DenseView<T>& P, const SweepOptions& options,
-                        const T* X, T* out) {
+SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& listed,
+                        bool observed, const DenseView<T>& P, const SweepOptions& options, const T* X, T* out) {
     constexpr int64_t kRows = 16;
     const int64_t n = P.n, k = P.d, chunks = chunk_count(n, kRows);
     const auto add_row = ctx.kernels->of<T>().add_scaled;
@@ -151,14 +150,14 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
     return sum(parts);
 }
 
-#define LATOM_INSTANTIATE(T)                                                                                           \
-    template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&,      \
-                                         const T*, T*);                                                                \
-    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                       \
-                                     const Pattern<int32_t>&, bool, const DenseView<T>&, const SweepOptions&,          \
-                                     const T*, T*);                                                                    \
-    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                       \
-                                     const Pattern<int64_t>&, bool, const DenseView<T>&, const SweepOptions&,          \
+#define LATOM_INSTANTIATE(T)                                                                                      \
+    template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&, \
+                                         const T*, T*);                                                           \
+    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                  \
+                                     const Pattern<int32_t>&, bool, const DenseView<T>&, const SweepOptions&,     \
+                                     const T*, T*);                                                               \
+    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                  \
+                                     const Pattern<int64_t>&, bool, const DenseView<T>&, const SweepOptions&,     \
                                      const T*, T*);
 LATOM_INSTANTIATE(float)
 LATOM_INSTANTIATE(double)

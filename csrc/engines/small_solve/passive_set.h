@@ -121,8 +121,7 @@ private:
         while (factored_ < size()) {
             const int64_t t = members_[factored_];
             double* own = row(factored_);
-            for (int64_t j = 0; j < factored_; ++j)
-                own[j] = (at(t, members_[j]) - dot_(own, row(j), j)) / row(j)[j];
+            for (int64_t j = 0; j < factored_; ++j) own[j] = (at(t, members_[j]) - dot_(own, row(j), j)) / row(j)[j];
             const double left = at(t, t) - dot_(own, own, factored_);
             if (left > kPivot * at(t, t)) {
                 own[factored_++] = std::sqrt(left);
