@@ -141,12 +141,28 @@ def coordinate_sweep(
     return _core.coordinate_sweep(made, G, P, X, l1, sweeps, inner_tol, out)
 
 
+def solve_rows(
+    X: Any,
+    H: Any,
+    G: Any,
+    curvature: float,
+    P: Any,
+    W: Any,
+    sweeps: int = 1,
+    inner_tol: float = 0.0,
+    n_threads: int = 0,
+) -> float:
+    made = context("solve_rows", n_threads)
+    return _core.solve_rows(made, X, H, G, curvature, P, W, sweeps, inner_tol)
+
+
 def sweep_masked(
     G: Any,
     l2: float,
     F: Any,
     indptr: Any,
     indices: Any,
+    observed: bool,
     P: Any,
     X: Any,
     l1: float = 0.0,
@@ -156,7 +172,7 @@ def sweep_masked(
     n_threads: int = 0,
 ) -> Any:
     made = context("sweep_masked", n_threads)
-    return _core.sweep_masked(made, G, l2, F, indptr, indices, P, X, l1, sweeps, inner_tol, out)
+    return _core.sweep_masked(made, G, l2, F, indptr, indices, observed, P, X, l1, sweeps, inner_tol, out)
 
 
 def extrapolate(X: Any, old: Any, beta: float, n_threads: int = 0) -> None:

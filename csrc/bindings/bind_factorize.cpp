@@ -128,6 +128,23 @@ py::tuple py_coordinate_sweep(const Call& call, const Array<double>& G, const Ar
     return py::make_tuple(stats.violation, stats.cross);
 }
 
+/// W is changed in place; returns the sum of squared errors.
+template <class T>
+double py_solve_rows(const Call& call, const Array<T>& X, const Array<T>& H, const Array<double>& G, double curvature,
+                     const Array<T>& P, Array<T>& W, int64_t sweeps, double inner_tol) {
+    const Context ctx = call.context();
+    const RowProblems<T> all{view_of(ctx, X, "X"),    view_of(ctx, H, "H"), view_of(ctx, P, "P"), G.data(), curvature,
+                             {0.0, sweeps, inner_tol}};
+    const auto n = static_cast<py::ssize_t>(all.X.n), k = static_cast<py::ssize_t>(all.H.n);
+    check_shape(ctx, "H", H, {k, static_cast<py::ssize_t>(all.X.d)});
+    check_shape(ctx, "G", G, {k, k});
+    check_shape(ctx, "P", P, {n, k});
+    check_shape(ctx, "W", W, {n, k});
+    T* rows = W.mutable_data();
+    py::gil_scoped_release release;
+    return solve_rows(ctx, all, rows);
+}
+
 template <class T>
 void py_extrapolate(const Call& call, const Array<T>& X, Array<T>& old, double beta) {
     const Context ctx = call.context();
@@ -139,24 +156,24 @@ void py_extrapolate(const Call& call, const Array<T>& X, Array<T>& old, double b
 
 template <class T, class I>
 py::tuple py_sweep_masked(const Call& call, const Array<double>& G, double l2, const Array<T>& F,
-                          const Array<std::int64_t>& indptr, const Array<I>& indices, const Array<T>& P, Array<T>& X,
-                          double l1, int64_t sweeps, double inner_tol, std::optional<Array<T>> out) {
+                          const Array<std::int64_t>& indptr, const Array<I>& indices, bool observed, const Array<T>& P,
+                          Array<T>& X, double l1, int64_t sweeps, double inner_tol, std::optional<Array<T>> out) {
     const Context ctx = call.context();
     const DenseView<T> view = view_of(ctx, P, "P"), factor = view_of(ctx, F, "F");
     const auto k = static_cast<py::ssize_t>(view.d);
     check_shape(ctx, "G", G, {k, k});
     check_shape(ctx, "F", F, {static_cast<py::ssize_t>(factor.n), k});
     check_shape(ctx, "X", X, {static_cast<py::ssize_t>(view.n), k});
-    check_shape(ctx, "missing.indptr", indptr, {static_cast<py::ssize_t>(view.n + 1)});
-    check_indptr(ctx, "missing", indptr.data(), indptr.size(), indices.size());
-    check_indices(ctx, "missing", indices.data(), indices.size(), factor.n);
+    check_shape(ctx, "listed.indptr", indptr, {static_cast<py::ssize_t>(view.n + 1)});
+    check_indptr(ctx, "listed", indptr.data(), indptr.size(), indices.size());
+    check_indices(ctx, "listed", indices.data(), indices.size(), factor.n);
     if (!out) out = X;
     T* rows = target(ctx, out, view.n, view.d).mutable_data();
     SweepStats stats;
     {
         py::gil_scoped_release release;
-        stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, view,
-                             {l1, sweeps, inner_tol}, X.data(), rows);
+        stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, observed,
+                             view, {l1, sweeps, inner_tol}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross, stats.quadratic);
 }
@@ -243,8 +260,8 @@ std::int64_t py_refit_supports(const Call& call, const Array<double>& G, const A
 template <class T, class I>
 void define_indexed(py::module_& module) {
     module.def("sweep_masked", &py_sweep_masked<T, I>, "context"_a, "G"_a.noconvert(), "l2"_a, "F"_a.noconvert(),
-               "indptr"_a.noconvert(), "indices"_a.noconvert(), "P"_a.noconvert(), "X"_a.noconvert(), "l1"_a = 0.0,
-               "sweeps"_a = 1, "inner_tol"_a = 0.0, "out"_a.noconvert() = py::none());
+               "indptr"_a.noconvert(), "indices"_a.noconvert(), "observed"_a, "P"_a.noconvert(), "X"_a.noconvert(),
+               "l1"_a = 0.0, "sweeps"_a = 1, "inner_tol"_a = 0.0, "out"_a.noconvert() = py::none());
     module.def("multiply_sparse", &py_multiply_sparse<T, I>, "context"_a, "X"_a.noconvert(), "indptr"_a.noconvert(),
                "indices"_a.noconvert(), "values"_a.noconvert());
 }
@@ -260,6 +277,8 @@ void define(py::module_& module) {
     module.def("column_sums", &py_column_sums<T>, "context"_a, "V"_a.noconvert());
     module.def("coordinate_sweep", &py_coordinate_sweep<T>, "context"_a, "G"_a.noconvert(), "P"_a.noconvert(),
                "X"_a.noconvert(), "l1"_a = 0.0, "sweeps"_a = 1, "inner_tol"_a = 0.0, "out"_a.noconvert() = py::none());
+    module.def("solve_rows", &py_solve_rows<T>, "context"_a, "X"_a.noconvert(), "H"_a.noconvert(), "G"_a.noconvert(),
+               "curvature"_a, "P"_a.noconvert(), "W"_a.noconvert(), "sweeps"_a, "inner_tol"_a);
     module.def("extrapolate", &py_extrapolate<T>, "context"_a, "X"_a.noconvert(), "old"_a.noconvert(), "beta"_a);
     module.def("factorize_small", &py_factorize_small<T>, "context"_a, "X"_a.noconvert(), "W"_a.noconvert(),
                "F"_a.noconvert(), "sweeps"_a, "inner_tol"_a, "tol"_a, "max_iter"_a);

@@ -91,7 +91,7 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
         try {
             for (std::int64_t c; !stop.load(std::memory_order_relaxed) && (c = next.fetch_add(1)) < chunks;) {
                 run(c, worker);
-                if (!nested) poll();
+                poll();  // of a call within a chunk, too: that chunk may be all of the work
             }
         } catch (...) {
             std::lock_guard<std::mutex> lock(error_mutex);

@@ -148,8 +148,8 @@ void check_masked(int64_t n, int64_t k, int64_t d, double share) {
     const Pattern<I> missing{indptr.data(), indices.data(), n};
     const auto swept = everywhere<std::vector<T>>([&](const Context& ctx) {
         std::vector<T> out(X.size());
-        sweep_masked(ctx, G.data(), l2, DenseView<T>{F.data(), d, k, k}, missing, DenseView<T>{P.data(), n, k, k},
-                     SweepOptions{0.05, 1, 0}, X.data(), out.data());
+        sweep_masked(ctx, G.data(), l2, DenseView<T>{F.data(), d, k, k}, missing, false,
+                     DenseView<T>{P.data(), n, k, k}, SweepOptions{0.05, 1, 0}, X.data(), out.data());
         return out;
     });
     Doubles want(X.begin(), X.end());

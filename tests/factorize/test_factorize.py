@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from latom import nmf_batch
+from latom.factorize import product_in_parts
 
 SHAPES = [(1, 1, 1), (30, 17, 5), (300, 40, 16), (500, 33, 70), (257, 90, 40)]
 
@@ -113,12 +114,13 @@ def test_masked_sweep_is_least_squares_over_what_is_observed(isa, dtype, share, 
     l2 = 0.01
     G = core.gram(F) + l2 * np.eye(k)
     results = []
-    for threads, index in ((1, "int32"), (3, "int64")):
+    for threads, index, observed in ((1, "int32", False), (3, "int64", False), (3, "int32", True)):
         A = start.copy()
-        arguments = (pattern.indptr.astype(np.int64), pattern.indices.astype(index))
+        listed = sp.csr_array(~gone) if observed else pattern
+        arguments = (listed.indptr.astype(np.int64), listed.indices.astype(index), observed)
         stats = core.sweep_masked(G, l2, F, *arguments, P, A, 0.0, 3000, 1e-13, None, threads)
         results.append((A.tobytes(), stats))
-    assert results[0] == results[1]
+    assert results[0] == results[1] == results[2]
     for i in range(n):
         V = F[~gone[i]].astype(np.float64)
         own = V.T @ V + l2 * np.eye(k)
@@ -172,3 +174,19 @@ def test_wrong_shapes_are_refused(rng):
         p.times(np.ones((7, 2)))
     with pytest.raises(TypeError, match="CSR"):
         core.SparseProducts(np.ones((3, 3))).times(np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_in_parts_are_products(dtype, rng, monkeypatch):
+    A, B = rng.random((300, 20)).astype(dtype), rng.random((20, 7)).astype(dtype)
+    turned = np.asfortranarray(A)
+    monkeypatch.setattr(product_in_parts, "PART", 70 * B.size)
+    for rows in (A, turned, A[:70], A[:64], A[:1]):
+        out = np.full((len(rows), 7), np.nan, dtype)
+        for made in (
+            product_in_parts.product_in_parts(rows, B),
+            product_in_parts.product_in_parts(rows, B, out),
+        ):
+            assert made.dtype == dtype
+            np.testing.assert_allclose(made, rows @ B, rtol=1e-6)
+        assert not np.isnan(out).any()

@@ -26,8 +26,10 @@ public:
           P_(static_cast<std::size_t>(std::max(n_, d_) * width_)),
           G_(static_cast<std::size_t>(width_ * width_)),
           H_(G_.size()) {
-        for (int64_t i = 0; i < n_; ++i)
+        for (int64_t i = 0; i < n_; ++i) {
+            poll();
             for (int64_t j = 0; j < d_; ++j) turned_[j * n_ + i] = X_[i * d_ + j];
+        }
         norm2_ = ctx.kernels->of<T>().dense_dot(X_, X_, n_ * d_);
         gram(ctx_, view(F_, d_), G_.data());
     }
@@ -64,7 +66,13 @@ private:
     /// A [rows, k] swept with V [columns, k] fixed, whose Gram matrix is G.
     SweepStats half(const T* X, int64_t rows, int64_t columns, const AlignedVector<T>& V, AlignedVector<T>& A,
                     const SweepOptions& sweeps) {
-        ctx_.kernels->of<T>().small_product(X, rows, columns, V.data(), width_, P_.data());
+        constexpr int64_t kEach = 1 << 24, kTogether = 8;  // multiply-adds at once; rows that the kernel takes
+        const int64_t some = std::max<int64_t>(1, kEach / (columns * width_ * kTogether)) * kTogether;
+        for (int64_t i = 0; i < rows; i += some) {
+            poll();
+            ctx_.kernels->of<T>().small_product(X + i * columns, std::min(some, rows - i), columns, V.data(), width_,
+                                                P_.data() + i * width_);
+        }
         return coordinate_sweep(ctx_, G_.data(), view(P_, rows), sweeps, A.data(), A.data());
     }
 

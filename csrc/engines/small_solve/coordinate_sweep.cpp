@@ -79,9 +79,8 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
 }
 
 template <class T, class I>
-SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F,
-                        const Pattern<I>& missing, const DenseView<T>& P, const SweepOptions& options, const T* X,
-                        T* out) {
+SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& listed,
+                        bool observed, const DenseView<T>& P, const SweepOptions& options, const T* X, T* out) {
     constexpr int64_t kRows = 16;
     const int64_t n = P.n, k = P.d, chunks = chunk_count(n, kRows);
     const auto add_row = ctx.kernels->of<T>().add_scaled;
@@ -92,25 +91,31 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
         scratch[worker].resize(static_cast<std::size_t>(k * (k + 3)));
         double *own = scratch[worker].data(), *gradient = own + k * k, *x = gradient + k, *p = x + k;
         for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) {
-            const I *gone = missing.indices + missing.indptr[i], *end = missing.indices + missing.indptr[i + 1];
+            const I *first = listed.indices + listed.indptr[i], *end = listed.indices + listed.indptr[i + 1];
+            const auto each = [&](bool of_list, auto visit) {  // in order, those listed or those not
+                if (of_list)
+                    for (const I* j = first; j < end; ++j) visit(*j);
+                const I* next = first;
+                for (int64_t j = 0; j < F.n && !of_list; ++j)
+                    if (next < end && *next == j) ++next;
+                    else visit(j);
+            };
             const auto add_pair = [&](int64_t j, double sign) {
                 for (int64_t a = 0; a < k; ++a)
                     add_row(F.row(j), sign * static_cast<double>(F.row(j)[a]), a + 1, own + a * k);
             };
             // A difference of Gram matrices is only as good as what it leaves: not for rows that see few entries, nor
             // where what they miss was most of it.
-            const int64_t lost = end - gone, seen = F.n - lost;
+            const int64_t seen = observed ? end - first : F.n - (end - first), lost = F.n - seen;
             bool sound = lost <= seen && seen > 4 * k;
             if (sound) {
                 std::copy_n(G, k * k, own);
-                for (const I* j = gone; j < end; ++j) add_pair(*j, -1);
+                each(!observed, [&](int64_t j) { add_pair(j, -1); });
                 for (int64_t t = 0; t < k; ++t) sound = sound && own[t * (k + 1)] >= kLeft * G[t * (k + 1)];
             }
             if (!sound) {
                 std::fill_n(own, k * k, 0.0);
-                for (int64_t j = 0; j < F.n; ++j)
-                    if (gone < end && *gone == j) ++gone;
-                    else add_pair(j, 1);
+                each(observed, [&](int64_t j) { add_pair(j, 1); });
                 for (int64_t a = 0; a < k; ++a) own[a * (k + 1)] += l2;
             }
             for (int64_t a = 0; a < k; ++a)
@@ -145,13 +150,15 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
     return sum(parts);
 }
 
-#define LATOM_INSTANTIATE(T)                                                                                           \
-    template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&,      \
-                                         const T*, T*);                                                                \
-    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                       \
-                                     const Pattern<int32_t>&, const DenseView<T>&, const SweepOptions&, const T*, T*); \
-    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                       \
-                                     const Pattern<int64_t>&, const DenseView<T>&, const SweepOptions&, const T*, T*);
+#define LATOM_INSTANTIATE(T)                                                                                      \
+    template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&, \
+                                         const T*, T*);                                                           \
+    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                  \
+                                     const Pattern<int32_t>&, bool, const DenseView<T>&, const SweepOptions&,     \
+                                     const T*, T*);                                                               \
+    template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                  \
+                                     const Pattern<int64_t>&, bool, const DenseView<T>&, const SweepOptions&,     \
+                                     const T*, T*);
 LATOM_INSTANTIATE(float)
 LATOM_INSTANTIATE(double)
 #undef LATOM_INSTANTIATE

@@ -55,16 +55,31 @@ template <class T>
 SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
                             const T* X, T* out);
 
+/// Rows X [n, d] against components H [k, d] that stay.
+template <class T>
+struct RowProblems {
+    DenseView<T> X, H, P;  // P [n, k] = X H^T
+    const double* G;       // [k, k] = H H^T
+    double curvature;      // at most the least eigenvalue of G
+    SweepOptions sweeps;   // before rows are looked at one by one
+};
+
+/// W [n, k], from W: the minimum of ||x - w H||^2 over w >= 0 for each row x; returns the sum of these. A row that
+/// sweeps have not solved, as convexity shows, is solved by an active set in float64 (Lawson & Hanson 1974). Cost:
+/// sweeps, k multiply-adds per row and positive w; for rows that crawl |S|^3 / 6 and some |S|^2, S where w > 0.
+template <class T>
+double solve_rows(const Context& ctx, const RowProblems<T>& all, T* W);
+
 /// old <- max(0, X + beta (X - old)), `count` numbers.
 template <class T>
 void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old);
 
-/// The same where each row has a Gram matrix of its own: G - sum_{j in missing} F_j F_j^T, l2 within G. Cost: k^2
-/// multiply-adds a missing entry, or an observed one in rows that miss more than half or see at most 4 k.
+/// Coordinate sweeps where each row has a Gram matrix of its own: G - sum_{j missing} F_j F_j^T, l2 within G. The
+/// missing are listed, or those observed. Cost: k^2 multiply-adds a missing entry, or an observed one in rows that miss
+/// more than half or see at most 4 k.
 template <class T, class I>
-SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F,
-                        const Pattern<I>& missing, const DenseView<T>& P, const SweepOptions& options, const T* X,
-                        T* out);
+SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& listed,
+                        bool observed, const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
 
 /// Independent small problems, all [n, d] with k components.
 template <class T>

@@ -178,6 +178,17 @@ def coordinate_sweep(
     inner_tol: float = 0.0,
     out: NDArray[Any] | None = None,
 ) -> tuple[float, float]: ...
+def solve_rows(
+    context: Context,
+    X: NDArray[Any],
+    H: NDArray[Any],
+    G: _Float64,
+    curvature: float,
+    P: NDArray[Any],
+    W: NDArray[Any],
+    sweeps: int,
+    inner_tol: float,
+) -> float: ...
 def sweep_masked(
     context: Context,
     G: _Float64,
@@ -185,6 +196,7 @@ def sweep_masked(
     F: NDArray[Any],
     indptr: NDArray[np.int64],
     indices: NDArray[Any],
+    observed: bool,
     P: NDArray[Any],
     X: NDArray[Any],
     l1: float = 0.0,

@@ -15,12 +15,14 @@ from latom._base.backend import backend, call
 from latom._base.callbacks import FitTasks, with_callbacks
 from latom._base.checks import check_flag, check_integer, check_range
 from latom._base.estimator import as_random_state
-from latom._base.history import Descent, FactorizationState
+from latom._base.history import FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom.factorize.long_steps import LongSteps
 from latom.factorize.nmf_base import BaseNMF
 from latom.factorize.nmf_solvers import EPSILON, frobenius_step
 from latom.factorize.non_negative_rows import NonNegativeRows
+from latom.factorize.units import times
 
 Array = NDArray[Any]
 
@@ -78,6 +80,7 @@ class MiniBatchNMF(BaseNMF):
     _numerator: Array
     _denominator: Array
     _rate: float
+    _unit: float
 
     def __init__(
         self,
@@ -122,6 +125,21 @@ class MiniBatchNMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    def fit(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
+        """Learn the factors of X.
+
+        Parameters
+        ----------
+        X, y, W, H
+            As in :meth:`fit_transform`.
+
+        Returns
+        -------
+        self
+        """
+        self.fit_transform(X, W=W, H=H)
+        return self
+
     @with_callbacks
     def fit_transform(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> Array:
         """Learn the factors and return W.
@@ -152,7 +170,8 @@ class MiniBatchNMF(BaseNMF):
         n = len(rows)
         size = min(self.batch_size, n)
         batches = list(gen_batches(n, size))
-        parts = [NonNegativeRows(context, Rows(name, rows[batch])) for batch in batches]
+        parts = [NonNegativeRows(context, Rows(name, rows[batch]), unit=whole.units.X) for batch in batches]
+        self._unit = whole.units.X
         self._reset(F)
         self._rate = self.forget_factor ** (size / n)
         smoothed = lowest = np.inf
@@ -161,7 +180,7 @@ class MiniBatchNMF(BaseNMF):
         tasks = FitTasks(self, 1, X, y)
         task = tasks.start(self.max_iter)
         with Progress("MiniBatchNMF", self.max_iter, self.verbose) as progress:
-            run = Descent(self.max_iter, self.tol, self.callback, progress, task, self._as_fitted)
+            run = self._descent(whole, progress, task)
             while True:
                 for batch, part in zip(batches, parts, strict=True):
                     before = F
@@ -183,13 +202,14 @@ class MiniBatchNMF(BaseNMF):
                     break
         task.end(run.attributes)
         if self.fresh_restarts:
-            W = self._solve(whole, F, self.transform_max_iter or self.max_iter)
+            W = self._solve(whole, F, self.transform_max_iter or self.max_iter, self.verbose)
         self._warn_unless_converged(name, len(run.states), settled)
-        self._keep(F)
+        self._keep(F, whole)
         self.n_iter_, self.n_steps_ = len(run.states), steps
-        self.reconstruction_err_ = float(np.sqrt(2 * max(self._loss(whole, W, F), 0.0)))
+        loss, unit = max(self._loss(whole, W, F), 0.0), self._unit_of_loss(whole)
+        self.reconstruction_err_ = float(np.sqrt(2 * loss) * np.sqrt(unit))
         tasks.end()
-        return np.asarray(W)
+        return times(np.asarray(W), whole.units.W)
 
     def partial_fit(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> Any:
         """Update the components with one batch.
@@ -209,16 +229,18 @@ class MiniBatchNMF(BaseNMF):
         name = "MiniBatchNMF.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "components_")
-        products = NonNegativeRows(call(name, self.n_threads), self._validate(name, X, reset=first))
+        rows, context = self._validate(name, X, reset=first), call(name, self.n_threads)
+        products = NonNegativeRows(context, rows, unit=None if first else self._unit)
         if first:
+            self._unit = products.units.X
             _, F = self._start(name, products, W, H, as_random_state(name, self.random_state))
             self._reset(F)
             self.n_steps_ = 0
             size = min(self.batch_size, products.shape[0])
             self._rate = self.forget_factor ** (size / products.shape[0])
         else:
-            F = np.array(self.components_.T, products.dtype, order="C")
-        self._keep(self._step(products, None, F, self._rate)[1])
+            F = np.array(times(self.components_, 1 / products.units.H).T, products.dtype, order="C")
+        self._keep(self._step(products, None, F, self._rate)[1], products)
         self.n_steps_ += 1
         return self
 
@@ -233,24 +255,29 @@ class MiniBatchNMF(BaseNMF):
         -------
         W : array of shape (n, k)
         """
+        return self._codes("MiniBatchNMF.transform", X)[0]
+
+    def _codes(self, name: str, X: Matrix, mask: Any = None) -> tuple[Array, float]:
         check_is_fitted(self)
-        name = "MiniBatchNMF.transform"
         self._check_parameters(name)
-        products = NonNegativeRows(call(name, self.n_threads), self._validate(name, X, reset=False))
-        F = np.ascontiguousarray(self.components_.T, products.dtype)
-        return self._solve(products, F, self.transform_max_iter or self.max_iter)
+        rows, H = self._validate(name, X, reset=False), self.components_
+        products = NonNegativeRows(call(name, self.n_threads), rows, H=H)
+        F = np.ascontiguousarray(times(H, 1 / products.units.H).T, products.dtype)
+        W = self._solve(products, F, self.transform_max_iter or self.max_iter, self.verbose)
+        loss = max(self._loss(products, W, F), 0.0) * self._unit_of_loss(products)
+        return times(W, products.units.W), loss
 
     # ---- steps
 
     def _reset(self, F: Array) -> None:
         self._numerator, self._denominator = F.copy(), np.ones_like(F)
 
-    def _keep(self, F: Array) -> None:
-        self.components_, self.n_components_ = np.ascontiguousarray(F.T), F.shape[1]
+    def _keep(self, F: Array, p: NonNegativeRows) -> None:
+        self.components_, self.n_components_ = np.ascontiguousarray(times(F, p.units.H).T), F.shape[1]
 
     def _step(self, p: NonNegativeRows, W: Array | None, F: Array, keep: float) -> tuple[Array, Array, float]:
         """W and F after one batch, and its cost per row."""
-        r = self._penalties(*p.shape)
+        r = self._penalties(p)
         if W is None or self.fresh_restarts:
             W = self._solve(p, F, self.fresh_restarts_max_iter)
         else:
@@ -278,15 +305,17 @@ class MiniBatchNMF(BaseNMF):
         return W, F, float(cost) / p.shape[0]
 
     def _renewed(self, p: NonNegativeRows, W: Array, F: Array) -> Array:
-        r = self._penalties(*p.shape)
+        r = self._penalties(p)
         if self._kullback:
             return np.asarray(p.kullback_step(W, F, False, r.l1_W, r.l2_W)[0])
         return frobenius_step(W, p.times(F), backend().gram(p.context, F), r.l1_W, r.l2_W)
 
-    def _solve(self, p: NonNegativeRows, F: Array, steps: int) -> Array:
+    def _solve(self, p: NonNegativeRows, F: Array, steps: int, verbose: int = 0) -> Array:
         """W by steps until they change it by at most tol."""
         W = np.full((p.shape[0], F.shape[1]), np.sqrt(p.mean() / F.shape[1]), p.dtype)
-        for _ in range(steps):
+        say = LongSteps(p.function, verbose)
+        for step in range(steps):
+            say(f"step {step + 1} of at most {steps} for W with these components")
             before, W = W, self._renewed(p, W, F)
             if self.tol > 0 and np.linalg.norm(W - before) <= self.tol * np.linalg.norm(W):
                 break

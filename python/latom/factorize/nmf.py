@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.arrays import Matrix, as_weights
 from latom._base.backend import call
 from latom._base.callbacks import FitTasks, StartTask, with_callbacks
-from latom._base.checks import check_integer
+from latom._base.checks import check_choice, check_flag, check_integer
 from latom._base.estimator import as_random_state
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
@@ -29,6 +29,7 @@ from latom.factorize.nmf_solvers import (
     solve_W,
 )
 from latom.factorize.non_negative_rows import NonNegativeRows
+from latom.factorize.units import times
 
 Array = NDArray[Any]
 
@@ -161,6 +162,30 @@ class NMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    def fit(
+        self,
+        X: Matrix,
+        y: Any = None,
+        W: Any = None,
+        H: Any = None,
+        *,
+        sample_weight: Any = None,
+        mask: Any = None,
+    ) -> NMF:
+        """Learn the factors of X.
+
+        Parameters
+        ----------
+        X, y, W, H, sample_weight, mask
+            As in :meth:`fit_transform`.
+
+        Returns
+        -------
+        self
+        """
+        self.fit_transform(X, W=W, H=H, sample_weight=sample_weight, mask=mask)
+        return self
+
     @with_callbacks
     def fit_transform(
         self,
@@ -187,8 +212,9 @@ class NMF(BaseNMF):
         sample_weight : array of shape (n,), optional
             Weight of each row in loss and penalty ("hals" and "cd"); a whole number is a repetition.
         mask : boolean array or sparse matrix of shape (n, d), optional
-            True where X is observed. Rows of W then have Gram matrices of their own: k^2 multiply-adds a
-            missing entry, or an observed one in rows that miss more than half or see at most 4 k.
+            True where X is observed; a sparse mask is not densified. Rows of W then have Gram matrices of
+            their own: k^2 multiply-adds a missing entry, or an observed one in rows that miss more than half
+            or see at most 4 k.
 
         Returns
         -------
@@ -207,7 +233,7 @@ class NMF(BaseNMF):
         weights = as_weights(name, sample_weight, len(rows))
         products = NonNegativeRows(call(name, self.n_threads), rows, mask)
         self._check_multiplicative(name, products, weights)
-        half = HalfSteps(products, self._penalties(*rows.shape), weights)
+        half = HalfSteps(products, self._penalties(products), weights)
         rng = as_random_state(name, self.random_state)
         n_init = 1 if self.init == "custom" else self.n_init
         tasks = FitTasks(self, n_init, X, y, sample_weight)
@@ -226,13 +252,13 @@ class NMF(BaseNMF):
         assert best is not None
         run, W_run, F = best
         self._warn_unless_converged(name, len(run.states), run.converged)
-        self.components_ = np.ascontiguousarray(F.T)
+        self.components_ = np.ascontiguousarray(times(F, products.units.H).T)
         self.n_components_ = F.shape[1]
         self.n_iter_ = len(run.states)
         self.history_ = run.history
         self.reconstruction_err_ = self._error(half, run, W_run, F)
         tasks.end()
-        return W_run
+        return times(W_run, products.units.W)
 
     def transform(self, X: Matrix, *, mask: Any = None) -> Array:
         """W of other rows with the fitted components.
@@ -248,12 +274,15 @@ class NMF(BaseNMF):
         -------
         W : array of shape (n, k)
         """
+        return self._codes(f"{type(self).__name__}.transform", X, mask)[0]
+
+    def _codes(self, name: str, X: Matrix, mask: Any = None) -> tuple[Array, float]:
         check_is_fitted(self)
-        name = f"{type(self).__name__}.transform"
         self._check_parameters(name)
         rows = self._validate(name, X, reset=False)
-        products = NonNegativeRows(call(name, self.n_threads), rows, mask)
-        return self._solve(name, products, self.components_)[0]
+        products = NonNegativeRows(call(name, self.n_threads), rows, mask, H=self.components_)
+        W, _, loss = self._solve(name, products, self.components_)
+        return W, loss
 
     def _run(
         self, half: HalfSteps, starts: list[tuple[Array, Array]], tasks: list[StartTask]
@@ -265,7 +294,7 @@ class NMF(BaseNMF):
             for place, ((W, F), task) in enumerate(zip(starts, tasks, strict=True)):
                 own = name if len(starts) == 1 else f"{name}, start {place + 1}"
                 progress = stack.enter_context(Progress(own, self.max_iter, self.verbose))
-                run = Descent(self.max_iter, self.tol, self.callback, progress, task, self._as_fitted)
+                run = self._descent(half.products, progress, task)
                 solver: Solver[tuple[Array, Array]]
                 if self.solver == "mu":
                     solver = multiplicative(half, W, F, run, self._kullback, True)
@@ -280,29 +309,35 @@ class NMF(BaseNMF):
 
     # ---- one half
 
-    def _solve(self, name: str, products: NonNegativeRows, H: Array) -> tuple[Array, int]:
-        """W for fixed H, and the iterations that it took."""
+    def _solve(self, name: str, products: NonNegativeRows, H: Array) -> tuple[Array, int, float]:
+        """W for fixed H, the iterations that it took, and the loss."""
         self._check_multiplicative(name, products, None)
-        F = np.ascontiguousarray(H.T, products.dtype)
-        half = HalfSteps(products, self._penalties(*products.shape), None)
+        F = np.ascontiguousarray(times(H, 1 / products.units.H).T, products.dtype)
+        half = HalfSteps(products, self._penalties(products), None)
         shape = (products.shape[0], F.shape[1])
-        with Progress(name, self.max_iter, 0) as progress:
-            run = Descent(self.max_iter, self.tol, None, progress)
+        with Progress(name, self.max_iter, self.verbose) as progress:
+            run = self._descent(products, progress)
             if self.solver == "mu":  # steps that multiply cannot leave 0
                 W = np.full(shape, np.sqrt(products.mean() / F.shape[1]), products.dtype)
                 W = side_by_side(products, [multiplicative(half, W, F, run, self._kullback, False)])[0][0]
             else:
                 W = solve_W(half, np.zeros(shape, products.dtype), F, run)
         self._warn_unless_converged(name, len(run.states), run.converged)
-        return W, len(run.states)
+        r, unit = half.penalties, self._unit_of_loss(products)
+        loss = run.states[-1].objective / unit - r.of(W, r.l1_W, r.l2_W)
+        if self.solver == "mu":
+            loss -= r.of(F, r.l1_H, r.l2_H)
+        return times(W, products.units.W), len(run.states), max(loss, 0.0) * unit
 
     def _error(self, half: HalfSteps, run: Descent, W: Array, F: Array) -> float:
         p, r = half.products, half.penalties
-        loss = run.states[-1].objective - r.of(W, r.l1_W, r.l2_W, half.weights) - r.of(F, r.l1_H, r.l2_H)
+        unit = self._unit_of_loss(p)
+        loss = run.states[-1].objective / unit
+        loss -= r.of(W, r.l1_W, r.l2_W, half.weights) + r.of(F, r.l1_H, r.l2_H)
         if not self._kullback and not p.sparse and p.missing is None and loss < 1e-3 * half.norm2:
             # So near that the loss is a difference of large numbers: entry by entry.
             loss = p.squared_loss(W, F, half.weights)
-        return float(np.sqrt(2 * max(loss, 0.0)))
+        return float(np.sqrt(2 * max(loss, 0.0)) * np.sqrt(unit))
 
     # ---- checks
 
@@ -312,8 +347,8 @@ class NMF(BaseNMF):
     def _check_parameters(self, name: str) -> None:
         super()._check_parameters(name)
         check_integer(name, "n_init", self.n_init)
-        if self.solver not in ("hals", "cd", "mu"):
-            raise ValueError(f"{name}: solver must be 'hals', 'cd' or 'mu'; got {self.solver!r}. Use 'hals'.")
+        check_choice(name, "solver", self.solver, ("hals", "cd", "mu"))
+        check_flag(name, "shuffle", self.shuffle)
         if self.solver != "mu" and self._kullback:
             raise ValueError(
                 f"{name}: Invalid beta_loss parameter: solver {self.solver!r} does not handle beta_loss = "

@@ -5,13 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
 
 from latom._base.arrays import Matrix
 from latom._base.backend import call
-from latom._base.rows import Rows
 from latom.factorize.nmf import NMF
 from latom.factorize.nmf_base import check_factor
 from latom.factorize.non_negative_rows import NonNegativeRows
@@ -63,7 +60,6 @@ def non_negative_factorization(
         As in :meth:`NMF.fit_transform`.
     """
     name = "non_negative_factorization"
-    X = check_array(X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
     model = NMF(
         n_components,
         init=init,
@@ -87,7 +83,9 @@ def non_negative_factorization(
         warnings.warn(
             f"{name}: When update_H=False, the provided initial W is not used.", RuntimeWarning, stacklevel=2
         )
-    products = NonNegativeRows(call(name, n_threads), Rows(name, X))
-    H = check_factor(name, "H", H, products, (n_components or X.shape[1], X.shape[1]))
-    W, n_iter = model._solve(name, products, H)
+    rows = model._validate(name, X, reset=True)
+    d = rows.shape[1]
+    H = check_factor(name, "H", H, rows.dtype, (n_components or d, d))
+    products = NonNegativeRows(call(name, n_threads), rows, H=H)
+    W, n_iter, _ = model._solve(name, products, H)
     return W, H, n_iter

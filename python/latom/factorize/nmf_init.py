@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from latom.factorize.long_steps import LongSteps
 from latom.factorize.non_negative_rows import NonNegativeRows
 from latom.factorize.svd import truncated_svd
 
@@ -15,7 +16,7 @@ INITS = ("random", "nndsvd", "nndsvda", "nndsvdar")
 
 
 def initial_factors(
-    products: NonNegativeRows, k: int, init: str | None, rng: np.random.RandomState
+    products: NonNegativeRows, k: int, init: str | None, rng: np.random.RandomState, verbose: int = 0
 ) -> tuple[Array, Array]:
     """W [n, k] and F [d, k] (H transposed) in the dtype of X.
 
@@ -35,7 +36,7 @@ def initial_factors(
             f"{products.function}: init = '{init}' can only be used when n_components <= "
             f"min(n_samples, n_features); got {k} > {min(n, d)}. Use init='random'."
         )
-    U, S, V = truncated_svd(products, k, rng)
+    U, S, V = truncated_svd(products, k, rng, LongSteps(products.function, verbose))
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
     W[:, 0], F[:, 0] = (np.sqrt(S[0]) * np.abs(A[:, 0]) for A in (U, V))
     for j in range(1, k):

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 
 from latom._base.backend import backend
 from latom._base.history import Descent
+from latom.factorize.missing import Listed
 from latom.factorize.non_negative_rows import NonNegativeRows
+from latom.factorize.product_in_parts import product_in_parts
 
 Array = NDArray[Any]
 EPSILON = 2.0**-23  # what multiplicative steps take for a denominator of 0
@@ -99,8 +101,9 @@ class HalfSteps:
     ) -> Solver[tuple[Array, float]]:
         """Swept W, written to out, and the violation met."""
         P = yield ProductRequest(False, F, out)
-        missing = self.products.missing
-        return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, missing, sweeps, inner_tol)[:2]
+        gone = self.products.missing
+        listed = None if gone is None else gone.rows
+        return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, listed, sweeps, inner_tol)[:2]
 
     def of_F(self, W: Array, F: Array, sweeps: int, inner_tol: float) -> Solver[tuple[Array, float, float]]:
         """Swept F, the violation met, and the objective with W."""
@@ -108,28 +111,37 @@ class HalfSteps:
         if self._columns is not None and self._roots is not None:
             weighted, root = W * self._columns, W * self._roots
         P = yield ProductRequest(True, weighted)
-        missing = self.products.missing_of_columns
+        gone = self.products.missing
+        listed = None if gone is None else gone.columns
         swept, violation, cross, quadratic, G = self._sweep(
-            root, P, F, self.penalties.l1_H, self.penalties.l2_H, missing, sweeps, inner_tol
+            root, P, F, self.penalties.l1_H, self.penalties.l2_H, listed, sweeps, inner_tol
         )
-        if missing is None:
+        if listed is None:
             quadratic = float(np.sum(G * backend().gram(self.products.context, swept)))
         objective = self.norm2 / 2 - cross + quadratic / 2
         penalty = self.penalties.of(W, self.penalties.l1_W, self.penalties.l2_W, self.weights)
         return swept, violation, objective + penalty
 
     def _sweep(
-        self, V: Array, P: Array, A: Array, l1: float, l2: float, missing: Any, sweeps: int, inner_tol: float
+        self,
+        V: Array,
+        P: Array,
+        A: Array,
+        l1: float,
+        l2: float,
+        listed: Listed | None,
+        sweeps: int,
+        inner_tol: float,
     ) -> tuple[Array, float, float, float, Array]:
         """A swept, in P's memory: (it, violation, <P - l1, it>, its quadratic form where entries miss, G)."""
         context = self.products.context
         G = backend().gram(context, V)
         G.flat[:: len(G) + 1] += l2
-        if missing is None:
+        if listed is None:
             violation, cross = backend().coordinate_sweep(context, G, P, A, l1, sweeps, inner_tol, P)
             return P, violation, cross, 0.0, G
         violation, cross, quadratic = backend().sweep_masked(
-            context, G, l2, V, missing[0], missing[1], P, A, l1, sweeps, inner_tol, P
+            context, G, l2, V, *listed, P, A, l1, sweeps, inner_tol, P
         )
         return P, violation, cross, quadratic, G
 
@@ -212,7 +224,7 @@ def solve_W(half: HalfSteps, W: Array, F: Array, run: Descent) -> Array:
             quadratic = float(np.sum(G * backend().gram(p.context, W)))
         else:
             violation, cross, quadratic = backend().sweep_masked(
-                p.context, G, l2, F, p.missing[0], p.missing[1], P, W, l1, 1, 0.0
+                p.context, G, l2, F, *p.missing.rows, P, W, l1, 1, 0.0
             )
         if run.reached(float(p.norm2.sum()) / 2 - cross + quadratic / 2, violation):
             return W
@@ -259,7 +271,7 @@ def multiplicative(
 
 def frobenius_step(A: Array, P: Array, G: Array, l1: float, l2: float) -> Array:
     """A * P / (A G + l1 + l2 A)."""
-    bottom = A @ G.astype(A.dtype)
+    bottom = product_in_parts(A, G.astype(A.dtype))
     if l1:
         bottom += A.dtype.type(l1)
     if l2:

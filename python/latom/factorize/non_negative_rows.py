@@ -9,9 +9,11 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix
 from latom._base.backend import backend
 from latom._base.rows import Rows
+from latom.factorize.missing import without_missing
+from latom.factorize.product_in_parts import product_in_parts
+from latom.factorize.units import Units, exponent_of, rescaled
 
 Array = NDArray[Any]
 
@@ -20,23 +22,46 @@ class NonNegativeRows:
     """X [n, d], dense or CSR, as the solvers see it.
 
     Dense products are numpy's, by its BLAS; CSR products are the core's, with a transposed copy of X made
-    when it is first needed. Missing entries count as 0 here; ``missing`` and ``missing_of_columns`` hold them
-    as (indptr, indices) by row and by column, None where nothing is missing.
+    when it is first needed. Missing entries count as 0 here.
+
+    Parameters
+    ----------
+    context : object
+        What the core's functions take first.
+    X : Rows
+    mask : boolean array or sparse matrix, optional
+    unit : float, optional
+        What X is divided by; without it, a power of two that its numbers ask for.
+    H : array, optional
+        The components, where these are given; they have a unit of their own.
+
+    Attributes
+    ----------
+    missing : Missing or None
+    units : Units
+        What was divided by, and what W and H are to be multiplied with.
     """
 
-    def __init__(self, context: Any, X: Rows, mask: Any = None) -> None:
+    def __init__(
+        self, context: Any, X: Rows, mask: Any = None, unit: float | None = None, H: Array | None = None
+    ) -> None:
         self.context, self.function = context, context.function
-        self.missing = self.missing_of_columns = None
         if X.storage:  # products read all of it again and again
             X = Rows(self.function, X[:])
-        gone = _missing(self.function, X.array, mask)
-        if gone is not None:
-            X = Rows(self.function, _without(X.array, gone))
-            self.missing, self.missing_of_columns = _pattern(gone), _pattern(gone.T.tocsr())
+        observed, self.missing = without_missing(self.function, X.array, mask)
+        if self.missing is not None:
+            X = Rows(self.function, observed)
+        norm2 = X.core.norm2(context)
+        exponent = exponent_of(_typical(X, norm2)) if unit is None else int(np.log2(unit))
+        if exponent:
+            X = Rows(self.function, rescaled(X.array, -exponent))
+            norm2 = X.core.norm2(context)
+        self.norm2 = norm2
+        of_H = 2.0 ** (exponent // 2 if H is None else exponent_of(float(np.abs(H).max())))
+        self.units = Units(2.0**exponent, 2.0**exponent / of_H, of_H)
         self.X, self.shape, self.dtype, self.sparse = X.array, X.shape, X.dtype, X.sparse
         self._core = X.core
         self._as_csr: Rows | None = None  # dense X as the Kullback-Leibler steps take it
-        self.norm2 = X.core.norm2(context)
         if not X.core.non_negative(context):
             raise ValueError(
                 f"{self.function}: X must not be negative (Negative values in data passed to "
@@ -50,30 +75,30 @@ class NonNegativeRows:
 
     def mean(self) -> float:
         """Mean of the observed entries."""
-        gone = 0 if self.missing is None else len(self.missing[1])
+        seen = self.shape[0] * self.shape[1] if self.missing is None else self.missing.seen
         total = self.X.data.sum(dtype=np.float64) if self.sparse else self.X.sum(dtype=np.float64)
-        return float(total / max(1, self.shape[0] * self.shape[1] - gone))
+        return float(total / max(1, seen))
 
     def times(self, F: Array, out: Array | None = None) -> Array:
         """X F [n, k]."""
         if self.sparse:
-            product: Array = backend().multiply(self.context, self._core, F, out)
-            return product
-        return np.matmul(self.X, F, out=out)
+            made: Array = backend().multiply(self.context, self._core, F, out)
+            return made
+        return product_in_parts(self.X, F, out)
 
     def transposed_times(self, W: Array, out: Array | None = None) -> Array:
         """X^T W [d, k]."""
         if self.sparse:
-            product: Array = backend().multiply_transposed(self.context, self._core, W, out)
-            return product
-        return np.matmul(self.X.T, W, out=out)
+            made: Array = backend().multiply_transposed(self.context, self._core, W, out)
+            return made
+        return product_in_parts(self.X.T, W, out)
 
     def each(self, factors: Sequence[tuple[Array, Array | None]], transposed: bool) -> list[Array]:
         """X A (X^T A) of several A, each written to its array where one is given, in one product of X."""
-        product = self.transposed_times if transposed else self.times
+        times = self.transposed_times if transposed else self.times
         if len(factors) == 1:
-            return [product(*factors[0])]
-        beside = product(np.concatenate([A for A, _ in factors], axis=1))
+            return [times(*factors[0])]
+        beside = times(np.concatenate([A for A, _ in factors], axis=1))
         made, first = [], 0
         for A, out in factors:
             own = beside[:, first : first + A.shape[1]]
@@ -127,49 +152,6 @@ class NonNegativeRows:
         return float((values * np.log(values) - values).sum())
 
 
-def _missing(function: str, X: Matrix, mask: Any) -> Any:
-    """CSR pattern of the entries that are not observed: NaN, or False in the mask."""
-    if sp.issparse(X):
-        values = X.data
-        gone = sp.csr_array(X.shape, dtype=bool)
-        if np.isnan(values).any():
-            coo = X.tocoo()
-            at = np.isnan(coo.data)
-            gone = sp.csr_array((np.ones(at.sum(), bool), (coo.row[at], coo.col[at])), shape=X.shape)
-    else:
-        gone = _not_a_number(X)
-    if mask is not None:
-        if mask.shape != X.shape or mask.dtype != bool:
-            raise ValueError(
-                f"{function}: mask must be boolean of the shape of X, {X.shape}, True where X is observed; "
-                f"got {mask.dtype} {mask.shape}. Pass for example ~np.isnan(X)."
-            )
-        observed = mask.toarray() if sp.issparse(mask) else mask
-        gone = sp.csr_array(gone + sp.csr_array(~observed))
-    return gone if gone.nnz else None
-
-
-def _not_a_number(X: Array) -> Any:
-    """CSR pattern of the NaN entries of dense X, found a block of rows at a time."""
-    block = max(1, (1 << 20) // X.shape[1])
-    parts = [sp.csr_array(np.isnan(X[i : i + block])) for i in range(0, X.shape[0], block)]
-    return sp.csr_array(sp.vstack(parts))
-
-
-def _without(X: Matrix, gone: Any) -> Matrix:
-    """X with 0 for what is missing."""
-    if not sp.issparse(X):
-        X = X.copy()
-        X[gone.nonzero()] = 0
-        return X
-    coo, width = X.tocoo(), X.shape[1]
-    missing = gone.tocoo()
-    places, gone_places = (at.row.astype(np.int64) * width + at.col for at in (coo, missing))
-    keep = ~np.isin(places, gone_places)
-    kept = (coo.data[keep], (coo.row[keep], coo.col[keep]))
-    return sp.csr_array(kept, shape=X.shape)
-
-
-def _pattern(gone: Any) -> tuple[NDArray[np.int64], Array]:
-    gone.sort_indices()
-    return gone.indptr.astype(np.int64), gone.indices
+def _typical(X: Rows, norm2: NDArray[np.float64]) -> float:
+    """The root mean square of the stored entries."""
+    return float(np.sqrt(norm2.mean() * len(norm2) / max(1, X.entries)))

@@ -37,7 +37,8 @@ class RowBlocks:
         total = 0.0
         for part, rows in self:
             own = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
-            bad = ~((own == 0) | ((own >= 1e-290) & (own <= 1e290)))
+            bad = ~((own >= 1e-290) & (own <= 1e290))
+            bad[bad] = (own[bad] != 0) | rows[bad].any(axis=1)  # squares of small numbers are 0, too
             if bad.any():
                 self._refuse(part.start + int(np.flatnonzero(bad)[0]))
             total += float(own.sum())

@@ -20,14 +20,13 @@ from latom._base.checks import check_choice, check_integer, is_number
 from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
+from latom.factorize.long_steps import LongSteps
 from latom.factorize.row_blocks import RowBlocks
 from latom.factorize.semi_nmf_init import initial_codes
-from latom.factorize.semi_nmf_steps import SemiNMFSteps, descend, solve_codes
+from latom.factorize.semi_nmf_steps import SemiNMFSteps, descend, solve_codes, sweep_codes
 
 SOLVERS = ("hals", "mu")
 INITS = ("random", "svd", "kmeans", "custom")
-
-FINAL_SWEEPS, SOLVED_SWEEPS = 100, 500  # of codes for components that stay
 
 
 class SemiNMF(IterativeEstimator):
@@ -45,7 +44,8 @@ class SemiNMF(IterativeEstimator):
     solver : {"hals", "mu"}
         "hals": exact least squares for components, coordinate sweeps for codes. "mu": the multiplicative
         updates of the SNMF reference, step by step and with its constants, for results to be held to it;
-        its loss is reached by "hals" in some twentieth of the iterations.
+        its loss is reached by "hals" in some twentieth of the iterations. Its constants are for entries of
+        X of about 1: with all below some 1e-3 they hold it back, of which a warning tells.
     keep_fraction : float in (0, 1], optional
         Entries that each component keeps: those at least as large as the ceil(keep_fraction * d)-th
         largest, ties included. None keeps all. The loss is then not monotone; the best iteration is kept.
@@ -82,7 +82,8 @@ class SemiNMF(IterativeEstimator):
     components_ : array of shape (k, d)
         H, of the dtype of X (half precision: float32).
     reconstruction_err_ : float
-        ||X - W H|| of the best iteration.
+        ||X - W H|| of what was kept: components of the best iteration, and the codes that fit_transform
+        returns.
     n_iter_ : int
         Iterations made.
     history_ : structured array of shape (n_iter_,)
@@ -195,7 +196,8 @@ class SemiNMF(IterativeEstimator):
         Returns
         -------
         W : array of shape (n, k)
-            Codes of the best iteration. :meth:`transform` solves for them to the end instead.
+            Codes of the best iteration; with "hals" then solved for to their optimum, as :meth:`transform`
+            does.
 
         Raises
         ------
@@ -208,7 +210,9 @@ class SemiNMF(IterativeEstimator):
         return self._fit(f"{type(self).__name__}.fit_transform", X, W, H)
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Codes of rows: min ||x - w H||^2 over w >= 0, by sweeps until almost nothing is left to gain.
+        """Codes of rows: min ||x - w H||^2 over w >= 0, to the optimum.
+
+        Sweeps over the codes, and an active set for the rows that sweeps do not solve.
 
         Parameters
         ----------
@@ -275,6 +279,13 @@ class SemiNMF(IterativeEstimator):
         blocks = self._blocks(name, X, reset=True)
         kept = blocks.d if self.keep_fraction is None else ceil(self.keep_fraction * blocks.d)
         steps = SemiNMFSteps(blocks, kept, self.refit, self.solver)
+        if self.solver == "mu" and 0 < steps.size < 1e-3:
+            warnings.warn(
+                f"{name}: the constants of solver='mu' are not small beside X, whose numbers are of about "
+                f"{steps.size:.3g}. Scale X up.",
+                UserWarning,
+                stacklevel=3,
+            )
         model = steps.start(self._start(name, blocks, W, H))
         patience = self.patience or (1500 if self.solver == "mu" else 10 if kept < blocks.d else 1)
         tasks = FitTasks(self, 1, X)
@@ -298,9 +309,8 @@ class SemiNMF(IterativeEstimator):
                 ConvergenceWarning,
                 stacklevel=3,
             )
-        if kept < blocks.d and self.solver == "hals":  # entries are chosen before codes have settled
-            inner_tol = 1e-2 if blocks.dtype == np.float32 else 1e-8
-            loss = max(0.0, steps.squares + solve_codes(blocks, best.H, best.W, FINAL_SWEEPS, inner_tol))
+        if self.solver == "hals":
+            loss = solve_codes(blocks, best.H, best.W, LongSteps(name, self.verbose))
         self.components_ = best.H
         self.reconstruction_err_ = sqrt(loss)
         self.n_iter_ = len(run.states)
@@ -318,7 +328,7 @@ class SemiNMF(IterativeEstimator):
         if H is not None:
             components = self._given(name, "H", H, (k, blocks.d), blocks.dtype)
             codes = np.zeros((blocks.n, k), blocks.dtype)
-            solve_codes(blocks, components, codes, 10, 0.0)
+            sweep_codes(blocks, components, codes, 10)
             return codes
         if self.init == "custom":
             raise ValueError(
@@ -326,7 +336,7 @@ class SemiNMF(IterativeEstimator):
                 "init out."
             )
         rng = np.random.Generator(np.random.Philox(as_seed(name, self.random_state)))
-        return initial_codes(name, blocks, k, self.init, rng)
+        return initial_codes(name, blocks, k, self.init, rng, self.verbose)
 
     def _given(
         self, name: str, argument: str, value: Any, shape: tuple[int, int], dtype: Any
@@ -355,12 +365,10 @@ class SemiNMF(IterativeEstimator):
         """The rows, their codes and ||X - W H||^2."""
         check_is_fitted(self)
         blocks = self._blocks(name, X, reset=False)
-        squares = blocks.squares()
+        blocks.squares()  # refuses what cannot be solved for
         H = self.components_.astype(blocks.dtype, copy=False)
         W = np.zeros((blocks.n, len(H)), blocks.dtype)
-        inner_tol = 1e-4 if blocks.dtype == np.float32 else 1e-12
-        rest = solve_codes(blocks, H, W, SOLVED_SWEEPS, inner_tol)
-        return blocks, W, squares + rest
+        return blocks, W, solve_codes(blocks, H, W, LongSteps(name, self.verbose))
 
     def _check_parameters(self, name: str) -> None:
         check_integer(name, "n_components", self.n_components)

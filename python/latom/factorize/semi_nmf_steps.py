@@ -6,6 +6,9 @@
 
 One pass over the rows does it all: while a block is in the cache, P, the codes and their share of the
 next W^T X. Columns of W are scaled to length 1 before they are updated; H takes the lengths.
+
+Products and systems are numpy's, all by its BLAS. SciPy brings another, and threads of the two would wait
+for each other's at every call.
 """
 
 from __future__ import annotations
@@ -16,16 +19,21 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 
 from latom._base.backend import backend
 from latom._base.history import Descent
+from latom.factorize.long_steps import LongSteps
 from latom.factorize.row_blocks import RowBlocks
 
 SPARSE_DENSITY = 0.1  # of components, below which products gather; by measurement
 # Sweeps of an iteration, and the share of the first violation at which a tile of rows ends early; by
 # measurement. Where components keep few entries, choosing them again is worth more than further sweeps.
 DENSE_SWEEPS, SPARSE_SWEEPS = (8, 0.1), (2, 0.0)
+# Sweeps of codes for components that stay, and the same share, by bytes of a number: then an active set is
+# quicker. At most, where there are many components; and where these depend on each other, so that sweeps
+# prove nothing.
+SOLVED_SWEEPS, SOLVED_MOST, DEPENDENT_SWEEPS = {4: (100, 1e-4), 8: (30, 1e-9)}, 500, 10
+SMALLEST = 1e-16  # root mean square of float32: its products are squared once more
 MU_RIDGE, MU_LENGTH, MU_FLOOR = 1e-6, 1e-8, 1e-6  # as the SNMF reference has them
 
 
@@ -67,6 +75,12 @@ class SemiNMFSteps:
         self.context = blocks.context
         self._sweeps, self._inner_tol = SPARSE_SWEEPS if kept < blocks.d else DENSE_SWEEPS
         self.squares = blocks.squares()
+        self.size = size = float(np.sqrt(self.squares / (blocks.n * blocks.d)))  # root mean square
+        if blocks.dtype == np.float32 and size > 0 and not SMALLEST <= size <= 1 / SMALLEST:
+            raise ValueError(
+                f"{self.context.function}: X must have products that float32 can hold; got numbers of about "
+                f"{size:.3g}. Scale X, or pass float64."
+            )
 
     def start(self, W: NDArray[Any]) -> Model:
         """A model without components, from codes."""
@@ -162,15 +176,27 @@ def descend(
             return best, best_loss
 
 
-def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int, inner_tol: float) -> float:
-    """Codes for components that stay, from W, in place; returns ||X - W H||^2 - ||X||^2."""
-    Q = _gram_of_rows(H)
-    context, fit = blocks.context, 0.0
-    product = TimesComponents(context, H)
+def sweep_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int) -> None:
+    """Codes for components that stay, from W, in place, by so many sweeps."""
+    Q, product = _gram_of_rows(H), TimesComponents(blocks.context, H)
     for part, rows in blocks:
-        P = product(rows)
-        fit += backend().coordinate_sweep(context, Q, P, W[part], sweeps=sweeps, inner_tol=inner_tol)[1]
-    return float((backend().gram(context, W) * Q).sum()) - 2 * fit
+        backend().coordinate_sweep(blocks.context, Q, product(rows), W[part], sweeps=sweeps)
+
+
+def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], say: LongSteps) -> float:
+    """The best codes for components that stay, from W, in place; returns ||X - W H||^2."""
+    H = np.ascontiguousarray(H)
+    Q, product = _gram_of_rows(H), TimesComponents(blocks.context, H)
+    values = np.linalg.eigvalsh(Q)
+    curvature = max(0.0, float(values[0] - values[-1] * len(Q) * np.finfo(np.float64).eps))
+    least, inner_tol = SOLVED_SWEEPS[H.itemsize]
+    sweeps = min(max(least, len(Q)), SOLVED_MOST) if curvature > 0 else DEPENDENT_SWEEPS
+    error = 0.0
+    for part, rows in blocks:
+        say(f"codes of rows {part.start} to {part.stop - 1} of {blocks.n}")
+        P, own = product(rows), W[part]
+        error += backend().solve_rows(blocks.context, rows, H, Q, curvature, P, own, sweeps, inner_tol)
+    return error
 
 
 class TimesComponents:
@@ -198,9 +224,7 @@ def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[np.float64]:
-    solved: NDArray[np.float64] = cho_solve(
-        cho_factor(gram, lower=True, check_finite=False), cross, check_finite=False
-    )
+    solved: NDArray[np.float64] = np.linalg.solve(gram, cross)
     return solved
 
 
