@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from hypothesis import strategies as st
+from oracle import random_rows
 from sklearn.decomposition import NMF as SklearnNMF
 from sklearn.decomposition import MiniBatchNMF as SklearnMiniBatchNMF
 from sklearn.exceptions import ConvergenceWarning
@@ -439,9 +440,7 @@ def test_batch_of_small_problems(rng):
 
 
 def test_ctrl_c_stops_within_a_second():
-    X = sp.random_array(
-        (30_000, 4000), density=0.02, rng=np.random.default_rng(0), dtype=np.float32, format="csr"
-    )
+    X = random_rows(np.random.default_rng(0), 30_000, 4000, density=0.02, dtype=np.float32)
     model = latom.NMF(64, init="random", max_iter=10_000, tol=0, random_state=0)
     pressed = []
 
