@@ -103,7 +103,7 @@ public:
 
     /// B_i = min(B_i, D^2(i) over `pending`), whose centers, `rows` of X, take the labels that follow. Returns the
     /// multiply-adds spent.
-    double fold(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows);
+    double lower(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows);
     /// Share of the rows that the last fold could not skip.
     double looked() const { return looked_; }
 
@@ -148,7 +148,7 @@ std::vector<double> Potential<View>::reach_of(const Context& ctx, NearestCenter<
 }
 
 template <class View>
-double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows) {
+double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows) {
     using Query = typename NearestCenter<View>::Query;
     using Answer = typename NearestCenter<View>::Answer;
     constexpr int64_t kRows = 8 * kBlock;

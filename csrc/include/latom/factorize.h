@@ -112,7 +112,7 @@ enum class Axis { kRow, kColumn };
 /// [n] or [d] counts what is not 0 afterwards. k within [1, d] or [1, n]; X without NaN.
 /// Cost: some 32 (float64: 64) comparisons per number.
 template <class T>
-void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis series, int64_t* kept);
+void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis axis, int64_t* kept);
 
 /// P [n, m] = X F^T for dense rows X [n, d] and CSR atoms F [m, d] with indices within [0, d).
 /// In T, entry by entry in stored order. Cost: 2 nnz n flops; X is read once.
