@@ -175,6 +175,7 @@ py::array add_binned(const Array<T>& x, const Array<double>& factor, const Array
         throw py::value_error("add_binned: x must be [count, d], factor [count] and sum [levels, d]");
     check_levels(magic, sum.shape(0));
     std::vector<const T*> rows;
+    rows.reserve(static_cast<std::size_t>(x.shape(0)));
     for (py::ssize_t i = 0; i < x.shape(0); ++i) rows.push_back(x.data() + i * x.shape(1));
     py::array_t<std::int64_t> out({sum.shape(0), sum.shape(1)}, sum.data());
     active_kernels()->of<T>().add_binned(rows.data(), factor.data(), x.shape(0), x.shape(1), magic.data(),

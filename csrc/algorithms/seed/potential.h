@@ -139,9 +139,11 @@ template <class View>
 std::vector<double> Potential<View>::reach_of(const Context& ctx, NearestCenter<View>& pending) const {
     std::vector<typename NearestCenter<View>::Query> query;
     std::vector<typename NearestCenter<View>::Answer> answer;
+    query.reserve(centers_.size());
     for (const int64_t row : centers_) query.push_back({std::max<int64_t>(row, 0), HUGE_VAL});
     pending.find_all(ctx, query, answer);
     std::vector<double> out;
+    out.reserve(centers_.size());
     for (std::size_t a = 0; a < centers_.size(); ++a)
         out.push_back(centers_[a] < 0 ? 0.0 : reach(centers_[a], answer[a].distance2));
     return out;
