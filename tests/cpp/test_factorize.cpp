@@ -10,7 +10,9 @@
 #include "check.h"
 #include "data.h"
 #include "engines/gather/gather_rows.h"
+#include "engines/gather/multiply_sparse.h"
 #include "engines/gather/transposed_product.h"
+#include "engines/small_solve/small_solve.h"
 #include "factors.h"
 #include "latom/factorize.h"
 

@@ -6,8 +6,8 @@
 
 #include "check.h"
 #include "data.h"
+#include "engines/small_solve/small_solve.h"
 #include "factors.h"
-#include "latom/factorize.h"
 
 using namespace latom;
 using namespace test;
