@@ -11,6 +11,7 @@
     nox -s minimum               the same with the oldest dependencies and Python; skipped without that Python
     nox -s newest                the same with the newest dependencies, in each Python that is there
     nox -s newest-3.12           in one of them
+    nox -s hosts                 tests of latom.compat in the libraries whose names it has
     nox -s free_threaded         many threads at once, in a free-threaded Python; skipped without one
 
 The core takes minutes to build. It knows no Python, so `core`, `minimum` and `newest` share one build of it,
@@ -116,6 +117,13 @@ def newest(session: nox.Session) -> None:
     build_core(session)
     session.install("--upgrade", ".", *TOOLS)
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def hosts(session: nox.Session) -> None:
+    """latom in other libraries, which it installs; tests/compat skips those that are missing."""
+    session.install(".[test,hosts]")
+    session.run("python", "-m", "pytest", "tests/compat", *session.posargs)
 
 
 @nox.session(default=False, python="3.14t")
