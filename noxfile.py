@@ -9,15 +9,21 @@
     nox                          lint and types, in small environments of their own: seconds
     nox -s tests -- -k topk      builds and installs latom with its test tools, then runs pytest
     nox -s minimum               the same with the oldest dependencies and Python; skipped without that Python
+    nox -s newest                the same with the newest dependencies, in each Python that is there
+    nox -s newest-3.12           in one of them
     nox -s hosts                 tests of latom.compat in the libraries whose names it has
     nox -s free_threaded         many threads at once, in a free-threaded Python; skipped without one
 
-The extension takes minutes to build. Whoever has installed it already (CONTRIBUTING says how) reuses it, in
-the environment that is active; .ci/run does so as well:
+The core takes minutes to build. It knows no Python, so `core`, `minimum` and `newest` share one build of it,
+in build/core. Whoever has installed latom already (CONTRIBUTING says how) reuses that, in the environment
+that is active; .ci/run does so as well:
 
     nox --no-venv --no-install -s tests -- -k topk
 """
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import nox
@@ -28,10 +34,38 @@ nox.options.error_on_missing_interpreters = False  # on CI as elsewhere
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PROJECT = PYPROJECT["project"]
+# Wheels of torch weigh gigabytes; without it the tests of tensors are skipped.
+TOOLS = [tool for tool in PROJECT["optional-dependencies"]["test"] if not tool.startswith("torch")]
+
+
+def offer_every_python() -> None:
+    """Pythons that pyenv keeps are found by name only where it is told so."""
+    if shutil.which("pyenv") is None or "PYENV_VERSION" in os.environ:
+        return
+    names: list[str] = []
+    for words in (["version-name"], ["versions", "--bare", "--skip-aliases"]):
+        names += subprocess.run(["pyenv", *words], capture_output=True, text=True).stdout.split()
+    os.environ["PYENV_VERSION"] = ":".join(dict.fromkeys(names))
+
+
+offer_every_python()
 
 
 def install_group(session: nox.Session, name: str) -> None:
     session.install(*nox.project.dependency_groups(PYPROJECT, name))
+
+
+def build_core(session: nox.Session) -> None:
+    """Builds what knows no Python, and has whatever installs latom from here on link it."""
+    build = Path("build/core").resolve()
+    session.install("cmake>=3.20", "ninja")
+    make = Path(session.bin, "ninja")  # not that of the session which built before
+    session.run_install(
+        *("cmake", "-S", ".", "-B", str(build), "-G", "Ninja"),
+        *(f"-DCMAKE_MAKE_PROGRAM={make}", "-DCMAKE_BUILD_TYPE=Release"),
+    )
+    session.run_install("cmake", "--build", str(build), "--target", "latom_core")
+    session.env["SKBUILD_CMAKE_DEFINE"] = f"LATOM_CORE={build / 'liblatom_core.a'}"
 
 
 @nox.session
@@ -61,13 +95,28 @@ def tests(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *session.posargs)
 
 
+@nox.session(default=False)
+def core(session: nox.Session) -> None:
+    """The part that knows no Python, for build/core/liblatom_core.a."""
+    build_core(session)
+
+
 @nox.session(default=False, python=PROJECT["requires-python"].removeprefix(">="))
 def minimum(session: nox.Session) -> None:
     """The tests with the oldest versions that pyproject.toml declares."""
     oldest = [requirement.replace(">=", "==") for requirement in PROJECT["dependencies"]]
-    session.install(".[test]", *oldest)
+    build_core(session)
+    session.install(".", *TOOLS, *oldest)
     # They meet newer tools, which may deprecate what they do; all else is an error, as pyproject.toml has it.
     session.run("python", "-m", "pytest", "-W", "default::DeprecationWarning", *session.posargs)
+
+
+@nox.session(default=False, python=nox.project.python_versions(PYPROJECT, max_version="3.13"))
+def newest(session: nox.Session) -> None:
+    """The tests with the newest versions, in each Python that is supported."""
+    build_core(session)
+    session.install("--upgrade", ".", *TOOLS)
+    session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session(default=False)

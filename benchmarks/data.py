@@ -219,7 +219,7 @@ def zipf_corpus(
     Returns
     -------
     X : csr_array [n, d]
-        Unit rows, see `tfidf`; about 60 entries a row.
+        Unit rows, see `tfidf`; about 60 entries per row.
     topics : ndarray of int64 [n]
         The planted topic of each row.
     """

@@ -109,7 +109,7 @@ def table(entries: list[Entry], machine: str) -> str:
         "potential",
         "after 5",
         "after 20",
-        "draws a center",
+        "draws per center",
         "memory, MB",
     ]
     for case in dict.fromkeys((e["corpus"], e["m"]) for e in entries):

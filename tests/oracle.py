@@ -64,6 +64,13 @@ def corpus(rng, n, d, topics, signed=False, dtype=np.float32, density=0.1):
     return sp.csr_array(rows.astype(dtype))
 
 
+def random_rows(rng, n, d, density, dtype=np.float64):
+    """CSR with int32 indices, whose entries lie anywhere and are uniform in [0, 1), by any SciPy."""
+    at = rng.choice(n * d, round(density * n * d), replace=False)
+    row, column = np.divmod(at, d)
+    return sp.csr_array((rng.random(len(at), dtype), (row.astype(np.int32), column.astype(np.int32))), (n, d))
+
+
 def eight_sums(X, Y):
     """<x_i, y_j> [n, m] in float64, summed as csrc/kernels/dot.inl.h does: term p in partial sum p mod 8."""
     d = X.shape[1]

@@ -76,6 +76,7 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     const std::vector<double> x_norm2 = norms(X), norm2 = norms(atoms);
     const auto pointers = [](const Array<T>& matrix) {
         std::vector<const T*> rows;
+        rows.reserve(static_cast<std::size_t>(matrix.shape(0)));
         for (py::ssize_t i = 0; i < matrix.shape(0); ++i) rows.push_back(matrix.data() + i * matrix.shape(1));
         return rows;
     };

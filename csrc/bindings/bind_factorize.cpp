@@ -2,6 +2,8 @@
 #include <pybind11/stl.h>
 
 #include "bindings/rows.h"
+#include "engines/gather/multiply_sparse.h"
+#include "engines/small_solve/small_solve.h"
 #include "latom/factorize.h"
 
 namespace latom {

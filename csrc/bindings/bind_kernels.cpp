@@ -175,6 +175,7 @@ py::array add_binned(const Array<T>& x, const Array<double>& factor, const Array
         throw py::value_error("add_binned: x must be [count, d], factor [count] and sum [levels, d]");
     check_levels(magic, sum.shape(0));
     std::vector<const T*> rows;
+    rows.reserve(static_cast<std::size_t>(x.shape(0)));
     for (py::ssize_t i = 0; i < x.shape(0); ++i) rows.push_back(x.data() + i * x.shape(1));
     py::array_t<std::int64_t> out({sum.shape(0), sum.shape(1)}, sum.data());
     active_kernels()->of<T>().add_binned(rows.data(), factor.data(), x.shape(0), x.shape(1), magic.data(),
@@ -241,6 +242,45 @@ void define_binned(py::module_& kernels) {
                 "factor"_a, "magic"_a.noconvert(), "sum"_a.noconvert());
 }
 
+template <class T>
+py::array kth_magnitude(const Array<T>& x, std::int64_t k) {
+    constexpr py::ssize_t kLanes = 64 / sizeof(T);
+    if (x.ndim() != 2 || x.shape(1) != kLanes || k < 1 || k > x.shape(0))
+        throw py::value_error("kth_magnitude: x must have rows of 64 bytes, and k lie between 1 and their number");
+    py::array_t<T> bar(kLanes);
+    active_kernels()->of<T>().kth_magnitude(x.data(), x.shape(0), k, bar.mutable_data());
+    return bar;
+}
+
+template <class T>
+double log_dot(const Array<T>& v, const Array<T>& y) {
+    return active_kernels()->of<T>().log_dot(v.data(), y.data(), std::min(v.size(), y.size()));
+}
+
+template <class T>
+py::array small_product(const Array<T>& X, const Array<T>& F) {
+    if (X.ndim() != 2 || F.ndim() != 2 || X.shape(1) != F.shape(0) || F.shape(1) % (64 / sizeof(T)))
+        throw py::value_error("small_product: X must be [rows, d], and F [d, whole lines of 64 bytes]");
+    py::array_t<T> out({X.shape(0), F.shape(1)});
+    active_kernels()->of<T>().small_product(X.data(), X.shape(0), X.shape(1), F.data(), F.shape(1), out.mutable_data());
+    return out;
+}
+
+py::tuple solve_cholesky(const Array<double>& A, const Array<double>& b) {
+    if (A.ndim() != 2 || A.shape(0) != A.shape(1) || b.ndim() != 1 || b.size() != A.shape(0))
+        throw py::value_error("solve_cholesky: A must be [k, k], and b [k]");
+    py::array_t<double> factor({A.shape(0), A.shape(1)}, A.data()), x(b.size(), b.data());
+    const bool solved = active_kernels()->solve_cholesky(factor.mutable_data(), x.mutable_data(), x.size());
+    return py::make_tuple(solved, factor, x);
+}
+
+template <class T>
+void define_small(py::module_& kernels) {
+    kernels.def("kth_magnitude", &kth_magnitude<T>, "x"_a.noconvert(), "k"_a);
+    kernels.def("log_dot", &log_dot<T>, "v"_a.noconvert(), "y"_a.noconvert());
+    kernels.def("small_product", &small_product<T>, "X"_a.noconvert(), "F"_a.noconvert());
+}
+
 template <class T, class I>
 py::array gather_add(const Array<I>& index, const Array<T>& value, const Array<T>& W, py::ssize_t first,
                      const Array<T>& out) {
@@ -293,6 +333,9 @@ void register_kernels(py::module_& kernels) {
     kernels.def("drop_below", &drop_below, "bar"_a, "lower"_a.noconvert(), "upper"_a.noconvert(),
                 "position"_a.noconvert());
     kernels.def("tile_shape", &tile_shape);
+    define_small<float>(kernels);
+    define_small<double>(kernels);
+    kernels.def("solve_cholesky", &solve_cholesky, "A"_a.noconvert(), "b"_a.noconvert());
     define_gather_add<float, std::int32_t>(kernels);
     define_gather_add<float, std::int64_t>(kernels);
     define_gather_add<double, std::int32_t>(kernels);

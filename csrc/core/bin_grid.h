@@ -40,7 +40,7 @@ public:
     const double* unit() const { return unit_; }
 
     /// Of two grids the one that sums of both fit: that of the larger bound.
-    static const BinGrid& coarser(const BinGrid& a, const BinGrid& b) {
+    static BinGrid coarser(const BinGrid& a, const BinGrid& b) {
         if (a.exponent_ != b.exponent_) return a.exponent_ > b.exponent_ ? a : b;
         return a.levels_ < b.levels_ ? a : b;
     }

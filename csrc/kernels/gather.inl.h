@@ -41,7 +41,8 @@ inline void gather_columns(const I* index, const T* value, std::int64_t count, s
                            std::int64_t stride, std::int64_t width, T* out) {
     constexpr std::int64_t kEach = sizeof(V) / sizeof(T);
     const V tail = load<V>(out + width - kEach);  // before a tile changes it
-    for (std::int64_t c = 0; c < width;) {
+    std::int64_t c = 0;
+    while (c < width) {
         const auto tile = [&](auto constant) {
             constexpr int N = constant.kValue;
             const bool whole = c + N * kEach <= width;

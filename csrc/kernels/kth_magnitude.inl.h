@@ -1,12 +1,12 @@
-// kth_magnitude.inl.h: the k-th largest magnitude of many series at once, exactly; and the largest of one.
+// kth_magnitude.inl.h: the k-th largest magnitude of many columns at once, exactly; and the largest of one row.
 //
 //   largest_magnitude = max |x_t|
 //   bar[l] = the k-th largest of |x[0][l]|, ..., |x[count - 1][l]|,     1 <= k <= count
 //
 // Bisection on the bits: magnitudes have the order of the integers that they are stored as. So at least k numbers reach
 // the bar, and more only where numbers equal it.
-// Shapes    x [count, 64 / sizeof(T)]: a series a lane; bar [64 / sizeof(T)]. No NaN.
-// Cost      one comparison a number and bit, 31 or 63; reads x as often.
+// Shapes    x [count, 64 / sizeof(T)], one column per lane; bar [64 / sizeof(T)]. No NaN.
+// Cost      one comparison per number and bit, 31 or 63; reads x as often.
 
 template <class T>
 struct Word;

@@ -16,12 +16,12 @@ inline f64x8 log8(const f64x8& y) {
     const f64x8 m = bits_as<double>(bits - ((biased - 1023) << 52));
     const f64x8 e = bits_as<double>(biased + 0x4338000000000000u) - (0x1.8p52 + 1023);  // the integer as a number
     const f64x8 s = (m - 1) / (m + 1), z = s * s;
-    f64x8 series = z * (2.0 / 23) + 2.0 / 21;
+    f64x8 polynomial = z * (2.0 / 23) + 2.0 / 21;
     for (int odd = 19; odd >= 3; odd -= 2) {
-        const f64x8 product = series * z;
-        series = product + 2.0 / odd;
+        const f64x8 product = polynomial * z;
+        polynomial = product + 2.0 / odd;
     }
-    const f64x8 small = e * 0x1.a39ef35793c76p-33, cubic = s * z, tail = cubic * series;  // log 2 in two parts
+    const f64x8 small = e * 0x1.a39ef35793c76p-33, cubic = s * z, tail = cubic * polynomial;  // log 2 in two parts
     const f64x8 large = e * 0x1.62e42fee00000p-1, twice = s + s;
     return large + (twice + (tail + small));
 }

@@ -22,7 +22,7 @@ struct RowError {
 // Of the atoms of a panel, and of the rows of a tile (see product_screen.inl.h).
 struct PanelScale {
     const float *factor, *bias;
-    const void* next;  // fetched meanwhile, a line a step
+    const void* next;  // fetched meanwhile, one line per step
 };
 struct TileLimit {
     const float *limit, *row_bias;

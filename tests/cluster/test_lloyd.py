@@ -286,7 +286,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, len(
     )
     megabytes, rows = out.stdout.split()
     assert int(rows) == 1_000_000
-    assert float(megabytes) < 150  # 40 bytes a row, copies of labels and scores, 8 MB of indptr, scratch
+    assert float(megabytes) < 150  # 40 bytes per row, copies of labels and scores, 8 MB of indptr, scratch
 
 
 @pytest.mark.parametrize("metric", METRICS)

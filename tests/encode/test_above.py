@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from oracle import eight_sums
 
+import latom
+
 
 def plain(X, atoms, metric, threshold, bias):
     """Scores [n, m] in float64, in the core's order of summation, and which lie above."""
@@ -70,3 +72,32 @@ def test_threshold_must_be_a_number():
     index = core.AtomIndex(np.eye(3, dtype=np.float32))
     with pytest.raises(ValueError, match="above: threshold must be a number"):
         index.above(np.eye(3, dtype=np.float32), "", float("nan"))
+
+
+def test_above_finds_what_brute_force_finds(rng):
+    X, W = rng.standard_normal((40, 9)), rng.standard_normal((300, 9))
+    bias = rng.standard_normal(300)
+    scores = X @ W.T
+    matches = latom.above(X, W, 4.0, bias=bias)
+    assert matches.shape == (40, 300)
+    assert matches.has_sorted_indices
+    assert np.array_equal(matches.toarray() != 0, scores + bias > 4.0)
+    distances = np.sqrt(((X[:, None] - W[None]) ** 2).sum(axis=2))
+    near = latom.above(X, W, -(2.5**2), metric="euclidean")
+    assert np.array_equal(near.toarray() != 0, distances < 2.5)
+    assert np.allclose(np.sqrt(-near.data), distances[near.nonzero()])
+    assert latom.above(X.astype(np.float16), W.astype(np.float32), 1e9).nnz == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"threshold": "high"}, "above: threshold must be a number"),
+        ({"threshold": float("nan")}, "above: threshold must be a number"),
+        ({"threshold": 1.0, "metric": "cosine", "bias": np.ones(3)}, "above: bias must be None"),
+        ({"threshold": 1.0, "metric": "manhattan"}, "above: metric must be"),
+    ],
+)
+def test_above_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        latom.above(np.eye(3), np.eye(3), **arguments)

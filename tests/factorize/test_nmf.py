@@ -1,21 +1,15 @@
-"""NMF, MiniBatchNMF, non_negative_factorization, nmf_batch: what a user sees."""
+"""NMF beside scikit-learn's: steps, starts, losses, missing entries, weights; scikit-learn's checks."""
 
 from __future__ import annotations
-
-import pickle
-import signal
-import threading
-import time
 
 import core
 import hypothesis
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from factors import matrix, start
 from hypothesis import strategies as st
 from sklearn.decomposition import NMF as SklearnNMF
-from sklearn.decomposition import MiniBatchNMF as SklearnMiniBatchNMF
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
@@ -55,19 +49,6 @@ def expected_failed_checks(estimator):
 )
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
-
-
-def matrix(rng, n=120, d=50, dtype="float64", sparse=False, rank=6):
-    X = rng.random((n, rank)) @ rng.random((rank, d)) + 0.5 * rng.random((n, d))
-    if sparse:
-        X[rng.random(X.shape) < 0.7] = 0
-        return sp.csr_array(X.astype(dtype))
-    return X.astype(dtype)
-
-
-def start(rng, X, k):
-    n, d = X.shape
-    return {"W": rng.random((n, k)).astype(X.dtype), "H": rng.random((k, d)).astype(X.dtype)}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -262,205 +243,3 @@ def test_transform_and_function(rng):
     assert (a == W).all()
     assert (b == model.components_).all()
     assert n_iter == model.n_iter_
-
-
-def test_history_callback_verbose_and_n_init(rng, capsys):
-    X = matrix(rng)
-    states = []
-    model = latom.NMF(4, tol=0, max_iter=12, random_state=0, callback=states.append, verbose=1).fit(X)
-    assert model.history_.dtype.names == ("iteration", "objective", "violation", "seconds")
-    assert [s.iteration for s in states] == list(range(1, 13))
-    assert (model.history_["objective"] == [s.objective for s in states]).all()
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 12
-    assert lines[0].startswith("NMF: iteration 1, objective ")
-    assert latom.NMF(4, tol=0, callback=lambda s: s.iteration == 3).fit(X).n_iter_ == 3
-
-
-@pytest.mark.parametrize("solver", ["hals", "cd", "mu"])
-@pytest.mark.parametrize("sparse", [False, True])
-def test_starts_side_by_side_are_runs_one_by_one(sparse, solver):
-    """Runs that end early among them, and more of them than go side by side; neither end has the best."""
-    X = matrix(np.random.default_rng(0), sparse=sparse)
-    options = {"init": "random", "max_iter": 40, "tol": 1e-2, "solver": solver}
-    state = np.random.RandomState(10)
-    single = [latom.NMF(30, random_state=state, **options).fit(X) for _ in range(7)]
-    model = latom.NMF(30, random_state=10, n_init=7, **options).fit(X)
-    assert len({run.n_iter_ for run in single}) > 1 or solver == "mu"  # looks at every tenth iteration
-    errors = [run.history_["objective"][-1] for run in single]
-    best = single[int(np.argmin(errors))]
-    assert best not in (single[0], single[-1])
-    assert model.n_iter_ == best.n_iter_
-    # numpy's products of other widths may be rounded otherwise.
-    np.testing.assert_allclose(model.history_["objective"], best.history_["objective"], rtol=1e-5)
-    np.testing.assert_allclose(model.components_, best.components_, rtol=1e-2, atol=1e-3)
-
-
-def test_starts_side_by_side_report_and_stop_by_themselves(rng, capsys):
-    states = []
-
-    def callback(state):
-        states.append(state.iteration)
-        return state.iteration == 5
-
-    options = {"init": "random", "tol": 0, "random_state": 0}
-    latom.NMF(4, n_init=3, verbose=1, callback=callback, **options).fit(matrix(rng))
-    assert states == sorted([*range(1, 6)] * 3)  # by turns
-    lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("NMF, start 3: iteration") for line in lines) == 5
-
-
-def test_inputs_are_read_where_they_lie(rng, tmp_path):
-    X = matrix(rng, dtype="float32")
-    X.flags.writeable = False
-    np.save(tmp_path / "X.npy", X)
-    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    first = start(rng, X, 3)
-    kept = {name: A.copy() for name, A in first.items()}
-    options = {"init": "custom", "max_iter": 5, "tol": 0}
-    reference = latom.NMF(3, **options).fit_transform(X, **first)
-    assert (latom.NMF(3, **options).fit_transform(mapped, **first) == reference).all()
-    assert all((first[name] == kept[name]).all() for name in first)
-    S = sp.csr_array(np.where(X > 1.5, X, 0))
-    double = sp.csr_array((np.tile(S.data / 2, 2), np.tile(S.indices, 2), S.indptr * 2), shape=S.shape)
-    double.indices = np.concatenate(
-        [np.tile(S.indices[a:b], 2) for a, b in zip(S.indptr, S.indptr[1:], strict=False)]
-    )
-    double.data = np.concatenate(
-        [np.tile(S.data[a:b] / 2, 2) for a, b in zip(S.indptr, S.indptr[1:], strict=False)]
-    )
-    got = [
-        latom.NMF(3, **options).fit_transform(Y, **first) for Y in (S, S.tocsc(), sp.csr_matrix(S), double)
-    ]
-    assert all((got[0] == W).all() for W in got)
-    model = pickle.loads(pickle.dumps(latom.NMF(3, **options).fit(X, **first)))
-    assert (model.transform(X) >= 0).all()
-
-
-@pytest.mark.parametrize("cls", [latom.NMF, latom.MiniBatchNMF])
-def test_degenerate_matrices(cls, rng):
-    for X in (np.zeros((5, 4)), np.eye(4), np.ones((1, 1)), sp.csr_array((6, 5)), np.ones((3, 200))):
-        model = cls(2, init="random", max_iter=5, random_state=0)
-        W = model.fit_transform(X)
-        assert np.isfinite(W).all()
-        assert np.isfinite(model.components_).all()
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"n_components": 0}, "n_components must be a positive integer"),
-        ({"init": "svd"}, "init must be"),
-        ({"solver": "als"}, "solver must be"),
-        ({"beta_loss": 0}, "beta_loss must be"),
-        ({"beta_loss": 1}, "Invalid beta_loss"),
-        ({"shuffle": True}, "shuffle must be False"),
-        ({"tol": -1}, "tol must be"),
-        ({"l1_ratio": 2}, "l1_ratio must be"),
-        ({"alpha_H": "twice"}, "alpha_H must be"),
-        ({"max_iter": 0}, "max_iter must be"),
-        ({"n_init": 0}, "n_init must be"),
-        ({"device": "cuda"}, "device must be"),
-        ({"n_threads": 0}, "n_threads must be"),
-        ({"init": "nndsvd", "n_components": 40}, "n_components <= min"),
-    ],
-)
-def test_wrong_parameters_are_refused(options, message, rng):
-    with pytest.raises(ValueError, match=message):
-        latom.NMF(**options).fit(rng.random((20, 10)))
-
-
-def test_wrong_data_is_refused(rng):
-    X = rng.random((20, 10))
-    for bad, message in ((-X, "Negative values"), (np.where(X > 0.5, np.inf, X), "infinity")):
-        for Y in (bad, sp.csr_array(bad)):
-            with pytest.raises(ValueError, match=message):
-                latom.NMF(2).fit(Y)
-    with pytest.raises(ValueError, match="NaN"):
-        latom.NMF(2, solver="mu").fit(np.where(X > 0.5, np.nan, X))
-    with pytest.raises(TypeError, match="same dtype as X"):
-        latom.NMF(2, init="custom").fit(X, W=np.ones((20, 2), "f4"), H=np.ones((2, 10), "f4"))
-    with pytest.warns(RuntimeWarning, match="provided W or H are ignored"):
-        latom.NMF(2).fit(X, W=np.ones((20, 2)))
-    with pytest.warns(ConvergenceWarning, match="Maximum number of iterations"):
-        latom.NMF(2, max_iter=2, tol=1e-12).fit(X)
-    with pytest.warns(UserWarning, match="cannot update zeros"):
-        latom.NMF(2, solver="mu", init="nndsvd").fit(X)
-
-
-def test_minibatch_is_scikit_learns(rng):
-    for sparse in (False, True):
-        for loss in (1, 2):
-            X = matrix(rng, 130, 30, sparse=sparse)
-            first = start(rng, X, 4)
-            options = {
-                "init": "custom", "batch_size": 32, "max_iter": 5, "beta_loss": loss, "alpha_W": 0.01,
-                "l1_ratio": 0.5, "transform_max_iter": 20,
-            }  # fmt: skip
-            theirs = SklearnMiniBatchNMF(4, **options)
-            W = theirs.fit_transform(X, **{name: A.copy() for name, A in first.items()})
-            ours = latom.MiniBatchNMF(4, **options)
-            assert np.allclose(ours.fit_transform(X, **first), W, rtol=1e-6, atol=1e-9)
-            assert np.allclose(ours.components_, theirs.components_, rtol=1e-6, atol=1e-9)
-            assert np.isclose(ours.reconstruction_err_, theirs.reconstruction_err_, rtol=1e-8)
-            assert (ours.n_iter_, ours.n_steps_) == (theirs.n_iter_, theirs.n_steps_)
-            theirs, ours = SklearnMiniBatchNMF(4, **options), latom.MiniBatchNMF(4, **options)
-            for rows in np.array_split(np.arange(130), 4):
-                theirs.partial_fit(X[rows], W=first["W"][rows], H=first["H"].copy())
-                ours.partial_fit(X[rows], W=first["W"][rows], H=first["H"])
-            assert np.allclose(ours.components_, theirs.components_, rtol=1e-6, atol=1e-9)
-            assert np.allclose(ours.transform(X), theirs.transform(X), rtol=1e-6, atol=1e-9)
-
-
-def test_minibatch_stops_where_scikit_learn_does(rng):
-    """By the smoothed cost, after batches of 40 and one of 10."""
-    steps = []
-    for patience in (1, 2, 3):
-        X = matrix(rng, 130, 30)
-        first = start(rng, X, 4)
-        options = {"init": "custom", "batch_size": 40, "max_no_improvement": patience, "tol": 0.0}
-        theirs = SklearnMiniBatchNMF(4, **options).fit(X, **{name: A.copy() for name, A in first.items()})
-        ours = latom.MiniBatchNMF(4, **options).fit(X, **first)
-        assert (ours.n_iter_, ours.n_steps_) == (theirs.n_iter_, theirs.n_steps_)
-        steps.append(ours.n_steps_)
-    assert max(steps) < 200 * 4
-    assert len(set(steps)) > 1
-
-
-def test_batch_of_small_problems(rng):
-    X = matrix(rng, 40, 20)
-    runs = latom.nmf_batch(X, 3, 6, random_state=0)
-    again = latom.nmf_batch(X, 3, 6, random_state=0)
-    assert (runs.loss == again.loss).all()
-    assert len(set(runs.loss)) == 6
-    best = runs.loss.argmin()
-    assert np.isclose(runs.loss[best], np.linalg.norm(X - runs.W[best] @ runs.H[best]) ** 2 / 2)
-    reference = SklearnNMF(3, max_iter=500).fit(X).reconstruction_err_ ** 2 / 2
-    assert runs.loss[best] < 1.05 * reference
-    with pytest.raises(ValueError, match="inits must be an integer or starts"):
-        latom.nmf_batch(X, 3, (np.ones((2, 40, 3)), np.ones((2, 4, 20))))
-    with pytest.raises(ValueError, match="not negative"):
-        latom.nmf_batch(-X, 3, 2)
-    with pytest.raises(ValueError, match="a start for each"):
-        latom.nmf_batch(np.stack([X, X]), 3, 3)
-
-
-def test_ctrl_c_stops_within_a_second():
-    X = sp.random_array(
-        (30_000, 4000), density=0.02, rng=np.random.default_rng(0), dtype=np.float32, format="csr"
-    )
-    model = latom.NMF(64, init="random", max_iter=10_000, tol=0, random_state=0)
-    pressed = []
-
-    def press():
-        time.sleep(1.5)
-        pressed.append(time.perf_counter())
-        signal.raise_signal(signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X)
-    assert time.perf_counter() - pressed[0] < 1
-    thread.join()
-    assert not hasattr(model, "components_")

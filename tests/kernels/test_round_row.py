@@ -52,7 +52,8 @@ def rows(rng: np.random.Generator, d: int, dtype: str) -> list[NDArray[Any]]:
     zeros = np.where(rng.random(d) < 0.5, -0.0, rng.standard_normal(d))
     plain_rows = [rng.standard_normal(d), midpoint, near, wide, zeros, np.full(d, 2.0**-70), np.zeros(d)]
     carry = np.full(d, 2 - 2.0**-9)  # rounds up into the next power of two
-    return [row.astype(dtype) for row in [*plain_rows, carry, np.nextafter(np.float32(1), 2) * np.ones(d)]]
+    above_one = np.full(d, np.nextafter(np.float32(1), np.float32(2)))
+    return [row.astype(dtype) for row in [*plain_rows, carry, above_one]]
 
 
 @pytest.mark.parametrize("to", ["float32", "int16", "bfloat16"])
@@ -88,7 +89,7 @@ def test_every_bfloat16_midpoint(isa: str, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_is_dropped_counts_as_residual(isa: str, dtype: str, to: str) -> None:
     x = np.full(5, 2.0**-60, dtype)
-    x[3] = np.nextafter(x[3], 0)
+    x[3] = np.nextafter(x[3], x.dtype.type(0))
     x[1] = -x[3]
     out, residual, _ = core.kernels.round_row(x, 1.0, to)
     kept = as_float(out)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from laws import FALSE_ALARM, chain_law, chi_square, d2_law, joint, squared_distances
+from oracle import random_rows
 
 import latom
 from latom._base.arrays import to_core
@@ -163,7 +164,7 @@ def test_choices_are_as_good_as_k_means_plus_plus():
 def test_rows_that_share_no_term_with_a_center_count(metric, signed):
     """Their distance is news for signed rows, and for a center shorter than all before."""
     rng = np.random.default_rng(5)
-    X = sp.random_array((400, 60), density=0.04, format="csr", rng=rng)
+    X = random_rows(rng, 400, 60, density=0.04)
     X.data = (rng.standard_normal(X.nnz) if signed else rng.random(X.nnz)) * 10 ** rng.uniform(-1, 1, X.nnz)
     for seed in range(5):
         drawn, stats = latom.kmeans_plusplus(

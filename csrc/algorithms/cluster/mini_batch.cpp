@@ -1,6 +1,4 @@
 // mini_batch.cpp: k-means by mini-batches: Lloyd's assignment of a batch, and a step of its centers toward the rows.
-#include <algorithm>
-
 #include "latom/cluster.h"
 #include "rows/every_view.h"
 #include "rows/rows.h"
@@ -70,6 +68,7 @@ void MiniBatch<T>::replace(const Context& ctx, const Rows<View>& batch, const st
     std::vector<int64_t> place(static_cast<std::size_t>(m()), -1);
     for (std::size_t r = 0; r < clusters.size(); ++r) place[clusters[r]] = static_cast<int64_t>(r);
     Centers<T> next;
+    next.indptr.reserve(static_cast<std::size_t>(m()) + 1);
     next.indptr.push_back(0);
     for (int64_t j = 0; j < m(); ++j) {
         const Centers<T>& from = place[j] < 0 ? centers_ : fresh;

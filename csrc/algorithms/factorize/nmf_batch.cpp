@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "core/buffer.h"
+#include "engines/small_solve/small_solve.h"
 #include "latom/factorize.h"
 #include "rows/rows.h"
 

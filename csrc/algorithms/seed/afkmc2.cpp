@@ -40,7 +40,7 @@ public:
         const Philox first(ctx_.seed, Purpose::kFirstCenter);
         if (const int64_t start = potential_.draw(first.uniform(0)); start >= 0) {
             take(start);
-            out_.products += potential_.fold(ctx_, centers_, {start});
+            out_.products += potential_.lower(ctx_, centers_, {start});
         }
         for (int64_t vain = 0; size() > 0 && size() < m_ && potential_.total() > 0;) {
             if (vain < kVain) {
@@ -70,7 +70,7 @@ private:
     bool draw_by_the_law() {
         Potential<View> exact(ctx_, rows_, distance_.metric, weights_);
         centers_.prepare(ctx_);
-        out_.products += exact.fold(ctx_, centers_, out_.indices);
+        out_.products += exact.lower(ctx_, centers_, out_.indices);
         const int64_t row = exact.draw(random_.uniform(drawn_++));
         if (row >= 0) take(row);
         return row >= 0;

@@ -43,7 +43,7 @@ void take_existing(const Context& ctx, const Rows<View>& rows, Metric metric, Po
         centers.add(there, c);
         none.push_back(-1);
     }
-    if (!none.empty()) out.products += potential.fold(ctx, centers, none);
+    if (!none.empty()) out.products += potential.lower(ctx, centers, none);
 }
 
 }  // namespace

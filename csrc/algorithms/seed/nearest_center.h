@@ -153,6 +153,7 @@ void NearestCenter<View>::prepare(const Context& ctx) {
         panels_.reset();
         if (size() < kFewCenters || rows_.d() > kMostColumns) return;
         std::vector<const T*> atoms;
+        atoms.reserve(center_.size());
         for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
         panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, rule_.factor, rule_.bias,
                                                   std::vector<int32_t>{},

@@ -14,7 +14,7 @@ Candidates parallel_candidates(const Context& ctx, const Rows<View>& rows, const
     Seeding drawn;
     const auto fold = [&](const std::vector<int64_t>& fresh) {
         for (const int64_t i : fresh) pending.add(rows, i);
-        potential.fold(ctx, pending, fresh);
+        potential.lower(ctx, pending, fresh);
         pending.clear();
         drawn.indices.insert(drawn.indices.end(), fresh.begin(), fresh.end());
     };

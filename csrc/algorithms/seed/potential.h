@@ -103,7 +103,7 @@ public:
 
     /// B_i = min(B_i, D^2(i) over `pending`), whose centers, `rows` of X, take the labels that follow. Returns the
     /// multiply-adds spent.
-    double fold(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows);
+    double lower(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows);
     /// Share of the rows that the last fold could not skip.
     double looked() const { return looked_; }
 
@@ -139,16 +139,18 @@ template <class View>
 std::vector<double> Potential<View>::reach_of(const Context& ctx, NearestCenter<View>& pending) const {
     std::vector<typename NearestCenter<View>::Query> query;
     std::vector<typename NearestCenter<View>::Answer> answer;
+    query.reserve(centers_.size());
     for (const int64_t row : centers_) query.push_back({std::max<int64_t>(row, 0), HUGE_VAL});
     pending.find_all(ctx, query, answer);
     std::vector<double> out;
+    out.reserve(centers_.size());
     for (std::size_t a = 0; a < centers_.size(); ++a)
         out.push_back(centers_[a] < 0 ? 0.0 : reach(centers_[a], answer[a].distance2));
     return out;
 }
 
 template <class View>
-double Potential<View>::fold(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows) {
+double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, const std::vector<int64_t>& rows) {
     using Query = typename NearestCenter<View>::Query;
     using Answer = typename NearestCenter<View>::Answer;
     constexpr int64_t kRows = 8 * kBlock;

@@ -210,7 +210,7 @@ int64_t RejectionSeeding<View>::draw_by_weight(const Context& ctx) {
 template <class View>
 void RejectionSeeding<View>::fold(const Context& ctx, Seeding& out) {
     if (pending_.size() == 0) return;
-    out.products += potential_.fold(ctx, pending_, pending_rows_);
+    out.products += potential_.lower(ctx, pending_, pending_rows_);
     ++out.folds;
     pending_.clear();
     pending_rows_.clear();

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "core/buffer.h"
-#include "latom/factorize.h"
+#include "engines/gather/multiply_sparse.h"
 #include "rows/rows.h"
 
 namespace latom {

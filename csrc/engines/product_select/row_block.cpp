@@ -83,10 +83,9 @@ void RowBlock<T>::raise(int64_t r, double score) {
 
 // What rows of a tile are compared with, at a panel of these largest errors. All lanes alike, so that they are vectors.
 template <class T>
-void RowBlock<T>::limits(int64_t row, float length, float residual, float magnitude, float* limit) const {
+void RowBlock<T>::limits(int64_t row, float length, float residual, float magnitude, float* __restrict limit) const {
     const float *bar = bar_.data() + row, *rounding = rounding_.data() + row, *lengths = length_.data() + row,
                 *bias = bias_error_.data() + row;
-#pragma GCC ivdep
     for (int t = 0; t < kMostTile; ++t)
         limit[t] = bar[t] - kWiden * (rounding[t] * length + lengths[t] * residual + bias[t] * magnitude + 1e-30f);
 }

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "core/buffer.h"
-#include "latom/factorize.h"
+#include "engines/small_solve/small_solve.h"
 #include "rows/rows.h"
 
 namespace latom {

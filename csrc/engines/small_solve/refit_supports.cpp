@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/buffer.h"
-#include "latom/factorize.h"
+#include "engines/small_solve/small_solve.h"
 #include "rows/rows.h"
 
 namespace latom {

@@ -10,7 +10,7 @@
 #include <numeric>
 
 #include "engines/small_solve/passive_set.h"
-#include "latom/factorize.h"
+#include "engines/small_solve/small_solve.h"
 #include "rows/rows.h"
 
 namespace latom {

@@ -19,6 +19,7 @@ namespace latom {
 /// CSR rows by columns (rows/transposed.h).
 template <class T>
 class Transposed;
+struct SweepOptions;  // engines/small_solve/small_solve.h
 
 /// out [n, k] = X F for a whole CSR X [n, d] and F [d, k]. In T, entry by entry in stored order. A product that is not
 /// finite is refused. Cost: 2 nnz k flops.
@@ -28,58 +29,9 @@ void multiply(const Context& ctx, const Rows<CsrView<T, I>>& X, const DenseView<
 template <class T>
 void multiply_transposed(const Context& ctx, const Transposed<T>& X, const DenseView<T>& W, T* out);
 
-/// G [k, k] = V^T V in float64. Cost: n k^2 multiply-adds; memory: some k^2 numbers a chunk of rows.
-template <class T>
-void gram(const Context& ctx, const DenseView<T>& V, double* G);
-
-/// sums [k] of the columns of V in float64, chunks of rows in order.
-template <class T>
-void column_sums(const Context& ctx, const DenseView<T>& V, double* sums);
-
-struct SweepOptions {
-    double l1 = 0;         // taken from P
-    int64_t sweeps = 1;    // of a row, at most
-    double inner_tol = 0;  // a row is swept until its violation is at most so much of what its first sweep met
-};
-
-struct SweepStats {
-    double violation = 0;  // that first sweeps met, over all rows
-    double cross = 0;      // sum of (P - l1) X afterwards, in float64
-    double quadratic = 0;  // sum over rows of x G x afterwards; sweep_masked alone
-};
-
-/// Coordinate sweeps over the rows of X [n, k] (non-negative) with P [n, k] and G [k, k]; out [n, k] may be X or P.
-/// Rows go in tiles of `128 / sizeof(T)`, which stop together. A coordinate with G[t][t] = 0 stays. Cost: 2 k^2 flops a
-/// row and sweep.
-template <class T>
-SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
-                            const T* X, T* out);
-
-/// Rows X [n, d] against components H [k, d] that stay.
-template <class T>
-struct RowProblems {
-    DenseView<T> X, H, P;  // P [n, k] = X H^T
-    const double* G;       // [k, k] = H H^T
-    double curvature;      // at most the least eigenvalue of G
-    SweepOptions sweeps;   // before rows are looked at one by one
-};
-
-/// W [n, k], from W: the minimum of ||x - w H||^2 over w >= 0 for each row x; returns the sum of these. A row that
-/// sweeps have not solved, as convexity shows, is solved by an active set in float64 (Lawson & Hanson 1974). Cost:
-/// sweeps, k multiply-adds per row and positive w; for rows that crawl |S|^3 / 6 and some |S|^2, S where w > 0.
-template <class T>
-double solve_rows(const Context& ctx, const RowProblems<T>& all, T* W);
-
 /// old <- max(0, X + beta (X - old)), `count` numbers.
 template <class T>
 void extrapolate(const Context& ctx, const T* X, double beta, int64_t count, T* old);
-
-/// Coordinate sweeps where each row has a Gram matrix of its own: G - sum_{j missing} F_j F_j^T, l2 within G. The
-/// missing are listed, or those observed. Cost: k^2 multiply-adds a missing entry, or an observed one in rows that miss
-/// more than half or see at most 4 k.
-template <class T, class I>
-SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& listed,
-                        bool observed, const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
 
 /// Independent small problems, all [n, d] with k components.
 template <class T>
@@ -127,16 +79,6 @@ enum class Axis { kRow, kColumn };
 /// [n] or [d] counts what is not 0 afterwards. k within [1, d] or [1, n]; X without NaN.
 /// Cost: some 32 (float64: 64) comparisons per number.
 template <class T>
-void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis series, int64_t* kept);
-
-/// P [n, m] = X F^T for dense rows X [n, d] and CSR atoms F [m, d] with indices within [0, d).
-/// In T, entry by entry in stored order. Cost: 2 nnz n flops; X is read once.
-template <class T, class I>
-void multiply_sparse(const Context& ctx, const DenseView<T>& X, const CsrView<T, I>& F, T* P);
-
-/// For each column of H [k, d] the entries that are not 0, solved for without the others: G_SS h_S = b_S with G [k, k]
-/// positive definite, b a column of B [k, d] and S the entries. Returns how many columns could not be solved for; they
-/// stay. Cost: |S|^3 / 3 multiply-adds per column.
-int64_t refit_supports(const Context& ctx, const double* G, const double* B, int64_t k, int64_t d, double* H);
+void keep_largest(const Context& ctx, T* X, int64_t n, int64_t d, int64_t k, Axis axis, int64_t* kept);
 
 }  // namespace latom

@@ -41,7 +41,7 @@ struct SeedPlan {
     SeedMethod method = SeedMethod::kAuto;
     SeedBound bound = SeedBound::kAuto;
     int64_t local_trials =
-        1;  // greedy: so many draws a center, of which the one that lowers the potential most is taken
+        1;  // greedy: so many draws per center, of which the one that lowers the potential most is taken
     double budget = HUGE_VAL;  // multiply-adds of kExact from which on the rest is drawn one at a time, as by kFold
     int64_t max_trials =
         0;  // kRejection: after so many rejections in a row a center is drawn by weight alone; 0: never

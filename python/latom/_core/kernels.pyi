@@ -105,6 +105,23 @@ def score_bounds(
     magnitude: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
 
+# The k-th largest magnitude of each column of x [count, 64 bytes].
+def kth_magnitude(
+    x: NDArray[np.float32] | NDArray[np.float64], k: int
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
+@overload
+def log_dot(v: NDArray[np.float32], y: NDArray[np.float32]) -> float: ...
+@overload
+def log_dot(v: NDArray[np.float64], y: NDArray[np.float64]) -> float: ...
+def small_product(
+    X: NDArray[np.float32] | NDArray[np.float64], F: NDArray[np.float32] | NDArray[np.float64]
+) -> NDArray[np.float32] | NDArray[np.float64]: ...
+
+# (solved, A with its factor in the upper triangle, the solution)
+def solve_cholesky(
+    A: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[bool, NDArray[np.float64], NDArray[np.float64]]: ...
+
 # out + sum of value[p] * W[index[p], first : first + len(out)]; index may go on beyond value
 def gather_add(
     index: NDArray[np.int32] | NDArray[np.int64],

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("path", nargs="?", type=_path, metavar="PATH", help="what to cluster; see below")
     add("-k", "--n-clusters", type=_positive, default=20, metavar="K", help="clusters (20)")
     add("--column", metavar="NAME", help="the column with the texts (guessed)")
-    add("--vocabulary", type=_path, metavar="FILE", help="terms of an .npz, one a line")
+    add("--vocabulary", type=_path, metavar="FILE", help="terms of an .npz, one per line")
     add("--encoding", default="utf-8", type=_encoding, metavar="NAME", help="of the files (utf-8)")
     add("--min-df", type=_positive, metavar="N", help="drop terms in fewer documents")
     add("--max-features", type=_positive, metavar="N", help="keep the N most frequent terms")

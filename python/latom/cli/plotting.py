@@ -27,7 +27,7 @@ def plot_clusters(
 ) -> Figure:
     """Draw the sizes, the cosine distributions and the convergence of a clustering.
 
-    One line a cluster, largest on top: its terms, a bar for its size, and the distribution of
+    One line per cluster, largest on top: its terms, a bar for its size, and the distribution of
     its documents' cosines with their center, with a tick at the mean and the color by it.
 
     Parameters

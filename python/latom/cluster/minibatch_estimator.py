@@ -75,21 +75,14 @@ class MiniBatchEstimator(KMeansBase):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d), float32 or float64
-            Rows; not copied when C-contiguous or canonical CSR (int32 or int64 indices).
-        y : ignored
+        X, y
+            As in :meth:`latom.KMeans.fit`, with the same errors.
         sample_weight : array of shape (n,), optional
             Weight of each row: how often it is drawn.
 
         Returns
         -------
         self
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range, there are fewer rows than clusters, or X holds NaN or
-            infinity (the message names the first bad row).
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
@@ -121,20 +114,12 @@ class MiniBatchEstimator(KMeansBase):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
-            The batch.
-        y : ignored
-        sample_weight : array of shape (n,), optional
-            Weight of each row in the centers.
+        X, y, sample_weight
+            As in :meth:`latom.KMeans.partial_fit`, with the same errors.
 
         Returns
         -------
         self
-
-        Raises
-        ------
-        ValueError
-            As in :meth:`fit`; also where n_clusters changed since the last batch.
         """
         name = f"{type(self).__name__}.partial_fit"
         self._check_parameters(name)

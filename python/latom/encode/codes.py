@@ -35,9 +35,9 @@ def encode(
     X : dense array of shape (n, d) or (..., d)
         Rows, as in :func:`topk`.
     W_enc : dense array of shape (m, d)
-        Encoder: a latent a row, as torch's ``Linear.weight`` has it. SAELens keeps the transpose.
+        Encoder: one latent per row, as torch's ``Linear.weight`` has it. SAELens keeps the transpose.
     k : int
-        Latents to keep a row, at most m.
+        Latents to keep per row, at most m.
     b_enc : array of shape (m,), optional
         Bias of the latents.
     b_pre : array of shape (d,), optional
@@ -93,7 +93,7 @@ def decode(
         int32 or int64 indices; other sparse formats are converted, and sparse tensors taken. Values are
         rounded to the dtype of W_dec.
     W_dec : dense array of shape (m, d)
-        Decoder, a latent a row; half precision is widened to float32.
+        Decoder, one latent per row; half precision is widened to float32.
     b_pre : array of shape (d,), optional
         Added to each row.
     output : {"numpy", "torch"}, default "numpy"

@@ -41,7 +41,7 @@ def topk(
     atoms : dense array of shape (m, d)
         Atoms; half precision is widened to float32.
     k : int
-        Atoms to keep a row, at most m.
+        Atoms to keep per row, at most m.
     bias : array of shape (m,), optional
         Added to each atom's score, in float64. Only with ``metric="dot"``.
     activation : {"identity", "relu", "abs"}
@@ -81,7 +81,7 @@ def topk(
     A product in 8 or 16 bits with a proven bound discards most atoms; the rest are decided by
     float64 sums in a fixed order. So sets are those of float64 scores of the numbers as given, the same
     for every number of threads and every processor; values are rounded once. At worst 2 n m d flops.
-    Extra memory: the atoms packed once more, and some MiB a thread.
+    Extra memory: the atoms packed once more, and some MiB per thread.
 
     References
     ----------

@@ -35,7 +35,7 @@ class TopKEncoder(Estimator):
     Parameters
     ----------
     W_enc : array of shape (m, d), optional
-        Encoder, a latent a row. None: ``fit`` draws rows of X by k-means++ under cosine and scales them
+        Encoder, one latent per row. None: ``fit`` draws rows of X by k-means++ under cosine and scales them
         to length 1; the codes are then cosine-like scores with exemplars. That is a dictionary to start
         from, not a trained one: the sum of k correlated rows overshoots in ``inverse_transform``.
     k : int, default 32
@@ -43,7 +43,7 @@ class TopKEncoder(Estimator):
     n_components : int, optional
         Latents to draw where W_enc is None; None takes as many as X has columns, or rows if fewer.
     W_dec : array of shape (m, d'), optional
-        Decoder, a latent a row; None takes the encoder's rows (tied weights).
+        Decoder, one latent per row; None takes the encoder's rows (tied weights).
     b_enc : array of shape (m,), optional
         Bias of the latents.
     b_pre : array of shape (d,), optional

@@ -137,8 +137,8 @@ def weighted_sample(
 
     Notes
     -----
-    O(n) once, then O(1) a draw with replacement, by an alias table (Walker 1977); O(n + size log n) without,
-    by an exponential race (Efraimidis & Spirakis 2006).
+    O(n) once, then O(1) per draw with replacement, by an alias table (Walker 1977); O(n + size log n)
+    without, by an exponential race (Efraimidis & Spirakis 2006).
     """
     function = "weighted_sample"
     array = as_numpy(function, weights, "weights").astype(np.float64, copy=False)

@@ -97,7 +97,7 @@ def kmeans_plusplus(
 
     Notes
     -----
-    "fold" costs one or two passes over X and, for t draws a center, t * n_clusters**2 / 2 dot products;
+    "fold" costs one or two passes over X and, for t draws per center, t * n_clusters**2 / 2 dot products;
     never much more than n_clusters dot products per row. "exact" on CSR visits the rows that share a term
     with a center, and keeps a copy of X by columns.
 

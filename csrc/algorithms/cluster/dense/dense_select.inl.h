@@ -21,7 +21,9 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     const auto m = static_cast<int64_t>(atoms.size());
     drift_.build(atoms.size(), drift);
     norm2_.clear();
+    norm2_.reserve(atoms.size());
     std::vector<const T*> rows;
+    rows.reserve(atoms.size());
     largest_norm2_ = 0;
     for (const auto& atom : atoms) {
         norm2_.push_back(atom.norm2);
@@ -61,7 +63,10 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
     if (scratch_.size() < count) scratch_.resize(count);
     for (Worker& w : scratch_)
         w.looked = w.scored = w.short_looked = w.candidates = w.overflowed = w.coarse_looked = w.coarse_left = 0;
-    if (coarse_ && !known && !(try_coarse_ = try_coarse(state))) coarse_.reset();
+    if (coarse_ && !known) {
+        try_coarse_ = try_coarse(state);
+        if (!try_coarse_) coarse_.reset();
+    }
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
         w.queue.clear();

@@ -129,6 +129,7 @@ void ShortRows<View>::pack(const Context& ctx, const std::vector<const T*>& atom
         }
     });
     std::vector<const float*> short_atoms;
+    short_atoms.reserve(atoms.size());
     for (int64_t j = 0; j < m; ++j) short_atoms.push_back(short_atoms_.data() + j * width());
     panels_ = std::make_unique<AtomPanels<float>>(ctx, std::move(short_atoms), width(), norm2_, factor, bias, order,
                                                   Screen::kAuto, projection_.slack());

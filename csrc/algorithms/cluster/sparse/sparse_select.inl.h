@@ -68,9 +68,11 @@ double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& v
                                RowState& state) const {
     if (few_) return all_.run(ctx, rows_, decision_, state);
     const auto n = static_cast<int64_t>(visit.size());
-    // Blocks share the work of scoring; they are small enough for a few a thread and an answer to Ctrl-C.
-    const double products_a_row = static_cast<double>(rows_.stored()) / static_cast<double>(n) * atoms_->size() + 1;
-    const int64_t rows = std::clamp<int64_t>(std::min<double>(n / 32.0, (1 << 30) / products_a_row), 16, kBlockRows);
+    // Blocks share the work of scoring; they are small enough for a few per thread and an answer to Ctrl-C.
+    const double count = static_cast<double>(n), m = static_cast<double>(atoms_->size());
+    const double products_per_row = static_cast<double>(rows_.stored()) / count * m + 1;
+    const auto wanted = static_cast<int64_t>(std::min(count / 32, (1 << 30) / products_per_row));
+    const int64_t rows = std::clamp<int64_t>(wanted, 16, kBlockRows);
     const int64_t chunks = chunk_count(n, rows);
     std::vector<Worker> scratch(static_cast<std::size_t>(workers(ctx, chunks)));
     std::vector<int64_t> products(static_cast<std::size_t>(chunks));
