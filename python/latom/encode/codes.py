@@ -126,7 +126,7 @@ def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None =
                 f"{function}: codes must have a column for each of the {m} rows of W_dec; got "
                 f"{rows.shape[1]}. Decode with the weights that belong to the encoder."
             )
-        values, indices, indptr = rows.data, rows.indices, rows.indptr
+        n, values, indices, indptr = rows.shape[0], rows.data, rows.indices, rows.indptr
     else:
         raise TypeError(
             f"{function}: codes must be a sparse matrix or the pair (values, indices); got "
@@ -142,6 +142,7 @@ def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None =
     bias = as_vector(function, "b_pre", b_pre, d)
     decoded: NDArray[Any] = backend().decode(
         call(function, n_threads),
+        n,
         np.require(indptr, np.int64, ["C", "A"]),
         np.require(indices, requirements=["C", "A"]).reshape(-1),
         np.require(values, W.dtype, ["C", "A"]).reshape(-1),
