@@ -92,6 +92,8 @@ template <class T>
 DenseView<T> view_of(const Context& ctx, const Array<T>& array, const std::string& name) {
     if (array.ndim() != 2)
         fail(ctx, name + " must have two dimensions", "shape " + shape_of(array), "Reshape it to rows and columns.");
+    if (array.shape(1) < 1)
+        fail(ctx, name + " must have at least one column", "shape " + shape_of(array), "Leave out what is empty.");
     return {array.data(), array.shape(0), array.shape(1), array.shape(1)};
 }
 

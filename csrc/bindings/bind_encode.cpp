@@ -74,6 +74,7 @@ public:
     /// (indptr, indices, scores) of all atoms that score above the threshold: one number, or one per row.
     py::tuple above(const Call& call, const PyRows& X, const Array<double>& threshold) {
         const Context ctx = call.context();
+        if (threshold.size() < 1) fail(ctx, "threshold must be a number or one per row", "none", "Pass one number.");
         if (threshold.size() != 1) check_shape(ctx, "threshold", threshold, {static_cast<py::ssize_t>(X.n())});
         const Thresholds thresholds{threshold.data()[0], threshold.size() == 1 ? nullptr : threshold.data()};
         return std::visit(

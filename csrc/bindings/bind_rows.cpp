@@ -150,20 +150,22 @@ const Transposed<T>& PyRows::transposed(const Context& ctx) const {
 template const Transposed<float>& PyRows::transposed<float>(const Context&) const;
 template const Transposed<double>& PyRows::transposed<double>(const Context&) const;
 
-std::unique_ptr<PyRows> PyRows::subset(const Call& call, const Array<std::int64_t>& chosen) const {
+// py::keep_alive is not for return values: pybind11 3.1 reads that of a call whose arguments did not fit.
+std::unique_ptr<PyRows> PyRows::subset(const py::object& whole, const Call& call, const Array<std::int64_t>& chosen) {
     const Context ctx = call.context();
-    check_indices(ctx, "rows", chosen.data(), chosen.size(), n_);
+    const auto& of = whole.cast<const PyRows&>();
+    check_indices(ctx, "rows", chosen.data(), chosen.size(), of.n_);
     std::unique_ptr<PyRows> out(new PyRows);
-    out->keep_ = keep_;  // pybind11 keeps the whole alive too, which may own widened numbers
-    out->name_ = name_;
+    out->keep_ = whole;
+    out->name_ = of.name_;
     out->n_ = chosen.size();
-    out->d_ = d_;
-    out->sparse_ = sparse_;
-    out->number_bytes_ = number_bytes_;
+    out->d_ = of.d_;
+    out->sparse_ = of.sparse_;
+    out->number_bytes_ = of.number_bytes_;
     out->part_ = true;
     const std::vector<int64_t> rows(chosen.data(), chosen.data() + chosen.size());
     const Released released;
-    visit(ctx, [&](const auto& all) { out->rows_ = all.subset(rows); });
+    of.visit(ctx, [&](const auto& all) { out->rows_ = all.subset(rows); });
     return out;
 }
 
@@ -200,7 +202,7 @@ void register_rows(py::module_& module) {
         .def_readonly("n_threads", &Call::n_threads)
         .def_readonly("seed", &Call::seed);
     py::class_<PyRows>(module, "Rows")
-        .def("subset", &PyRows::subset, "context"_a, "chosen"_a.noconvert(), py::keep_alive<0, 1>())
+        .def("subset", &PyRows::subset, "context"_a, "chosen"_a.noconvert())
         .def("norm2", &PyRows::norm2, "context"_a)
         .def("non_negative", &PyRows::non_negative, "context"_a)
         .def("zero_rows", &PyRows::zero_rows, "context"_a)
