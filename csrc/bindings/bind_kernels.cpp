@@ -202,6 +202,17 @@ py::array scatter_binned(const Array<T>& x, const Array<I>& column, double facto
     return out;
 }
 
+/// sum [levels, d], or [d, levels] where levels stand side by side.
+py::array binned_values(const Array<std::int64_t>& sum, const Array<double>& unit, bool side_by_side) {
+    if (sum.ndim() != 2) throw py::value_error("binned_values: sum must have 2 dimensions");
+    check_levels(unit, sum.shape(side_by_side ? 1 : 0));
+    const py::ssize_t d = sum.shape(side_by_side ? 0 : 1);
+    py::array_t<double> out(d);
+    active_kernels()->binned_values(sum.data(), d, side_by_side ? 1 : d, unit.data(), static_cast<int>(unit.size()),
+                                    out.mutable_data());
+    return out;
+}
+
 template <class T>
 void define_binned(py::module_& kernels) {
     kernels.def("add_binned", &add_binned<T>, "x"_a.noconvert(), "factor"_a.noconvert(), "magic"_a.noconvert(),
@@ -270,6 +281,7 @@ void register_kernels(py::module_& kernels) {
     define_gather_add<double, std::int32_t>(kernels);
     define_gather_add<double, std::int64_t>(kernels);
     kernels.def("bin_grid", &bin_grid, "bound"_a);
+    kernels.def("binned_values", &binned_values, "sum"_a.noconvert(), "unit"_a.noconvert(), "side_by_side"_a);
     define_binned<float>(kernels);
     define_binned<double>(kernels);
     kernels.def(

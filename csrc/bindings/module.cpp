@@ -56,7 +56,12 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_encode(module);
     register_factorize(module);
     register_seed(module);
-    auto kernels = module.def_submodule("kernels", "Single kernels of the variant in use, for tests.");
-    register_kernels(kernels);
-    register_engines(kernels);
+    // Only tests ask for it, and describing its functions would take a third of the import.
+    module.def("__getattr__", [module](const std::string& name) -> py::object {
+        if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");
+        auto kernels = py::module_(module).def_submodule("kernels", "Single kernels of the variant in use, for tests.");
+        register_kernels(kernels);
+        register_engines(kernels);
+        return kernels;
+    });
 }

@@ -37,6 +37,7 @@ public:
     int levels() const { return levels_; }
     int exponent() const { return exponent_; }  // of u_0
     const double* magic() const { return magic_; }
+    const double* unit() const { return unit_; }
 
     /// Of two grids the one that sums of both fit: that of the larger bound.
     static const BinGrid& coarser(const BinGrid& a, const BinGrid& b) {

@@ -69,14 +69,21 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
     for (; p + kWide <= nnz; p += kWide) {
         Integers own[L] = {};
         bin<L>(wide(x + p) * factor, magic, own);
-        std::int64_t part[L][kWide];
-#pragma GCC unroll 3
-        for (int l = 0; l < L; ++l) __builtin_memcpy(part[l], &own[l], sizeof own[l]);
+        if constexpr (L == 2) {  // both levels of a column in one addition
+            typedef std::int64_t Pair __attribute__((vector_size(16)));
 #pragma GCC unroll 8
-        for (int lane = 0; lane < kWide; ++lane) {
-            std::int64_t* at = sum + static_cast<std::int64_t>(column[p + lane]) * L;
+            for (int lane = 0; lane < kWide; ++lane) {
+                std::int64_t* at = sum + static_cast<std::int64_t>(column[p + lane]) * L;
+                const Pair added = load<Pair>(at) + Pair{own[0][lane], own[1][lane]};
+                __builtin_memcpy(at, &added, sizeof added);
+            }
+        } else {
+#pragma GCC unroll 8
+            for (int lane = 0; lane < kWide; ++lane) {
+                std::int64_t* at = sum + static_cast<std::int64_t>(column[p + lane]) * L;
 #pragma GCC unroll 3
-            for (int l = 0; l < L; ++l) at[l] += part[l][lane];
+                for (int l = 0; l < L; ++l) at[l] += own[l][lane];
+            }
         }
     }
     for (; p < nnz; ++p) {

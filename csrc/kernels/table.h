@@ -136,6 +136,10 @@ struct KernelTable {
     // interleave.inl.h: rows [width, stride] of 4-byte cells as one stream [cells, width].
     void (*interleave)(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
                        std::uint32_t* out);
+    // binned_values.inl.h: the float64 values, out [count], of integers on a grid with units [levels]; levels stand
+    // `step` apart, or, where that is 1, side by side: sum [count, levels].
+    void (*binned_values)(const std::int64_t* sum, std::int64_t count, std::int64_t step, const double* unit,
+                          int levels, double* out);
     // widen.inl.h: float16 or bfloat16 as float32; exact.
     void (*widen_f16)(const std::uint16_t* x, std::int64_t count, float* out);
     void (*widen_bf16)(const std::uint16_t* x, std::int64_t count, float* out);

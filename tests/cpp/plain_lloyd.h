@@ -102,9 +102,7 @@ public:
             std::vector<double> sum;
             for (int64_t t = 0; t < X_.d; ++t) sum.push_back(grid_.value(parts.data() + BinGrid::kMostLevels * t));
             const double total = weight_grid_.value(weights);
-            double squares = 0;
-            for (const double v : sum) squares += v * v;
-            const double length = cosine_ ? std::sqrt(squares) : total;
+            const double length = cosine_ ? std::sqrt(length2(sum)) : total;
             if (length > (cosine_ ? 1e-12 * total : 0.0)) {
                 const std::vector<T> old = centers[j];
                 for (int64_t t = 0; t < X_.d; ++t) centers[j][t] = static_cast<T>(sum[t] / length);
@@ -131,10 +129,11 @@ private:
     double cost(int64_t i) const { return cosine_ ? 1 - cosine(i) : std::max(0.0, norm2_[i] - 2 * own_[i]); }
 
     /// ||c||^2 over the stored entries, which are those that are not zero.
-    static double length2(const std::vector<T>& center) {
-        std::vector<T> stored;
-        std::copy_if(center.begin(), center.end(), std::back_inserter(stored), [](T v) { return v != 0; });
-        return sum8(static_cast<int64_t>(stored.size()), [&](int64_t p) { return square(stored[p]); });
+    template <class Number>
+    static double length2(const std::vector<Number>& c) {
+        std::vector<double> stored;
+        std::copy_if(c.begin(), c.end(), std::back_inserter(stored), [](Number v) { return v != 0; });
+        return sum8(static_cast<int64_t>(stored.size()), [&](int64_t p) { return stored[p] * stored[p]; });
     }
 
     double decision(int64_t i, const std::vector<T>& center, double center2) const {

@@ -13,9 +13,9 @@ namespace {
 using namespace latom;
 
 template <class View>
-std::vector<double> values(const ClusterSum<View>& sum, int64_t d) {
-    std::vector<double> out(static_cast<std::size_t>(d), 0.0);
-    sum.each([&](int64_t t, double v) { out[static_cast<std::size_t>(t)] = v; });
+std::vector<double> values(const Rows<View>& rows, const ClusterSum<View>& sum) {
+    std::vector<double> out(static_cast<std::size_t>(rows.d()), 0.0);
+    sum.each(rows.kernels(), [&](int64_t t, double v) { out[static_cast<std::size_t>(t)] = v; });
     return out;
 }
 
@@ -56,7 +56,7 @@ void check_sums(const Context& ctx, const View& view, double spread) {
     std::vector<int64_t> straight(order.size());
     std::iota(straight.begin(), straight.end(), int64_t{0});
     const auto whole = sum_of(rows, grid, straight, factor);
-    const std::vector<double> want = values(whole, d);
+    const std::vector<double> want = values(rows, whole);
 
     // As exact as a long double sum, up to what the grid leaves out per row.
     std::vector<long double> plain(static_cast<std::size_t>(d), 0.0L);
@@ -67,7 +67,7 @@ void check_sums(const Context& ctx, const View& view, double spread) {
         CHECK(std::abs(static_cast<double>(plain[t]) - want[t]) <=
               static_cast<double>(n) * 0x1p-57 * bound + 1e-15 * std::abs(want[t]));
 
-    CHECK(values(sum_of(rows, grid, order, ordered), d) == want);  // in another order
+    CHECK(values(rows, sum_of(rows, grid, order, ordered)) == want);  // in another order
 
     // Split, each part on the grid of its own bound, and merged.
     for (const int64_t parts : {2, 7}) {
@@ -89,7 +89,7 @@ void check_sums(const Context& ctx, const View& view, double spread) {
         ClusterSum<View> merged;
         merged.reset(grid, d);
         for (const auto& sum : sums) merged.merge(sum);
-        CHECK(values(merged, d) == want);
+        CHECK(values(rows, merged) == want);
     }
 
     // Half the rows are taken back.
@@ -102,7 +102,7 @@ void check_sums(const Context& ctx, const View& view, double spread) {
         else stay.push_back(factor[i]);
     }
     half.add(rows, gone.data(), minus.data(), static_cast<int64_t>(gone.size()));
-    CHECK(values(half, d) == values(sum_of(rows, grid, left, stay), d));
+    CHECK(values(rows, half) == values(rows, sum_of(rows, grid, left, stay)));
 }
 
 }  // namespace

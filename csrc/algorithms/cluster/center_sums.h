@@ -4,11 +4,11 @@
 //   factor_i = w_i / ||x_i|| under cosine, w_i otherwise; a row of norm 0 adds to W_j alone
 //
 // Sums are integers on a grid that follows from X and its weights (cluster_sum.h), so rows that change their label are
-// taken from one cluster and added to another: the bits are those of a sum made anew. Dense sums are kept for that from
-// one update to the next; those of CSR rows, whose columns are many, are made anew where a cluster has changed.
+// taken from one cluster and added to another: the bits are those of a sum made anew. Sums are kept for that from one
+// update to the next where they are small; else they are made anew for clusters that have changed.
 //
-// Memory    dense: 16 or 24 bytes per number of the centers, where that is at most kKeptBytes or the size of X.
-// Cost      dense: the rows that changed their label, twice each. CSR: the rows of clusters that changed.
+// Memory    16 or 24 bytes per cluster and column, where that is at most kKeptBytes or the size of X.
+// Cost      the rows that changed their label, twice each; without kept sums, the rows of clusters that changed.
 #pragma once
 
 #include <numeric>
@@ -47,7 +47,7 @@ public:
         const double bytes = 8.0 * grid_.levels() * static_cast<double>(m) * static_cast<double>(rows_.d());
         const double of_X =
             static_cast<double>(sizeof(typename View::value_type)) * static_cast<double>(rows_.stored());
-        if (!kIsSparse<View> && bytes <= std::max(kKeptBytes, of_X)) kept_.resize(static_cast<std::size_t>(m));
+        if (bytes <= std::max(kKeptBytes, of_X)) kept_.resize(static_cast<std::size_t>(m));
         for (ClusterSum<View>& sum : kept_) sum.reset(grid_, rows_.d());
     }
 

@@ -10,8 +10,8 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "core/bin_grid.h"
@@ -31,7 +31,7 @@ public:
             grid_ = grid;
             d_ = d;
             sum_.assign(size, 0);
-            if constexpr (kIsSparse<View>) touched_.assign(static_cast<std::size_t>(chunk_count(d, 64)), 0);
+            if constexpr (kIsSparse<View>) touched_.assign(static_cast<std::size_t>(chunk_count(d, kBlock)), 0);
         } else {
             clear();
         }
@@ -42,11 +42,12 @@ public:
         if constexpr (kIsSparse<View>) {
             using I = typename View::index_type;
             const auto scatter = rows.kernels()->template of<T, I>().scatter_binned;
+            char* const touched = touched_.data();
             for (int64_t r = 0; r < count; ++r) {
                 if (r + kAhead < count) rows.prefetch(which[r + kAhead]);
                 const int64_t i = which[r], nnz = rows.size(i);
                 const I* column = rows.columns(i);
-                for (int64_t p = 0; p < nnz; ++p) touched_[column[p] >> 6] |= std::uint64_t{1} << (column[p] & 63);
+                for (int64_t p = 0; p < nnz; ++p) touched[column[p] >> kBlockBits] = 1;
                 scatter(rows.values(i), column, nnz, factor[r], grid_.magic(), grid_.levels(), sum_.data());
             }
         } else {
@@ -64,22 +65,34 @@ public:
 
     /// Adds what another holds, whose grid may be finer; this one's must be the coarser of the two.
     void merge(const ClusterSum& other) {
-        other.each_column([&](int64_t t) { grid_.merge(other.grid_, other.at(t), at(t), other.step(), step()); });
-        if constexpr (kIsSparse<View>)
-            for (std::size_t word = 0; word < touched_.size(); ++word) touched_[word] |= other.touched_[word];
+        other.each_run([&](int64_t from, int64_t to) {
+            for (int64_t t = from; t < to; ++t) grid_.merge(other.grid_, other.at(t), at(t), other.step(), step());
+        });
+        for (std::size_t block = 0; block < touched_.size(); ++block) touched_[block] |= other.touched_[block];
     }
 
-    /// f(column, float64 sum), columns rising: all of dense rows, of CSR rows those that a row had.
+    /// f(column, float64 sum), columns rising: all of dense rows; of CSR rows those whose sum is not 0.
     template <class F>
-    void each(F f) const {
-        each_column([&](int64_t t) { f(t, grid_.value(at(t), step())); });
+    void each(const KernelTable* kernels, F f) const {
+        each_run([&](int64_t from, int64_t to) {
+            double value[kRun];
+            for (int64_t t = from; t < to; t += kRun) {
+                const int64_t some = std::min(kRun, to - t);
+                kernels->binned_values(at(t), some, step(), grid_.unit(), grid_.levels(), value);
+                for (int64_t c = 0; c < some; ++c)
+                    if (!kIsSparse<View> || value[c] != 0) f(t + c, value[c]);
+            }
+        });
     }
     const BinGrid& grid() const { return grid_; }
 
 private:
     static constexpr int64_t kTogether =
         16;  // rows whose columns pass through registers together: they stay in the first cache
-    static constexpr int64_t kAhead = 4;  // rows that are on their way while one is added; by measurement
+    static constexpr int kBlockBits = 3;
+    static constexpr int64_t kBlock = 1 << kBlockBits;  // columns that one flag stands for
+    static constexpr int64_t kRun = 128;                // values that are read at a time
+    static constexpr int64_t kAhead = 4;                // rows that are on their way while one is added; by measurement
 
     // Dense sums stand level by level, so that columns are vectors; sparse ones column by column, a line or two per
     // entry.
@@ -87,29 +100,36 @@ private:
     std::int64_t* at(int64_t t) { return sum_.data() + (kIsSparse<View> ? t * grid_.levels() : t); }
     const std::int64_t* at(int64_t t) const { return sum_.data() + (kIsSparse<View> ? t * grid_.levels() : t); }
 
+    static const char* next(const char* from, const char* end, int flag) {
+        const void* at = std::memchr(from, flag, static_cast<std::size_t>(end - from));
+        return at ? static_cast<const char*>(at) : end;
+    }
+    // f(from, to) for columns [from, to) that rows may have touched.
     template <class F>
-    void each_column(F f) const {
+    void each_run(F f) const {
         if constexpr (kIsSparse<View>) {
-            for (std::size_t word = 0; word < touched_.size(); ++word)
-                for (std::uint64_t bits = touched_[word]; bits; bits &= bits - 1)
-                    f(static_cast<int64_t>(word * 64) + std::countr_zero(bits));
+            const char *begin = touched_.data(), *end = begin + touched_.size();
+            for (const char* first = begin; (first = next(first, end, 1)) != end;) {
+                const char* last = next(first, end, 0);
+                f((first - begin) * kBlock, std::min(d_, (last - begin) * kBlock));
+                first = last;
+            }
         } else {
-            for (int64_t t = 0; t < d_; ++t) f(t);
+            f(int64_t{0}, d_);
         }
     }
     void clear() {
-        if constexpr (kIsSparse<View>) {
-            each_column([&](int64_t t) { std::fill_n(at(t), grid_.levels(), 0); });
-            std::fill(touched_.begin(), touched_.end(), 0);
-        } else {
-            std::fill(sum_.begin(), sum_.end(), 0);
-        }
+        each_run([&](int64_t from, int64_t to) {
+            if constexpr (kIsSparse<View>) std::fill(at(from), at(to), 0);
+            else std::fill(sum_.begin(), sum_.end(), 0);
+        });
+        std::fill(touched_.begin(), touched_.end(), 0);
     }
 
     BinGrid grid_;
     int64_t d_ = 0;
     std::vector<std::int64_t> sum_;
-    std::vector<std::uint64_t> touched_;  // bits: columns of CSR rows that have been added
+    std::vector<char> touched_;  // per block of columns: 1 where CSR rows that have been added have an entry
 };
 
 }  // namespace latom

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "algorithms/cluster/center_sums.h"
 #include "algorithms/cluster/dense/dense_select.h"
@@ -82,33 +83,25 @@ public:
         stats.relocated = relocate(begin);
         if (stats.relocated) begin = sort_by_label();
 
-        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
-        std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
-        sums_.update(ctx, state_.label, by_label_, begin,
-                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
-                         const auto entries = [&](auto f) { sum.each(f); };
-                         shift[j] = replace(j, entries, total, scratch[worker]);
-                         if constexpr (Rows<View>::sparse) score_own(j, begin[j], begin[j + 1], scratch[worker]);
-                     });
-        add_shifts(shift, stats);
+        replace_centers(ctx, begin, stats, [&](int64_t j, const ClusterSum<View>& sum, double total, Scratch& scratch) {
+            scratch.take(rows_.kernels(), sum);
+            const double shift = replace(j, total, scratch);
+            if constexpr (Rows<View>::sparse) score_own(j, begin[j], begin[j + 1], scratch.atom);
+            return shift;
+        });
         return stats;
     }
 
     UpdateStats blend(const Context& ctx, std::vector<double>& counts) override {
         if (!assigned_) throw std::logic_error("Lloyd::blend: assign must come first");
-        const std::vector<int64_t> begin = sort_by_label();
-        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
-        std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
-        sums_.update(ctx, state_.label, by_label_, begin,
-                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
-                         if (!(total > 0)) return;
-                         const double count = counts[j];
-                         counts[j] += total;
-                         const auto both = [&](auto f) { each_blended(atoms_[j], count, sum, f); };
-                         shift[j] = replace(j, both, counts[j], scratch[worker]);
-                     });
         UpdateStats stats;
-        add_shifts(shift, stats);
+        const auto add = [&](int64_t j, const ClusterSum<View>& sum, double total, Scratch& scratch) {
+            if (!(total > 0)) return 0.0;
+            scratch.take(rows_.kernels(), sum);
+            scratch.add(atoms_[j], counts[j]);
+            return replace(j, counts[j] += total, scratch);
+        };
+        replace_centers(ctx, sort_by_label(), stats, add);
         return stats;
     }
 
@@ -147,7 +140,55 @@ private:
         return weight(i) > 0 && cost(i) > 1e-12 * rows_.norm2(i);
     }
 
-    static void add_shifts(const std::vector<double>& shift, UpdateStats& stats) {
+    // What a thread needs to make a center: its next value, unscaled, and room for one as a dense vector.
+    struct Scratch {
+        AtomScratch<T> atom;
+        std::vector<int32_t> column;  // rising; empty for dense rows: all
+        std::vector<double> value;
+
+        void take(const KernelTable* kernels, const ClusterSum<View>& sum) {
+            column.clear();
+            value.clear();
+            sum.each(kernels, [&](int64_t t, double v) { push(t, v); });
+        }
+        /// Adds count * center.
+        void add(const Atom<T>& center, double count) {
+            const auto old = [&](std::size_t p) { return count * static_cast<double>(center.value[p]); };
+            if constexpr (!Rows<View>::sparse) {
+                for (std::size_t t = 0; t < value.size(); ++t) value[t] += old(t);
+                return;
+            }
+            const auto sum_column = std::exchange(column, {});
+            const auto sum_value = std::exchange(value, {});
+            std::size_t p = 0;
+            const auto old_until = [&](int64_t t) {
+                for (; p < center.column.size() && center.column[p] < t; ++p) push(center.column[p], old(p));
+            };
+            for (std::size_t s = 0; s < sum_column.size(); ++s) {
+                const int32_t t = sum_column[s];
+                old_until(t);
+                const bool both = p < center.column.size() && center.column[p] == t;
+                push(t, both ? sum_value[s] + old(p++) : sum_value[s]);
+            }
+            old_until(std::numeric_limits<int64_t>::max());
+        }
+
+    private:
+        void push(int64_t t, double v) {
+            if constexpr (Rows<View>::sparse) column.push_back(static_cast<int32_t>(t));
+            value.push_back(v);
+        }
+    };
+
+    // next(j, sum, weight, scratch) replaces center j, whose rows have changed, and returns how far it moved, squared.
+    template <class Next>
+    void replace_centers(const Context& ctx, const std::vector<int64_t>& begin, UpdateStats& stats, const Next& next) {
+        std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, m())));
+        std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
+        sums_.update(ctx, state_.label, by_label_, begin,
+                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
+                         shift[j] = next(j, sum, total, scratch[worker]);
+                     });
         for (const double s : shift) {
             stats.moved += s > 0;
             stats.shift += s;
@@ -160,6 +201,18 @@ private:
             atom.column.push_back(static_cast<int32_t>(t));
         }
         atom.value.push_back(v);
+    }
+
+    static void drop_zeros(Atom<T>& atom) {
+        if (std::find(atom.value.begin(), atom.value.end(), T{0}) == atom.value.end()) return;
+        std::size_t kept = 0;
+        for (std::size_t p = 0; p < atom.value.size(); ++p)
+            if (atom.value[p] != T{0}) {
+                atom.column[kept] = atom.column[p];
+                atom.value[kept++] = atom.value[p];
+            }
+        atom.column.resize(kept);
+        atom.value.resize(kept);
     }
 
     static double self_dot(const KernelTable* kernels, const Atom<T>& atom) {
@@ -236,45 +289,24 @@ private:
         return moved;
     }
 
-    // f(column, count * center + sum), columns rising.
-    template <class F>
-    static void each_blended(const Atom<T>& center, double count, const ClusterSum<View>& sum, F f) {
-        if constexpr (Rows<View>::sparse) {
-            std::size_t p = 0;
-            const auto old_until = [&](int64_t t) {
-                for (; p < center.column.size() && center.column[p] < t; ++p)
-                    f(static_cast<int64_t>(center.column[p]), count * static_cast<double>(center.value[p]));
-            };
-            sum.each([&](int64_t t, double v) {
-                old_until(t);
-                if (p < center.column.size() && center.column[p] == t)
-                    v += count * static_cast<double>(center.value[p++]);
-                f(t, v);
-            });
-            old_until(std::numeric_limits<int64_t>::max());
-        } else {
-            sum.each([&](int64_t t, double v) { f(t, v + count * static_cast<double>(center.value[t])); });
-        }
-    }
-
-    // New center j from a sum of weight `total`: each(f) calls f(column, value). Returns the squared distance that the
-    // center moved.
-    template <class Each>
-    double replace(int64_t j, const Each& each, double total, AtomScratch<T>& scratch) {
+    // New center j from what scratch holds, a sum of weight `total`. Returns the squared distance that it moved.
+    double replace(int64_t j, double total, Scratch& scratch) {
         Atom<T>& atom = atoms_[j];
         double length = total;
         if (metric_ == Metric::kCosine) {
-            double norm2 = 0;
-            each([&](int64_t, double v) { norm2 += v * v; });
-            length = std::sqrt(norm2);
+            const double* sum = scratch.value.data();
+            length = std::sqrt(
+                rows_.kernels()->template of<double>().dense_dot(sum, sum, static_cast<int64_t>(scratch.value.size())));
         }
         if (!(length > (metric_ == Metric::kCosine ? 1e-12 * total : 0.0))) return 0;  // it keeps its center
         Atom<T> next;
-        next.column.reserve(atom.column.size());
-        next.value.reserve(atom.value.size());
-        each([&](int64_t t, double v) { push(next, t, static_cast<T>(v / length)); });
+        next.value.resize(scratch.value.size());
+        for (std::size_t p = 0; p < scratch.value.size(); ++p)
+            next.value[p] = static_cast<T>(scratch.value[p] / length);
+        next.column = scratch.column;
+        if constexpr (Rows<View>::sparse) drop_zeros(next);
         next.norm2 = self_dot(rows_.kernels(), next);
-        const double shift = measure_drift(j, atom, next, scratch);
+        const double shift = measure_drift(j, atom, next, scratch.atom);
         atom = std::move(next);
         return shift;
     }

@@ -27,6 +27,14 @@ struct ScoreRule {
         return bias.empty() ? dot : dot + bias[j];
     }
 
+    /// Products of one row with the atoms [0, m) become its scores, in place.
+    void score(double* dot, int64_t m) const {
+        if (!factor.empty())
+            for (int64_t j = 0; j < m; ++j) dot[j] *= factor[j];
+        if (!bias.empty())
+            for (int64_t j = 0; j < m; ++j) dot[j] += bias[j];
+    }
+
     /// Adds an atom of this squared length, under a metric.
     void add(Metric metric, double norm2) {
         if (metric == Metric::kCosine) factor.push_back(norm2 > 0 ? 1 / std::sqrt(norm2) : 0.0);

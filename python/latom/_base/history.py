@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -175,8 +175,9 @@ class Iterations(Generic[State]):
     @property
     def history(self) -> NDArray[Any]:
         """The states as a structured array."""
-        names = [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(self._kind)]
-        return np.array([astuple(state) for state in self.states], dtype=np.dtype(names))
+        types = [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(self._kind)]
+        values = [tuple(getattr(state, name) for name, _ in types) for state in self.states]
+        return np.array(values, dtype=np.dtype(types))
 
 
 class Descent(Iterations[FactorizationState]):

@@ -128,3 +128,6 @@ def scatter_binned(
     magic: NDArray[np.float64],
     sum: NDArray[np.int64],
 ) -> NDArray[np.int64]: ...
+def binned_values(
+    sum: NDArray[np.int64], unit: NDArray[np.float64], side_by_side: bool
+) -> NDArray[np.float64]: ...

@@ -50,21 +50,27 @@ public:
                 state.own[i] = decision(0.0, zero_label);
                 if (!(rows.norm2(i) > 0)) continue;
                 scores(rows.values(i), rows.columns(i), rows.size(i), columns_.data(), stride_, out);
-                int32_t best = 0;
-                double highest = decision(out[0], 0);
-                for (int32_t j = 1; j < m_; ++j) {
-                    const double score = decision(out[j], j);
-                    best = score > highest ? j : best;
-                    highest = score > highest ? score : highest;
-                }
+                decision.score(out, m_);
+                const int32_t best = first_highest(out, m_);
                 state.label[i] = best;
-                state.own[i] = highest;
+                state.own[i] = out[best];
             }
         });
         return static_cast<double>(rows.stored()) * static_cast<double>(m_);
     }
 
 private:
+    // The lowest of the indices of the highest number.
+    static int32_t first_highest(const double* score, int64_t count) {
+        double high[4] = {score[0], score[0], score[0], score[0]};  // apart, so that none waits for the one before
+        int64_t j = 0;
+        for (; j + 4 <= count; j += 4)
+            for (int lane = 0; lane < 4; ++lane) high[lane] = std::max(high[lane], score[j + lane]);
+        for (; j < count; ++j) high[0] = std::max(high[0], score[j]);
+        const double highest = std::max(std::max(high[0], high[1]), std::max(high[2], high[3]));
+        return static_cast<int32_t>(std::find(score, score + count, highest) - score);
+    }
+
     int64_t m_ = 0, stride_ = 0;
     AlignedVector<T> columns_;  // [d, stride]
 };
