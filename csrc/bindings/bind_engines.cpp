@@ -108,6 +108,7 @@ Array<T> py_transposed_product(const Call& call, const PyRows& X, const Array<T>
     check_shape(ctx, "W", W, {static_cast<py::ssize_t>(X.n()), static_cast<py::ssize_t>(factor.d)});
     Array<T> out({X.d(), factor.d});
     T* numbers = out.mutable_data();
+    const Released released;
     X.visit(ctx, [&](const auto& rows) {
         if constexpr (requires { Transposed<T>(ctx, rows, rows_per_block); })
             transposed_product(ctx, Transposed<T>(ctx, rows, rows_per_block), factor, numbers);

@@ -266,6 +266,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"x": f32(4, 6), "factor": f64(4), "magic": f64(2), "sum": ints(2, 6, dtype=np.int64)},
         set(),
     ),
+    "kernels.binned_values": (
+        k.binned_values,
+        {"sum": ints(2, 6, dtype=np.int64), "unit": f64(2), "side_by_side": False},
+        {"sum.1"},
+    ),
     "kernels.scatter_binned": (
         k.scatter_binned,
         {"x": f32(5), "column": INDICES, "factor": 1.0, "magic": f64(2), "sum": ints(6, 2, dtype=np.int64)},
