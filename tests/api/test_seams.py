@@ -113,6 +113,10 @@ print(said)
         "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))",
         "latom.kmeans_plusplus(dense(50, 6), 2, n_local_trials=2**31 - 1)",
     ),
+    (
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))",
+        "latom.afkmc2(dense(50, 6), 2, chain_length=2**31 - 1)",
+    ),
 ])  # fmt: skip
 def test_ctrl_c_stops_within_a_second(prepare, call):
     script = f"""
