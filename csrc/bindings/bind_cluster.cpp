@@ -110,10 +110,13 @@ class PyMiniBatch {
         return alone(Call{"MiniBatch"}.context(), f);
     }
 
-    // f(run, rows) where the batch has the dtype and the columns of the centers.
+    // f(run, rows) where the batch has the container, the dtype and the columns of the centers.
     template <class F>
     auto with(const Context& ctx, const PyRows& batch, F f) {
         using Result = decltype(f(std::declval<MiniBatch<float>&>(), std::declval<const Rows<DenseView<float>>&>()));
+        if (batch.sparse() != sparse_)
+            throw std::invalid_argument(ctx.function + ": X must be " + (sparse_ ? "CSR" : "dense") +
+                                        " as the centers are");
         return alone(ctx, [&](auto& run) {
             return batch.visit(ctx, [&](const auto& rows) -> Result {
                 if (rows.d() != run.d())
@@ -137,7 +140,8 @@ class PyMiniBatch {
 
 public:
     PyMiniBatch(const Call& call, const PyRows& centers, const Array<double>& counts, const std::string& metric,
-                bool normalize) {
+                bool normalize)
+        : sparse_(centers.sparse()) {
         const Context ctx = call.context();
         const Metric parsed = parse_metric(ctx, metric);
         if (centers.n() < 1) fail(ctx, "centers must have at least one row", centers.n(), "Start from some.");
@@ -207,6 +211,7 @@ public:
     }
 
 private:
+    bool sparse_;  // centers and batches
     Turns turns_;
     std::variant<std::unique_ptr<MiniBatch<float>>, std::unique_ptr<MiniBatch<double>>> run_;
 };
@@ -225,6 +230,7 @@ LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, in
 
 double py_mean_variance(const Call& call, const PyRows& X) {
     const Context ctx = call.context();
+    if (X.n() < 1) fail(ctx, "X must have at least one row", X.n(), "Pass some.");
     const Released released;
     return X.visit(ctx, [&](const auto& rows) { return mean_variance(ctx, rows); });
 }

@@ -444,6 +444,8 @@ def test_no_rows():
         assert len(none.norm2(context)) == 0
         with pytest.raises(ValueError, match="at least one row"):
             _core.MiniBatch(context, none, f64(0), "cosine", False)
+        with pytest.raises(ValueError, match="at least one row"):
+            _core.mean_variance(context, none)
         with pytest.raises(ValueError, match="n_clusters"):
             _core.kmeans_plusplus(context, none, 1, None, "cosine")
         lloyd = _core.Lloyd(context, dense(), None, "cosine")
@@ -454,6 +456,15 @@ def test_no_rows():
     assert not _core.multiply_transposed(context, nothing, f32(0, 3)).any()
     with pytest.raises(ValueError, match="threshold"):
         _core.AtomIndex(context, f32(9, 6)).above(context, _core.prepare(context, f32(0, 6)), f64(0))
+
+
+def test_batches_stored_otherwise_than_the_centers():
+    for centers, batch, words in ((dense(3), csr(), "dense as"), (csr(), dense(), "CSR as")):
+        run = _core.MiniBatch(context, centers, f64(centers.n), "euclidean", False)
+        with pytest.raises(ValueError, match=words):
+            run.step(context, batch, None)
+        with pytest.raises(ValueError, match=words):
+            run.replace(context, batch, np.array([0]), np.array([1]))
 
 
 def test_more_threads_than_a_machine_has():
