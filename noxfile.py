@@ -9,6 +9,7 @@
     nox                          lint and types, in small environments of their own: seconds
     nox -s tests -- -k topk      builds and installs latom with its test tools, then runs pytest
     nox -s minimum               the same with the oldest dependencies and Python; skipped without that Python
+    nox -s hosts                 tests of latom.compat in the libraries whose names it has
     nox -s free_threaded         many threads at once, in a free-threaded Python; skipped without one
 
 The extension takes minutes to build. Whoever has installed it already (CONTRIBUTING says how) reuses it, in
@@ -67,6 +68,13 @@ def minimum(session: nox.Session) -> None:
     session.install(".[test]", *oldest)
     # They meet newer tools, which may deprecate what they do; all else is an error, as pyproject.toml has it.
     session.run("python", "-m", "pytest", "-W", "default::DeprecationWarning", *session.posargs)
+
+
+@nox.session(default=False)
+def hosts(session: nox.Session) -> None:
+    """latom in other libraries, which it installs; tests/compat skips those that are missing."""
+    session.install(".[test,hosts]")
+    session.run("python", "-m", "pytest", "tests/compat", *session.posargs)
 
 
 @nox.session(default=False, python="3.14t")

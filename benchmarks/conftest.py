@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data import Corpus, Problem, dense_corpus, initial_rows, sample_rows, save, sparse_corpus
+from machine import blas_variables
 from measure import Case, Ledger, Settings, measure
 from peak import peaks
 from runner import NotMeasured, available_cpus
@@ -22,34 +23,73 @@ Built = tuple[Path, Problem]
 Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], Built]
 
 
+# Numbers of a session: name -> all, with --quick, and what it means.
+NUMBERS: dict[str, tuple[float, float, str]] = {
+    "rows": (0, 4000, "use so many random rows of corpus, embeddings and activations; 0: all"),
+    "iterations": (10, 10, "iterations of a fit"),
+    "budget": (20.0, 2.0, "seconds of a planned fit"),
+    "limit": (300.0, 20.0, "seconds before a fit is ended"),
+    "rounds": (3, 1, "timed fits of latom, and of peers where these take no longer than the budget"),
+    "peer_rounds": (1, 1, "timed fits of a slower peer"),
+    "blocks": (5, 3, "timed blocks of calls, fewer over --budget"),
+    "block": (0.2, 0.02, "seconds of a block of calls, at least"),
+    "seeds": (10, 2, "seeds of a default fit, fewer over --budget"),
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("latom benchmarks")
     group.addoption("--libraries", default="", help="comma-separated names; default: all")
-    group.addoption("--rows", type=int, default=0, help="use so many random rows; default: all")
-    group.addoption("--iterations", type=int, default=10, help="iterations of a fit (10)")
-    group.addoption("--budget", type=float, default=20.0, help="seconds of a planned fit (20)")
-    group.addoption("--limit", type=float, default=300.0, help="seconds before a fit is ended (300)")
-    group.addoption("--rounds", type=int, default=3, help="timed fits of latom (3)")
-    group.addoption("--peer-rounds", type=int, default=1, help="timed fits of a peer (1)")
-    group.addoption("--blocks", type=int, default=5, help="timed blocks of calls, fewer over --budget (5)")
-    group.addoption("--block", type=float, default=0.2, help="seconds of a block of calls, at least (0.2)")
+    group.addoption("--quick", action="store_true", help="a few small cases of each family, for a look")
+    for name, (whole, quick, what) in NUMBERS.items():
+        option = "--" + name.replace("_", "-")
+        group.addoption(option, type=type(whole), default=None, help=f"{what} ({whole:g}; quick: {quick:g})")
 
 
-def _sampled(whole: Corpus, request: pytest.FixtureRequest) -> Corpus:
-    rows = request.config.getoption("--rows")
-    return Corpus(whole.name, sample_rows(whole.X, rows)) if rows else whole
+def number(config: pytest.Config, name: str) -> Any:
+    """A number of this session: as given, else what --quick or its absence stands for."""
+    given = config.getoption(name)
+    return NUMBERS[name][int(config.getoption("--quick"))] if given is None else given
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With --quick, keep the cases that the function `quick` of a family's file wants."""
+    if not config.getoption("--quick"):
+        return
+    kept = []
+    for item in items:
+        wanted = getattr(getattr(item, "module", None), "quick", None)
+        parameters = getattr(getattr(item, "callspec", None), "params", {})
+        if wanted is None or wanted(item.name.partition("[")[0], parameters):
+            kept.append(item)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")
-def corpus(request: pytest.FixtureRequest) -> Corpus:
-    """The sparse corpus of this session, or the rows of it that `--rows` asks for."""
-    return _sampled(sparse_corpus(), request)
+def sampled(request: pytest.FixtureRequest) -> Callable[[Corpus], Corpus]:
+    """Function: a corpus -> those of its rows that `--rows` asks for."""
+    rows = number(request.config, "rows")
+    return lambda whole: Corpus(whole.name, sample_rows(whole.X, rows)) if rows else whole
 
 
 @pytest.fixture(scope="session")
-def embeddings(request: pytest.FixtureRequest) -> Corpus:
-    """The dense rows of this session, or those of them that `--rows` asks for."""
-    return _sampled(dense_corpus(), request)
+def whole(request: pytest.FixtureRequest) -> Callable[[Corpus], Corpus]:
+    """The same where quick cases keep all their rows: only what `--rows` itself asks for is left out."""
+    rows = request.config.getoption("rows")
+    return lambda whole: Corpus(whole.name, sample_rows(whole.X, rows)) if rows else whole
+
+
+@pytest.fixture(scope="session")
+def corpus(sampled: Callable[[Corpus], Corpus]) -> Corpus:
+    """The sparse corpus of this session."""
+    return sampled(sparse_corpus())
+
+
+@pytest.fixture(scope="session")
+def embeddings(sampled: Callable[[Corpus], Corpus]) -> Corpus:
+    """The dense rows of this session."""
+    return sampled(dense_corpus())
 
 
 @pytest.fixture(scope="session")
@@ -98,8 +138,8 @@ def kmeans_problem(stored: Stored) -> Callable[[Corpus, float, int], Built]:
 def run_case(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[Case, str], None]:
     """Function (case, library): measures and records, or skips with the reason."""
     option = request.config.getoption
-    names = ("--iterations", "--budget", "--limit", "--rounds", "--peer-rounds", "--blocks", "--block")
-    settings = Settings(*(option(name) for name in names))
+    names = ("iterations", "budget", "limit", "rounds", "peer_rounds", "blocks", "block", "seeds")
+    settings = Settings(*(number(request.config, name) for name in names))
     wanted = [name for name in option("--libraries").split(",") if name]
 
     def run(case: Case, library: str) -> None:
@@ -118,6 +158,7 @@ def run_case(request: pytest.FixtureRequest, benchmark: Any) -> Callable[[Case, 
     return run
 
 
+@pytest.hookimpl(optionalhook=True)  # the cases can be listed without pytest-benchmark
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
@@ -130,13 +171,9 @@ def pytest_benchmark_update_json(
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": metadata.version("scipy"),
-        "iterations": config.getoption("--iterations"),
-        "budget": config.getoption("--budget"),
-        "limit": config.getoption("--limit"),
-        "rounds": config.getoption("--rounds"),
-        "peer_rounds": config.getoption("--peer-rounds"),
-        "blocks": config.getoption("--blocks"),
-        "block": config.getoption("--block"),
+        "quick": bool(config.getoption("--quick")),
+        "environment": blas_variables(),  # of the "tuned"; nothing else is set or inherited
+        **{name: number(config, name) for name in NUMBERS},
     }
 
 

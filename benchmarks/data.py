@@ -77,6 +77,55 @@ def mnist() -> Corpus:
         return Corpus("MNIST", file["X"].astype(np.float32) / np.float32(255))
 
 
+def kdd() -> Corpus:
+    """KDD Cup 1999 [494 021, 38], standardized columns, from `LATOM_DATA`; else 20 000 rows, some equal."""
+    folder = data_folder()
+    if folder is None:
+        different = mixture(2000, 38, 20, seed=0)
+        return Corpus("generated connections", different[np.random.default_rng(0).integers(0, 2000, 20_000)])
+    with np.load(folder / "kddcup99-10pct.npz") as file:
+        X = file["X"].astype(np.float64)
+    deviation = X.std(axis=0)
+    X = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    return Corpus("KDD", X.astype(np.float32))
+
+
+def skin() -> Corpus:
+    """Colors of pixels [245 057, 3], whole numbers, from `LATOM_DATA`; else 20 000 generated ones."""
+    folder = data_folder()
+    if folder is None:
+        return Corpus("generated colors", np.rint(40 * mixture(20_000, 3, 10, seed=0) + 128))
+    with np.load(folder / "skin.npz") as file:
+        return Corpus("skin", file["X"].astype(np.float32))
+
+
+def mixture(n: int, d: int, components: int, seed: int = 0) -> np.ndarray:
+    """Rows [n, d] float32: one of `components` standard normal centers plus half a standard normal."""
+    rng = np.random.default_rng(seed)
+    centers = rng.standard_normal((components, d), dtype=np.float32)
+    X = centers[rng.integers(0, components, n)]
+    X += rng.standard_normal((n, d), dtype=np.float32) / 2
+    return X
+
+
+def one_hot(n: int, columns: int, values: int, groups: int, seed: int = 0) -> sp.csr_array:
+    """One-hot codes [n, columns · values] float32 of table rows: in each column one of `values` values.
+
+    A row belongs to one of `groups`. A group has a favorite value in each column, which 70 % of its rows
+    take; the others draw one, the v-th with probability proportional to 1 / (1 + v).
+    """
+    rng = np.random.default_rng(seed)
+    favorites = rng.integers(0, values, (groups, columns))
+    chosen = favorites[rng.integers(0, groups, n)]
+    others = _zipf_draws(rng, values, 1.0, n * columns).reshape(n, columns)
+    chosen = np.where(rng.random((n, columns)) < 0.7, chosen, others)
+    indices = (chosen + values * np.arange(columns)).astype(np.int32)
+    indptr = np.arange(0, n * columns + 1, columns, dtype=np.int32)
+    return sp.csr_array(
+        (np.ones(n * columns, np.float32), indices.ravel(), indptr), shape=(n, columns * values)
+    )
+
+
 def generated_embeddings(n: int, d: int, n_topics: int, seed: int = 0) -> np.ndarray:
     """Unit rows [n, d] float32: one of `n_topics` unit directions plus normal noise of equal length."""
     rng = np.random.default_rng(seed)

@@ -24,14 +24,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-
-THREAD_VARIABLES = (
-    "LATOM_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
+from machine import environment
 
 
 class NotMeasured(Exception):
@@ -76,7 +69,8 @@ class Worker:
     threads : int
         The process is bound to so many CPUs, and the library is told the same.
     variables : mapping
-        Environment variables that the library alone is to have, set before anything is imported.
+        Environment variables that the library alone is to have, set before anything is imported. It
+        inherits none of this process but those that `machine.py` names.
     """
 
     def __init__(
@@ -91,14 +85,13 @@ class Worker:
         self._log = Path(self._folder.name, "log")
         command = [sys.executable, str(Path(__file__).resolve()), task, library]
         command += [str(problem), str(threads)]
-        environment = os.environ | {name: str(threads) for name in THREAD_VARIABLES} | dict(variables or {})
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=environment,
+                env=environment(threads, variables or {}),
                 text=True,
             )
         self.version = ""
@@ -184,7 +177,7 @@ def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:  # imported from a build folder
-        return "not installed"
+        return str(getattr(sys.modules.get(distribution), "__version__", "not installed"))
 
 
 def _confine(threads: int) -> None:
@@ -231,7 +224,8 @@ def _serve(task: str, library: str, folder: str, threads: int) -> None:
         import traceback
 
         traceback.print_exc()
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        kind = "not installed" if isinstance(error, ImportError) else type(error).__name__
+        reason = f"{kind}: {error}".splitlines()[0]
         print(json.dumps({"error": reason}), file=replies, flush=True)
 
 

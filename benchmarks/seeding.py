@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from cpuinfo import get_cpu_info  # with pytest-benchmark
-from data import Problem, data_folder, dense_corpus, save, sparse_corpus
+from data import Problem, dense_corpus, kdd, mnist, save, skin, sparse_corpus
 from measure import Case
 from peers import SEEDING
 from report import machine_name, slug
@@ -36,27 +36,14 @@ ITERATIONS = (5, 20)
 
 
 def corpora() -> dict[str, Callable[[], tuple[Any, str]]]:
-    """Name -> rows and metric. Without LATOM_DATA only the generated ones."""
-    found: dict[str, Callable[[], tuple[Any, str]]] = {
+    """Name -> rows and metric."""
+    return {
         "arXiv": lambda: (sparse_corpus().X, "cosine"),
         "MiniLM": lambda: (dense_corpus().X, "cosine"),
+        "KDD": lambda: (kdd().X, "euclidean"),
+        "skin": lambda: (skin().X, "euclidean"),
+        "MNIST": lambda: (mnist().X, "euclidean"),
     }
-    folder = data_folder()
-    if folder is not None:
-        found["KDD"] = lambda: (standardized(np.load(folder / "kddcup99-10pct.npz")["X"]), "euclidean")
-        found["skin"] = lambda: (np.load(folder / "skin.npz")["X"].astype(np.float32), "euclidean")
-        found["MNIST"] = lambda: (
-            np.load(folder / "mnist-test.npz")["X"].reshape(10_000, -1).astype(np.float32) / 255,
-            "euclidean",
-        )
-    return found
-
-
-def standardized(X: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and deviation 1."""
-    X = X.astype(np.float64)
-    deviation = X.std(axis=0)
-    return ((X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1)).astype(np.float32)
 
 
 def costs(problem: Problem, indices: np.ndarray) -> list[float]:
@@ -90,7 +77,7 @@ def measure(case: Case, library: str, options: argparse.Namespace, expected: flo
     runs: list[float] = []
     scored: list[list[float]] = []
     try:
-        with Worker("seeding", library, case.folder, case.threads) as worker:
+        with Worker("seeding", library, case.folder, case.threads, SEEDING[library].environment) as worker:
             while len(runs) < options.seeds and (not runs or sum(runs) + runs[-1] < options.budget):
                 done = worker.fit(len(runs), 3 * options.limit)
                 runs.append(done.seconds)
@@ -165,7 +152,7 @@ def plot(entries: list[Entry], machine: str, folder: Path) -> None:
     peers = [name for name in names if not name.startswith("latom")]
     colors = {name: f"C{k}" for k, name in enumerate(peers)}
     ours = [name for name in names if name.startswith("latom")]
-    markers = dict(zip(names, "oooooooooooooooo", strict=False)) | dict(zip(ours, "os^vDP*X", strict=False))
+    markers = dict.fromkeys(names, "o") | dict(zip(ours, "os^vDP*X", strict=False))
     shown = list(dict.fromkeys(e["corpus"] for e in timed))
 
     def panels(width: float) -> Any:

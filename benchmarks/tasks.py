@@ -15,6 +15,10 @@ from data import Problem
 from peers import (
     DECODE,
     DENSE_KMEANS,
+    EVERYDAY_FIT,
+    EVERYDAY_KMEANS,
+    EVERYDAY_PREDICT,
+    EVERYDAY_TRANSFORM,
     GEMM,
     NMF,
     NMF_KL,
@@ -25,10 +29,37 @@ from peers import (
     TOPK,
     Peer,
 )
+from scores import (
+    agreement,
+    decoding_error,
+    distance_error,
+    inertia,
+    kullback_loss,
+    mean_cosine,
+    median_loss,
+    potential,
+    recall,
+    relative_loss,
+    squared_loss,
+)
 
 Shape = dict[str, Any]
+Fair = Callable[[float, float], bool]  # score of a peer, score of latom -> may it be called the fastest?
 
-SCORED_ROWS = 64  # of a top-k answer; the float64 scores of all would take longer than the cases
+
+def no_lower(slack: float) -> Fair:
+    """A score that is to be high, at least latom's less this share of it."""
+    return lambda own, ours: own >= ours * (1 - slack)
+
+
+def no_higher(slack: float) -> Fair:
+    """A score that is to be low, at most latom's and this share of it."""
+    return lambda own, ours: own <= ours * (1 + slack)
+
+
+def at_most(worst: float) -> Fair:
+    """An error up to so much."""
+    return lambda own, ours: own <= worst
 
 
 @dataclass(frozen=True)
@@ -47,8 +78,13 @@ class Task:
         Problem -> what identifies its size in reports: n, d, nnz, m and what else there is.
     work : callable
         Shape -> a number in proportion to the cost of an iteration, so that a smaller case predicts.
+    fair : callable
+        Scores of a peer and of latom -> whether the peer's answer is good enough that it may be the fastest
+        one, to which speeds are relative. Few bits and samples are fast; they are to be as right, too.
     calls : bool
         An answer takes one call. Then blocks of calls are timed instead of fits of n iterations.
+    seeds : bool
+        A "fit" of s is the whole of what a user types, from seed s. Medians over many seeds are reported.
     operations : callable or None
         Shape -> floating-point operations of a call, as the plain algorithm counts them.
     peaks : bool
@@ -64,123 +100,12 @@ class Task:
     shape: Callable[[Problem], Shape]
     work: Callable[[Shape], float]
     score_format: str = ".4f"
+    fair: Fair = lambda own, ours: True
     calls: bool = False
+    seeds: bool = False
     operations: Callable[[Shape], float] | None = None
     peaks: bool = False
     reference: str = ""
-
-
-def mean_cosine(X: sp.csr_array, labels: np.ndarray) -> float:
-    """Mean over the rows of the cosine with the normalized sum of their cluster, in float64.
-
-    It depends on the partition alone, so it compares Euclidean with spherical methods and does not
-    care what a library returns as centers. Zero rows count as 0.
-    """
-    n = X.shape[0]
-    X64 = sp.csr_array((X.data.astype(np.float64), X.indices, X.indptr), shape=X.shape)
-    norms = np.sqrt(np.asarray(X64.multiply(X64).sum(axis=1)).ravel())
-    scale = np.divide(1.0, norms, out=np.zeros(n), where=norms > 0)
-    members = sp.csr_array((scale, (np.asarray(labels, np.int64), np.arange(n))))
-    sums = members @ X64  # [clusters, d]; Σ_i ⟨x_i, s/‖s‖⟩ over a cluster is ‖s‖
-    return float(np.sqrt(np.asarray(sums.multiply(sums).sum(axis=1))).sum() / n)
-
-
-def inertia(X: np.ndarray, labels: np.ndarray) -> float:
-    """Sum over the rows of the squared distance to the mean of their cluster, in float64.
-
-    Like `mean_cosine` it depends on the partition alone.
-    """
-    n = X.shape[0]
-    X64 = X.astype(np.float64)
-    labels = np.asarray(labels, np.int64)
-    members = sp.csr_array((np.ones(n), (labels, np.arange(n))))
-    sizes = np.bincount(labels)
-    means = (members @ X64) / np.maximum(sizes, 1)[:, None]
-    X64 -= means[labels]
-    return float(np.einsum("ij,ij->", X64, X64))
-
-
-def recall(problem: Problem, indices: np.ndarray) -> float:
-    """Share of the float64 top-k that was found, over a sample of the rows; 1 means the exact sets.
-
-    An index counts when its float64 score reaches the k-th best but for the rounding of float64, so
-    that either of two equal atoms will do; an index given twice counts once.
-    """
-    X, atoms, k = problem["X"], problem["atoms"], int(problem["k"])
-    rows = np.random.default_rng(0).permutation(X.shape[0])[:SCORED_ROWS]
-    sample = X[rows].astype(np.float64)
-    scores = np.empty((len(rows), atoms.shape[0]))
-    for start in range(0, atoms.shape[0], 8192):
-        block = atoms[start : start + 8192].astype(np.float64)
-        scores[:, start : start + 8192] = sample @ block.T
-        if str(problem["metric"]) == "euclidean":  # −‖x − w‖² but for ‖x‖², the same for all atoms
-            scores[:, start : start + 8192] -= 0.5 * np.einsum("ij,ij->i", block, block)
-    kth = np.partition(scores, -k, axis=1)[:, -k]
-    slack = 1e-13 * np.abs(scores).max(axis=1)
-    found = 0
-    for row, line, least in zip(indices[rows], scores, kth - slack, strict=True):
-        given = np.unique(row)
-        found += min(k, int((line[given[given >= 0]] >= least).sum()))
-    return found / (k * len(rows))
-
-
-def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
-    """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
-    exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)
-    return float((np.linalg.norm(decoded - exact, axis=1) / np.linalg.norm(exact, axis=1)).max())
-
-
-def relative_loss(problem: Problem, factors: np.ndarray) -> float:
-    """‖X − W H‖² / ‖X‖² in float64, for codes W above the transposed components H, in one array [n + d, m].
-
-    NaN where W has negative entries, or a component more entries than it may keep (ties aside, which
-    float32 data do not have).
-    """
-    X, kept = problem["X"], int(problem["kept"])
-    n = X.shape[0]
-    W, H = factors[:n].astype(np.float64), factors[n:].T.astype(np.float64)
-    if W.min() < 0 or (kept and np.count_nonzero(H, axis=1).max() > kept):
-        return float("nan")
-    loss = total = 0.0
-    for start in range(0, n, 2048):
-        rows = X[start : start + 2048].astype(np.float64)
-        total += float(np.einsum("ij,ij->", rows, rows))
-        rows -= W[start : start + 2048] @ H
-        loss += float(np.einsum("ij,ij->", rows, rows))
-    return loss / total
-
-
-def squared_loss(problem: Problem, factors: np.ndarray) -> float:
-    """‖X − W H‖² / ‖X‖² in float64, for W above the transpose of H; by traces. NaN for negative entries."""
-    X = problem["X"]
-    X = X.astype(np.float64)
-    W, F = factors[: X.shape[0]].astype(np.float64), factors[X.shape[0] :].astype(np.float64)
-    if factors.min() < 0:
-        return float("nan")
-    total = float((X.data**2).sum() if sp.issparse(X) else (X**2).sum())
-    return float(1 - (2 * ((X @ F) * W).sum() - ((W.T @ W) * (F.T @ F)).sum()) / total)
-
-
-def median_loss(problem: Problem, factors: np.ndarray) -> float:
-    """Median over the problems of ‖X − W H‖² / ‖X‖², in float64, for [problems, n + d, m]."""
-    X = problem["X"].astype(np.float64)
-    W, F = factors[:, : len(X)].astype(np.float64), factors[:, len(X) :].astype(np.float64)
-    return float(np.median(((X - W @ F.transpose(0, 2, 1)) ** 2).sum(axis=(1, 2))) / (X**2).sum())
-
-
-def kullback_loss(problem: Problem, factors: np.ndarray) -> float:
-    """Mean over the rows of the generalized Kullback-Leibler divergence, in float64. NaN as above."""
-    X = problem["X"].tocoo()
-    W, F = factors[: X.shape[0]], factors[X.shape[0] :]
-    if factors.min() < 0:
-        return float("nan")
-    loss = float(W.sum(axis=0, dtype=np.float64) @ F.sum(axis=0, dtype=np.float64))
-    for start in range(0, X.nnz, 1 << 19):
-        part = slice(start, start + (1 << 19))
-        x = X.data[part].astype(np.float64)
-        y = np.einsum("pc,pc->p", W[X.row[part]], F[X.col[part]], dtype=np.float64)
-        loss += float((x * np.log(x / np.maximum(y, 1e-12)) - x).sum())
-    return loss / X.shape[0]
 
 
 def _nmf_shape(problem: Problem) -> Shape:
@@ -224,14 +149,9 @@ def _seeding_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": nnz, "m": int(problem["m"])}
 
 
-def potential(problem: Problem, indices: np.ndarray) -> float:
-    """Sum over the rows of the squared distance to the nearest row that was drawn."""
-    import latom  # not in the process of every peer
-
-    X, euclidean = problem["X"], str(problem["metric"]) == "euclidean"
-    rows = X[np.asarray(indices, np.int64)]
-    scores = latom.assign(X, rows, metric=str(problem["metric"]))[1]
-    return float(-scores.sum() if euclidean else (2 - 2 * scores).sum())
+def _predict_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["centers"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m}
 
 
 def _gemm_shape(problem: Problem) -> Shape:
@@ -258,6 +178,7 @@ TASKS: dict[str, Task] = {
         "mean cosine",
         _kmeans_shape,
         _entries_times_atoms,
+        fair=no_lower(0.01),
     ),
     "dense_kmeans": Task(
         DENSE_KMEANS,
@@ -266,6 +187,46 @@ TASKS: dict[str, Task] = {
         _kmeans_shape,
         _entries_times_atoms,
         score_format=".1f",
+        fair=no_higher(0.01),  # other initial rows differ by some thousandths
+    ),
+    "everyday_fit": Task(
+        EVERYDAY_FIT,
+        lambda problem, labels: inertia(problem["X"], labels),
+        "inertia",
+        _seeding_shape,
+        _entries_times_atoms,
+        score_format=".6g",
+        seeds=True,  # objectives vary with seeds, so every peer counts, and the report compares them
+    ),
+    "everyday_iterations": Task(
+        EVERYDAY_KMEANS,
+        lambda problem, labels: inertia(problem["X"], labels),
+        "inertia",
+        _kmeans_shape,
+        _entries_times_atoms,
+        score_format=".6g",
+        fair=no_higher(0.01),
+    ),
+    "everyday_predict": Task(
+        EVERYDAY_PREDICT,
+        agreement,
+        "nearest centers found",
+        _predict_shape,
+        _entries_times_atoms,
+        fair=no_lower(1e-3),
+        calls=True,
+        operations=_products,
+    ),
+    "everyday_transform": Task(
+        EVERYDAY_TRANSFORM,
+        distance_error,
+        "error",
+        _predict_shape,
+        _entries_times_atoms,
+        score_format=".1e",
+        fair=at_most(1e-3),
+        calls=True,
+        operations=_products,
     ),
     "topk": Task(
         TOPK,
@@ -273,6 +234,7 @@ TASKS: dict[str, Task] = {
         "recall",
         _topk_shape,
         _entries_times_atoms,
+        fair=no_lower(1e-3),
         calls=True,
         operations=_products,
         peaks=True,
@@ -284,6 +246,7 @@ TASKS: dict[str, Task] = {
         _decode_shape,
         _entries_times_columns,
         score_format=".1e",
+        fair=at_most(1e-5),
         calls=True,
         operations=_entries_times_columns,
     ),

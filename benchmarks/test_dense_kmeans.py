@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from data import Corpus, Problem
@@ -19,6 +20,11 @@ Build = Callable[[Corpus, float, int], tuple[Path, Problem]]
 RunCase = Callable[[Case, str], None]
 
 CLUSTERS = (256, 1024, 4096)
+
+
+def quick(test: str, case: dict[str, Any]) -> bool:
+    """Cases of --quick."""
+    return case["m"] == min(CLUSTERS)
 
 
 @pytest.mark.parametrize("library", DENSE_KMEANS)

@@ -20,6 +20,11 @@ RunCase = Callable[[Case, str], None]
 SHAPES = {"W": (150, 10), "H": (10, 60)}  # of a replicate's start
 
 
+def quick(test: str, case: dict[str, Any]) -> bool:
+    """Cases of --quick."""
+    return case.get("m", 32) == 32
+
+
 def factors(X: Any, m: int, beta: str) -> Problem:
     """Random factors, scaled as scikit-learn scales them."""
     rng = np.random.default_rng(0)

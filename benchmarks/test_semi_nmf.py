@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data import Problem, activations, sample_rows
+from data import Corpus, Problem, activations
 from measure import Case
 from peers import SEMI_NMF
 from peers.semi_nmf import ALL_KEPT, SOME_KEPT
@@ -17,18 +17,24 @@ from runner import available_cpus
 
 Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
 RunCase = Callable[[Case, str], None]
+Sampled = Callable[[Corpus], Corpus]
+
+
+def quick(test: str, case: dict[str, Any]) -> bool:
+    """Cases of --quick."""
+    return case["m"] == 100
 
 
 @pytest.mark.parametrize("library", SEMI_NMF)
 @pytest.mark.parametrize("fraction", [0.0, 0.01], ids=["all", "1 %"])
 @pytest.mark.parametrize("m", [100, 400])
 def test_semi_nmf(
-    m: int, fraction: float, library: str, request: pytest.FixtureRequest, stored: Stored, run_case: RunCase
+    m: int, fraction: float, library: str, sampled: Sampled, stored: Stored, run_case: RunCase
 ) -> None:
     if library in (ALL_KEPT if fraction else SOME_KEPT):
         pytest.skip("not for this problem")
-    corpus = activations()
-    X = sample_rows(corpus.X, request.config.getoption("--rows") or len(corpus.X))
+    corpus = sampled(activations())
+    X = np.ascontiguousarray(corpus.X)
 
     def make() -> Problem:
         start = np.random.default_rng(0).random((len(X), m), dtype=np.float32)

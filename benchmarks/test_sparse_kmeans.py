@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from data import Corpus, Problem
@@ -23,6 +24,11 @@ SCALING_CLUSTERS = 1000
 SCALING_LIBRARIES = ("latom", "scikit-learn-intelex")  # latom and its fastest peer
 FRACTIONS = (0.125, 0.25, 0.5)  # the whole is among CLUSTERS
 THREADS = tuple(t for t in (1, 2, 4, 8, 16, 32, 64) if t < available_cpus())  # all: likewise
+
+
+def quick(test: str, case: dict[str, Any]) -> bool:
+    """Cases of --quick."""
+    return test == "test_clusters" and case["m"] == CLUSTERS[1]
 
 
 def _case(series: str, corpus: Corpus, built: tuple[Path, Problem], threads: int = 0) -> Case:

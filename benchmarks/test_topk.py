@@ -25,6 +25,11 @@ REAL = (16_384, 32)  # m, k
 NEIGHBORS = (1024, 10)  # queries, k
 
 
+def quick(test: str, case: dict[str, Any]) -> bool:
+    """Cases of --quick."""
+    return case.get("d", 384) == 384
+
+
 def _libraries(metric: str) -> list[str]:
     return [name for name, peer in TOPK.items() if metric in peer.metrics]
 

@@ -16,11 +16,6 @@ hypothesis.settings.register_profile("latom", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("latom")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: compiles C++ or takes many seconds; -m 'not slow' skips")
-    config.addinivalue_line("markers", "long: takes minutes, and runs only with -m long")
-
-
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c() -> None:
     """Python's own handler: a shell starts what runs in its background with SIGINT ignored."""

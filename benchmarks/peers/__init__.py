@@ -2,8 +2,9 @@
 
 from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
+from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
-from peers.kmeans import DENSE_KMEANS, SPARSE_KMEANS
+from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
@@ -12,6 +13,10 @@ from peers.topk import TOPK
 __all__ = [
     "DECODE",
     "DENSE_KMEANS",
+    "EVERYDAY_FIT",
+    "EVERYDAY_KMEANS",
+    "EVERYDAY_PREDICT",
+    "EVERYDAY_TRANSFORM",
     "GEMM",
     "NMF",
     "NMF_KL",

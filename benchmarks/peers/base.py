@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from data import Problem
+from machine import blas_variables
 
 
 class Answer(NamedTuple):
@@ -36,7 +38,9 @@ class Peer(ABC):
     note : str
         What a reader of the table must know.
     environment : mapping
-        Variables set for its process before anything is imported.
+        Variables set for its process before anything is imported; empty as installed.
+    sample : bool
+        It looks at some of the rows alone, so that its speed is told and not compared.
     final_pass : bool
         A fit of n iterations ends with one more assignment pass, so it costs about n + 1.
     labels_pass : bool
@@ -51,6 +55,7 @@ class Peer(ABC):
     distribution: str
     note: str = ""
     environment: Mapping[str, str] = {}
+    sample: bool = False
     final_pass: bool = False
     labels_pass: bool = False
     typical_first: bool = True
@@ -101,6 +106,22 @@ class Call(Peer):
 
 
 AnyPeer = TypeVar("AnyPeer", bound=Peer)
+
+
+def tuned(peer: AnyPeer) -> tuple[AnyPeer, ...]:
+    """The library as installed and, where this CPU has more to choose, with the best kernels of its OpenBLAS.
+
+    For libraries that bring one and spend their time there; the second has "tuned" in its name.
+    """
+    variables = blas_variables()
+    if not variables:
+        return (peer,)
+    other = copy(peer)
+    other.name = peer.name + (", tuned" if ", " in peer.name else "-tuned")
+    other.environment = variables
+    chosen = ", ".join(f"{name}={value}" for name, value in variables.items())
+    other.note = "; ".join(filter(None, (chosen, peer.note)))
+    return peer, other
 
 
 def by_name(*peers: AnyPeer) -> dict[str, AnyPeer]:

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from data import Problem
 
-from peers.base import Call, by_name
-
-SKYLAKEX = {"OPENBLAS_CORETYPE": "SkylakeX"}  # AVX-512 kernels on cores that OpenBLAS does not know yet
+from peers.base import Call, by_name, tuned
 
 
 class Gemm(Call):
@@ -21,16 +19,11 @@ class Gemm(Call):
 
 
 class Numpy(Gemm):
-    """numpy.matmul on the BLAS that its wheel brings, as installed or told which kernels to use."""
+    """numpy.matmul on the BLAS that its wheel brings."""
 
+    name = "numpy"
     precision = "float32"
     distribution = "numpy"
-
-    def __init__(self, name: str = "numpy", tuned: bool = False) -> None:
-        self.name = name
-        if tuned:
-            self.environment = SKYLAKEX
-            self.note = "OPENBLAS_CORETYPE=SkylakeX"
 
     def load(self) -> None:
         pass
@@ -118,8 +111,7 @@ def packed_product(torch: Any, atoms: Any, n: int) -> Callable[[Any], Any]:
 
 
 GEMM: dict[str, Gemm] = by_name(
-    Numpy(),
-    Numpy("numpy-tuned", tuned=True),
+    *tuned(Numpy()),
     Torch("float32"),
     Torch("bfloat16"),
     Screen("float32"),

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 
-from peers.base import Answer, Fit, Peer, by_name
+from peers.base import Answer, Fit, Peer, by_name, tuned
 
 
 class Latom(Peer):
@@ -50,8 +50,11 @@ class ScikitLearn(Peer):
     module = "sklearn.cluster"
     final_pass = True
 
-    def __init__(self, note: str = "") -> None:
-        self.note = note
+    def __init__(self, note: str = "", algorithm: str = "lloyd") -> None:
+        self.note, self.algorithm = note, algorithm
+        if algorithm != "lloyd":
+            self.name = f"{self.name}-{algorithm}"
+            self.typical_first = False  # its bounds save work from the second iteration on
 
     def load(self) -> None:
         self.estimator = importlib.import_module(self.module).KMeans
@@ -75,7 +78,7 @@ class ScikitLearn(Peer):
                 n_init=1,
                 max_iter=n_iter,
                 tol=0.0,
-                algorithm="lloyd",
+                algorithm=self.algorithm,
                 copy_x=False,
                 **self.options(threads),
             )
@@ -189,6 +192,8 @@ class Faiss(Peer):
     def prepare(self, problem: Problem, threads: int) -> Fit:
         self.faiss.omp_set_num_threads(threads)
         X, init = problem["X"], problem["init"]
+        if sp.issparse(X):
+            raise TypeError("dense rows only")
         m, d = init.shape
 
         def fit(n_iter: int) -> Answer:
@@ -214,13 +219,18 @@ class FaissSuperKmeans(Faiss):
 
 
 class SuperKMeans(Peer):
-    """superkmeans: flat, float32, every row in every iteration."""
+    """superkmeans: flat, every row in every iteration, on float32 or on codes of fewer bits."""
 
-    name = "superkmeans"
     distribution = "superkmeans"
     note = "own random start; prunes by estimated distances; centers alone; the labels' pass is not timed"
     labels_pass = True
     typical_first = False
+
+    def __init__(self, quantizer: str = "f32") -> None:
+        self.quantizer = quantizer
+        self.name = "superkmeans" if quantizer == "f32" else f"superkmeans-{quantizer}"
+        if quantizer != "f32":
+            self.note = f'quantizer="{quantizer}", so approximate; {self.note}'
 
     def load(self) -> None:
         self.estimator = importlib.import_module("superkmeans").SuperKMeans
@@ -233,6 +243,7 @@ class SuperKMeans(Peer):
                 m,
                 d,
                 hierarchical=False,
+                quantizer=self.quantizer,
                 iters=n_iter,
                 sampling_fraction=1.0,
                 max_points_per_cluster=X.shape[0],
@@ -253,8 +264,16 @@ class FastKMeans(Peer):
     note = "own random start; centers alone; the labels' pass is not timed"
     labels_pass = True
 
+    def __init__(self, precision: str = "") -> None:
+        self.precision = precision
+        if precision:
+            self.name = f"{self.name}-tuned"
+            self.note = f'set_float32_matmul_precision("{precision}"); {self.note}'
+
     def load(self) -> None:
         self.torch = importlib.import_module("torch")
+        if self.precision:
+            self.torch.set_float32_matmul_precision(self.precision)
         self.estimator = importlib.import_module("fastkmeans").FastKMeans
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
@@ -269,6 +288,7 @@ class FastKMeans(Peer):
         return fit
 
 
+# On sparse rows no peer spends its time in OpenBLAS, so there is nothing to choose there.
 SPARSE_KMEANS: dict[str, Peer] = by_name(
     Latom(),
     ScikitLearn("Euclidean; dense centers"),
@@ -281,10 +301,23 @@ SPARSE_KMEANS: dict[str, Peer] = by_name(
 DENSE_KMEANS: dict[str, Peer] = by_name(
     Latom(kind="KMeans"),
     Latom("latom-spherical", "cosine; unit centers"),
-    ScikitLearn(),
+    *tuned(ScikitLearn()),
+    ScikitLearn("Elkan's bounds, n × m in memory", "elkan"),
     ScikitLearnIntelex(),
-    Faiss(),
-    FaissSuperKmeans(),
-    SuperKMeans(),
+    *tuned(Faiss()),
+    *tuned(FaissSuperKmeans()),
+    *tuned(SuperKMeans()),
+    *tuned(SuperKMeans("sq8")),
+    *tuned(SuperKMeans("rabitq")),
     FastKMeans(),
+    FastKMeans("medium"),
+)
+
+# Ten iterations on few columns, dense or one-hot: those of the above that everybody installs.
+EVERYDAY_KMEANS: dict[str, Peer] = by_name(
+    Latom(kind="KMeans"),
+    *tuned(ScikitLearn()),
+    ScikitLearn("Elkan's bounds, n × m in memory", "elkan"),
+    ScikitLearnIntelex(),
+    *tuned(Faiss()),
 )

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 
-from peers.base import Answer, Fit, Peer, by_name
+from peers.base import Answer, Fit, Peer, by_name, tuned
 
 
 def _stacked(W: Any, H: Any) -> np.ndarray:
@@ -122,8 +122,8 @@ def _scikit_learn(name: str, note: str, class_name: str = "NMF", **arguments: An
 
 DENSE_ALONE = ("torchnmf", "nmf-torch")  # libraries that would have to densify sparse rows
 NMF: dict[str, Peer] = by_name(
-    _scikit_learn("scikit-learn", "coordinate descent", solver="cd"),
-    _scikit_learn("scikit-learn, mu", "multiplicative", solver="mu"),
+    *tuned(_scikit_learn("scikit-learn", "coordinate descent", solver="cd")),
+    *tuned(_scikit_learn("scikit-learn, mu", "multiplicative", solver="mu")),
     _scikit_learn("scikit-learn, MiniBatchNMF", "multiplicative", "MiniBatchNMF", max_no_improvement=None),
     NmfTorch(),
     TorchNMF(),
@@ -177,9 +177,9 @@ class OneByOne(Replicates):
         return fit
 
 
-REPLICATES: dict[str, Peer] = by_name(OneByOne(), Replicates())
+REPLICATES: dict[str, Peer] = by_name(*tuned(OneByOne()), Replicates())
 NMF_KL: dict[str, Peer] = by_name(
-    _scikit_learn("scikit-learn, mu", "multiplicative", solver="mu"),
+    *tuned(_scikit_learn("scikit-learn, mu", "multiplicative", solver="mu")),
     TorchNMF(),
     _latom("latom, mu", "multiplicative", solver="mu"),
 )

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 
-from peers.base import Answer, Fit, Peer, by_name
+from peers.base import Answer, Fit, Peer, by_name, tuned
 
 
 class Latom(Peer):
@@ -27,9 +27,7 @@ class Latom(Peer):
         self.name, self.note, self.function, self.arguments = name, note, function, arguments
 
     def load(self) -> None:
-        private = self.function == "starting_centers"
-        module = importlib.import_module("latom.seed.kmeans_parallel" if private else "latom")
-        self.draw = getattr(module, self.function)
+        self.draw = getattr(importlib.import_module("latom"), self.function)
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X, m, metric = problem["X"], int(problem["m"]), str(problem["metric"])
@@ -37,6 +35,23 @@ class Latom(Peer):
         def fit(seed: int) -> Answer:
             drawn = self.draw(X, m, metric=metric, random_state=seed, n_threads=threads, **self.arguments)
             return Answer(lambda: drawn[1], seed)
+
+        return fit
+
+
+class LatomStart(Latom):
+    """The rows that latom's estimators start from; no function of its own gives them."""
+
+    def load(self) -> None:
+        self.rows = importlib.import_module("latom._base.rows").Rows
+        self.draw = importlib.import_module("latom.seed.kmeans_parallel").starting_rows
+
+    def prepare(self, problem: Problem, threads: int) -> Fit:
+        X, m, metric = problem["X"], int(problem["m"]), str(problem["metric"])
+
+        def fit(seed: int) -> Answer:
+            drawn = self.draw("seeding", self.rows("seeding", X), m, None, metric, seed, threads)
+            return Answer(lambda: drawn, seed)
 
         return fit
 
@@ -124,15 +139,15 @@ def _rows_of(X: np.ndarray, centers: np.ndarray) -> np.ndarray:
 SEEDING: dict[str, Peer] = by_name(
     Latom("latom", "the law of k-means++"),
     Latom("latom, exact", "the same law", method="exact"),
-    Latom("latom, estimators' start", "their default: greedy, of candidates where dense", "starting_centers"),
+    LatomStart("latom, estimators' start", "their default: greedy, of candidates where dense", "private"),
     Latom("latom, greedy", "2 + ln m draws a center, the best taken", n_local_trials=None),
     Latom("latom, paper's bound", "the same law", method="rejection", bound="paper"),
     Latom("latom, paper's bound, 50 trials", "approximate", method="rejection", bound="paper", max_trials=50),
     Latom("latom, AFK-MC2", "approximate", "afkmc2"),
     Latom("latom, k-means||", "5 rounds of 2 m rows, then greedy", "kmeans_parallel"),
-    ScikitLearn("scikit-learn, 1 trial", 1, "the law of k-means++"),
-    ScikitLearn("scikit-learn", None, "greedy: its default"),
-    Faiss("faiss, k-means++", "ClusteringInitMethod_KMEANS_PLUS_PLUS"),
-    Faiss("faiss, AFK-MC2", "ClusteringInitMethod_AFK_MC2", "approximate: chains of 50"),
+    *tuned(ScikitLearn("scikit-learn, 1 trial", 1, "the law of k-means++")),
+    *tuned(ScikitLearn("scikit-learn", None, "greedy: its default")),
+    *tuned(Faiss("faiss, k-means++", "ClusteringInitMethod_KMEANS_PLUS_PLUS")),
+    *tuned(Faiss("faiss, AFK-MC2", "ClusteringInitMethod_AFK_MC2", "approximate: chains of 50")),
     SoyClustering(),
 )

@@ -202,6 +202,29 @@ py::array scatter_binned(const Array<T>& x, const Array<I>& column, double facto
     return out;
 }
 
+/// x [best_rows, d], atoms [m, d], bias [m]: (label, best, second) of each row.
+py::tuple best_two(const Array<float>& x, const Array<float>& atoms, const Array<float>& bias) {
+    const KernelTable* table = active_kernels();
+    const py::ssize_t rows = table->best_rows, width = table->best_atoms, d = x.ndim() == 2 ? x.shape(1) : 0;
+    if (x.ndim() != 2 || atoms.ndim() != 2 || x.shape(0) != rows || atoms.shape(1) != d || bias.ndim() != 1 ||
+        bias.size() != atoms.shape(0))
+        throw py::value_error("best_two: x must be [" + std::to_string(rows) + ", d], atoms [m, d] and bias [m]");
+    const py::ssize_t groups = (bias.size() + width - 1) / width;
+    std::vector<float> columns(static_cast<std::size_t>(d * rows)),
+        packed(static_cast<std::size_t>(groups * d * width)),
+        biases(static_cast<std::size_t>(groups * width), -HUGE_VALF);
+    for (py::ssize_t t = 0; t < d; ++t) {
+        for (py::ssize_t r = 0; r < rows; ++r) columns[t * rows + r] = x.at(r, t);
+        for (py::ssize_t j = 0; j < bias.size(); ++j) packed[(j / width * d + t) * width + j % width] = atoms.at(j, t);
+    }
+    std::copy_n(bias.data(), bias.size(), biases.begin());
+    py::array_t<std::int32_t> label(rows);
+    py::array_t<float> best(rows), second(rows);
+    table->best_two(columns.data(), d, packed.data(), biases.data(), groups, label.mutable_data(), best.mutable_data(),
+                    second.mutable_data());
+    return py::make_tuple(label, best, second);
+}
+
 /// sum [levels, d], or [d, levels] where levels stand side by side.
 py::array binned_values(const Array<std::int64_t>& sum, const Array<double>& unit, bool side_by_side) {
     if (sum.ndim() != 2) throw py::value_error("binned_values: sum must have 2 dimensions");
@@ -280,6 +303,8 @@ void register_kernels(py::module_& kernels) {
     define_gather_add<float, std::int64_t>(kernels);
     define_gather_add<double, std::int32_t>(kernels);
     define_gather_add<double, std::int64_t>(kernels);
+    kernels.def("best_rows", [] { return active_kernels()->best_rows; });
+    kernels.def("best_two", &best_two, "x"_a.noconvert(), "atoms"_a.noconvert(), "bias"_a.noconvert());
     kernels.def("bin_grid", &bin_grid, "bound"_a);
     kernels.def("binned_values", &binned_values, "sum"_a.noconvert(), "unit"_a.noconvert(), "side_by_side"_a);
     define_binned<float>(kernels);

@@ -53,8 +53,7 @@ public:
     const Transposed<T>& transposed(const Context& ctx) const;
 
     /// The rows `chosen` of the PyRows `whole`, without a copy of any number.
-    static std::unique_ptr<PyRows> subset(const py::object& whole, const Call& call,
-                                          const Array<std::int64_t>& chosen);
+    static std::unique_ptr<PyRows> subset(const py::object& whole, const Call& call, const Array<std::int64_t>& chosen);
     py::array_t<double> norm2(const Call& call) const;
     bool non_negative(const Call& call) const;
     int64_t zero_rows(const Call& call) const;

@@ -22,6 +22,7 @@ namespace {
 #include "kernels/dot.inl.h"
 #include "kernels/accumulate.inl.h"
 #include "kernels/add_binned.inl.h"
+#include "kernels/best_two.inl.h"
 #include "kernels/binned_values.inl.h"
 #include "kernels/block_max.inl.h"
 #include "kernels/coordinate_sweep.inl.h"
@@ -109,6 +110,9 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .f64_i32 = indexed_kernels<double, std::int32_t>(),
     .f64_i64 = indexed_kernels<double, std::int64_t>(),
     .interleave = interleave,
+    .best_rows = kBestRows,
+    .best_atoms = kBestAtoms,
+    .best_two = best_two,
     .binned_values = binned_values,
     .widen_f16 = widen_f16,
     .widen_bf16 = widen_bf16,

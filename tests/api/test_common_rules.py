@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,11 @@ def test_the_function_has_that_rule_too():
         latom.nmf_batch(X, 2, 1, tol=True)
 
 
+class Unprintable:
+    def __repr__(self):
+        raise RuntimeError
+
+
 @pytest.mark.parametrize(
     ("check", "arguments", "words"),
     [
@@ -86,6 +93,26 @@ def test_the_function_has_that_rule_too():
         (check_flag, ("yes",), "must be True or False; got 'yes'."),
         (check_choice, ("cosin", ("euclidean", "cosine")), "got 'cosin'. The nearest is 'cosine'."),
         (check_choice, (7, ("euclidean", "cosine")), "got 7. Use 'euclidean' if unsure."),
+        (check_integer, (np.zeros((50, 6)),), "got ndarray of shape (50, 6). Pass an int"),
+        (check_integer, ([0] * 999,), "got list of length 999. Pass an int"),
+        (check_integer, (Decimal("1e9999"),), "got Decimal('1E+9999'). Pass an int"),
+        (check_number, (10**400,), "got int. Pass a finite number above 0"),
+        (
+            check_number,
+            (np.longdouble("1e400"),),
+            "Pass a finite number above 0",
+        ),
+        (check_range, (Fraction(10**400),), "got Fraction. Pass a finite float"),
+        (
+            check_choice,
+            ("x" * 999, ("euclidean", "cosine")),
+            "got str of length 999. Use 'euclidean' if unsure.",
+        ),
+        (
+            check_choice,
+            (Unprintable(), ("euclidean", "cosine")),
+            "got Unprintable. Use 'euclidean' if unsure.",
+        ),
     ],
 )
 def test_remedies_say_what_to_do(check, arguments, words):
@@ -95,6 +122,49 @@ def test_remedies_say_what_to_do(check, arguments, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         check("f", "argument", *arguments)
     assert str(error.value).startswith("f: argument must be ")
+
+
+FITS = [
+    latom.KMeans,
+    latom.SphericalKMeans,
+    latom.MiniBatchKMeans,
+    latom.NMF,
+    latom.MiniBatchNMF,
+    latom.SemiNMF,
+]
+
+
+@pytest.mark.parametrize("cls", FITS)
+def test_callbacks_and_verbosity_are_checked_before_work(cls):
+    with pytest.raises(
+        TypeError, match=r"^\w+\.\w+: callback must be callable or None; got 5\. Pass a function"
+    ):
+        cls(2, callback=5).fit(X)
+    for verbose in ("x", -1, 0.5, None):
+        with pytest.raises(ValueError, match=r"^\w+\.\w+: verbose must be an integer of at least 0; got "):
+            cls(2, verbose=verbose).fit(X)
+    with pytest.raises(
+        ValueError, match=r"callback must return something true or false; got ndarray of shape \(3,\)"
+    ):
+        cls(2, callback=lambda state: np.ones(3)).fit(X)
+    cls(2, verbose=np.False_, tol=0.5, callback=lambda state: np.True_).fit(X)
+
+
+MANY = {
+    "KMeans": lambda: latom.KMeans(61).fit(X),
+    "MiniBatchKMeans": lambda: latom.MiniBatchKMeans(61).partial_fit(X),
+    "kmeans_plusplus": lambda: latom.kmeans_plusplus(X, 61),
+    "kmeans_parallel": lambda: latom.kmeans_parallel(X, 61),
+    "afkmc2": lambda: latom.afkmc2(X, 61),
+    "coreset": lambda: latom.coreset(X, 5, method="sensitivity", n_clusters=61),
+}
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_one_rule_of_too_many_clusters_in_the_words_of_scikit_learn(name):
+    words = "n_clusters must be an integer in [1, 60]; got 61. n_samples=60 should be >= n_clusters=61"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        MANY[name]()
 
 
 def test_no_message_has_an_empty_remedy():

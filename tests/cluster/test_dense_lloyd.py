@@ -14,9 +14,12 @@ from oracle import check_labels, lloyd
 METRICS = ["cosine", "euclidean"]
 
 
-def run(X, centers, metric, n_iter, n_threads=1, **bounds):
-    """n_iter steps and a last assignment: labels, scores, centers, and what each assignment said."""
-    lloyd = core.Lloyd(X, None, metric, n_threads, "test", **bounds)
+def run(X, centers, metric, n_iter, n_threads=1, few=False, **bounds):
+    """n_iter steps and a last assignment: labels, scores, centers, and what each assignment said.
+
+    few: rows of few columns go a way of their own, as they do unless told otherwise.
+    """
+    lloyd = core.Lloyd(X, None, metric, n_threads, "test", few=few, **bounds)
     lloyd.set_centers(centers, metric == "cosine")
     stats = []
     for _ in range(n_iter):
@@ -51,7 +54,9 @@ def test_follows_plain_lloyd(metric, m, d):
         expected_labels, expected = lloyd(X, start, metric, 1)
         assert (labels == expected_labels).mean() > 0.999
         assert np.abs(centers - expected).max() < 1e-9
-    same(run(X, start, metric, 3, screen=False, drift=False), run(X, start, metric, 3))
+    plain = run(X, start, metric, 3, screen=False, drift=False)
+    same(plain, run(X, start, metric, 3))
+    same(plain, run(X, start, metric, 3, few=True))
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -68,6 +73,7 @@ def test_same_bits_for_every_isa_thread_count_and_bound(metric, dtype):
                 core.set_isa(isa)
                 for threads, drift in itertools.product([1, 2, 5], [False, True]):
                     same(reference, run(X, start, metric, 6, threads, drift=drift))
+                    same(reference, run(X, start, metric, 6, threads, few=True))
                 same(reference, run(X, start, metric, 6, 2, screen=False))
         finally:
             core.set_isa(before)
@@ -80,6 +86,61 @@ def test_bounds_avoid_products_once_centers_settle(metric):
     start = X[rng.permutation(3000)[:64]]
     late = [run(X, start, metric, 15, drift=drift)[3][-1][2] for drift in (True, False)]
     assert late[0] < 0.3 * late[1]
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 9, 16, 17, 33, 64])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_few_columns_score_every_row_in_one_pass(dtype, d, isa):
+    """All widths of the last block, and numbers of atoms around those that are scored together."""
+    rng = np.random.default_rng(d)
+    for n, m in ((1, 1), (31, 3), (32, 4), (33, 5), (1024, 7), (1025, 8), (1100, 9), (300, 17)):
+        X = blobs(rng, n, d, 5, dtype)
+        start = X[rng.permutation(n)[:m]]
+        for metric in METRICS:
+            few = run(X, start, metric, 2, few=True)
+            same(run(X, start, metric, 2, screen=False, drift=False), few)
+        assert few[3][-1][2] < 1.1 * n * m * d  # float32 decided nearly all
+
+
+def test_few_columns_give_way_where_float32_decides_little():
+    """Near each of two far places float32 cannot tell atoms apart: bounds take over from the second pass."""
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((4000, 4)) + 1e5 * rng.choice([-1, 1], (4000, 1))
+    start = X[:40]
+    few = run(X, start, "euclidean", 4, few=True)
+    same(run(X, start, "euclidean", 4, screen=False, drift=False), few)
+    products = [s[2] for s in few[3]]
+    assert products[0] > 1.9 * 4000 * 40 * 4  # all rows in float32, and in float64
+    assert products[2] < 0.8 * products[0]
+
+
+@pytest.mark.parametrize("place", [1e3, 1e5])
+def test_few_columns_far_from_the_origin_need_no_float64(place):
+    rng = np.random.default_rng(2)
+    X = rng.standard_normal((2000, 5)) + place
+    few = run(X, X[:20], "euclidean", 2, few=True)
+    same(run(X, X[:20], "euclidean", 2, screen=False, drift=False), few)
+    assert few[3][-1][2] < 1.1 * 2000 * 20 * 5
+
+
+def test_few_columns_take_fewer_atoms_after_many():
+    rng = np.random.default_rng(4)
+    X = blobs(rng, 300, 3, 5)
+    lloyd = core.Lloyd(X, None, "euclidean", 1, "test")
+    for m in (40, 3, 17):
+        lloyd.set_centers(X[:m], False)
+        lloyd.assign()
+        assert np.array_equal(lloyd.labels(), run(X, X[:m], "euclidean", 0, screen=False)[0])
+
+
+def test_one_far_atom_leaves_the_others_their_bounds():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((2000, 5)).astype(np.float32)
+    X[1999] = 1e7
+    start = np.vstack([X[:19], X[1999:]])
+    few = run(X, start, "euclidean", 2, few=True)
+    same(run(X, start, "euclidean", 2, screen=False, drift=False), few)
+    assert few[3][-1][2] < 1.2 * 2000 * 20 * 5
 
 
 HARD = {
@@ -104,7 +165,9 @@ def test_hard_data_stay_exact(metric, name, dtype, isa):
     rng = np.random.default_rng(len(name))
     X = HARD[name](rng, 400, 30).astype(dtype)
     start = np.vstack([X[rng.permutation(400)[:80]], X[:60]])  # with repeated atoms
-    same(run(X, start, metric, 3, screen=False, drift=False), run(X, start, metric, 3))
+    plain = run(X, start, metric, 3, screen=False, drift=False)
+    same(plain, run(X, start, metric, 3))
+    same(plain, run(X, start, metric, 3, few=True))
 
 
 def flat(rng, n, d, dtype, noise=0.1):

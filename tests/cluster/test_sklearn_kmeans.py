@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
+import host_suite
 import pytest
 
 _LINES = "verbose prints latom's lines: class, iteration, objective, labels changed, centers moved, seconds"
@@ -33,21 +30,6 @@ EXPECTED = {
 
 @pytest.mark.slow
 def test_scikit_learn_tests_pass_but_for_reviewed_differences(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn.cluster.tests.test_k_means")
-    here = Path(__file__).parent
-    paths = [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
-    command = [sys.executable, "-m", "pytest", "-p", "swap_kmeans", "-p", "no:cacheprovider", "-q", "-rfE"]
-    done = subprocess.run(
-        [*command, "--tb=no", "--pyargs", "sklearn.cluster.tests.test_k_means"],
-        cwd=tmp_path,  # outside of this project's settings
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed is not None, done.stdout + done.stderr
-    assert int(passed[1]) > 240, done.stdout
-    failed = set(re.findall(r"^(?:FAILED|ERROR) \S*::(\S+)", done.stdout, re.MULTILINE))
-    assert failed - set(EXPECTED) == set(), done.stdout
-    assert set(EXPECTED) - failed == set(), "pass now: take them off the list"
+    module = "sklearn.cluster.tests.test_k_means"
+    pytest.importorskip(module)
+    host_suite.check(tmp_path, Path(__file__).parent / "swap_kmeans.py", [module], EXPECTED, 241)

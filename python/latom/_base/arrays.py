@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from numbers import Integral
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.backend import backend, call
+from latom._base.checks import shown
+from latom._base.csr import as_csr
+from latom._base.foreign import as_array
+from latom._base.foreign import is_tensor as is_tensor  # families find here all that they need of arrays
+from latom._base.foreign import refuse_sparse as refuse_sparse
 
 Matrix: TypeAlias = Any
 """A numpy array or a scipy.sparse matrix or array."""
@@ -34,56 +38,23 @@ def as_container(function: str, X: Matrix, name: str = "X", dtype: Any = None) -
     """:func:`as_rows`, but half precision stays: then the rows are 16-bit patterns (uint16), and "float16" or
     "bfloat16" says of what. A ``dtype`` asked for is made of it, though.
     """
-    if isinstance(X, np.ndarray) and X.dtype in _FLOATS:
-        return _as_dense(function, X, name, dtype), ""
+    if type(X) is np.ndarray and X.dtype in _FLOATS:
+        return _as_dense(function, X, X, name, dtype), ""
     if sp.issparse(X):
-        return _as_csr(function, X, name, dtype), ""
-    if is_tensor(X):
-        X, brain = _from_tensor(function, X, name)
-        if brain:
-            return _in_type(_two_dimensions(function, X, name), "bfloat16", dtype)
-    elif hasattr(X, "__dlpack_device__") and not hasattr(X, "__array__"):
-        X = _from_dlpack(function, X, name)
-    if getattr(X, "dtype", None) == np.float16:
-        return _in_type(_two_dimensions(function, np.asarray(X, np.float16), name), "float16", dtype)
-    if getattr(getattr(X, "dtype", None), "name", "") == "bfloat16":
-        return _in_type(_two_dimensions(function, np.asarray(X), name), "bfloat16", dtype)
-    return _as_dense(function, X, name, dtype), ""
+        return _not_empty(function, as_csr(function, X, name, dtype), name), ""
+    array, storage = as_array(function, X, name)
+    if storage:
+        half = _as_dense(function, array, X, name, np.uint16)
+        return (half, storage) if dtype is None else (widen(half, storage).astype(dtype, copy=False), "")
+    return _as_dense(function, array, X, name, dtype), ""
 
 
-def _in_type(half: NDArray[Any], storage: str, dtype: Any) -> tuple[NDArray[Any], str]:
-    if dtype is None:
-        return half, storage
-    return widen(half, storage).astype(dtype, copy=False), ""
-
-
-def _as_csr(function: str, X: Matrix, name: str, dtype: Any) -> Matrix:
-    if X.ndim != 2:
-        raise ValueError(
-            f"{function}: {name} must have two dimensions; got {X.ndim}. "
-            f"Make it a matrix, for example with scipy.sparse.csr_matrix({name})."
-        )
-    rows = X if X.format == "csr" else X.tocsr()
-    if rows.dtype.kind not in "fiub":
-        _refuse_type(function, name, rows.dtype)
-    wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
-    if rows.dtype != wanted:
-        rows = rows.astype(wanted)
-    return _not_empty(function, _with_native_indices(rows), name)
-
-
-def _as_dense(function: str, X: Any, name: str, dtype: Any) -> NDArray[Any]:
-    rows = np.asarray(X)
-    if rows.dtype.kind == "O":
-        try:
-            rows = rows.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            _refuse_type(function, name, rows.dtype, error)
-    if rows.dtype.kind not in "fiub":
-        _refuse_type(function, name, rows.dtype)
+def _as_dense(function: str, rows: NDArray[Any], X: Any, name: str, dtype: Any) -> NDArray[Any]:
+    """The array that X has become, as rows of the type asked for, else of float32 or float64."""
     if rows.ndim != 2:
+        got = f"shape {rows.shape}" if rows.ndim else shown(X)
         raise ValueError(
-            f"{function}: {name} must have two dimensions; got shape {rows.shape}. "
+            f"{function}: {name} must have two dimensions; got {got}. "
             f"Reshape it, for example with {name}.reshape(1, -1) for a single row."
         )
     wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
@@ -102,29 +73,6 @@ def _not_empty(function: str, rows: Matrix, name: str) -> Matrix:
     return rows
 
 
-def _from_dlpack(function: str, X: Any, name: str) -> NDArray[Any]:
-    if X.__dlpack_device__()[0] != 1:  # kDLCPU
-        raise TypeError(
-            f"{function}: {name} must lie in the memory of the CPU; got a DLPack array on device "
-            f"{tuple(X.__dlpack_device__())}. Copy it to the CPU first."
-        )
-    return np.from_dlpack(X)
-
-
-def _with_native_indices(rows: Matrix) -> Matrix:
-    """The CSR matrix with indices and indptr of one native signed width; indices are copied only if odd."""
-    native = rows.indices.dtype in (np.dtype(np.int32), np.dtype(np.int64))
-    if native and rows.indptr.dtype == rows.indices.dtype:
-        return rows
-    indices = rows.indices if native else rows.indices.astype(np.int64)
-    indptr = rows.indptr.astype(indices.dtype)
-    if not np.array_equal(indptr, rows.indptr):  # more entries than 32 bits count
-        indices, indptr = indices.astype(np.int64), rows.indptr.astype(np.int64)
-    result = type(rows)(rows.shape, dtype=rows.dtype)
-    result.data, result.indices, result.indptr = rows.data, indices, indptr
-    return result
-
-
 def to_core(rows: Matrix) -> CoreMatrix:
     """The arrays of rows that :func:`as_container` has returned, as the core takes them."""
     if not sp.issparse(rows):
@@ -135,15 +83,6 @@ def to_core(rows: Matrix) -> CoreMatrix:
         np.require(rows.data, requirements=["C", "A"]),
         (int(rows.shape[0]), int(rows.shape[1])),
     )
-
-
-def refuse_sparse(function: str, X: Any, name: str = "X") -> None:
-    """A TypeError for who asks for dense rows and gets sparse ones."""
-    if sp.issparse(X) or (is_tensor(X) and str(X.layout) != "torch.strided"):
-        raise TypeError(
-            f"{function}: {name} must be dense, not sparse; got {type(X).__name__}. "
-            f"Densify it in blocks of rows, for example {name}[i : i + 4096].toarray()."
-        )
 
 
 def as_dense(function: str, X: Any, name: str) -> NDArray[Any]:
@@ -157,57 +96,25 @@ def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.flo
     """Finite numbers [size] as float64; None stays None."""
     if value is None:
         return None
-    rows = value.reshape(1, -1) if getattr(value, "ndim", 0) == 1 else np.atleast_2d(value)
-    vector = np.ascontiguousarray(as_dense(function, rows, name), np.float64)
-    if vector.shape != (1, size):
+    given = as_numpy(function, value, name)
+    if given.shape not in ((size,), (1, size)):
         raise ValueError(
-            f"{function}: {name} must have shape ({size},); got {np.shape(value)}. "
-            "Give one number per column."
+            f"{function}: {name} must have shape ({size},); got {given.shape}. "
+            f"Pass a vector of {size} numbers."
         )
+    vector = np.ascontiguousarray(given, np.float64).reshape(size)
     if not np.isfinite(vector).all():
         bad = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise ValueError(
-            f"{function}: {name} must be finite; got {vector[0, bad]} at {bad}. Replace it, with 0 say."
+            f"{function}: {name} must be finite; got {vector[bad]} at {bad}. Replace it, with 0 say."
         )
-    first: NDArray[np.float64] = vector[0]
-    return first
+    return vector
 
 
 def as_numpy(function: str, X: Any, name: str) -> NDArray[Any]:
-    """An array or a tensor as a numpy array of any shape and type; a tensor's bfloat16 as float32."""
-    if not is_tensor(X):
-        return np.asarray(X)
-    array, brain = _from_tensor(function, X, name)
-    return widen(array.view(np.uint16), "bfloat16") if brain else array
-
-
-def _from_tensor(function: str, X: Any, name: str) -> tuple[NDArray[Any], bool]:
-    """A tensor's memory, and whether it is the bits of bfloat16, which numpy has not."""
-    if X.device.type != "cpu":
-        raise TypeError(
-            f"{function}: {name} must lie in the memory of the CPU; got a tensor on {X.device}. "
-            f"Pass {name}.cpu()."
-        )
-    refuse_sparse(function, X, name)
-    torch = sys.modules["torch"]
-    X = X.detach()
-    brain = X.dtype == torch.bfloat16
-    return (X.contiguous().view(torch.int16) if brain else X).numpy(), brain
-
-
-def is_tensor(X: Any) -> bool:
-    """Whether X is a torch tensor; torch itself is not imported for the question."""
-    return any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in type(X).__mro__)
-
-
-def _two_dimensions(function: str, half: NDArray[Any], name: str) -> NDArray[np.uint16]:
-    """The bits of 16-bit numbers, checked as as_rows checks others."""
-    if half.ndim != 2 or 0 in half.shape:
-        raise ValueError(
-            f"{function}: {name} must have two dimensions, with at least one row and one column; "
-            f"got shape {half.shape}. Reshape it, for example with {name}.reshape(1, -1) for a single row."
-        )
-    return np.require(half, requirements=["C", "A"]).view(np.uint16)
+    """Real numbers of any shape as a numpy array; half precision as float32."""
+    array, storage = as_array(function, X, name)
+    return widen(array, storage)
 
 
 def widen(rows: NDArray[Any], storage: str, n_threads: int | None = None) -> NDArray[Any]:
@@ -223,13 +130,7 @@ def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64]
     """Weights [n] as float64, None for all ones."""
     if sample_weight is None:
         return None
-    weights = np.asarray(sample_weight)
-    if weights.dtype.kind not in "fiub":
-        try:
-            weights = weights.astype(np.float64, casting="safe" if weights.dtype.kind == "c" else "unsafe")
-        except (TypeError, ValueError) as error:
-            _refuse_type(function, "sample_weight", weights.dtype, error)
-    weights = weights.astype(np.float64, copy=False)
+    weights = as_numpy(function, sample_weight, "sample_weight").astype(np.float64, copy=False)
     weights = np.full(n, weights) if weights.ndim == 0 else np.ascontiguousarray(weights)
     if weights.shape != (n,):
         raise ValueError(
@@ -267,11 +168,5 @@ def as_seed(function: str, random_state: Any) -> int:
         return int(random_state) % 2**64
     raise ValueError(
         f"{function}: random_state must be None, an int of at least 0, a numpy Generator or a RandomState; "
-        f"got {random_state!r}. Pass an int for results that can be repeated."
+        f"got {shown(random_state)}. Pass an int for results that can be repeated."
     )
-
-
-def _refuse_type(function: str, name: str, dtype: Any, cause: Exception | None = None) -> NoReturn:
-    raise TypeError(
-        f"{function}: {name} must hold real numbers; got dtype {dtype}. Convert it to float32 or float64."
-    ) from cause

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from latom import _core
-from latom._base.checks import check_threads
+from latom._base.checks import check_threads, shown
 
 
 def backend(device: str | None = None, function: str = "latom") -> ModuleType:
@@ -25,12 +25,12 @@ def backend(device: str | None = None, function: str = "latom") -> ModuleType:
         return _core
     if str(device).startswith("cuda"):
         raise ValueError(
-            f"{function}: device must be None or 'cpu' in this build; got {device!r}. This latom was "
+            f"{function}: device must be None or 'cpu' in this build; got {shown(device)}. This latom was "
             "built without CUDA: build from source with -C cmake.define.LATOM_CUDA=ON once a release "
             "has GPU code."
         )
     raise ValueError(
-        f"{function}: device must be None, 'cpu' or 'cuda'; got {device!r}. Leave it out to compute "
+        f"{function}: device must be None, 'cpu' or 'cuda'; got {shown(device)}. Leave it out to compute "
         "where the input lives."
     )
 

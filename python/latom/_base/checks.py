@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from difflib import get_close_matches
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
+
+
+def shown(value: Any) -> str:
+    """What messages print of a value: its repr where that is short, else what kind of thing it is."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    try:
+        text = repr(value)
+    except Exception:  # of a class of the user's
+        text = "\n"
+    if len(text) <= 80 and "\n" not in text:
+        return text
+    size = f" of length {len(value)}" if isinstance(value, Sized) else ""
+    return f"{type(value).__name__}{size}"
 
 
 def check_threads(function: str, n_threads: int | None) -> int:
@@ -23,19 +39,30 @@ def check_integer(function: str, argument: str, value: Any, high: int | None = N
             what = f"an integer in [{low}, {high}]"
         if whole:
             remedy = f"Raise it to {low}." if int(value) < low else f"Lower it to {most}."
-        elif isinstance(value, Real) and not isinstance(value, bool) and isfinite(value):
-            remedy = f"Round it to {min(max(round(float(value)), low), most)}."
+        elif isfinite(number_of(value)):
+            remedy = f"Round it to {min(max(round(number_of(value)), low), most)}."
         else:
             remedy = f"Pass an int, such as {low}."
-        raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. {remedy}")
+        raise ValueError(f"{function}: {argument} must be {what}; got {shown(value)}. {remedy}")
     return int(value)
+
+
+def check_clusters(function: str, n_clusters: Any, n: int) -> int:
+    """n_clusters as an int of at most n, the rows; the message has words that scikit-learn's users match."""
+    m = check_integer(function, "n_clusters", n_clusters)
+    if m > n:
+        raise ValueError(
+            f"{function}: n_clusters must be an integer in [1, {n}]; got {m}. "
+            f"n_samples={n} should be >= n_clusters={m}: ask for fewer clusters."
+        )
+    return m
 
 
 def check_number(function: str, argument: str, value: Any) -> float:
     """Value as a positive, finite float."""
-    if not is_number(value) or not 0 < value < float("inf"):
+    if not 0 < number_of(value) < float("inf"):
         raise ValueError(
-            f"{function}: {argument} must be a positive number; got {value!r}. "
+            f"{function}: {argument} must be a positive number; got {shown(value)}. "
             "Pass a finite number above 0, such as 1.0."
         )
     return float(value)
@@ -43,21 +70,22 @@ def check_number(function: str, argument: str, value: Any) -> float:
 
 def check_range(function: str, argument: str, value: Any, high: float = float("inf")) -> float:
     """Value as a finite float in [0, high]."""
-    if not is_number(value) or not 0 <= value <= high or not isfinite(value):
+    number = number_of(value)
+    if not 0 <= number <= high or not isfinite(number):
         what = "a finite number of at least 0" if high == float("inf") else f"a number in [0, {high:g}]"
-        if is_number(value) and isfinite(value):
-            remedy = "Raise it to 0." if value < 0 else f"Lower it to {high:g}."
+        if isfinite(number):
+            remedy = "Raise it to 0." if number < 0 else f"Lower it to {high:g}."
         else:
             remedy = "Pass a finite float, such as 0.0."
-        raise ValueError(f"{function}: {argument} must be {what}; got {value!r}. {remedy}")
+        raise ValueError(f"{function}: {argument} must be {what}; got {shown(value)}. {remedy}")
     return float(value)
 
 
 def check_tol(function: str, tol: Any) -> float:
     """The one rule of what a tolerance is: a finite number of at least 0."""
-    if not is_number(tol) or not 0 <= tol < float("inf"):
+    if not 0 <= number_of(tol) < float("inf"):
         raise ValueError(
-            f"{function}: tol must be a finite number of at least 0; got {tol!r}. "
+            f"{function}: tol must be a finite number of at least 0; got {shown(tol)}. "
             "Use 1e-4, or 0 to go on until nothing changes."
         )
     return float(tol)
@@ -67,7 +95,7 @@ def check_flag(function: str, argument: str, value: Any) -> bool:
     """Value as a bool; numpy's count."""
     if not isinstance(value, bool) and type(value).__name__ not in ("bool_", "bool"):
         raise ValueError(
-            f"{function}: {argument} must be True or False; got {value!r}. Convert it with bool()."
+            f"{function}: {argument} must be True or False; got {shown(value)}. Convert it with bool()."
         )
     return bool(value)
 
@@ -78,7 +106,7 @@ def check_choice(function: str, argument: str, value: Any, choices: tuple[str, .
         names = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
         near = get_close_matches(value, choices, 1) if isinstance(value, str) else []
         remedy = f"The nearest is {near[0]!r}." if near else f"Use {choices[0]!r} if unsure."
-        raise ValueError(f"{function}: {argument} must be {names}; got {value!r}. {remedy}")
+        raise ValueError(f"{function}: {argument} must be {names}; got {shown(value)}. {remedy}")
 
 
 def check_metric(function: str, metric: str) -> None:
@@ -89,3 +117,11 @@ def check_metric(function: str, metric: str) -> None:
 def is_number(value: Any) -> bool:
     """Whether value is a real number, and no bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def number_of(value: Any) -> float:
+    """Value as a float; NaN where it is no real number, or one beyond those of float64."""
+    try:
+        return float(value) if is_number(value) else float("nan")
+    except OverflowError:
+        return float("nan")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from latom._base.arrays import Matrix, as_seed, is_tensor, refuse_sparse
+from latom._base.arrays import Matrix, as_numpy, as_seed
 from latom._base.backend import backend
 from latom._base.callbacks import CallbackSupport
-from latom._base.checks import check_integer, check_threads, check_tol
+from latom._base.checks import check_integer, check_threads, check_tol, shown
+from latom._base.csr import check_sparse
+from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse
 from latom._base.rows import Rows
 
 
@@ -39,11 +43,20 @@ class IterativeEstimator(CallbackSupport, Estimator):
 
     max_iter: int
     tol: float
+    verbose: int
+    callback: Callable[[Any], Any] | None
 
     def _check_iterations(self, name: str) -> None:
         """Refuse wrong values of the parameters that all iterative estimators have."""
         check_integer(name, "max_iter", self.max_iter)
         check_tol(name, self.tol)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            check_integer(name, "verbose", self.verbose, low=0)
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(
+                f"{name}: callback must be callable or None; got {shown(self.callback)}. "
+                "Pass a function of one argument, the state."
+            )
         self._check_place(name)
 
 
@@ -63,25 +76,26 @@ def validated_rows(
     """
     if not accept_sparse:
         refuse_sparse(name, X)
-    if _is_foreign(X):
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
-    else:
-        X = validate_data(
-            estimator,
-            X,
-            reset=reset,
-            accept_sparse="csr" if accept_sparse else False,
-            dtype=[np.float64, np.float32],
-            order="C",
-            accept_large_sparse=True,
-            ensure_all_finite=all_finite,
-        )
+    if is_foreign(X):
+        rows = Rows(name, X, dtype=dtype)
+        validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
+        return rows
+    refuse_masked(name, X, "X")
+    if sp.issparse(X):
+        check_sparse(name, X, "X")
+    elif isinstance(X, (list, tuple)):
+        X = as_numpy(name, X, "X")
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr" if accept_sparse else False,
+        dtype=[np.float64, np.float32],
+        order="C",
+        accept_large_sparse=True,
+        ensure_all_finite=all_finite,
+    )
     return Rows(name, X, dtype=dtype)
-
-
-def _is_foreign(X: Any) -> bool:
-    half = getattr(getattr(X, "dtype", None), "name", "") in ("float16", "bfloat16")
-    return half or is_tensor(X) or (hasattr(X, "__dlpack_device__") and not hasattr(X, "__array__"))
 
 
 def as_generator(name: str, random_state: Any) -> Any:

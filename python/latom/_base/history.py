@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.callbacks import Attributes, StartTask
+from latom._base.checks import shown
 from latom._base.progress import Progress
 
 
@@ -159,7 +160,7 @@ class Iterations(Generic[State]):
         self.converged = converged
         self._progress.show(state)
         last = converged or len(self.states) >= self.max_iter
-        if self._callback is not None and self._callback(state):
+        if self._callback is not None and self._asked_to_stop(self._callback(state)):
             last = True
         if self._task is not None:
             last = self._task.end_iteration(self.attributes) or last
@@ -167,6 +168,15 @@ class Iterations(Generic[State]):
                 self._task.begin_iteration()
         self._start = time.perf_counter()
         return last
+
+    def _asked_to_stop(self, answer: Any) -> bool:
+        try:
+            return bool(answer)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{self._progress.name}: callback must return something true or false; got {shown(answer)}. "
+                "Return True to stop, None to go on."
+            ) from error
 
     def attributes(self) -> dict[str, Any]:
         """What the estimator would have learned if the run ended now."""

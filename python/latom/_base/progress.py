@@ -11,7 +11,7 @@ class Progress:
     """Context manager that reports iteration states of one run."""
 
     def __init__(self, name: str, total: int, verbose: int) -> None:
-        self._name, self._verbose = name, verbose
+        self.name, self._verbose = name, verbose
         self._bar: Any = None
         if verbose and sys.stderr.isatty():
             from tqdm import tqdm
@@ -37,6 +37,6 @@ class Progress:
             self._bar.update()
         elif self._verbose:
             print(
-                f"{self._name}: iteration {state.iteration}, objective {state.objective:.9g}, "
+                f"{self.name}: iteration {state.iteration}, objective {state.objective:.9g}, "
                 f"{state.note}, {state.seconds:.3f} s"
             )

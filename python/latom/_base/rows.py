@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_container, to_core, widen
+from latom._base.arrays import Matrix, as_container, as_weights, to_core, widen
 from latom._base.backend import backend, call
 
 BLOCK_BYTES = 16 << 20  # of a block as it is computed with: a few of them fit in the last cache
@@ -104,6 +104,23 @@ class Rows:
         for first in range(0, n, step):
             part = slice(first, min(first + step, n))
             yield part, widen(self.array[part], self.storage, n_threads)
+
+
+def row_weights(
+    function: str, sample_weight: Any, rows: Rows, metric: str = "euclidean"
+) -> NDArray[np.float64] | None:
+    """:func:`latom._base.arrays.as_weights` for rows whose weighted squared distances stay within float64."""
+    weights = as_weights(function, sample_weight, len(rows))
+    heaviest = 1.0 if weights is None or metric == "cosine" else weights.max()
+    if 1e-8 <= heaviest <= 1e8:
+        return weights  # squares are at most 1e290
+    longest = np.sqrt(rows.core.norm2(call(function)).max())
+    if longest and not 1e-145 <= np.sqrt(heaviest) * longest <= 1e145:
+        raise ValueError(
+            f"{function}: sample_weight must be within [1e-290, 1e290] times squared lengths of rows; got "
+            f"{heaviest:.3g}, with a length of {longest:.3g}. Divide the weights by their mean, or scale X."
+        )
+    return weights
 
 
 def _stored_like(like: Rows, array: Matrix) -> Matrix:

@@ -12,11 +12,11 @@ from sklearn.base import ClusterMixin
 from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_weights
+from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
-from latom._base.checks import check_flag, check_integer
+from latom._base.checks import check_clusters, check_flag, check_integer, shown
 from latom._base.estimator import IterativeEstimator, validated_rows
-from latom._base.rows import Rows
+from latom._base.rows import Rows, row_weights
 from latom.cluster.assign import assign_rows
 from latom.cluster.centers import from_core, initial_centers
 from latom.cluster.distances import sparse_distances
@@ -54,7 +54,10 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         -------
         labels : int32 array of shape (n,)
         """
-        return self._assign("predict", X)[0]
+        check_is_fitted(self)
+        name = f"{type(self).__name__}.predict"
+        rows = validated_rows(self, name, X, reset=False)
+        return assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)[0]
 
     def transform(self, X: Matrix) -> NDArray[Any]:
         """Distance of each row to each center.
@@ -92,8 +95,11 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         -------
         score : float
         """
-        scores = self._assign("score", X)[1]
-        weights = as_weights(f"{type(self).__name__}.score", sample_weight, len(scores))
+        check_is_fitted(self)
+        name = f"{type(self).__name__}.score"
+        rows = validated_rows(self, name, X, reset=False)
+        weights = row_weights(name, sample_weight, rows, self._metric)
+        scores = assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)[1]
         return -self._objective(scores, weights)
 
     @property
@@ -102,12 +108,6 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
 
     # ---- parts of a fit
 
-    def _assign(self, method: str, X: Matrix) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        check_is_fitted(self)
-        name = f"{type(self).__name__}.{method}"
-        rows = validated_rows(self, name, X, reset=False)
-        return assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)
-
     def _objective(self, scores: NDArray[np.float64], weights: NDArray[np.float64] | None) -> float:
         costs = 1 - scores if self._metric == "cosine" else -scores
         return float((costs if weights is None else weights * costs).sum())
@@ -115,13 +115,9 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
     def _rows(self, name: str, X: Matrix, reset: bool, sample_weight: Any) -> tuple[Rows, Any]:
         """The rows of a fit and their weights; there must be a row for each cluster."""
         rows = validated_rows(self, name, X, reset=reset)
-        n, m = len(rows), self.n_clusters
-        if reset and n < m:
-            raise ValueError(
-                f"{name}: n_clusters must be at most the number of rows; got {m}. n_samples={n} should be >= "
-                f"n_clusters={m}: ask for fewer clusters."
-            )
-        return rows, as_weights(name, sample_weight, n)
+        if reset:
+            check_clusters(name, self.n_clusters, len(rows))
+        return rows, row_weights(name, sample_weight, rows, self._metric)
 
     def _start(self, name: str, rows: Rows, weights: Any, rng: Any, fixed: Rows | None = None) -> Any:
         return initial_centers(
@@ -187,15 +183,16 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         if isinstance(self.n_init, str):
             if self.n_init != "auto":
                 raise ValueError(
-                    f"{name}: n_init must be a positive integer or 'auto'; got {self.n_init!r}. Use 'auto'."
+                    f"{name}: n_init must be a positive integer or 'auto'; got {shown(self.n_init)}. "
+                    "Use 'auto'."
                 )
         else:
             check_integer(name, "n_init", self.n_init)
         self._check_iterations(name)
         if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
             raise ValueError(
-                f"{name}: init must be 'k-means++', 'random', an array or a callable; got {self.init!r}. "
-                "Use 'k-means++'."
+                f"{name}: init must be 'k-means++', 'random', an array or a callable; got "
+                f"{shown(self.init)}. Use 'k-means++'."
             )
         if self.sparse_centers is not None:
             check_flag(name, "sparse_centers", self.sparse_centers)

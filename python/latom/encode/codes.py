@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_numpy, as_vector
+from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice
+from latom._base.csr import as_csr
 from latom.encode.atoms import ACTIVATIONS, as_atoms, encoder_atoms
+from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
 
 
 def encode(
@@ -22,13 +25,14 @@ def encode(
     b_enc: Any = None,
     b_pre: Any = None,
     activation: str = "relu",
+    output: str = "numpy",
     n_threads: int | None = None,
-) -> Matrix:
+) -> Any:
     """Sparse codes: the k best latents of each row under ``W_enc @ (x - b_pre) + b_enc``.
 
     Parameters
     ----------
-    X : dense array of shape (n, d)
+    X : dense array of shape (n, d) or (..., d)
         Rows, as in :func:`topk`.
     W_enc : dense array of shape (m, d)
         Encoder: a latent a row, as torch's ``Linear.weight`` has it. SAELens keeps the transpose.
@@ -49,13 +53,16 @@ def encode(
           what fills the places left over, which CSR does not store.
         - "identity", no ReLU (turftopic): the k highest of any sign.
         - "abs": the k of highest magnitude, their sign kept.
+    output : {"numpy", "torch"}, default "numpy"
+        Codes are CSR of scipy, also for tensors, unless "torch" asks for a sparse COO tensor.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
 
     Returns
     -------
     codes : scipy.sparse.csr_array of shape (n, m)
-        At most k entries per row, sorted by latent, no zeros stored. Values as in :func:`topk`.
+        At most k entries per row, sorted by latent, no zeros stored. Values as in :func:`topk`. Rows of X of
+        more dimensions, as tokens of documents, come in their order.
 
     Raises
     ------
@@ -69,29 +76,34 @@ def encode(
     """
     function = "encode"
     check_choice(function, "activation", activation, tuple(ACTIVATIONS))
+    check_output(function, output)
     context = call(function, n_threads)
     table = encoder_atoms(context, as_atoms(function, "W_enc", W_enc), b_enc, b_pre)
-    return table.encode(context, X, k, activation)
+    return as_output(function, table.encode(context, X, k, activation), output)
 
 
-def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None = None) -> NDArray[Any]:
+def decode(
+    codes: Any, W_dec: Any, *, b_pre: Any = None, output: str = "numpy", n_threads: int | None = None
+) -> Any:
     """Rows from codes: ``b_pre + codes @ W_dec``.
 
     Parameters
     ----------
     codes : CSR of shape (n, m), or the pair (values, indices) of :func:`topk`
-        int32 or int64 indices; other sparse formats are converted. Values are rounded to the dtype of
-        W_dec.
+        int32 or int64 indices; other sparse formats are converted, and sparse tensors taken. Values are
+        rounded to the dtype of W_dec.
     W_dec : dense array of shape (m, d)
         Decoder, a latent a row; half precision is widened to float32.
     b_pre : array of shape (d,), optional
         Added to each row.
+    output : {"numpy", "torch"}, default "numpy"
+        Rows are a numpy array, also for tensors, unless "torch" asks for a tensor.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
 
     Returns
     -------
-    X : array of shape (n, d)
+    X : array of shape (n, d), or (..., d) for a pair of that many dimensions
         float64 where W_dec is, else float32.
 
     Raises
@@ -108,19 +120,38 @@ def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None =
     2 nnz d flops; no extra memory.
     """
     function = "decode"
+    check_output(function, output)
+    return as_output(function, decoded(function, codes, W_dec, "b_pre", b_pre, n_threads), output)
+
+
+def decoded(
+    function: str, codes: Any, W_dec: Any, bias_name: str, bias: Any, n_threads: int | None
+) -> NDArray[Any]:
+    """:func:`decode`, with the names that messages give."""
     W = as_atoms(function, "W_dec", W_dec)
     m, d = W.shape
+    stack: tuple[int, ...] = ()
+    if is_sparse_tensor(codes):
+        codes = from_sparse_tensor(function, codes, "codes")
     if isinstance(codes, tuple) and len(codes) == 2:
         values, indices = (as_numpy(function, part, "codes") for part in codes)
-        if values.ndim != 2 or values.shape != indices.shape:
+        if values.ndim < 2 or values.shape != indices.shape:
             raise ValueError(
                 f"{function}: codes must be two arrays of one shape (n, k); got {values.shape} and "
                 f"{indices.shape}. Pass (values, indices) as topk returns them."
             )
-        n, k = values.shape
+        if indices.dtype.kind not in "iu":
+            raise TypeError(
+                f"{function}: codes must have real values and integer indices; got {values.dtype} and "
+                f"{indices.dtype}. Pass (values, indices) in this order."
+            )
+        stack, k = values.shape[:-1], values.shape[-1]
+        n = prod(stack)
         indptr = np.arange(n + 1, dtype=np.int64) * k
-    elif sp.issparse(codes) and codes.ndim == 2:
-        rows = codes.tocsr()
+        if indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
+            indices = indices.astype(np.int64)
+    elif sp.issparse(codes):
+        rows = as_csr(function, codes, "codes", W.dtype)
         if rows.shape[1] != m:
             raise ValueError(
                 f"{function}: codes must have a column for each of the {m} rows of W_dec; got "
@@ -132,21 +163,14 @@ def decode(codes: Any, W_dec: Any, *, b_pre: Any = None, n_threads: int | None =
             f"{function}: codes must be a sparse matrix or the pair (values, indices); got "
             f"{type(codes).__name__}. Use scipy.sparse.csr_array(codes) for a dense one."
         )
-    if values.dtype.kind not in "fiubV" or indices.dtype.kind not in "iu":
-        raise TypeError(
-            f"{function}: codes must have real values and integer indices; got {values.dtype} and "
-            f"{indices.dtype}. Pass (values, indices) in this order."
-        )
-    if indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
-        indices = indices.astype(np.int64)
-    bias = as_vector(function, "b_pre", b_pre, d)
-    decoded: NDArray[Any] = backend().decode(
+    start = as_vector(function, bias_name, bias, d)
+    made: NDArray[Any] = backend().decode(
         call(function, n_threads),
         n,
         np.require(indptr, np.int64, ["C", "A"]),
         np.require(indices, requirements=["C", "A"]).reshape(-1),
         np.require(values, W.dtype, ["C", "A"]).reshape(-1),
         W,
-        None if bias is None else bias.astype(W.dtype),
+        None if start is None else start.astype(W.dtype),
     )
-    return decoded
+    return made.reshape(*stack, d) if stack else made

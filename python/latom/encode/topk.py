@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,10 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_numpy, as_vector
 from latom._base.backend import call
-from latom._base.checks import check_choice
+from latom._base.checks import check_choice, shown
+from latom._base.foreign import refuse_type
 from latom.encode.atoms import Atoms, as_atoms
+from latom.encode.tensors import as_output, check_output
 
 
 def topk(
@@ -22,6 +23,7 @@ def topk(
     bias: Any = None,
     activation: str = "identity",
     metric: str = "dot",
+    output: str = "numpy",
     n_threads: int | None = None,
     return_stats: bool = False,
 ) -> Any:
@@ -29,11 +31,11 @@ def topk(
 
     Parameters
     ----------
-    X : dense array of shape (n, d)
-        Rows: float32 or float64; float16 (numpy) and bfloat16 (ml_dtypes), or a torch tensor of any of
-        these on the CPU. Read-only and memory-mapped arrays are taken as they are. Not copied when
-        C-contiguous and of the type computed in (half precision: where atoms are not float64); other
-        number types become float64.
+    X : dense array of shape (n, d) or (..., d)
+        Rows: float32 or float64; float16 (numpy) and bfloat16 (ml_dtypes); or a torch tensor of any of
+        these on the CPU, also one that requires grad, or a DLPack array. Read-only and memory-mapped
+        arrays are taken as they are. Not copied when C-contiguous and of the type computed in (half
+        precision: where atoms are not float64); other number types become float64.
     atoms : dense array of shape (m, d)
         Atoms; half precision is widened to float32.
     k : int
@@ -46,6 +48,8 @@ def topk(
         "abs" do not go with ``metric="euclidean"``.
     metric : {"dot", "cosine", "euclidean"}
         Score: the dot product, the cosine (0 where a length is 0), or minus the squared distance.
+    output : {"numpy", "torch"}, default "numpy"
+        Results are numpy arrays, also for tensors, unless "torch" asks for tensors. No gradient passes.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
     return_stats : bool, default False
@@ -54,21 +58,21 @@ def topk(
 
     Returns
     -------
-    values : array of shape (n, k)
+    values : array of shape (n, k) or (..., k)
         Scores, highest first ("abs": highest magnitude first); float32 where X and atoms both are
         float32 or half precision, else float64.
-    indices : int32 array of shape (n, k)
-        Atoms, the lowest index first among equal scores.
+    indices : int32 array of the same shape
+        Atoms, the lowest index first among equal scores; int64 as a tensor.
     stats : dict of int
         Only with ``return_stats=True``.
 
     Raises
     ------
     ValueError
-        If shapes disagree, k is not in [1, m], or X or atoms hold NaN or infinity (the message names
-        the first bad row).
+        If shapes disagree, k is not in [1, m], X or atoms hold NaN or infinity, or a score exceeds float32
+        where that is its type (the message names the first bad row).
     TypeError
-        If X or atoms are sparse or do not hold real numbers.
+        If X or atoms are sparse or masked, or do not hold real numbers.
 
     Notes
     -----
@@ -87,11 +91,13 @@ def topk(
     if metric == "euclidean" and activation != "identity":
         raise ValueError(
             f"{function}: activation must be 'identity' with metric='euclidean', whose scores are never "
-            f"positive; got {activation!r}. Leave it out."
+            f"positive; got {shown(activation)}. Leave it out."
         )
+    check_output(function, output)
     table = _scored_atoms(function, atoms, bias, metric)
     values, indices, stats = table.topk(call(function, n_threads), X, k, activation)
-    return (values, indices, stats) if return_stats else (values, indices)
+    found = as_output(function, (values, indices), output)
+    return (*found, stats) if return_stats else found
 
 
 def above(
@@ -109,7 +115,7 @@ def above(
     ----------
     X, atoms, bias, metric, n_threads
         As in :func:`topk`.
-    threshold : float or array of shape (n,)
+    threshold : float or array of shape (n,) or (...)
         Atoms with a float64 score above it are returned; an array has one threshold per row. Under
         ``metric="euclidean"`` scores are minus squared distances: ``-radius**2`` finds the neighbors nearer
         than a radius.
@@ -117,7 +123,8 @@ def above(
     Returns
     -------
     matches : scipy.sparse.csr_array of shape (n, m)
-        Scores, sorted by atom; a score of 0 is stored like any other.
+        Scores, sorted by atom; a score of 0 is stored like any other. Rows of X of more dimensions come in
+        their order.
 
     Raises
     ------
@@ -141,18 +148,15 @@ def above(
 
 
 def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:
-    """One number, or one per row, as an array of one dimension."""
-    if isinstance(threshold, Real) and not isinstance(threshold, bool):
-        return np.array([float(threshold)])
-    values = None
-    if not isinstance(threshold, (str, bytes, bool)) and threshold is not None:
-        values = as_numpy(function, threshold, "threshold")
-    if values is None or values.ndim != 1 or values.dtype.kind not in "fiu":
-        got = f"{threshold!r}" if values is None or values.ndim == 0 else f"{values.dtype} {values.shape}"
+    """One number, or one per row, as an array of at least one dimension."""
+    if threshold is None or isinstance(threshold, (str, bytes, bool)):
         raise ValueError(
-            f"{function}: threshold must be a number, or an array with one number per row; got {got}. "
-            "Pass for example 0.5."
+            f"{function}: threshold must be a number, or an array with one number per row; got "
+            f"{shown(threshold)}. Pass for example 0.5."
         )
+    values = as_numpy(function, threshold, "threshold")
+    if values.dtype.kind == "b":
+        refuse_type(function, "threshold", f"dtype {values.dtype}")
     return np.ascontiguousarray(values, np.float64)
 
 

@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import normalize
 
-from latom._base.arrays import Matrix, as_seed
+from latom._base.arrays import as_rows, as_seed
 from latom._base.backend import call
-from latom._base.checks import check_choice, check_integer
+from latom._base.checks import check_choice, check_flag, check_integer
+from latom._base.csr import as_csr, csr_of
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
-from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
-from latom.encode.codes import decode
+from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms, unstacked
+from latom.encode.codes import decoded
 from latom.encode.pretrained import load
+from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
 from latom.seed.kmeans_plusplus import draw
 
 
@@ -36,7 +39,7 @@ class TopKEncoder(Estimator):
         to length 1; the codes are then cosine-like scores with exemplars. That is a dictionary to start
         from, not a trained one: the sum of k correlated rows overshoots in ``inverse_transform``.
     k : int, default 32
-        Latents kept a row, at most m.
+        Latents kept per row: at most m of weights that are given, and all where ``fit`` draws fewer than k.
     n_components : int, optional
         Latents to draw where W_enc is None; None takes as many as X has columns, or rows if fewer.
     W_dec : array of shape (m, d'), optional
@@ -53,6 +56,12 @@ class TopKEncoder(Estimator):
         Scale pre-activations by the length of each latent's decoder row before the k best are chosen, and
         divide by it in ``inverse_transform`` (SAELens's ``rescale_acts_by_decoder_norm``). The scaled
         encoder is rounded to its dtype.
+    sparse_output : bool, default True
+        Codes are sparse; False makes them a dense array [n, m], which ``set_output(transform="pandas")``
+        needs.
+    output : {"numpy", "torch"}, default "numpy"
+        Codes and rows are numpy's and scipy's, also for tensors, unless "torch" asks for tensors: codes
+        as sparse COO, or dense by ``sparse_output=False``.
     random_state : int, Generator, RandomState or None
         Seed of the rows drawn.
     n_threads : int, optional
@@ -97,6 +106,8 @@ class TopKEncoder(Estimator):
         b_dec: Any = None,
         activation: str = "relu",
         rescale_by_decoder_norm: bool = False,
+        sparse_output: bool = True,
+        output: str = "numpy",
         random_state: Any = None,
         n_threads: int | None = None,
     ) -> None:
@@ -109,6 +120,8 @@ class TopKEncoder(Estimator):
         self.b_dec = b_dec
         self.activation = activation
         self.rescale_by_decoder_norm = rescale_by_decoder_norm
+        self.sparse_output = sparse_output
+        self.output = output
         self.random_state = random_state
         self.n_threads = n_threads
 
@@ -161,7 +174,7 @@ class TopKEncoder(Estimator):
 
         Parameters
         ----------
-        X : dense array of shape (n, d)
+        X : dense array of shape (n, d) or (..., d)
             Rows, as in :func:`latom.topk`.
         y : ignored
 
@@ -170,7 +183,7 @@ class TopKEncoder(Estimator):
         self
         """
         name = f"{type(self).__name__}.fit"
-        rows = validated_rows(self, name, X, reset=True, accept_sparse=False)
+        rows = validated_rows(self, name, unstacked(name, X)[0], reset=True, accept_sparse=False)
         if self.W_enc is None:
             self.components_ = self._draw(name, rows)
         else:
@@ -184,30 +197,41 @@ class TopKEncoder(Estimator):
         self._prepared(name)
         return self
 
-    def transform(self, X: Any) -> Matrix:
+    def transform(self, X: Any) -> Any:
         """Sparse codes of the rows of X.
 
         Parameters
         ----------
-        X : dense array of shape (n, d)
+        X : dense array of shape (n, d) or (..., d)
 
         Returns
         -------
         codes : scipy.sparse.csr_array of shape (n, m)
+            Or what ``sparse_output`` and ``output`` ask for. Rows of X of more dimensions, as tokens of
+            documents, come in their order.
         """
         name = f"{type(self).__name__}.transform"
         atoms = self._prepared(name)
-        self._check_parameters(name, len(atoms.rows))
-        rows = validated_rows(self, name, X, reset=False, accept_sparse=False)
-        return atoms.encode(call(name, self.n_threads), rows, self.k, self.activation, pack=True)
+        k = self._check_parameters(name, len(atoms.rows))
+        rows = validated_rows(self, name, unstacked(name, X)[0], reset=False, accept_sparse=False)
+        frames = getattr(self, "_sklearn_output_config", {}).get(
+            "transform", get_config()["transform_output"]
+        )
+        if self.sparse_output and frames != "default":
+            raise ValueError(
+                f"{name}: sparse_output must be False for set_output(transform={frames!r}); got True. "
+                "Set it to False: frames hold no sparse codes."
+            )
+        codes = atoms.encode(call(name, self.n_threads), rows, k, self.activation, pack=True)
+        return as_output(name, codes if self.sparse_output else codes.toarray(), self.output)
 
-    def inverse_transform(self, X: Any) -> NDArray[Any]:
+    def inverse_transform(self, X: Any) -> Any:
         """Rows from codes.
 
         Parameters
         ----------
         X : sparse or dense array of shape (n, m)
-            Codes.
+            Codes; sparse tensors are taken.
 
         Returns
         -------
@@ -216,13 +240,14 @@ class TopKEncoder(Estimator):
         name = f"{type(self).__name__}.inverse_transform"
         W_enc = self._prepared(name).rows if self.W_enc is None else self.W_enc
         W_dec = as_atoms(name, "W_dec", W_enc if self.W_dec is None else self.W_dec)
-        codes = sp.csr_array(X)
+        if is_sparse_tensor(X):
+            X = from_sparse_tensor(name, X, "X")
+        codes = as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
         if self.rescale_by_decoder_norm:
             lengths = _lengths(W_dec)
-            parts = (codes.data / lengths[codes.indices], codes.indices, codes.indptr)
-            codes = sp.csr_array(parts, shape=codes.shape)
-        b_dec = self.b_pre if self.b_dec is None else self.b_dec
-        return decode(codes, W_dec, b_pre=b_dec, n_threads=self.n_threads)
+            codes = csr_of(codes, codes.data / lengths[codes.indices], codes.indices, codes.indptr)
+        b_dec = ("b_pre", self.b_pre) if self.b_dec is None else ("b_dec", self.b_dec)
+        return as_output(name, decoded(name, codes, W_dec, *b_dec, self.n_threads), self.output)
 
     # ---- what scikit-learn asks for
 
@@ -249,7 +274,9 @@ class TopKEncoder(Estimator):
         if self.W_enc is not None:
             return self.W_enc
         if not hasattr(self, "components_"):
-            raise NotFittedError(f"{name}: W_enc must be given or fit must be called first.")
+            raise NotFittedError(
+                f"{name}: W_enc must be given or fit must be called first; got None. Call fit."
+            )
         return self.components_
 
     def _prepared(self, name: str) -> Atoms:
@@ -295,10 +322,15 @@ class TopKEncoder(Estimator):
         chosen = draw(context, rows, m, None, "cosine")[0]
         return np.ascontiguousarray(normalize(rows[chosen]))
 
-    def _check_parameters(self, name: str, m: int) -> None:
-        check_integer(name, "k", self.k, m)
+    def _check_parameters(self, name: str, m: int) -> int:
+        """The latents to keep per row."""
+        k = check_integer(name, "k", self.k, None if self.W_enc is None else m)
         check_choice(name, "activation", self.activation, tuple(ACTIVATIONS))
+        check_flag(name, "rescale_by_decoder_norm", self.rescale_by_decoder_norm)
+        check_flag(name, "sparse_output", self.sparse_output)
+        check_output(name, self.output)
         self._check_place(name)
+        return min(k, m)
 
 
 def _lengths(W_dec: NDArray[Any]) -> NDArray[np.float64]:

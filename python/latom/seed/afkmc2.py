@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_integer, check_metric
-from latom._base.rows import Rows
+from latom._base.checks import check_clusters, check_integer, check_metric
+from latom._base.rows import Rows, row_weights
 from latom.seed.kmeans_plusplus import warn_of_copies
 
 
@@ -50,13 +50,13 @@ def afkmc2(
     function = "afkmc2"
     rows = Rows(function, X)
     check_metric(function, metric)
-    m = check_integer(function, "n_clusters", n_clusters, len(rows))
+    m = check_clusters(function, n_clusters, len(rows))
     found = backend().afkmc2(
         call(function, n_threads, as_seed(function, random_state)),
         rows.core,
         m,
         check_integer(function, "chain_length", chain_length),
-        as_weights(function, sample_weight, len(rows)),
+        row_weights(function, sample_weight, rows, metric),
         metric,
     )
     warn_of_copies(function, found["distinct"], m)

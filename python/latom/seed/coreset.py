@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.arrays import Matrix, as_numpy, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_choice, check_integer, check_metric
-from latom._base.rows import Rows
+from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
+from latom._base.rows import Rows, row_weights
 
 
 def coreset(
@@ -79,10 +79,10 @@ def coreset(
                 f"{function}: n_clusters must be given with method='sensitivity'; got None. "
                 "Pass the number of clusters that the coreset is meant for."
             )
-        rough = check_integer(function, "n_clusters", n_clusters, len(rows))
+        rough = check_clusters(function, n_clusters, len(rows))
     elif n_clusters is not None:
         raise ValueError(
-            f"{function}: n_clusters must be None with method='lightweight'; got {n_clusters!r}. "
+            f"{function}: n_clusters must be None with method='lightweight'; got {shown(n_clusters)}. "
             "Leave it out, or pass method='sensitivity'."
         )
     indices, weights = backend().coreset(
@@ -90,7 +90,7 @@ def coreset(
         rows.core,
         check_integer(function, "size", size),
         rough,
-        as_weights(function, sample_weight, len(rows)),
+        row_weights(function, sample_weight, rows, metric),
         metric,
     )
     if not len(indices):
@@ -141,11 +141,11 @@ def weighted_sample(
     by an exponential race (Efraimidis & Spirakis 2006).
     """
     function = "weighted_sample"
-    array = np.ravel(np.asarray(weights, dtype=np.float64)) if np.ndim(weights) == 1 else None
-    if array is None or not len(array):
+    array = as_numpy(function, weights, "weights").astype(np.float64, copy=False)
+    if array.ndim != 1 or not len(array):
         raise ValueError(
-            f"{function}: weights must have one dimension and an entry; got shape {np.shape(weights)}. "
-            "Flatten them."
+            f"{function}: weights must have one dimension and an entry; got shape {array.shape}. "
+            "Pass one number per position."
         )
     bad = np.flatnonzero(~np.isfinite(array) | (array < 0))
     if len(bad):
@@ -164,6 +164,6 @@ def weighted_sample(
         call(function, n_threads, as_seed(function, random_state)),
         np.ascontiguousarray(array),
         size,
-        bool(replacement),
+        check_flag(function, "replacement", replacement),
     )
     return drawn

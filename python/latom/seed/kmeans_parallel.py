@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_integer, check_metric, check_number
-from latom._base.rows import Rows
+from latom._base.checks import check_clusters, check_integer, check_metric, check_number
+from latom._base.rows import Rows, row_weights
 from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
 
@@ -60,11 +60,11 @@ def kmeans_parallel(
     """
     function = "kmeans_parallel"
     rows = Rows(function, X)
-    m = check_integer(function, "n_clusters", n_clusters, len(rows))
+    m = check_clusters(function, n_clusters, len(rows))
     amount = check_number(function, "oversampling", oversampling) * m
     trials = local_trials(function, n_local_trials, rows, m)
     context = call(function, n_threads, as_seed(function, random_state))
-    weights = as_weights(function, sample_weight, len(rows))
+    weights = row_weights(function, sample_weight, rows, metric)
     rounds = check_integer(function, "rounds", rounds)
     indices, distinct = _draw_parallel(context, rows, m, weights, metric, amount, rounds, trials)
     warn_of_copies(function, distinct, m)

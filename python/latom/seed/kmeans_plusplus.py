@@ -10,10 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_seed, as_weights
+from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_choice, check_integer, check_metric
-from latom._base.rows import Rows
+from latom._base.checks import check_choice, check_clusters, check_integer, check_metric, shown
+from latom._base.rows import Rows, row_weights
 
 LITTLE = 5e7  # multiply-adds that take no time to speak of
 
@@ -108,7 +108,7 @@ def kmeans_plusplus(
     """
     function = "kmeans_plusplus"
     rows = Rows(function, X)
-    m = check_integer(function, "n_clusters", n_clusters, len(rows))
+    m = check_clusters(function, n_clusters, len(rows))
     there = None
     if existing_centers is not None:
         there = Rows(function, existing_centers, "existing_centers", like=rows)
@@ -118,7 +118,7 @@ def kmeans_plusplus(
         call(function, n_threads, as_seed(function, random_state)),
         rows,
         m,
-        as_weights(function, sample_weight, len(rows)),
+        row_weights(function, sample_weight, rows, metric),
         metric,
         method=method,
         bound=bound,
@@ -153,13 +153,13 @@ def _check_plan(
         )
     if max_trials is not None and method != "rejection":
         raise ValueError(
-            f"{function}: max_trials must be None with method={method!r}; got {max_trials!r}. "
+            f"{function}: max_trials must be None with method={method!r}; got {shown(max_trials)}. "
             "Pass method='rejection', or leave it out: other methods keep the law without it."
         )
     if bound != "auto" and (trials > 1 or method == "exact" or there is not None):
         raise ValueError(
             f"{function}: bound must be 'auto' with method 'exact', several local trials or existing "
-            f"centers; got {bound!r}. Leave it out: there is nothing to choose."
+            f"centers; got {shown(bound)}. Leave it out: there is nothing to choose."
         )
 
 
@@ -200,7 +200,7 @@ def local_trials(function: str, asked: Any, rows: Rows, m: int) -> tuple[int, fl
         return check_integer(function, "n_local_trials", asked), math.inf
     if asked != "auto":
         raise ValueError(
-            f"{function}: n_local_trials must be a positive integer, None or 'auto'; got {asked!r}. "
+            f"{function}: n_local_trials must be a positive integer, None or 'auto'; got {shown(asked)}. "
             "Use 'auto'."
         )
     if rows.sparse:  # a trial looks at some sixteenth of the entries; documents gain little by it

@@ -10,11 +10,14 @@
 // 8 bits, which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few
 // directions hold most of the rows, short rows (short_rows.h) do: with both thresholds known, they leave few atoms,
 // which bfloat16 and then float64 decide. Rows that keep too many go through the long screen after all.
+//
+// Rows of few columns go another way (few_columns.h), with no bounds at all.
 #pragma once
 
 #include <functional>
 #include <memory>
 
+#include "algorithms/cluster/dense/few_columns.h"
 #include "algorithms/cluster/dense/short_rows.h"
 #include "algorithms/cluster/drift.h"
 #include "engines/product_select/decide.h"
@@ -29,7 +32,12 @@ public:
     using T = typename View::value_type;
 
     DenseSelect(const Rows<View>& rows, Metric metric, const LloydSwitches& switches)
-        : rows_(rows), metric_(metric), switches_(switches), float32_(rows.d() < kLowColumns), short_(rows) {}
+        : rows_(rows),
+          metric_(metric),
+          switches_(switches),
+          float32_(rows.d() < kLowColumns),
+          few_columns_(rows),
+          short_(rows) {}
 
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
@@ -109,6 +117,8 @@ private:
     DriftOrder drift_;
     std::vector<double> norm2_;
     std::unique_ptr<AtomPanels<T>> panels_, coarse_;
+    FewColumns<View> few_columns_;
+    bool few_ = false;  // they answer this pass
     ShortRows<View> short_;
     bool shorten_ = true, try_coarse_ = true;  // they have not been found to be no use
     double largest_norm2_ = 0;

@@ -31,6 +31,8 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     panels_.reset();
     coarse_.reset();
     short_.drop_atoms();
+    few_ = switches_.screen && switches_.few && few_columns_.pack(ctx, atoms, decision_);
+    if (few_) return;
     if (!switches_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool pays = switches_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
     if (try_coarse_ && m >= kCoarseAtoms && rows_.d() >= kLowColumns && has_coarse_screen(kernels_, rows_.d())) {
@@ -49,6 +51,7 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
 
 template <class View>
 double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
+    if (few_) return few_columns_.run(ctx, state);
     const auto n = rows_.n(), m = static_cast<int64_t>(atoms_->size());
     if (state.second.empty()) state.second.assign(static_cast<std::size_t>(n), -1);
     // A chunk ends within some 0.2 s even where every atom goes through float64.

@@ -1,0 +1,27 @@
+"""A module of latom.compat does not import its host, but where one of the host's classes is subclassed."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+
+def test_hosts_are_not_imported():
+    code = (
+        "import sys, latom.compat.faiss, latom.compat.fastkmeans, latom.compat.turftopic\n"
+        "print(*{name.split('.')[0] for name in sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert not set(done.stdout.split()) & {"faiss", "fastkmeans", "turftopic", "torch", "jax", "triton"}
+
+
+@pytest.mark.parametrize("host", ["faiss", "fastkmeans", "sklearn", "turftopic"])
+def test_examples_of_docstrings_run(host):
+    found = doctest.testmod(importlib.import_module(f"latom.compat.{host}"))
+    assert found.attempted
+    assert not found.failed
