@@ -266,6 +266,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"x": f32(4, 6), "factor": f64(4), "magic": f64(2), "sum": ints(2, 6, dtype=np.int64)},
         set(),
     ),
+    "kernels.best_two": (
+        lambda **given: k.best_two(**given),
+        lambda: {"x": f32(k.best_rows(), 6), "atoms": f32(9, 6), "bias": f32(9)},
+        set(),
+    ),
     "kernels.binned_values": (
         k.binned_values,
         {"sum": ints(2, 6, dtype=np.int64), "unit": f64(2), "side_by_side": False},
@@ -295,7 +300,7 @@ if hasattr(_core, "solve_rows"):
 # They take no array; the objects' other methods take what has been checked when it was made.
 WITHOUT_ARRAYS = {
     "available_isas", "isa", "set_isa", "resolve_threads", "mean_variance", "kernels.tile_shape",
-    "kernels.bin_grid", "kernels.philox", "kernels.repeat_screen",
+    "kernels.best_rows", "kernels.bin_grid", "kernels.philox", "kernels.repeat_screen",
 }  # fmt: skip
 
 
