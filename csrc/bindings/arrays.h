@@ -5,10 +5,12 @@
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "bindings/released.h"
 #include "core/message.h"
 #include "core/parallel.h"
 #include "kernels/dispatch.h"
@@ -19,8 +21,14 @@ namespace latom {
 
 namespace py = pybind11;
 
+inline constexpr int kArrayFlags = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
+/// C-contiguous, of this very type and aligned for it: what is not so is refused, and never copied.
 template <class T>
-using Array = py::array_t<T, py::array::c_style>;
+using Array = py::array_t<T, kArrayFlags>;
+template <class A>
+bool is_array(const py::handle& object) {
+    return py::isinstance<A>(object) && py::detail::check_flags(object.ptr(), kArrayFlags);
+}
 using OptionalWeights = std::optional<Array<double>>;
 
 /// The variant that LATOM_ISA named at import, or the one that a test put in force.
@@ -40,7 +48,7 @@ struct Call {
         ctx.function = function;
         ctx.seed = seed;
         ctx.check_interrupt = [] {
-            py::gil_scoped_acquire gil;
+            const Retaken lock;
             if (PyErr_CheckSignals() != 0) throw py::error_already_set();
         };
         return ctx;
@@ -51,6 +59,15 @@ struct Call {
 template <class T>
 py::array_t<T> to_array(const std::vector<T>& v) {
     return py::array_t<T>(static_cast<py::ssize_t>(v.size()), v.data());
+}
+
+/// A numpy array that takes v over.
+template <class T>
+py::array_t<T> to_array(std::vector<T>&& v) {
+    auto own = std::make_unique<std::vector<T>>(std::move(v));
+    const py::capsule keep(own.get(), [](void* p) { delete static_cast<std::vector<T>*>(p); });
+    const std::vector<T>* kept = own.release();
+    return py::array_t<T>(static_cast<py::ssize_t>(kept->size()), kept->data(), keep);
 }
 
 /// What a message says of the shape of an array.
@@ -75,6 +92,8 @@ template <class T>
 DenseView<T> view_of(const Context& ctx, const Array<T>& array, const std::string& name) {
     if (array.ndim() != 2)
         fail(ctx, name + " must have two dimensions", "shape " + shape_of(array), "Reshape it to rows and columns.");
+    if (array.shape(1) < 1)
+        fail(ctx, name + " must have at least one column", "shape " + shape_of(array), "Leave out what is empty.");
     return {array.data(), array.shape(0), array.shape(1), array.shape(1)};
 }
 
@@ -103,3 +122,14 @@ inline Metric parse_metric(const Context& ctx, const std::string& metric) {
 }
 
 }  // namespace latom
+
+template <class T>
+struct pybind11::detail::pyobject_caster<latom::Array<T>> {
+    bool load(handle object, bool) {
+        if (!latom::is_array<latom::Array<T>>(object)) return false;
+        value = reinterpret_borrow<latom::Array<T>>(object);
+        return true;
+    }
+    static handle cast(const handle& object, return_value_policy, handle) { return object.inc_ref(); }
+    PYBIND11_TYPE_CASTER(latom::Array<T>, handle_type_name<latom::Array<T>>::name);
+};

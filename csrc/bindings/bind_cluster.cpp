@@ -1,8 +1,6 @@
 // bind_cluster.cpp: Lloyd's steps and those of mini-batches for Python.
 #include <pybind11/stl.h>
 
-#include <mutex>
-
 #include "bindings/rows.h"
 #include "latom/cluster.h"
 
@@ -19,14 +17,20 @@ py::object centers_to_python(const Centers<T>& c, int64_t m, int64_t d) {
     return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
 }
 
+/// For objects that change with each call. To be waited for without the interpreter's lock, which whoever has the turn
+/// may ask for to see an interrupt.
+void expect(const Turn& turn, const Context& ctx) {
+    if (!turn.taken()) throw std::runtime_error(ctx.function + ": called by a signal handler amid a call of the same");
+}
+
 /// A Lloyd<float> or Lloyd<double> with the arrays it reads. Threads that share one take turns.
 class PyLloyd {
-    // f without the interpreter's lock, which whoever is at work here may ask for to see an interrupt.
     template <class F>
     auto alone(F f) {
         const Context ctx = call_.context();
-        py::gil_scoped_release release;
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const Released released;
+        const Turn turn(ctx, turns_);
+        expect(turn, ctx);
         return std::visit([&](auto& run) { return f(*run, ctx); }, run_);
     }
 
@@ -37,7 +41,7 @@ public:
         const Context ctx = call.context();
         const Metric parsed = parse_metric(ctx, metric);
         const double* numbers = weights_of(ctx, weights_, X.n());
-        py::gil_scoped_release release;
+        const Released released;
         X.visit(ctx, [&](const auto& rows) { run_ = make_lloyd(ctx, rows, numbers, parsed, switches); });
     }
 
@@ -88,24 +92,32 @@ public:
 private:
     Call call_;
     OptionalWeights weights_;
-    std::mutex mutex_;
+    Turns turns_;
     std::variant<std::unique_ptr<Lloyd<float>>, std::unique_ptr<Lloyd<double>>> run_;
 };
 
 /// A MiniBatch<float> or MiniBatch<double>. Threads that share one take turns.
 class PyMiniBatch {
     template <class F>
-    auto alone(F f) {
-        py::gil_scoped_release release;
-        const std::lock_guard<std::mutex> lock(mutex_);
+    auto alone(const Context& ctx, F f) {
+        const Released released;
+        const Turn turn(ctx, turns_);
+        expect(turn, ctx);
         return std::visit([&](auto& run) { return f(*run); }, run_);
     }
+    template <class F>
+    auto alone(F f) {
+        return alone(Call{"MiniBatch"}.context(), f);
+    }
 
-    // f(run, rows) where the batch has the dtype and the columns of the centers.
+    // f(run, rows) where the batch has the container, the dtype and the columns of the centers.
     template <class F>
     auto with(const Context& ctx, const PyRows& batch, F f) {
         using Result = decltype(f(std::declval<MiniBatch<float>&>(), std::declval<const Rows<DenseView<float>>&>()));
-        return alone([&](auto& run) {
+        if (batch.sparse() != sparse_)
+            throw std::invalid_argument(ctx.function + ": X must be " + (sparse_ ? "CSR" : "dense") +
+                                        " as the centers are");
+        return alone(ctx, [&](auto& run) {
             return batch.visit(ctx, [&](const auto& rows) -> Result {
                 if (rows.d() != run.d())
                     fail(ctx, "X must have the columns of the centers (" + std::to_string(run.d()) + ")", rows.d(),
@@ -128,14 +140,16 @@ class PyMiniBatch {
 
 public:
     PyMiniBatch(const Call& call, const PyRows& centers, const Array<double>& counts, const std::string& metric,
-                bool normalize) {
+                bool normalize)
+        : sparse_(centers.sparse()) {
         const Context ctx = call.context();
         const Metric parsed = parse_metric(ctx, metric);
+        if (centers.n() < 1) fail(ctx, "centers must have at least one row", centers.n(), "Start from some.");
         if (counts.ndim() != 1 || counts.shape(0) != centers.n())
             fail(ctx, "counts must hold one number per center (" + std::to_string(centers.n()) + ")", counts.size(),
                  "Pass the counts of these centers.");
         std::vector<double> numbers(counts.data(), counts.data() + counts.size());
-        py::gil_scoped_release release;
+        const Released released;
         centers.visit(ctx, [&](const auto& rows) {
             using T = typename std::decay_t<decltype(rows)>::T;
             run_ = std::make_unique<MiniBatch<T>>(ctx, rows, std::move(numbers), parsed, normalize);
@@ -197,7 +211,8 @@ public:
     }
 
 private:
-    std::mutex mutex_;
+    bool sparse_;  // centers and batches
+    Turns turns_;
     std::variant<std::unique_ptr<MiniBatch<float>>, std::unique_ptr<MiniBatch<double>>> run_;
 };
 
@@ -215,7 +230,8 @@ LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, in
 
 double py_mean_variance(const Call& call, const PyRows& X) {
     const Context ctx = call.context();
-    py::gil_scoped_release release;
+    if (X.n() < 1) fail(ctx, "X must have at least one row", X.n(), "Pass some.");
+    const Released released;
     return X.visit(ctx, [&](const auto& rows) { return mean_variance(ctx, rows); });
 }
 

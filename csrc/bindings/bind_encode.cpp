@@ -36,7 +36,7 @@ public:
                 const auto view = view_of(ctx, array, "atoms");
                 if (bias) check_shape(ctx, "bias", *bias, {static_cast<py::ssize_t>(view.n)});
                 const double* b = bias ? bias->data() : nullptr;
-                py::gil_scoped_release release;
+                const Released released;
                 index_ = make_atom_index(ctx, view, b, similarity, screen);
             },
             atoms);
@@ -44,7 +44,7 @@ public:
 
     void pack(const Call& call) {
         const Context ctx = call.context();
-        py::gil_scoped_release release;
+        const Released released;
         std::visit([&](auto& index) { index->pack(ctx); }, index_);
     }
 
@@ -63,7 +63,7 @@ public:
                 std::int32_t* indices = best.mutable_data();
                 TopKStats stats;
                 {
-                    py::gil_scoped_release release;
+                    const Released released;
                     stats = index->topk(ctx, rows, k, rank, {}, values, indices, nullptr);
                 }
                 return py::make_tuple(score, best, stats.scored, stats.overflowed);
@@ -74,6 +74,7 @@ public:
     /// (indptr, indices, scores) of all atoms that score above the threshold: one number, or one per row.
     py::tuple above(const Call& call, const PyRows& X, const Array<double>& threshold) {
         const Context ctx = call.context();
+        if (threshold.size() < 1) fail(ctx, "threshold must be a number or one per row", "none", "Pass one number.");
         if (threshold.size() != 1) check_shape(ctx, "threshold", threshold, {static_cast<py::ssize_t>(X.n())});
         const Thresholds thresholds{threshold.data()[0], threshold.size() == 1 ? nullptr : threshold.data()};
         return std::visit(
@@ -82,7 +83,7 @@ public:
                 const StoredRows rows = X.stored<T>(ctx);
                 Matches<T> matches;
                 {
-                    py::gil_scoped_release release;
+                    const Released released;
                     matches = latom::above(ctx, *index, rows, thresholds);
                 }
                 return py::make_tuple(to_array(matches.indptr), to_array(matches.indices), to_array(matches.scores));
@@ -105,24 +106,24 @@ py::array_t<double> py_fold_center(const Call& call, const Array<T>& atoms, cons
     py::array_t<double> out(view.n);
     double* folded = out.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         fold_center(ctx, view, center.data(), bias ? bias->data() : nullptr, folded);
     }
     return out;
 }
 
 template <class T, class I>
-py::array_t<T> py_decode(const Call& call, const Array<std::int64_t>& indptr, const Array<I>& indices,
+py::array_t<T> py_decode(const Call& call, std::int64_t n, const Array<std::int64_t>& indptr, const Array<I>& indices,
                          const Array<T>& values, const Array<T>& W_dec, const std::optional<Array<T>>& b_pre) {
     const Context ctx = call.context();
-    check_indptr(ctx, "codes", indptr.data(), indptr.size(), std::min(indices.size(), values.size()));
+    check_indptr(ctx, "codes", indptr.data(), indptr.size(), std::min(indices.size(), values.size()), n);
     const DenseView<T> atoms = view_of(ctx, W_dec, "W_dec");
     if (b_pre) check_shape(ctx, "b_pre", *b_pre, {static_cast<py::ssize_t>(atoms.d)});
-    const Codes<T, I> codes{indptr.data(), indices.data(), values.data(), indptr.size() - 1};
+    const Codes<T, I> codes{indptr.data(), indices.data(), values.data(), n};
     py::array_t<T> out({codes.n, atoms.d});
     T* rows = out.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         decode(ctx, codes, atoms, b_pre ? b_pre->data() : nullptr, rows);
     }
     return out;
@@ -136,7 +137,7 @@ void define_fold_center(py::module_& module) {
 
 template <class T, class I>
 void define_decode(py::module_& module) {
-    module.def("decode", &py_decode<T, I>, "context"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
+    module.def("decode", &py_decode<T, I>, "context"_a, "n"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
                "values"_a.noconvert(), "W_dec"_a.noconvert(), "b_pre"_a.noconvert() = py::none());
 }
 

@@ -39,8 +39,9 @@ py::tuple screen_tile(const std::string& name, const Array<std::uint32_t>& tile,
 void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t times, int n_threads) {
     const Context ctx = Call{"repeat_screen", n_threads}.context();
     ScreenTile* const screen = screen_kernel(ctx.kernels, parse_screen(ctx, name));
-    if (cells < 1 || times < 0) throw py::value_error("repeat_screen: cells must be positive and times not negative");
-    py::gil_scoped_release release;
+    if (cells < 1 || cells > 1 << 24 || times < 0)
+        throw py::value_error("repeat_screen: cells must be in [1, 2^24] and times not negative");
+    const Released released;
     parallel_for(ctx, ctx.n_threads, [&](std::int64_t c, int) {
         const AlignedVector<std::uint32_t> tile(static_cast<std::size_t>(cells * ctx.kernels->tile_rows), 0);
         const AlignedVector<std::uint32_t> panel(static_cast<std::size_t>((cells + 1) * ctx.kernels->panel_atoms), 0);
@@ -108,6 +109,7 @@ Array<T> py_transposed_product(const Call& call, const PyRows& X, const Array<T>
     check_shape(ctx, "W", W, {static_cast<py::ssize_t>(X.n()), static_cast<py::ssize_t>(factor.d)});
     Array<T> out({X.d(), factor.d});
     T* numbers = out.mutable_data();
+    const Released released;
     X.visit(ctx, [&](const auto& rows) {
         if constexpr (requires { Transposed<T>(ctx, rows, rows_per_block); })
             transposed_product(ctx, Transposed<T>(ctx, rows, rows_per_block), factor, numbers);

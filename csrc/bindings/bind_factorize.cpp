@@ -41,7 +41,7 @@ Array<T> py_multiply(const Call& call, const PyRows& X, const Array<T>& F, std::
     check_shape(ctx, "F", F, {static_cast<py::ssize_t>(X.d()), static_cast<py::ssize_t>(factor.d)});
     Array<T> product = target(ctx, out, X.n(), factor.d);
     T* numbers = product.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     with_csr<T>(ctx, X, [&](const auto& rows) {
         check_whole(ctx, rows);
         multiply(ctx, rows, factor, numbers);
@@ -57,7 +57,7 @@ Array<T> py_multiply_transposed(const Call& call, const PyRows& X, const Array<T
     check_shape(ctx, "W", W, {static_cast<py::ssize_t>(X.n()), static_cast<py::ssize_t>(factor.d)});
     Array<T> product = target(ctx, out, X.d(), factor.d);
     T* numbers = product.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     multiply_transposed(ctx, X.transposed<T>(ctx), factor, numbers);
     return product;
 }
@@ -76,7 +76,7 @@ py::tuple py_kullback_step(const Call& call, const PyRows& X, const Array<T>& A,
     const KullbackStep<T> step{from.data, factor, sums.data(), l1, l2, out.mutable_data()};
     double logs;
     {
-        py::gil_scoped_release release;
+        const Released released;
         if (by_columns) logs = kullback_step(ctx, X.transposed<T>(ctx), step);
         else
             logs = with_csr<T>(ctx, X, [&](const auto& rows) {
@@ -94,7 +94,7 @@ py::array_t<double> py_gram(const Call& call, const Array<T>& V) {
     py::array_t<double> out({view.d, view.d});
     double* G = out.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         gram(ctx, view, G);
     }
     return out;
@@ -107,7 +107,7 @@ py::array_t<double> py_column_sums(const Call& call, const Array<T>& V) {
     py::array_t<double> out(view.d);
     double* sums = out.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         column_sums(ctx, view, sums);
     }
     return out;
@@ -124,7 +124,7 @@ py::tuple py_coordinate_sweep(const Call& call, const Array<double>& G, const Ar
     T* rows = target(ctx, out, view.n, view.d).mutable_data();
     SweepStats stats;
     {
-        py::gil_scoped_release release;
+        const Released released;
         stats = coordinate_sweep(ctx, G.data(), view, {l1, sweeps, inner_tol}, X.data(), rows);
     }
     return py::make_tuple(stats.violation, stats.cross);
@@ -143,7 +143,7 @@ double py_solve_rows(const Call& call, const Array<T>& X, const Array<T>& H, con
     check_shape(ctx, "P", P, {n, k});
     check_shape(ctx, "W", W, {n, k});
     T* rows = W.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     return solve_rows(ctx, all, rows);
 }
 
@@ -152,7 +152,7 @@ void py_extrapolate(const Call& call, const Array<T>& X, Array<T>& old, double b
     const Context ctx = call.context();
     check_shape(ctx, "old", old, std::vector<py::ssize_t>(X.shape(), X.shape() + X.ndim()));
     T* numbers = old.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     extrapolate(ctx, X.data(), beta, X.size(), numbers);
 }
 
@@ -173,7 +173,7 @@ py::tuple py_sweep_masked(const Call& call, const Array<double>& G, double l2, c
     T* rows = target(ctx, out, view.n, view.d).mutable_data();
     SweepStats stats;
     {
-        py::gil_scoped_release release;
+        const Released released;
         stats = sweep_masked(ctx, G.data(), l2, factor, Pattern<I>{indptr.data(), indices.data(), view.n}, observed,
                              view, {l1, sweeps, inner_tol}, X.data(), rows);
     }
@@ -206,7 +206,7 @@ py::tuple py_factorize_small(const Call& call, const Array<T>& X, Array<T>& W, A
                                loss.mutable_data(),
                                n_iter.mutable_data()};
     {
-        py::gil_scoped_release release;
+        const Released released;
         factorize_small(ctx, all, {0, sweeps, inner_tol}, tol, max_iter);
     }
     return py::make_tuple(loss, n_iter);
@@ -224,7 +224,7 @@ py::array_t<std::int64_t> py_keep_largest(const Call& call, Array<T>& X, std::in
     py::array_t<std::int64_t> kept(columns ? view.d : view.n);
     std::int64_t* counts = kept.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         keep_largest(ctx, numbers, view.n, view.d, k, columns ? Axis::kColumn : Axis::kRow, counts);
     }
     return kept;
@@ -241,7 +241,7 @@ py::array_t<T> py_multiply_sparse(const Call& call, const Array<T>& X, const Arr
     py::array_t<T> out({rows.n, atoms.n});
     T* products = out.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         multiply_sparse(ctx, rows, atoms, products);
     }
     return out;
@@ -255,7 +255,7 @@ std::int64_t py_refit_supports(const Call& call, const Array<double>& G, const A
     check_shape(ctx, "G", G, {k, k});
     check_shape(ctx, "B", B, {k, d});
     double* numbers = H.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     return refit_supports(ctx, G.data(), B.data(), k, d, numbers);
 }
 

@@ -1,6 +1,8 @@
 // bind_kernels.cpp: kernels one by one, for tests and benchmarks of the kernels themselves.
 #include <pybind11/stl.h>
 
+#include <cmath>
+
 #include "bindings/arrays.h"
 #include "core/bin_grid.h"
 #include "core/philox.h"
@@ -45,7 +47,8 @@ py::array accumulate(const Array<std::int32_t>& acc, const Array<std::int8_t>& s
 
 py::array accumulate_group(const Array<std::int32_t>& acc, const Array<std::int8_t>& values,
                            const Array<std::int32_t>& line, int line_shift, const Array<std::uint8_t>& p) {
-    if (values.ndim() != 2 || values.shape(1) != 8 || acc.size() != 8 || p.size() % 4 || line.size() != p.size())
+    if (values.ndim() != 2 || values.shape(1) != 8 || acc.size() != 8 || p.size() % 4 || line.size() != p.size() ||
+        line_shift < 0 || line_shift > 31)
         throw py::value_error("accumulate_group: acc must have 8 numbers, values 8 columns, p a multiple of 4");
     for (py::ssize_t t = 0; t < line.size(); ++t)
         if (line.at(t) < 0 || line.at(t) >> line_shift >= values.shape(0))
@@ -107,7 +110,8 @@ double largest_magnitude(const Array<T>& x) {
 }
 
 py::array interleave(const Array<std::uint32_t>& rows, std::int64_t cells) {
-    if (rows.ndim() != 2 || rows.shape(0) % 2 || cells < 0 || (cells + 3) / 4 * 4 > rows.shape(1))
+    if (rows.ndim() != 2 || rows.shape(0) % 2 || cells < 0 || cells > rows.shape(1) ||
+        (cells + 3) / 4 * 4 > rows.shape(1))
         throw py::value_error(
             "interleave: rows must be an even number, as long as cells rounded up to a multiple of 4");
     py::array_t<std::uint32_t> out({static_cast<py::ssize_t>(cells), rows.shape(0)});
@@ -159,6 +163,7 @@ py::tuple tile_shape() {
 
 /// (exponent of the first unit, magic numbers) of the grid for numbers up to this bound.
 py::tuple bin_grid(double bound) {
+    if (!(bound > 0) || !std::isfinite(bound)) throw py::value_error("bin_grid: bound must be positive and finite");
     const BinGrid grid(bound);
     return py::make_tuple(grid.exponent(), std::vector<double>(grid.magic(), grid.magic() + grid.levels()));
 }
@@ -284,7 +289,8 @@ void define_small(py::module_& kernels) {
 template <class T, class I>
 py::array gather_add(const Array<I>& index, const Array<T>& value, const Array<T>& W, py::ssize_t first,
                      const Array<T>& out) {
-    if (W.ndim() != 2 || value.size() > index.size() || first < 0 || first + out.size() > W.shape(1))
+    if (W.ndim() != 2 || value.size() > index.size() || first < 0 || first > W.shape(1) ||
+        out.size() > W.shape(1) - first)
         throw py::value_error("gather_add: value must be no longer than index, first + out within the columns of W");
     for (py::ssize_t p = 0; p < index.size(); ++p)
         if (index.at(p) < 0 || index.at(p) >= W.shape(0)) throw py::index_error("gather_add: index out of range");

@@ -12,8 +12,8 @@ using namespace pybind11::literals;
 /// f(array) for the array type that `object` is; a TypeError names what it should have been.
 template <class First, class Second, class F>
 auto with_either(const Context& ctx, const py::handle& object, const std::string& name, const char* want, F f) {
-    if (py::isinstance<First>(object)) return f(py::reinterpret_borrow<First>(object));
-    if (py::isinstance<Second>(object)) return f(py::reinterpret_borrow<Second>(object));
+    if (is_array<First>(object)) return f(py::reinterpret_borrow<First>(object));
+    if (is_array<Second>(object)) return f(py::reinterpret_borrow<Second>(object));
     const std::string type = py::hasattr(object, "dtype") ? std::string(py::str(object.attr("dtype")))
                                                           : std::string(py::str(py::type::of(object)));
     throw py::type_error(ctx.function + ": " + name + " must be a " + want + " array; got " + type +
@@ -27,13 +27,19 @@ Storage parse_storage(const Context& ctx, const std::string& storage) {
     fail(ctx, "storage must be '', 'float16' or 'bfloat16'", "'" + storage + "'", "Leave it out for other types.");
 }
 
+void check_extents(const Context& ctx, const std::string& name, int64_t n, int64_t d) {
+    if (n < 0 || d < 1)
+        fail(ctx, name + " must have rows of at least one column",
+             "shape (" + std::to_string(n) + ", " + std::to_string(d) + ")", "Leave out what is empty.");
+}
+
 py::array_t<float> py_widen(const Call& call, const Array<std::uint16_t>& half, const std::string& storage) {
     const Context ctx = call.context();
     const Storage stored = parse_storage(ctx, storage);
     py::array_t<float> out(std::vector<py::ssize_t>(half.shape(), half.shape() + half.ndim()));
     float* numbers = out.mutable_data();
     {
-        py::gil_scoped_release release;
+        const Released released;
         widen(ctx, half.data(), half.size(), stored, numbers);
     }
     return out;
@@ -44,10 +50,9 @@ py::array_t<float> py_widen(const Call& call, const Array<std::uint16_t>& half, 
 template <class I, class T>
 bool PyRows::take_csr(const Context& ctx, const Array<std::int64_t>& indptr, const Array<I>& indices,
                       const Array<T>& data) {
-    check_indptr(ctx, name_, indptr.data(), indptr.size(), std::min<int64_t>(indices.size(), data.size()));
-    n_ = indptr.size() - 1;
+    check_indptr(ctx, name_, indptr.data(), indptr.size(), std::min<int64_t>(indices.size(), data.size()), n_);
     arrays_ = CsrView<T, I>{indptr.data(), indices.data(), data.data(), n_, d_};
-    py::gil_scoped_release release;
+    const Released released;
     return first_uncanonical_row(ctx, indptr.data(), indices.data(), n_) == n_;
 }
 
@@ -59,16 +64,18 @@ std::unique_ptr<PyRows> PyRows::prepare(const Call& call, const py::object& X, c
     out->name_ = name;
     if (py::isinstance<py::tuple>(X)) {
         const auto parts = X.cast<py::tuple>();
-        if (parts.size() != 4) throw py::type_error(ctx.function + ": CSR must be (indptr, indices, data, columns)");
-        const auto indptr = parts[0].cast<Array<std::int64_t>>();
-        out->d_ = parts[3].cast<std::int64_t>();
+        if (parts.size() != 4) throw py::type_error(ctx.function + ": CSR must be (indptr, indices, data, shape)");
+        std::tie(out->n_, out->d_) = parts[3].cast<std::pair<int64_t, int64_t>>();
         out->sparse_ = true;
-        if (out->d_ < 0) fail(ctx, name + " must have at least 0 columns", out->d_, "Check its shape.");
-        const bool sorted = with_either<Array<std::int32_t>, Array<std::int64_t>>(
-            ctx, parts[1], name + ".indices", "int32 or int64", [&](const auto& indices) {
-                return with_either<Array<float>, Array<double>>(
-                    ctx, parts[2], name + ".data", "float32 or float64",
-                    [&](const auto& data) { return out->take_csr(ctx, indptr, indices, data); });
+        check_extents(ctx, name, out->n_, out->d_);
+        const bool sorted = with_either<Array<std::int64_t>, Array<std::int64_t>>(
+            ctx, parts[0], name + ".indptr", "int64", [&](const auto& indptr) {
+                return with_either<Array<std::int32_t>, Array<std::int64_t>>(
+                    ctx, parts[1], name + ".indices", "int32 or int64", [&](const auto& indices) {
+                        return with_either<Array<float>, Array<double>>(
+                            ctx, parts[2], name + ".data", "float32 or float64",
+                            [&](const auto& data) { return out->take_csr(ctx, indptr, indices, data); });
+                    });
             });
         if (!sorted) return nullptr;
         return out;
@@ -79,6 +86,7 @@ std::unique_ptr<PyRows> PyRows::prepare(const Call& call, const py::object& X, c
         const DenseView<T> view = view_of(ctx, array, name);
         out->n_ = view.n;
         out->d_ = view.d;
+        check_extents(ctx, name, view.n, view.d);
         out->number_bytes_ = sizeof(T);
         out->arrays_ = StoredRows{view.data, view.n, view.d, stored};
         return true;
@@ -89,30 +97,31 @@ std::unique_ptr<PyRows> PyRows::prepare(const Call& call, const py::object& X, c
     return out;
 }
 
-void PyRows::measure(const Context& ctx) const {
+std::unique_ptr<PyRows::Measured> PyRows::measure(const Context& ctx) const {
+    auto out = std::make_unique<Measured>();
     if (const auto* dense = std::get_if<StoredRows>(&arrays_)) {
         const void* data = dense->data;
         if (dense->storage != Storage::kNative) {
-            wide_.resize(static_cast<std::size_t>(n_ * d_));
-            widen(ctx, static_cast<const std::uint16_t*>(data), n_ * d_, dense->storage, wide_.data());
-            data = wide_.data();
+            out->wide.resize(static_cast<std::size_t>(n_ * d_));
+            widen(ctx, static_cast<const std::uint16_t*>(data), n_ * d_, dense->storage, out->wide.data());
+            data = out->wide.data();
         }
         if (number_bytes_ == 8)
-            rows_ = Rows(ctx, DenseView<double>{static_cast<const double*>(data), n_, d_, d_}, name_);
-        else rows_ = Rows(ctx, DenseView<float>{static_cast<const float*>(data), n_, d_, d_}, name_);
-        return;
+            out->rows = Rows(ctx, DenseView<double>{static_cast<const double*>(data), n_, d_, d_}, name_);
+        else out->rows = Rows(ctx, DenseView<float>{static_cast<const float*>(data), n_, d_, d_}, name_);
+        return out;
     }
     std::visit(
         [&](const auto& view) {
             if constexpr (!std::is_same_v<std::decay_t<decltype(view)>, StoredRows>)
-                rows_ = Rows(ctx, view, name_, true);
+                out->rows = Rows(ctx, view, name_, true);
         },
         arrays_);
+    return out;
 }
 
 const AnyRows& PyRows::rows(const Context& ctx) const {
-    if (!part_) std::call_once(measured_, [&] { measure(ctx); });
-    return rows_;
+    return part_ ? rows_ : measured_.get(ctx, [&] { return measure(ctx); }).rows;
 }
 
 template <class T>
@@ -129,34 +138,34 @@ template StoredRows PyRows::stored<double>(const Context&) const;
 
 template <class T>
 const Transposed<T>& PyRows::transposed(const Context& ctx) const {
-    auto& kept = std::get<std::unique_ptr<Transposed<T>>>(transposed_);
     const AnyRows& any = rows(ctx);
-    std::call_once(turned_, [&] {
+    return std::get<Once<Transposed<T>>>(transposed_).get(ctx, [&] {
         if (const auto* narrow = std::get_if<Rows<CsrView<T, int32_t>>>(&any))
-            kept = std::make_unique<Transposed<T>>(ctx, *narrow);
-        else if (const auto* wide = std::get_if<Rows<CsrView<T, int64_t>>>(&any))
-            kept = std::make_unique<Transposed<T>>(ctx, *wide);
-        else throw std::invalid_argument(ctx.function + ": factors must have the dtype of X, which must be CSR");
+            return std::make_unique<Transposed<T>>(ctx, *narrow);
+        if (const auto* wide = std::get_if<Rows<CsrView<T, int64_t>>>(&any))
+            return std::make_unique<Transposed<T>>(ctx, *wide);
+        throw std::invalid_argument(ctx.function + ": factors must have the dtype of X, which must be CSR");
     });
-    return *kept;
 }
 template const Transposed<float>& PyRows::transposed<float>(const Context&) const;
 template const Transposed<double>& PyRows::transposed<double>(const Context&) const;
 
-std::unique_ptr<PyRows> PyRows::subset(const Call& call, const Array<std::int64_t>& chosen) const {
+// py::keep_alive is not for return values: pybind11 3.1 reads that of a call whose arguments did not fit.
+std::unique_ptr<PyRows> PyRows::subset(const py::object& whole, const Call& call, const Array<std::int64_t>& chosen) {
     const Context ctx = call.context();
-    check_indices(ctx, "rows", chosen.data(), chosen.size(), n_);
+    const auto& of = whole.cast<const PyRows&>();
+    check_indices(ctx, "rows", chosen.data(), chosen.size(), of.n_);
     std::unique_ptr<PyRows> out(new PyRows);
-    out->keep_ = keep_;  // pybind11 keeps the whole alive too, which may own widened numbers
-    out->name_ = name_;
+    out->keep_ = whole;
+    out->name_ = of.name_;
     out->n_ = chosen.size();
-    out->d_ = d_;
-    out->sparse_ = sparse_;
-    out->number_bytes_ = number_bytes_;
+    out->d_ = of.d_;
+    out->sparse_ = of.sparse_;
+    out->number_bytes_ = of.number_bytes_;
     out->part_ = true;
     const std::vector<int64_t> rows(chosen.data(), chosen.data() + chosen.size());
-    py::gil_scoped_release release;
-    visit(ctx, [&](const auto& all) { out->rows_ = all.subset(rows); });
+    const Released released;
+    of.visit(ctx, [&](const auto& all) { out->rows_ = all.subset(rows); });
     return out;
 }
 
@@ -164,7 +173,7 @@ py::array_t<double> PyRows::norm2(const Call& call) const {
     const Context ctx = call.context();
     py::array_t<double> out(n_);
     double* numbers = out.mutable_data();
-    py::gil_scoped_release release;
+    const Released released;
     visit(ctx, [&](const auto& rows) {
         for (int64_t i = 0; i < rows.n(); ++i) numbers[i] = rows.norm2(i);
     });
@@ -173,13 +182,13 @@ py::array_t<double> PyRows::norm2(const Call& call) const {
 
 bool PyRows::non_negative(const Call& call) const {
     const Context ctx = call.context();
-    py::gil_scoped_release release;
+    const Released released;
     return visit(ctx, [](const auto& rows) { return rows.non_negative(); });
 }
 
 int64_t PyRows::zero_rows(const Call& call) const {
     const Context ctx = call.context();
-    py::gil_scoped_release release;
+    const Released released;
     return visit(ctx, [](const auto& rows) { return rows.zero_rows(); });
 }
 
@@ -193,7 +202,7 @@ void register_rows(py::module_& module) {
         .def_readonly("n_threads", &Call::n_threads)
         .def_readonly("seed", &Call::seed);
     py::class_<PyRows>(module, "Rows")
-        .def("subset", &PyRows::subset, "context"_a, "chosen"_a.noconvert(), py::keep_alive<0, 1>())
+        .def("subset", &PyRows::subset, "context"_a, "chosen"_a.noconvert())
         .def("norm2", &PyRows::norm2, "context"_a)
         .def("non_negative", &PyRows::non_negative, "context"_a)
         .def("zero_rows", &PyRows::zero_rows, "context"_a)

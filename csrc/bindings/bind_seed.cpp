@@ -58,7 +58,7 @@ py::dict py_kmeans_plusplus(const Call& call, const PyRows& X, std::int64_t m, c
         parse_method(ctx, method), parse_bound(ctx, bound), local_trials, budget, max_trials, potential};
     Seeding seeding;
     {
-        py::gil_scoped_release release;
+        const Released released;
         X.visit(ctx, [&](const auto& rows) {
             using Same = std::decay_t<decltype(rows)>;
             const Same* there = existing ? std::get_if<Same>(&existing->rows(ctx)) : nullptr;
@@ -80,7 +80,7 @@ py::dict py_afkmc2(const Call& call, const PyRows& X, std::int64_t m, std::int64
     if (chain < 1) fail(ctx, "chain_length must be positive", chain, "Use 200.");
     Seeding seeding;
     {
-        py::gil_scoped_release release;
+        const Released released;
         X.visit(ctx, [&](const auto& rows) { seeding = afkmc2(ctx, rows, numbers, parsed, m, chain); });
     }
     return to_dict(seeding);
@@ -94,7 +94,7 @@ py::tuple py_parallel_candidates(const Call& call, const PyRows& X, std::int64_t
     check_count(ctx, "n_clusters", m, X.n());
     Candidates out;
     {
-        py::gil_scoped_release release;
+        const Released released;
         X.visit(ctx,
                 [&](const auto& rows) { out = parallel_candidates(ctx, rows, numbers, parsed, m, amount, rounds); });
     }
@@ -110,7 +110,7 @@ py::tuple py_coreset(const Call& call, const PyRows& X, std::int64_t size, std::
     if (rough_centers != 0) check_count(ctx, "n_clusters", rough_centers, X.n());
     Coreset out;
     {
-        py::gil_scoped_release release;
+        const Released released;
         X.visit(ctx, [&](const auto& rows) { out = coreset(ctx, rows, numbers, parsed, size, rough_centers); });
     }
     return py::make_tuple(to_array(out.indices), to_array(out.weights));
@@ -119,12 +119,13 @@ py::tuple py_coreset(const Call& call, const PyRows& X, std::int64_t size, std::
 py::array py_weighted_sample(const Call& call, const Array<double>& weights, std::int64_t size, bool replacement) {
     const Context ctx = call.context();
     if (size < 0) fail(ctx, "size must be at least 0", size, "Draw none or more.");
+    if (weights.size() < 1) fail(ctx, "weights must not be empty", shape_of(weights), "Pass a weight per row.");
     std::vector<int64_t> out;
     {
-        py::gil_scoped_release release;
+        const Released released;
         out = weighted_sample(ctx, weights.data(), weights.size(), size, replacement);
     }
-    return to_array(out);
+    return to_array(std::move(out));
 }
 
 }  // namespace

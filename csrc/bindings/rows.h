@@ -4,12 +4,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <tuple>
 #include <variant>
 
 #include "bindings/arrays.h"
 #include "core/buffer.h"
+#include "core/turns.h"
 #include "rows/rows.h"
 #include "rows/transposed.h"
 
@@ -23,7 +23,8 @@ using AnyRows =
 class PyRows {
 public:
     /// X: a C-contiguous 2-d array of float32 or float64, or of uint16 with storage "float16" or "bfloat16"; or the
-    /// tuple (indptr int64, indices, data, columns). Returns null for CSR whose columns are not sorted and distinct.
+    /// tuple (indptr int64, indices, data, (rows, columns)). Returns null for CSR whose columns are not sorted and
+    /// distinct.
     static std::unique_ptr<PyRows> prepare(const Call& call, const py::object& X, const std::string& storage,
                                            const std::string& name);
 
@@ -51,8 +52,8 @@ public:
     template <class T>
     const Transposed<T>& transposed(const Context& ctx) const;
 
-    /// The rows `chosen`, without a copy of any number.
-    std::unique_ptr<PyRows> subset(const Call& call, const Array<std::int64_t>& chosen) const;
+    /// The rows `chosen` of the PyRows `whole`, without a copy of any number.
+    static std::unique_ptr<PyRows> subset(const py::object& whole, const Call& call, const Array<std::int64_t>& chosen);
     py::array_t<double> norm2(const Call& call) const;
     bool non_negative(const Call& call) const;
     int64_t zero_rows(const Call& call) const;
@@ -61,7 +62,11 @@ private:
     PyRows() = default;
     template <class I, class T>
     bool take_csr(const Context& ctx, const Array<std::int64_t>& indptr, const Array<I>& indices, const Array<T>& data);
-    void measure(const Context& ctx) const;
+    struct Measured {
+        AlignedVector<float> wide;  // of half precision
+        AnyRows rows;
+    };
+    std::unique_ptr<Measured> measure(const Context& ctx) const;
 
     py::object keep_;
     std::string name_;
@@ -72,10 +77,9 @@ private:
         arrays_;
     int number_bytes_ = 4;  // of a dense number: 2, 4 or 8
     bool part_ = false;     // a subset: rows_ is all there is
-    mutable std::once_flag measured_, turned_;
-    mutable AlignedVector<float> wide_;
-    mutable AnyRows rows_;
-    mutable std::tuple<std::unique_ptr<Transposed<float>>, std::unique_ptr<Transposed<double>>> transposed_;
+    AnyRows rows_;          // of a subset
+    mutable Once<Measured> measured_;
+    mutable std::tuple<Once<Transposed<float>>, Once<Transposed<double>>> transposed_;
 };
 
 }  // namespace latom

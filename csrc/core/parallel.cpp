@@ -194,7 +194,7 @@ void set_thread_limit(int most) {
 
 int resolve_threads(int n_threads) {
     const auto limited = [most = thread_limit()](int count) { return most > 0 ? std::min(count, most) : count; };
-    if (n_threads > 0) return limited(n_threads);
+    if (n_threads > 0) return limited(std::min(n_threads, kMostThreads));
     if (environment_when_loaded > 0) return limited(environment_when_loaded);
     const int count = std::max(1, from_affinity());
     static std::atomic<int> known{-1};  // some 40 us to read: once a process

@@ -22,6 +22,9 @@
 
 namespace latom {
 
+/// More than any machine has use for; a call that asks for more gets these.
+inline constexpr int kMostThreads = 4096;
+
 /// n_threads if positive, else threads_from_environment() as it was when the library was loaded, or the CPUs that
 /// affinity and cgroup quota (as first read) allow; never more than thread_limit().
 int resolve_threads(int n_threads);

@@ -3,10 +3,9 @@
 //   AliasTable     with replacement, O(1) a draw (Walker 1977, in Vose's order of 1991)
 //   PrefixTable    with replacement, O(log n) a draw; summed in blocks, in parallel
 //   race           without replacement, all at once: the smallest E_i / w_i, E_i exponential, in rising order, which is
-//   that
-//                  of drawing one after another (Efraimidis & Spirakis 2006; the Gumbel top-k)
+//                  that of drawing one after another (Efraimidis & Spirakis 2006; the Gumbel top-k)
 //
-// Tables hold one or two numbers per row. A row of weight 0 is never drawn.
+// Tables hold one or two numbers per row. A row of weight 0 is never drawn. All of it can be interrupted.
 #pragma once
 
 #include <algorithm>
@@ -21,21 +20,46 @@
 
 namespace latom {
 
+/// To be called once per item of a long loop within a chunk: polls now and then.
+class Ticker {
+public:
+    void operator()() {
+        if ((++count_ & 0xFFFF) == 0) poll();
+    }
+
+private:
+    std::uint32_t count_ = 0;
+};
+
 class AliasTable {
 public:
-    /// weight(i) >= 0, not all zero.
+    /// weight(i) >= 0, not all zero; n >= 1.
     template <class Weight>
-    AliasTable(int64_t n, Weight weight) : keep_(static_cast<std::size_t>(n)), other_(static_cast<std::size_t>(n)) {
+    AliasTable(const Context& ctx, int64_t n, Weight weight)
+        : keep_(static_cast<std::size_t>(n)), other_(static_cast<std::size_t>(n)) {
+        parallel_for(ctx, 1, [&](int64_t, int) { fill(n, weight); });
+    }
+
+    int64_t draw(double uniform, double coin) const {
+        const auto n = static_cast<int64_t>(keep_.size());
+        const int64_t i = std::min(static_cast<int64_t>(uniform * static_cast<double>(n)), n - 1);
+        return coin < keep_[i] ? i : other_[i];
+    }
+
+private:
+    template <class Weight>
+    void fill(int64_t n, Weight weight) {
+        Ticker tick;
         double most = 0, total = 0;  // of numbers that neither overflow nor vanish
-        for (int64_t i = 0; i < n; ++i) most = std::max(most, weight(i));
-        for (int64_t i = 0; i < n; ++i) total += weight(i) / most;
+        for (int64_t i = 0; i < n; ++i, tick()) most = std::max(most, weight(i));
+        for (int64_t i = 0; i < n; ++i, tick()) total += weight(i) / most;
         std::vector<int64_t> small, large;
-        for (int64_t i = n - 1; i >= 0; --i) {
+        for (int64_t i = n - 1; i >= 0; --i, tick()) {
             keep_[i] = weight(i) / most / total * static_cast<double>(n);
             other_[i] = i;
             (keep_[i] < 1 ? small : large).push_back(i);
         }
-        while (!small.empty() && !large.empty()) {
+        for (; !small.empty() && !large.empty(); tick()) {
             const int64_t less = small.back(), more = large.back();
             small.pop_back();
             other_[less] = more;
@@ -56,13 +80,6 @@ public:
         }
     }
 
-    int64_t draw(double uniform, double coin) const {
-        const auto n = static_cast<int64_t>(keep_.size());
-        const int64_t i = std::min(static_cast<int64_t>(uniform * static_cast<double>(n)), n - 1);
-        return coin < keep_[i] ? i : other_[i];
-    }
-
-private:
     std::vector<double> keep_;
     std::vector<int64_t> other_;
 };
@@ -104,7 +121,7 @@ public:
         if (!(total() > 0)) return -1;
         const auto above = std::upper_bound(prefix_.begin() + 1, prefix_.end(), uniform * total());
         int64_t block = std::min<int64_t>(above - prefix_.begin() - 1, blocks() - 1);
-        while (!(sum_[block] > 0))
+        while (block > 0 && !(sum_[block] > 0))
             --block;  // rounding may leave a little after the end: the last possible row takes it
         double left = uniform * total() - prefix_[block];
         int64_t found = -1;
@@ -138,9 +155,17 @@ std::vector<int64_t> race(const Context& ctx, int64_t n, int64_t size, const Phi
     });
     std::vector<int64_t> order(static_cast<std::size_t>(n));
     std::iota(order.begin(), order.end(), 0);
-    const auto before = [&](int64_t a, int64_t b) { return time[a] != time[b] ? time[a] < time[b] : a < b; };
     size = std::min(size, n);
-    std::partial_sort(order.begin(), order.begin() + size, order.end(), before);
+    parallel_for(ctx, 1, [&](int64_t, int) {
+        Ticker tick;
+        const auto before = [&](int64_t a, int64_t b) {
+            tick();
+            return time[a] != time[b] ? time[a] < time[b] : a < b;
+        };
+        const auto end = order.begin() + size;
+        if (size < n) std::nth_element(order.begin(), end, order.end(), before);
+        std::sort(order.begin(), end, before);
+    });
     while (size > 0 && time[order[size - 1]] == HUGE_VAL) --size;
     order.resize(static_cast<std::size_t>(size));
     return order;

@@ -18,8 +18,9 @@ template <class T>
 template <class I>
 Transposed<T>::Transposed(const Context& ctx, const Rows<CsrView<T, I>>& X, int64_t rows_per_block)
     : n_(X.n()), d_(X.d()) {
-    const int64_t nnz = X.stored(), most = std::clamp<int64_t>(nnz / (kDensity * d_), 1, chunk_count(n_, kBlockRows));
-    rows_ = rows_per_block > 0 ? rows_per_block : chunk_count(n_, most);
+    const int64_t nnz = X.stored(), longest = std::max<int64_t>(1, chunk_count(n_, kBlockRows));
+    const int64_t most = std::clamp<int64_t>(nnz / (kDensity * d_), 1, longest);
+    rows_ = rows_per_block > 0 ? rows_per_block : std::max<int64_t>(1, chunk_count(n_, most));
     rows_ = std::min<int64_t>(rows_, std::numeric_limits<int32_t>::max());
     blocks_ = chunk_count(n_, rows_);
     starts_.resize(static_cast<std::size_t>(blocks_ * (d_ + 1)));

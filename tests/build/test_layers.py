@@ -140,6 +140,15 @@ def test_kernels_neither_allocate_nor_throw(path: Path) -> None:
         assert not re.search(rf"\b{word}\b(?!_cast)", code), word
 
 
+def test_the_interpreter_is_left_and_entered_in_one_place() -> None:
+    """released.h knows what the end of the interpreter does to threads, and sets the floating-point mode."""
+    for path in sorted((CSRC / "bindings").glob("*")):
+        if path.name == "released.h":
+            continue
+        code = re.sub(r"//.*", "", path.read_text())
+        assert not re.search(r"gil_scoped|PyGILState|PyEval_|<mutex>|call_once", code), path.name
+
+
 MODULES = sorted(path for path in PYTHON.rglob("*.py"))
 
 

@@ -21,7 +21,7 @@ def batches(dtype: str, container: str, rng: np.random.Generator) -> tuple[list[
         x[n // 2] = 0 if n > 1 else x[n // 2]
         if container != "dense":
             csr = sp.csr_array(x)
-            x = (csr.indptr.astype(np.int64), csr.indices.astype(container), csr.data, 23)
+            x = (csr.indptr.astype(np.int64), csr.indices.astype(container), csr.data, csr.shape)
         parts.append(x)
     return [core.rows(x) for x in parts[:4]], core.rows(parts[4])
 

@@ -16,7 +16,7 @@ SHAPES = [(1, 1, 1), (30, 17, 5), (300, 40, 16), (500, 33, 70), (257, 90, 40)]
 
 def sparse(rng, n, d, dtype, index="int32", density=0.2):
     X = random_rows(rng, n, d, density, dtype)
-    return X, (X.indptr.astype(np.int64), X.indices.astype(index), X.data, d)
+    return X, (X.indptr.astype(np.int64), X.indices.astype(index), X.data, X.shape)
 
 
 def tolerance(dtype):

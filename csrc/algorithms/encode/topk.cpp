@@ -1,10 +1,10 @@
 // topk.cpp: which way a call takes: all scores in float64, or a fine screen of the atoms, or a coarse one before it.
 #include "latom/encode.h"
 
-#include <mutex>
 #include <numeric>
 
 #include "algorithms/encode/screened_topk.h"
+#include "core/turns.h"
 
 namespace latom {
 namespace {
@@ -40,10 +40,7 @@ public:
 
     int64_t m() const override { return scores_.m(); }
     int64_t d() const override { return scores_.d(); }
-    void pack(const Context& ctx) override {
-        measure(ctx);
-        keep(ctx);
-    }
+    void pack(const Context& ctx) override { keep(ctx, measured(ctx)); }
 
     TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                    T* score, int32_t* index, int64_t* found) override {
@@ -57,8 +54,8 @@ public:
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
         const bool few = reused() ? X.n == 1 && m() * d() < kFewNumbers : X.n <= kFewRows;
         if (few || 4 * k > m() || d() > kMostColumns) {
-            if (scores_.similarity() != Similarity::kDot) measure(ctx);
-            if (!all(job, stats) && reader.sound()) measure(ctx);  // names the atom that is not finite
+            const AtomScores<T>& scores = scores_.similarity() == Similarity::kDot ? scores_ : measured(ctx).scores;
+            if (!all(job, scores, stats) && reader.sound()) measured(ctx);  // names the atom that is not finite
         } else {
             stats = screened(job);
         }
@@ -69,6 +66,12 @@ public:
 private:
     using RowList = typename ScreenedTopK<T>::RowList;
     using Panels = std::shared_ptr<AtomPanels<T>>;
+    /// What the lengths of the atoms tell, which are known to be acceptable.
+    struct Measured {
+        std::vector<double> norm2;
+        AtomScores<T> scores;
+        Panels panels;
+    };
     static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
@@ -77,40 +80,37 @@ private:
     static constexpr int64_t kCandidate =
         128;  // a float64 score costs what int8 saves on so many atoms; by measurement
 
-    // Lengths of the atoms, what follows from them, and whether they can be used; once.
-    void measure(const Context& ctx) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (panels_) return;
-        std::vector<double> norm2(static_cast<std::size_t>(m()));
-        const DenseView<T>& atoms = scores_.atoms();
-        RowReader<T>::measure(ctx, atoms, norm2.data());
-        for (int64_t j = 0; j < m(); ++j)
-            if (!acceptable(atoms.row(j), d(), norm2[j])) refuse_row(ctx, "atoms", j, atoms.row(j), d());
-        norm2_ = std::move(norm2);
-        scores_.set_lengths(norm2_);
-        panels_ = panels(ctx, screen_);
+    const Measured& measured(const Context& ctx) {
+        return measured_.get(ctx, [&] {
+            std::vector<double> norm2(static_cast<std::size_t>(m()));
+            const DenseView<T>& atoms = scores_.atoms();
+            RowReader<T>::measure(ctx, atoms, norm2.data());
+            for (int64_t j = 0; j < m(); ++j)
+                if (!acceptable(atoms.row(j), d(), norm2[j])) refuse_row(ctx, "atoms", j, atoms.row(j), d());
+            auto made = std::make_unique<Measured>(Measured{std::move(norm2), scores_, nullptr});
+            made->scores.set_lengths(made->norm2);
+            made->panels = panels(ctx, *made, screen_);
+            return made;
+        });
     }
-    Panels panels(const Context& ctx, Screen screen) const {
-        return std::make_shared<AtomPanels<T>>(ctx, rows_of_atoms(), d(), norm2_, scores_.factor(), scores_.bias(),
-                                               scattered(m()), screen);
+    Panels panels(const Context& ctx, const Measured& of, Screen screen) const {
+        return std::make_shared<AtomPanels<T>>(ctx, rows_of_atoms(), d(), of.norm2, of.scores.factor(),
+                                               of.scores.bias(), scattered(m()), screen);
     }
     std::vector<const T*> rows_of_atoms() const {
         std::vector<const T*> rows(static_cast<std::size_t>(m()));
         for (int64_t j = 0; j < m(); ++j) rows[j] = scores_.atoms().row(j);
         return rows;
     }
-    bool measured() {
-        std::lock_guard<std::mutex> lock(mutex_);
-        return panels_ != nullptr;
-    }
     // Whether few rows, too, find the atoms packed, or should from now on.
-    bool reused() {
-        std::lock_guard<std::mutex> lock(mutex_);
-        return coarse_ || (panels_ && panels_->kept());
+    bool reused() const {
+        const Measured* known = measured_.get();
+        return known && (known->panels->kept() || coarse());
     }
-    void keep(const Context& ctx) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        panels_->keep(ctx);
+    // Whoever does not get a turn packs for itself as it scans.
+    void keep(const Context& ctx, const Measured& known) {
+        if (known.panels->kept()) return;
+        if (const Turn turn(ctx, packing_); turn.taken()) known.panels->keep(ctx);
     }
 
     TopKStats screened(const TopKJob<T>& job) {
@@ -119,25 +119,27 @@ private:
         const int64_t rows =
             std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
-        ScreenedTopK<T> run(job, scores_);
-        if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured()) {
+        if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured_.get()) {
+            ScreenedTopK<T> run(job, scores_);
             const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, scores_.bias(), scattered(m()), screen_);
             run.decide_sliced(once, lists(n, rows, {})[0], true, 0);
             if (once.sound()) return run.stats();
         }
-        measure(job.ctx);
+        const Measured& known = measured(job.ctx);
+        const AtomPanels<T>& panels = *known.panels;
+        ScreenedTopK<T> run(job, known.scores);
         if (blocks < threads) {
-            if (blocks > 1 || reused()) keep(job.ctx);
-            for (const RowList& list : lists(n, rows, {})) run.decide_sliced(*panels_, list, true, 0);
+            if (blocks > 1 || reused()) keep(job.ctx, known);
+            for (const RowList& list : lists(n, rows, {})) run.decide_sliced(panels, list, true, 0);
             return run.stats();
         }
 
-        Panels coarse = coarse_panels(job);
-        if (!coarse) keep(job.ctx);
+        Panels coarse = coarse_panels(job, known);
+        if (!coarse) keep(job.ctx, known);
         RowList examples, left;
         for (int64_t e = 0; n >= kCoarseRows && e < kExamples; ++e) examples.push_back(e * n / kExamples);
         if (!examples.empty())
-            left = run.decide_sliced(coarse ? *coarse : *panels_, examples, !coarse, coarse ? coarse_room() : 0);
+            left = run.decide_sliced(coarse ? *coarse : panels, examples, !coarse, coarse ? coarse_room() : 0);
         if (coarse && too_many(job, run.stats().scored, static_cast<int64_t>(left.size()), kExamples))
             coarse = give_up_coarse();
         run.expect();
@@ -150,8 +152,8 @@ private:
         }
         if (!left.empty()) every.push_back(left);
         if (!every.empty()) {
-            keep(job.ctx);
-            run.decide(*panels_, every, true, 0);
+            keep(job.ctx, known);
+            run.decide(panels, every, true, 0);
         }
         return run.stats();
     }
@@ -168,25 +170,32 @@ private:
         return out;
     }
 
-    // Atoms in int8, packed, or null where they are known not to pay.
-    Panels coarse_panels(const TopKJob<T>& job) {
-        std::lock_guard<std::mutex> lock(mutex_);
-        const auto* kernels = job.ctx.kernels;
-        if (coarse_fails_ || screen_ != Screen::kAuto || m() < kCoarseAtoms || job.X.n < kCoarseRows ||
-            !has_coarse_screen(kernels, d()))
+    // Atoms in int8, packed, or null where they are known not to pay, or a frame below is packing them.
+    Panels coarse_panels(const TopKJob<T>& job, const Measured& known) {
+        if (coarse_fails_.load(std::memory_order_relaxed) || screen_ != Screen::kAuto || m() < kCoarseAtoms ||
+            job.X.n < kCoarseRows || !has_coarse_screen(job.ctx.kernels, d()))
             return nullptr;
-        if (!coarse_) {
-            Panels packed = panels(job.ctx, Screen::kInt8);
-            packed->keep(job.ctx);
-            coarse_ = std::move(packed);
-        }
-        return coarse_;
+        if (Panels packed = coarse()) return packed;
+        const Turn turn(job.ctx, packing_);
+        if (!turn.taken()) return nullptr;
+        if (Panels packed = coarse()) return packed;
+        Panels packed = panels(job.ctx, known, Screen::kInt8);
+        packed->keep(job.ctx);
+        set_coarse(packed);
+        return packed;
     }
     Panels give_up_coarse() {
-        std::lock_guard<std::mutex> lock(mutex_);
-        coarse_fails_ = true;
-        coarse_.reset();
+        coarse_fails_.store(true, std::memory_order_relaxed);
+        set_coarse(nullptr);
         return nullptr;
+    }
+    Panels coarse() const {
+        const std::lock_guard<std::mutex> lock(brief_lock());
+        return coarse_;
+    }
+    void set_coarse(Panels panels) {
+        const std::lock_guard<std::mutex> lock(brief_lock());
+        coarse_.swap(panels);  // what was there is freed outside of the lock
     }
     // Whether a fine screen of n rows would have been faster: so many were scored in float64, or left after a screen in
     // vain.
@@ -197,7 +206,7 @@ private:
     int64_t coarse_room() const { return std::clamp<int64_t>(m() / 32, 256, 1024); }
 
     // Float64 scores of all atoms for a few rows: bound by reading the atoms once. False if one is not finite.
-    bool all(const TopKJob<T>& job, TopKStats& stats) {
+    bool all(const TopKJob<T>& job, const AtomScores<T>& of, TopKStats& stats) const {
         std::atomic<bool> sound{true};
         Context ctx = job.ctx;  // a thread that sleeps takes some 40 us to come
         ctx.n_threads =
@@ -212,13 +221,13 @@ private:
             parallel_for(ctx, chunk_count(m(), share), [&](int64_t c, int) {
                 const int64_t from = c * share, to = std::min(m(), from + share);
                 for (int64_t r = 0; r < count; ++r)
-                    scores_.score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
+                    of.score_all(job.ctx.kernels, rows.row[r], from, to, scores.data() + r * m());
             });
             std::vector<std::vector<Entry>> scratch(static_cast<std::size_t>(workers(ctx, count)));
             parallel_for(ctx, count, [&](int64_t r, int id) {
                 const double* own = scores.data() + r * m();
                 if (std::all_of(own, own + m(), [](double s) { return std::isfinite(s); }))
-                    scores_.write_all(job, list[r], rows.norm2[r], own, scratch[id]);
+                    of.write_all(job, list[r], rows.norm2[r], own, scratch[id]);
                 else sound = false;
             });
             stats.scored += count * m();
@@ -226,12 +235,12 @@ private:
         return sound;
     }
 
-    AtomScores<T> scores_;
-    Screen screen_;
-    std::mutex mutex_;  // of what measure(), keep() and coarse_panels() make once
-    std::vector<double> norm2_;
-    Panels panels_, coarse_;
-    bool coarse_fails_ = false;
+    const AtomScores<T> scores_;  // without what follows from lengths
+    const Screen screen_;
+    Once<Measured> measured_;
+    Turns packing_;  // of atoms, in 16 and in 8 bits
+    Panels coarse_;  // read and set under brief_lock()
+    std::atomic<bool> coarse_fails_{false};
 };
 
 }  // namespace

@@ -44,8 +44,7 @@ public:
         }
         for (int64_t vain = 0; size() > 0 && size() < m_ && potential_.total() > 0;) {
             if (vain < kVain) {
-                propose(std::clamp<int64_t>(kTogether / chain_, 1, m_ - size()));
-                vain = walk(vain);
+                vain = walk(std::clamp<int64_t>(kTogether / chain_, 1, m_ - size()), vain);
             } else {
                 if (!draw_by_the_law()) break;
                 vain = 0;
@@ -76,9 +75,9 @@ private:
         return row >= 0;
     }
 
-    // Draws the proposals of some chains and finds their distances to the centers so far.
-    void propose(int64_t chains) {
-        query_.resize(static_cast<std::size_t>(chains * chain_));
+    // Draws so many proposals and finds their distances to the centers so far.
+    void propose(int64_t count) {
+        query_.resize(static_cast<std::size_t>(count));
         coin_.clear();
         for (auto& q : query_) {
             const auto [where, u] = random_.uniforms(drawn_);
@@ -93,14 +92,17 @@ private:
         out_.products += centers_.find_all(ctx_, query_, answer_);
     }
 
-    // Walks those chains; returns how many in a row, `vain` and these, have ended in a center already drawn.
-    int64_t walk(int64_t vain) {
-        const int64_t known = size(), chains = static_cast<int64_t>(query_.size()) / chain_;
+    // Walks some chains; returns how many in a row, `vain` and these, have ended in a center already drawn. A chain
+    // alone may be of any length: its proposals are drawn a part at a time.
+    int64_t walk(int64_t chains, int64_t vain) {
+        const int64_t known = size();
+        if (chains > 1) propose(chains * chain_);
         for (int64_t c = 0; c < chains; ++c) {
             int64_t state = -1;
             double state_p = 0;
             for (int64_t step = 0; step < chain_; ++step) {
-                const auto at = static_cast<std::size_t>(c * chain_ + step);
+                const auto at = static_cast<std::size_t>(chains > 1 ? c * chain_ + step : step % kTogether);
+                if (chains == 1 && at == 0) propose(std::min(kTogether, chain_ - step));
                 const int64_t i = query_[at].i;
                 ++out_.trials;
                 const double p = potential_.weight(i) * distance2(i, known, answer_[at].distance2);

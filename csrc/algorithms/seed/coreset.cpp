@@ -62,14 +62,17 @@ Coreset coreset(const Context& ctx, const Rows<View>& rows, const double* weight
     }
     double sum = 0;
     for (const double v : q) sum += v;
-    const AliasTable table(n, [&](int64_t i) { return q[i]; });
+    const AliasTable table(ctx, n, [&](int64_t i) { return q[i]; });
     const Philox random(ctx.seed, Purpose::kSample);
     std::vector<double> weight(static_cast<std::size_t>(n), 0.0);
-    for (int64_t s = 0; s < size; ++s) {
-        const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
-        const int64_t i = table.draw(where, coin);
-        weight[i] += potential.weight(i) * sum / (static_cast<double>(size) * q[i]);
-    }
+    parallel_for(ctx, 1, [&](int64_t, int) {  // in the order of the draws, as weights are summed
+        Ticker tick;
+        for (int64_t s = 0; s < size; ++s, tick()) {
+            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+            const int64_t i = table.draw(where, coin);
+            weight[i] += potential.weight(i) * sum / (static_cast<double>(size) * q[i]);
+        }
+    });
     for (int64_t i = 0; i < n; ++i) {
         if (!(weight[i] > 0)) continue;
         out.indices.push_back(i);
@@ -83,12 +86,15 @@ std::vector<int64_t> weighted_sample(const Context& ctx, const double* weights, 
     const Philox random(ctx.seed, Purpose::kSample);
     const auto weight = [=](int64_t i) { return weights[i]; };
     if (!replacement) return race(ctx, n, size, random, weight);
-    const AliasTable table(n, weight);
+    const AliasTable table(ctx, n, weight);
     std::vector<int64_t> out(static_cast<std::size_t>(size));
-    for (int64_t s = 0; s < size; ++s) {
-        const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
-        out[s] = table.draw(where, coin);
-    }
+    constexpr int64_t kDraws = 1 << 16;
+    parallel_for(ctx, chunk_count(size, kDraws), [&](int64_t c, int) {
+        for (int64_t s = c * kDraws; s < std::min(size, (c + 1) * kDraws); ++s) {
+            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+            out[s] = table.draw(where, coin);
+        }
+    });
     return out;
 }
 

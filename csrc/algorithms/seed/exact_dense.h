@@ -30,7 +30,7 @@ public:
     double total() const { return potential_.known() ? prefix_.back() : potential_.total(); }
     int64_t draw(double uniform) const;
     /// Of the draws the one that lowers the potential most; ties to the first.
-    int64_t best(const Context& ctx, const std::vector<int64_t>& draws);
+    Gain best(const Context& ctx, const std::vector<int64_t>& draws);
     /// Takes row c as a center.
     void add(const Context& ctx, int64_t c);
     /// To be called when others go on with the potential.
@@ -86,7 +86,8 @@ int64_t ExactDense<View>::draw(double uniform) const {
     if (!(total() > 0)) return -1;
     const auto above = std::upper_bound(prefix_.begin() + 1, prefix_.end(), uniform * total());
     auto at = std::min<std::size_t>(static_cast<std::size_t>(above - prefix_.begin()) - 1, list_.size() - 1);
-    while (!(list_[at].mass > 0)) --at;  // rounding may leave a little after the end: the last possible row takes it
+    while (at > 0 && !(list_[at].mass > 0))
+        --at;  // rounding may leave a little after the end: the last possible row takes it
     double left = uniform * total() - prefix_[at];
     int64_t found = -1;
     for (const int64_t i : list_[at].row) {
@@ -188,7 +189,7 @@ void ExactDense<View>::sweep_all(const Context& ctx, std::vector<Piece>& pieces,
 }
 
 template <class View>
-int64_t ExactDense<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
+Gain ExactDense<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
     std::vector<Piece> all;
     std::vector<std::size_t> whose;
     for (std::size_t k = 0; k < draws.size(); ++k) {
@@ -203,7 +204,7 @@ int64_t ExactDense<View>::best(const Context& ctx, const std::vector<int64_t>& d
         });
     });
     for (std::size_t p = 0; p < all.size(); ++p) total[whose[p]] += gain[p];
-    return draws[most_gain(total, draws.size())];
+    return most_gain(draws, total);
 }
 
 template <class View>

@@ -28,7 +28,7 @@ public:
     double total() const { return potential_.total(); }
     int64_t draw(double uniform) const { return potential_.draw(uniform); }
     /// Of the draws the one that lowers the potential most; ties to the first.
-    int64_t best(const Context& ctx, const std::vector<int64_t>& draws);
+    Gain best(const Context& ctx, const std::vector<int64_t>& draws);
     /// Takes row c as a center.
     void add(const Context& ctx, int64_t c);
     /// To be called when others go on with the potential.
@@ -60,7 +60,7 @@ private:
 };
 
 template <class View>
-int64_t ExactSparse<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
+Gain ExactSparse<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
     const std::size_t count = draws.size();
     const int64_t slabs = postings_.slabs();
     std::vector<double> gain(static_cast<std::size_t>(slabs) * count, 0.0);
@@ -71,7 +71,9 @@ int64_t ExactSparse<View>::best(const Context& ctx, const std::vector<int64_t>& 
                 if (less > 0) gain[slab * count + k] += potential_.weight(i) * less;
             });
     });
-    return draws[most_gain(gain, count)];
+    std::vector<double> total(count, 0.0);
+    for (std::size_t at = 0; at < gain.size(); ++at) total[at % count] += gain[at];
+    return most_gain(draws, total);
 }
 
 template <class View>

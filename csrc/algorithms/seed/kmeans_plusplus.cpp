@@ -11,6 +11,21 @@ namespace latom {
 
 namespace {
 
+/// Of `trials` draws the best; ties to the first. So many at a time as memory and an interrupt do not mind.
+template <class Exact>
+int64_t draw_best(const Context& ctx, Exact& exact, int64_t trials, const Philox& random, Seeding& out) {
+    constexpr int64_t kTogether = 64;
+    Gain best;
+    for (int64_t left = trials; left > 0; left -= kTogether) {
+        std::vector<int64_t> draws;
+        for (int64_t l = 0; l < std::min(left, kTogether); ++l)
+            draws.push_back(exact.draw(random.uniform(static_cast<std::uint64_t>(out.trials++))));
+        if (trials == 1) return draws[0];
+        if (const Gain gain = exact.best(ctx, draws); best.row < 0 || gain.gain > best.gain) best = gain;
+    }
+    return best.row;
+}
+
 /// Until there are m centers, the potential is zero, or the budget is spent.
 template <class View>
 void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
@@ -18,12 +33,8 @@ void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Pot
     std::conditional_t<kIsSparse<View>, ExactSparse<View>, ExactDense<View>> exact(ctx, rows, metric, potential,
                                                                                    has_negative);
     exact.add(ctx, out.indices.back());
-    std::vector<int64_t> draws;
     while (static_cast<int64_t>(out.indices.size()) < m && exact.total() > 0 && exact.products() <= plan.budget) {
-        draws.clear();
-        for (int64_t l = 0; l < plan.local_trials; ++l)
-            draws.push_back(exact.draw(random.uniform(static_cast<std::uint64_t>(out.trials++))));
-        out.indices.push_back(draws.size() == 1 ? draws[0] : exact.best(ctx, draws));
+        out.indices.push_back(draw_best(ctx, exact, plan.local_trials, random, out));
         exact.add(ctx, out.indices.back());
     }
     exact.leave(ctx);

@@ -15,11 +15,15 @@
 
 namespace latom {
 
-/// Which of `count` candidates gains most in all, gain [parts, count]; ties to the first.
-inline std::size_t most_gain(const std::vector<double>& gain, std::size_t count) {
-    std::vector<double> total(count, 0.0);
-    for (std::size_t at = 0; at < gain.size(); ++at) total[at % count] += gain[at];
-    return static_cast<std::size_t>(std::max_element(total.begin(), total.end()) - total.begin());
+/// A row, and by how much it would lower the potential as a center.
+struct Gain {
+    int64_t row = -1;
+    double gain = -HUGE_VAL;
+};
+/// Of the draws the one with the largest gain [draws]; ties to the first.
+inline Gain most_gain(const std::vector<int64_t>& draws, const std::vector<double>& gain) {
+    const auto most = std::max_element(gain.begin(), gain.end());
+    return {draws[static_cast<std::size_t>(most - gain.begin())], *most};
 }
 
 template <class View>

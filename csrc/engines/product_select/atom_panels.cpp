@@ -220,19 +220,21 @@ template <class T>
 void AtomPanels<T>::keep(const Context& ctx) {
     if (kept()) return;
     constexpr int64_t kPanels = 8;
-    // Until kept_ is set nobody reads store_: not after an interrupt, nor another thread that is in run() now.
-    resize(store_, panels_, panel_bytes(), panel_atoms());
+    auto made = std::make_unique<Store>();  // nobody sees it before it is whole
+    resize(*made, panels_, panel_bytes(), panel_atoms());
     const int64_t chunks = chunk_count(panels_, kPanels);
     std::vector<std::vector<std::uint32_t>> rounded(static_cast<std::size_t>(workers(ctx, chunks)));
     parallel_for(ctx, chunks, [&](int64_t c, int worker) {
-        pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), store_, c * kPanels, true, rounded[worker]);
+        pack(c * kPanels, std::min(kPanels, panels_ - c * kPanels), *made, c * kPanels, true, rounded[worker]);
     });
-    kept_.store(true, std::memory_order_release);
+    const Store* first = nullptr;
+    if (kept_.compare_exchange_strong(first, made.get(), std::memory_order_release)) made.release();
 }
 
 template <class T>
 typename AtomPanels<T>::Run AtomPanels<T>::run(int64_t first, int64_t count, Store& scratch) const {
-    if (kept()) return view(store_, first, panel_bytes(), panel_atoms());
+    if (const Store* all = kept_.load(std::memory_order_acquire))
+        return view(*all, first, panel_bytes(), panel_atoms());
     resize(scratch, count, panel_bytes(), panel_atoms());
     pack(first, count, scratch, 0, false, scratch.rounded);
     return view(scratch, 0, panel_bytes(), panel_atoms());

@@ -66,6 +66,7 @@ public:
     AtomPanels(const Context& ctx, std::vector<const T*> atoms, int64_t d, std::vector<double> norm2,
                std::vector<double> factor, std::vector<double> bias, std::vector<int32_t> order, Screen screen,
                double slack = 0);
+    ~AtomPanels() { delete kept_.load(std::memory_order_relaxed); }
 
     /// A run of panels, packed.
     struct Run {
@@ -98,7 +99,7 @@ public:
     const KernelTable* kernels() const { return kernels_; }
 
     /// Packs all atoms at once; otherwise each run() packs into the caller's scratch, fast where the second cache has
-    /// the atoms.
+    /// the atoms. Threads may run() meanwhile.
     void keep(const Context& ctx);
     bool kept() const { return kept_.load(std::memory_order_acquire); }
     Run run(int64_t first, int64_t count, Store& scratch) const;
@@ -120,8 +121,7 @@ private:
     double slack_;
     int64_t cells_, panels_;
     double unit_ = 1;
-    Store store_;
-    std::atomic<bool> kept_{false};  // store_ is whole
+    std::atomic<const Store*> kept_{nullptr};  // all panels
     mutable std::atomic<bool> sound_{true};
 };
 

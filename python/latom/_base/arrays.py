@@ -19,7 +19,7 @@ from latom._base.foreign import refuse_sparse as refuse_sparse
 Matrix: TypeAlias = Any
 """A numpy array or a scipy.sparse matrix or array."""
 CoreMatrix: TypeAlias = Any
-"""What the core takes: an array [n, d], or the tuple (indptr, indices, data, d)."""
+"""What the core takes: an array [n, d], or the tuple (indptr, indices, data, (n, d))."""
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -81,7 +81,7 @@ def to_core(rows: Matrix) -> CoreMatrix:
         np.require(rows.indptr, np.int64, ["C", "A"]),
         np.require(rows.indices, requirements=["C", "A"]),
         np.require(rows.data, requirements=["C", "A"]),
-        int(rows.shape[1]),
+        (int(rows.shape[0]), int(rows.shape[1])),
     )
 
 

@@ -9,7 +9,7 @@ from . import kernels as kernels
 
 __version__: str
 
-_Csr = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], int]
+_Csr = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], tuple[int, int]]
 _Float32 = NDArray[np.float32]
 _Float64 = NDArray[np.float64]
 
@@ -146,6 +146,7 @@ def fold_center(
 ) -> _Float64: ...
 def decode(
     context: Context,
+    n: int,
     indptr: NDArray[np.int64],
     indices: NDArray[Any],
     values: NDArray[Any],

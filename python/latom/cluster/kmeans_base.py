@@ -19,6 +19,7 @@ from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.rows import Rows, row_weights
 from latom.cluster.assign import assign_rows
 from latom.cluster.centers import from_core, initial_centers
+from latom.cluster.distances import sparse_distances
 
 
 class KMeansBase(ClusterMixin, IterativeEstimator):
@@ -68,11 +69,15 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         Returns
         -------
         distances : array of shape (n, n_clusters)
-            1 - cosine for spherical k-means, Euclidean distance for k-means, as scikit-learn computes them
-            in the dtype of X. :meth:`predict` is the exact one.
+            1 - cosine for spherical k-means, Euclidean distance for k-means, in the dtype of X; those of
+            dense rows are scikit-learn's. :meth:`predict` is the exact one.
         """
         check_is_fitted(self)
-        rows = validated_rows(self, f"{type(self).__name__}.transform", X, reset=False)
+        name = f"{type(self).__name__}.transform"
+        rows = validated_rows(self, name, X, reset=False)
+        if rows.sparse:
+            context = call(name, self.n_threads)
+            return sparse_distances(context, rows, self.cluster_centers_, self._metric)
         distances = cosine_distances if self._metric == "cosine" else euclidean_distances
         result: NDArray[Any] = distances(rows[:] if rows.storage else rows.array, self.cluster_centers_)
         return result

@@ -157,7 +157,7 @@ def decoded(
                 f"{function}: codes must have a column for each of the {m} rows of W_dec; got "
                 f"{rows.shape[1]}. Decode with the weights that belong to the encoder."
             )
-        values, indices, indptr = rows.data, rows.indices, rows.indptr
+        n, values, indices, indptr = rows.shape[0], rows.data, rows.indices, rows.indptr
     else:
         raise TypeError(
             f"{function}: codes must be a sparse matrix or the pair (values, indices); got "
@@ -166,6 +166,7 @@ def decoded(
     start = as_vector(function, bias_name, bias, d)
     made: NDArray[Any] = backend().decode(
         call(function, n_threads),
+        n,
         np.require(indptr, np.int64, ["C", "A"]),
         np.require(indices, requirements=["C", "A"]).reshape(-1),
         np.require(values, W.dtype, ["C", "A"]).reshape(-1),

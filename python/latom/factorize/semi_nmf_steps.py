@@ -223,8 +223,8 @@ def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
     return gram
 
 
-def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[np.float64]:
-    solved: NDArray[np.float64] = np.linalg.solve(gram, cross)
+def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[Any]:
+    solved: NDArray[Any] = np.linalg.solve(gram, cross)
     return solved
 
 
