@@ -271,6 +271,14 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         lambda: {"x": f32(k.best_rows(), 6), "atoms": f32(9, 6), "bias": f32(9)},
         set(),
     ),
+    "kernels.kth_magnitude": (k.kth_magnitude, {"x": f32(5, 16), "k": 2}, {"x.0"}),
+    "kernels.log_dot": (
+        k.log_dot,
+        {"v": f32(19), "y": f32(19)},
+        {"v.0", "y.0"},
+    ),  # as many as the shorter has
+    "kernels.small_product": (k.small_product, {"X": f32(5, 6), "F": f32(6, 16)}, {"X.0", "F.1"}),
+    "kernels.solve_cholesky": (k.solve_cholesky, {"A": f64(4, 4), "b": f64(4)}, set()),
     "kernels.binned_values": (
         k.binned_values,
         {"sum": ints(2, 6, dtype=np.int64), "unit": f64(2), "side_by_side": False},

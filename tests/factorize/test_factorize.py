@@ -95,7 +95,7 @@ def test_logarithms_over_all_magnitudes(isa):
     for factor in (1.0, 1.1, np.sqrt(2), 1.9999999):
         y = factor * 2.0**exponents
         for row in range(len(y)):
-            p = core.SparseProducts((np.array([0, 1]), np.array([0], np.int32), np.array([1.0]), 1))
+            p = core.SparseProducts((np.array([0, 1]), np.array([0], np.int32), np.array([1.0]), (1, 1)))
             got = p.kullback_step(np.array([[y[row]]]), np.ones((1, 1)), np.ones(1), False)[1]
             expected = np.log(max(y[row], 2.0**-23))
             assert abs(got - expected) <= 4e-16 * max(1.0, abs(expected))
