@@ -20,7 +20,7 @@ void column_sums(const Context& ctx, const DenseView<T>& V, double* sums);
 
 struct SweepOptions {
     double l1 = 0;         // taken from P
-    int64_t sweeps = 1;    // of a row, at most
+    int64_t sweeps = 1;    // per row, at most
     double inner_tol = 0;  // a row is swept until its violation is at most so much of what its first sweep met
 };
 

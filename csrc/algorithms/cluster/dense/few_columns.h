@@ -115,7 +115,7 @@ bool FewColumns<View>::pack(const Context& ctx, const std::vector<Atom<T>>& atom
 template <class View>
 double FewColumns<View>::columns(int64_t from, int64_t count, Scratch& s) const {
     const int64_t d = rows_.d(), width = kernels_->best_rows;
-    s.rows.assign(static_cast<std::size_t>(width * d), 0.0f);
+    s.rows.resize(static_cast<std::size_t>(width * d));  // those after count are of earlier rows, or 0: nobody looks
     s.columns.resize(static_cast<std::size_t>(width * d));
     float largest = 0;
     for (int64_t r = 0; r < count; ++r) {
