@@ -21,10 +21,14 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, IterationState, MiniBatchState
+    from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
+    from latom.cluster.balanced import balanced_sample
+    from latom.cluster.hierarchical import HierarchicalKMeans
     from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.cluster.loss_sample import loss_sample
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.semdedup import semdedup
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -40,6 +44,8 @@ __all__ = [
     "NMF",
     "FactorizationState",
     "Factorizations",
+    "HierarchicalKMeans",
+    "HierarchyState",
     "IterationState",
     "KMeans",
     "MiniBatchKMeans",
@@ -53,6 +59,7 @@ __all__ = [
     "above",
     "afkmc2",
     "assign",
+    "balanced_sample",
     "config",
     "coreset",
     "decode",
@@ -60,8 +67,10 @@ __all__ = [
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
+    "loss_sample",
     "nmf_batch",
     "non_negative_factorization",
+    "semdedup",
     "show_config",
     "topk",
     "weighted_sample",
@@ -71,9 +80,11 @@ __getattr__ = lazily(
     globals(),
     {
         "FactorizationState": "latom._base.history",
+        "HierarchyState": "latom._base.history",
         "IterationState": "latom._base.history",
         "MiniBatchState": "latom._base.history",
-        **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
+        **dict.fromkeys(("HierarchicalKMeans", "KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
+        **dict.fromkeys(("balanced_sample", "loss_sample", "semdedup"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
