@@ -14,6 +14,7 @@
 namespace latom {
 
 void register_rows(py::module_& module);
+void register_batch(py::module_& module);
 void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
 void register_engines(py::module_& kernels);
@@ -52,6 +53,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("set_isa", [](const std::string& name) { set_active_kernels(kernel_table(name)); }, py::arg("name"));
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
     register_rows(module);
+    register_batch(module);
     register_cluster(module);
     register_encode(module);
     register_factorize(module);

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from latom._base.history import FactorizationState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
     from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.cluster.batch import BatchClusters, kmeans_batch
+    from latom.cluster.late_interaction import maxsim
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.pooling import pool_tokens
+    from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NMF",
+    "BatchClusters",
     "FactorizationState",
     "Factorizations",
     "IterationState",
@@ -49,6 +54,7 @@ __all__ = [
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
+    "WardClusters",
     "__version__",
     "above",
     "afkmc2",
@@ -57,13 +63,17 @@ __all__ = [
     "coreset",
     "decode",
     "encode",
+    "kmeans_batch",
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
+    "maxsim",
     "nmf_batch",
     "non_negative_factorization",
+    "pool_tokens",
     "show_config",
     "topk",
+    "ward_batch",
     "weighted_sample",
 ]
 
@@ -75,6 +85,8 @@ __getattr__ = lazily(
         "MiniBatchState": "latom._base.history",
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
+        **dict.fromkeys(("BatchClusters", "WardClusters", "kmeans_batch"), "latom.cluster"),
+        **dict.fromkeys(("maxsim", "pool_tokens", "ward_batch"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),

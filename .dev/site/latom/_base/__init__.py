@@ -1,0 +1,1 @@
+"""What families share: backend, arrays, rows, checks, history, and what estimators need."""

@@ -1,0 +1,116 @@
+"""What estimators share: validation by scikit-learn's rules, seeds, checks of common parameters, tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from latom._base.arrays import Matrix, as_numpy, as_seed
+from latom._base.backend import backend
+from latom._base.callbacks import CallbackSupport
+from latom._base.checks import check_integer, check_threads, check_tol, shown
+from latom._base.csr import check_sparse
+from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse
+from latom._base.rows import Rows
+
+
+class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What every estimator of latom is: a transformer with common tags and checks."""
+
+    _takes_sparse: ClassVar[bool] = False
+
+    n_threads: int | None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._takes_sparse
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _check_place(self, name: str) -> None:
+        """Refuse a device or a number of threads that this build or machine does not have."""
+        backend(getattr(self, "device", None), name)
+        check_threads(name, self.n_threads)
+
+
+class IterativeEstimator(CallbackSupport, Estimator):
+    """An estimator that fits by iterations: it takes scikit-learn's callbacks where scikit-learn has them."""
+
+    max_iter: int
+    tol: float
+    verbose: int
+    callback: Callable[[Any], Any] | None
+
+    def _check_iterations(self, name: str) -> None:
+        """Refuse wrong values of the parameters that all iterative estimators have."""
+        check_integer(name, "max_iter", self.max_iter)
+        check_tol(name, self.tol)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            check_integer(name, "verbose", self.verbose, low=0)
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(
+                f"{name}: callback must be callable or None; got {shown(self.callback)}. "
+                "Pass a function of one argument, the state."
+            )
+        self._check_place(name)
+
+
+def validated_rows(
+    estimator: Any,
+    name: str,
+    X: Matrix,
+    reset: bool,
+    all_finite: bool | str = False,
+    accept_sparse: bool = True,
+    dtype: Any = None,
+) -> Rows:
+    """The prepared X of an estimator's method; reset: the estimator learns the columns of X.
+
+    scikit-learn checks what it knows. Half precision, tensors and DLPack arrays it would widen, copy or
+    refuse: of these it learns the number of columns alone.
+    """
+    if not accept_sparse:
+        refuse_sparse(name, X)
+    if is_foreign(X):
+        rows = Rows(name, X, dtype=dtype)
+        validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
+        return rows
+    refuse_masked(name, X, "X")
+    if sp.issparse(X):
+        check_sparse(name, X, "X")
+    elif isinstance(X, (list, tuple)):
+        X = as_numpy(name, X, "X")
+    X = validate_data(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr" if accept_sparse else False,
+        dtype=[np.float64, np.float32],
+        order="C",
+        accept_large_sparse=True,
+        ensure_all_finite=all_finite,
+    )
+    return Rows(name, X, dtype=dtype)
+
+
+def as_generator(name: str, random_state: Any) -> Any:
+    """Something with permutation() that seeds can be drawn from; a given generator advances.
+
+    What may be given is what :func:`latom._base.arrays.as_seed` takes, in every estimator.
+    """
+    if isinstance(random_state, (np.random.Generator, np.random.RandomState)):
+        return random_state
+    return np.random.RandomState(as_seed(name, random_state) % 2**32)
+
+
+def as_random_state(name: str, random_state: Any) -> np.random.RandomState:
+    """:func:`as_generator` as a RandomState, which scikit-learn's init callables expect."""
+    rng = as_generator(name, random_state)
+    if isinstance(rng, np.random.RandomState):
+        return rng
+    return np.random.RandomState(int(rng.integers(2**32)))

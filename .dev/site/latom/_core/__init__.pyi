@@ -1,0 +1,227 @@
+"""Types of the compiled core. Private: import latom instead."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import kernels as kernels
+
+__version__: str
+
+_Csr = tuple[NDArray[np.int64], NDArray[Any], NDArray[Any], tuple[int, int]]
+_Float32 = NDArray[np.float32]
+_Float64 = NDArray[np.float64]
+
+def available_isas() -> list[str]: ...
+def isa() -> str: ...
+def set_isa(name: str) -> None: ...
+def resolve_threads(n_threads: int) -> int: ...
+
+class Context:
+    """What every call is told: a name for messages, threads (0: the environment's choice), the seed."""
+
+    @property
+    def function(self) -> str: ...
+    @property
+    def n_threads(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    def __init__(self, function: str, n_threads: int = 0, seed: int = 0) -> None: ...
+
+class Rows:
+    """The prepared X: checked and measured once, when first needed."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def d(self) -> int: ...
+    def subset(self, context: Context, chosen: NDArray[np.int64]) -> Rows: ...
+    def norm2(self, context: Context) -> _Float64: ...
+    def non_negative(self, context: Context) -> bool: ...
+    def zero_rows(self, context: Context) -> int: ...
+
+def prepare(context: Context, X: NDArray[Any] | _Csr, storage: str = "", name: str = "X") -> Rows | None: ...
+def widen(context: Context, half: NDArray[np.uint16], storage: str) -> _Float32: ...
+
+class Lloyd:
+    """k-means on X, one step at a time."""
+
+    def __init__(
+        self,
+        context: Context,
+        X: Rows,
+        weights: _Float64 | None,
+        metric: str,
+        *,
+        screen: bool = True,
+        drift: bool = True,
+        residual: bool = True,
+        few: bool = True,
+        shorten: int = 1,
+        group: int = 0,
+        drop: int = 0,
+    ) -> None: ...
+    @property
+    def zero_rows(self) -> int: ...
+    def set_centers(self, centers: Rows, normalize: bool) -> None: ...
+    def assign(self) -> tuple[int, float, float]: ...
+    def update(self) -> tuple[int, int, float]: ...
+    def labels(self) -> NDArray[np.int32]: ...
+    def scores(self) -> _Float64: ...
+    def centers(self) -> Any: ...
+
+class MiniBatch:
+    """k-means by mini-batches: centers, and the weight that each has seen."""
+
+    def __init__(
+        self, context: Context, centers: Rows, counts: _Float64, metric: str, normalize: bool
+    ) -> None: ...
+    def step(self, context: Context, X: Rows, weights: _Float64 | None) -> tuple[float, float]: ...
+    def replace(
+        self, context: Context, X: Rows, rows: NDArray[np.int64], clusters: NDArray[np.int64]
+    ) -> None: ...
+    def set_counts(self, counts: _Float64) -> None: ...
+    def counts(self) -> _Float64: ...
+    def labels(self) -> NDArray[np.int32]: ...
+    def scores(self) -> _Float64: ...
+    def centers(self) -> Any: ...
+
+def mean_variance(context: Context, X: Rows) -> float: ...
+def kmeans_plusplus(
+    context: Context,
+    X: Rows,
+    n_clusters: int,
+    weights: _Float64 | None,
+    metric: str,
+    *,
+    method: str = "auto",
+    bound: str = "auto",
+    local_trials: int = 1,
+    budget: float = ...,
+    max_trials: int = 0,
+    potential: bool = False,
+    existing: Rows | None = None,
+) -> dict[str, Any]: ...
+def afkmc2(
+    context: Context, X: Rows, n_clusters: int, chain: int, weights: _Float64 | None, metric: str
+) -> dict[str, Any]: ...
+def parallel_candidates(
+    context: Context,
+    X: Rows,
+    n_clusters: int,
+    amount: float,
+    rounds: int,
+    weights: _Float64 | None,
+    metric: str,
+) -> tuple[NDArray[np.int64], _Float64, float]: ...
+def coreset(
+    context: Context, X: Rows, size: int, rough_centers: int, weights: _Float64 | None, metric: str
+) -> tuple[NDArray[np.int64], _Float64]: ...
+def weighted_sample(
+    context: Context, weights: _Float64, size: int, replacement: bool
+) -> NDArray[np.int64]: ...
+
+class AtomIndex:
+    """Atoms that rows are compared with."""
+
+    def __init__(
+        self,
+        context: Context,
+        atoms: NDArray[Any],
+        bias: _Float64 | None = None,
+        metric: str = "dot",
+        screen: str = "auto",
+    ) -> None: ...
+    def pack(self, context: Context) -> None: ...
+    def topk(
+        self, context: Context, X: Rows, k: int, activation: str = "identity"
+    ) -> tuple[NDArray[Any], NDArray[np.int32], int, int]: ...
+    def above(
+        self, context: Context, X: Rows, threshold: _Float64
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]: ...
+
+def fold_center(
+    context: Context, atoms: NDArray[Any], center: _Float64, bias: _Float64 | None = None
+) -> _Float64: ...
+def decode(
+    context: Context,
+    n: int,
+    indptr: NDArray[np.int64],
+    indices: NDArray[Any],
+    values: NDArray[Any],
+    W_dec: NDArray[Any],
+    b_pre: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
+def multiply(context: Context, X: Rows, F: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+def multiply_transposed(
+    context: Context, X: Rows, W: NDArray[Any], out: NDArray[Any] | None = None
+) -> NDArray[Any]: ...
+def kullback_step(
+    context: Context,
+    X: Rows,
+    A: NDArray[Any],
+    F: NDArray[Any],
+    sums: _Float64,
+    by_columns: bool,
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> tuple[NDArray[Any], float]: ...
+def gram(context: Context, V: NDArray[Any]) -> _Float64: ...
+def column_sums(context: Context, V: NDArray[Any]) -> _Float64: ...
+def coordinate_sweep(
+    context: Context,
+    G: _Float64,
+    P: NDArray[Any],
+    X: NDArray[Any],
+    l1: float = 0.0,
+    sweeps: int = 1,
+    inner_tol: float = 0.0,
+    out: NDArray[Any] | None = None,
+) -> tuple[float, float]: ...
+def solve_rows(
+    context: Context,
+    X: NDArray[Any],
+    H: NDArray[Any],
+    G: _Float64,
+    curvature: float,
+    P: NDArray[Any],
+    W: NDArray[Any],
+    sweeps: int,
+    inner_tol: float,
+) -> float: ...
+def sweep_masked(
+    context: Context,
+    G: _Float64,
+    l2: float,
+    F: NDArray[Any],
+    indptr: NDArray[np.int64],
+    indices: NDArray[Any],
+    observed: bool,
+    P: NDArray[Any],
+    X: NDArray[Any],
+    l1: float = 0.0,
+    sweeps: int = 1,
+    inner_tol: float = 0.0,
+    out: NDArray[Any] | None = None,
+) -> tuple[float, float, float]: ...
+def extrapolate(context: Context, X: NDArray[Any], old: NDArray[Any], beta: float) -> None: ...
+def factorize_small(
+    context: Context,
+    X: NDArray[Any],
+    W: NDArray[Any],
+    F: NDArray[Any],
+    sweeps: int,
+    inner_tol: float,
+    tol: float,
+    max_iter: int,
+) -> tuple[_Float64, NDArray[np.int64]]: ...
+def keep_largest(context: Context, X: NDArray[Any], k: int, columns: bool = False) -> NDArray[np.int64]: ...
+def multiply_sparse(
+    context: Context,
+    X: NDArray[Any],
+    indptr: NDArray[np.int64],
+    indices: NDArray[Any],
+    values: NDArray[Any],
+) -> NDArray[Any]: ...
+def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...

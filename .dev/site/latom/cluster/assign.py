@@ -1,0 +1,66 @@
+"""Nearest centers: the assignment step by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix
+from latom._base.backend import backend, call
+from latom._base.checks import check_metric
+from latom._base.rows import Rows
+
+
+def assign(
+    X: Matrix, centers: Matrix, *, metric: str = "cosine", n_threads: int | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Nearest center of each row, exactly.
+
+    Parameters
+    ----------
+    X : array or CSR of shape (n, d), float32 or float64
+        Rows. Taken without a copy when C-contiguous or canonical CSR (int32 or int64 indices). Half
+        precision, tensors and DLPack arrays on the CPU are taken too; results are numpy arrays for all.
+    centers : array or CSR of shape (m, d)
+        Centers; under cosine their length does not matter.
+    metric : {"cosine", "euclidean"}
+        How nearness is measured.
+    n_threads : int, optional
+        Threads; None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` (as they were at import) or the CPUs
+        of this process. threadpoolctl's limit holds for both. The result does not depend on it.
+
+    Returns
+    -------
+    labels : int32 array of shape (n,)
+        The center with the highest score, the lowest index among equals.
+    scores : float64 array of shape (n,)
+        Cosine with that center (0 for a zero row), or minus the squared Euclidean distance to it.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or X holds NaN or infinity (the message names the first bad row).
+    TypeError
+        If X or centers do not hold real numbers.
+
+    Notes
+    -----
+    Scores are float64 sums in a fixed order. For sparse X an 8-bit index over the centers discards
+    those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centers);
+    at worst n * m dot products.
+    """
+    return assign_rows("assign", Rows("assign", X), centers, metric, n_threads)
+
+
+def assign_rows(
+    function: str, rows: Rows, centers: Matrix, metric: str, n_threads: int | None
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """:func:`assign` for prepared rows, with the name that messages give."""
+    check_metric(function, metric)
+    there = Rows(function, centers, "centers")
+    if there.dtype != rows.dtype:  # no value is rounded on the way in
+        there, rows = there.as_type(function, np.float64), rows.as_type(function, np.float64)
+    lloyd = backend().Lloyd(call(function, n_threads), rows.core, None, metric)
+    lloyd.set_centers(there.core, False)
+    lloyd.assign()
+    return lloyd.labels(), lloyd.scores()

@@ -1,0 +1,206 @@
+"""What all k-means estimators share: centers that are kept, and what is done with them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.base import ClusterMixin
+from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
+from sklearn.utils.validation import check_is_fitted
+
+from latom._base.arrays import Matrix
+from latom._base.backend import backend, call
+from latom._base.checks import check_clusters, check_flag, check_integer, shown
+from latom._base.estimator import IterativeEstimator, validated_rows
+from latom._base.rows import Rows, row_weights
+from latom.cluster.assign import assign_rows
+from latom.cluster.centers import from_core, initial_centers
+from latom.cluster.distances import sparse_distances
+
+
+class KMeansBase(ClusterMixin, IterativeEstimator):
+    """Prediction with centers, and the parameters that all k-means estimators have."""
+
+    _takes_sparse = True
+    _metric: ClassVar[str]
+    _sparse_by_default: ClassVar[bool]  # whether CSR rows give CSR centers
+
+    n_clusters: int
+    init: Any
+    n_init: Any
+    random_state: Any
+    sparse_centers: bool | None
+    device: str | None
+
+    cluster_centers_: Matrix
+    labels_: NDArray[np.int32]
+    inertia_: float
+    n_iter_: int
+    n_steps_: int
+    _counts: NDArray[np.float64]  # weights of the rows that each center stands for
+
+    def predict(self, X: Matrix) -> NDArray[np.int32]:
+        """Nearest center of each row; for the rows of ``fit`` these are ``labels_``.
+
+        Parameters
+        ----------
+        X : array or CSR of shape (n, d)
+
+        Returns
+        -------
+        labels : int32 array of shape (n,)
+        """
+        check_is_fitted(self)
+        name = f"{type(self).__name__}.predict"
+        rows = validated_rows(self, name, X, reset=False)
+        return assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)[0]
+
+    def transform(self, X: Matrix) -> NDArray[Any]:
+        """Distance of each row to each center.
+
+        Parameters
+        ----------
+        X : array or CSR of shape (n, d)
+
+        Returns
+        -------
+        distances : array of shape (n, n_clusters)
+            1 - cosine for spherical k-means, Euclidean distance for k-means, in the dtype of X; those of
+            dense rows are scikit-learn's. :meth:`predict` is the exact one.
+        """
+        check_is_fitted(self)
+        name = f"{type(self).__name__}.transform"
+        rows = validated_rows(self, name, X, reset=False)
+        if rows.sparse:
+            context = call(name, self.n_threads)
+            return sparse_distances(context, rows, self.cluster_centers_, self._metric)
+        distances = cosine_distances if self._metric == "cosine" else euclidean_distances
+        result: NDArray[Any] = distances(rows[:] if rows.storage else rows.array, self.cluster_centers_)
+        return result
+
+    def score(self, X: Matrix, y: Any = None, sample_weight: Any = None) -> float:
+        """Minus the objective of X with the fitted centers: higher is better.
+
+        Parameters
+        ----------
+        X : array or CSR of shape (n, d)
+        y : ignored
+        sample_weight : array of shape (n,), optional
+
+        Returns
+        -------
+        score : float
+        """
+        check_is_fitted(self)
+        name = f"{type(self).__name__}.score"
+        rows = validated_rows(self, name, X, reset=False)
+        weights = row_weights(name, sample_weight, rows, self._metric)
+        scores = assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)[1]
+        return -self._objective(scores, weights)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.cluster_centers_.shape[0])
+
+    # ---- parts of a fit
+
+    def _objective(self, scores: NDArray[np.float64], weights: NDArray[np.float64] | None) -> float:
+        costs = 1 - scores if self._metric == "cosine" else -scores
+        return float((costs if weights is None else weights * costs).sum())
+
+    def _rows(self, name: str, X: Matrix, reset: bool, sample_weight: Any) -> tuple[Rows, Any]:
+        """The rows of a fit and their weights; there must be a row for each cluster."""
+        rows = validated_rows(self, name, X, reset=reset)
+        if reset:
+            check_clusters(name, self.n_clusters, len(rows))
+        return rows, row_weights(name, sample_weight, rows, self._metric)
+
+    def _start(self, name: str, rows: Rows, weights: Any, rng: Any, fixed: Rows | None = None) -> Any:
+        return initial_centers(
+            name, self.init, rows, self.n_clusters, weights, self._metric, rng, self.n_threads, fixed
+        )
+
+    def _starts(self, name: str, automatic: int) -> int:
+        """Runs to make; automatic: where starts are drawn at random and n_init says "auto"."""
+        given = not isinstance(self.init, str) and not callable(self.init)
+        if isinstance(self.n_init, str):
+            drawn_well = isinstance(self.init, str) and self.init == "k-means++"
+            return 1 if given or drawn_well else automatic
+        if given and self.n_init > 1:
+            warnings.warn(
+                f"{name}: Explicit initial center position passed: performing only one init in "
+                f"{type(self).__name__} instead of n_init={self.n_init}.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return 1
+        return int(self.n_init)
+
+    def _kept(self, centers: Any, rows: Rows) -> Matrix:
+        """Centers as the core returns them, in the container that users get."""
+        matrix = from_core(centers, rows)
+        return matrix.toarray() if sp.issparse(matrix) and not self._keeps_sparse() else matrix
+
+    def _keeps_sparse(self) -> bool:
+        return self._sparse_by_default if self.sparse_centers is None else bool(self.sparse_centers)
+
+    def _shift_limit(self, name: str, rows: Rows) -> float:
+        """The squared shift of all centers together at which a run stops; negative where tol is 0."""
+        if self.tol == 0:
+            return -1.0
+        if self._metric == "cosine":
+            return float(self.tol * self.n_clusters)
+        context = call(name, self.n_threads)
+        return float(self.tol * backend(self.device, name).mean_variance(context, rows.core))
+
+    def _warn_of_zero_rows(self, name: str, zero_rows: int) -> None:
+        if zero_rows and self._metric == "cosine":
+            warnings.warn(
+                f"{name}: {zero_rows} rows of X are zero; they have no direction, get label 0 and "
+                "add nothing to a center.",
+                stacklevel=3,
+            )
+
+    def _batch_steps(self, name: str, rows: Rows, start: Any) -> tuple[Rows, Any]:
+        """The rows of a batch, and the core's MiniBatch, from a start or the present centers."""
+        if start is None:
+            known = self.cluster_centers_
+            rows = rows.as_type(name, np.result_type(rows.dtype, known.dtype))
+            start = Rows(name, known, "cluster_centers_", like=rows).core
+        steps = backend(self.device, name).MiniBatch(
+            call(name, self.n_threads), start, self._counts, self._metric, self._metric == "cosine"
+        )
+        return rows, steps
+
+    # ---- checks
+
+    def _check_parameters(self, name: str) -> None:
+        check_integer(name, "n_clusters", self.n_clusters)
+        if isinstance(self.n_init, str):
+            if self.n_init != "auto":
+                raise ValueError(
+                    f"{name}: n_init must be a positive integer or 'auto'; got {shown(self.n_init)}. "
+                    "Use 'auto'."
+                )
+        else:
+            check_integer(name, "n_init", self.n_init)
+        self._check_iterations(name)
+        if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
+            raise ValueError(
+                f"{name}: init must be 'k-means++', 'random', an array or a callable; got "
+                f"{shown(self.init)}. Use 'k-means++'."
+            )
+        if self.sparse_centers is not None:
+            check_flag(name, "sparse_centers", self.sparse_centers)
+
+    def _check_same_clusters(self, name: str) -> None:
+        """Between batches the number of clusters stays."""
+        if len(self._counts) != self.n_clusters:
+            raise ValueError(
+                f"{name}: n_clusters must stay {len(self._counts)} between batches; got {self.n_clusters}. "
+                "Use a new estimator."
+            )

@@ -1,0 +1,176 @@
+"""Sparse codes of dense rows, and rows made of codes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import as_numpy, as_vector
+from latom._base.backend import backend, call
+from latom._base.checks import check_choice
+from latom._base.csr import as_csr
+from latom.encode.atoms import ACTIVATIONS, as_atoms, encoder_atoms
+from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
+
+
+def encode(
+    X: Any,
+    W_enc: Any,
+    k: int,
+    *,
+    b_enc: Any = None,
+    b_pre: Any = None,
+    activation: str = "relu",
+    output: str = "numpy",
+    n_threads: int | None = None,
+) -> Any:
+    """Sparse codes: the k best latents of each row under ``W_enc @ (x - b_pre) + b_enc``.
+
+    Parameters
+    ----------
+    X : dense array of shape (n, d) or (..., d)
+        Rows, as in :func:`topk`.
+    W_enc : dense array of shape (m, d)
+        Encoder: one latent per row, as torch's ``Linear.weight`` has it. SAELens keeps the transpose.
+    k : int
+        Latents to keep per row, at most m.
+    b_enc : array of shape (m,), optional
+        Bias of the latents.
+    b_pre : array of shape (d,), optional
+        Subtracted from each row. X is not copied for it: the bias becomes ``b_enc - W_enc @ b_pre``,
+        summed in float64.
+    activation : {"relu", "topk-relu", "identity", "abs"}
+        Which order of ReLU and top-k the weights were trained with:
+
+        - "relu", ReLU first (sparsify, dictionary_learning): the k highest above 0.
+        - "topk-relu", ReLU after (SAELens, OpenAI, sentence-transformers): the k highest, of which
+          those above 0 are kept. The codes are those of "relu": where k latents are above 0 the k
+          highest are among them; where fewer are, both keep all of these. Libraries differ only in
+          what fills the places left over, which CSR does not store.
+        - "identity", no ReLU (turftopic): the k highest of any sign.
+        - "abs": the k of highest magnitude, their sign kept.
+    output : {"numpy", "torch"}, default "numpy"
+        Codes are CSR of scipy, also for tensors, unless "torch" asks for a sparse COO tensor.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`. The result does not depend on it.
+
+    Returns
+    -------
+    codes : scipy.sparse.csr_array of shape (n, m)
+        At most k entries per row, sorted by latent, no zeros stored. Values as in :func:`topk`. Rows of X of
+        more dimensions, as tokens of documents, come in their order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`topk`.
+
+    Notes
+    -----
+    Cost and sources as in :func:`topk`. Equal pre-activations at the k-th place: the lowest latents are
+    kept (turftopic keeps all of them).
+    """
+    function = "encode"
+    check_choice(function, "activation", activation, tuple(ACTIVATIONS))
+    check_output(function, output)
+    context = call(function, n_threads)
+    table = encoder_atoms(context, as_atoms(function, "W_enc", W_enc), b_enc, b_pre)
+    return as_output(function, table.encode(context, X, k, activation), output)
+
+
+def decode(
+    codes: Any, W_dec: Any, *, b_pre: Any = None, output: str = "numpy", n_threads: int | None = None
+) -> Any:
+    """Rows from codes: ``b_pre + codes @ W_dec``.
+
+    Parameters
+    ----------
+    codes : CSR of shape (n, m), or the pair (values, indices) of :func:`topk`
+        int32 or int64 indices; other sparse formats are converted, and sparse tensors taken. Values are
+        rounded to the dtype of W_dec.
+    W_dec : dense array of shape (m, d)
+        Decoder, one latent per row; half precision is widened to float32.
+    b_pre : array of shape (d,), optional
+        Added to each row.
+    output : {"numpy", "torch"}, default "numpy"
+        Rows are a numpy array, also for tensors, unless "torch" asks for a tensor.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`. The result does not depend on it.
+
+    Returns
+    -------
+    X : array of shape (n, d), or (..., d) for a pair of that many dimensions
+        float64 where W_dec is, else float32.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, an index is not in [0, m), or a row does not come out finite.
+    TypeError
+        If codes are neither sparse nor a pair.
+
+    Notes
+    -----
+    Summed in the dtype of W_dec, b_pre first and then entries as they are stored, products rounded
+    before they are added: the same bits for every number of threads and every processor.
+    2 nnz d flops; no extra memory.
+    """
+    function = "decode"
+    check_output(function, output)
+    return as_output(function, decoded(function, codes, W_dec, "b_pre", b_pre, n_threads), output)
+
+
+def decoded(
+    function: str, codes: Any, W_dec: Any, bias_name: str, bias: Any, n_threads: int | None
+) -> NDArray[Any]:
+    """:func:`decode`, with the names that messages give."""
+    W = as_atoms(function, "W_dec", W_dec)
+    m, d = W.shape
+    stack: tuple[int, ...] = ()
+    if is_sparse_tensor(codes):
+        codes = from_sparse_tensor(function, codes, "codes")
+    if isinstance(codes, tuple) and len(codes) == 2:
+        values, indices = (as_numpy(function, part, "codes") for part in codes)
+        if values.ndim < 2 or values.shape != indices.shape:
+            raise ValueError(
+                f"{function}: codes must be two arrays of one shape (n, k); got {values.shape} and "
+                f"{indices.shape}. Pass (values, indices) as topk returns them."
+            )
+        if indices.dtype.kind not in "iu":
+            raise TypeError(
+                f"{function}: codes must have real values and integer indices; got {values.dtype} and "
+                f"{indices.dtype}. Pass (values, indices) in this order."
+            )
+        stack, k = values.shape[:-1], values.shape[-1]
+        n = prod(stack)
+        indptr = np.arange(n + 1, dtype=np.int64) * k
+        if indices.dtype not in (np.dtype(np.int32), np.dtype(np.int64)):
+            indices = indices.astype(np.int64)
+    elif sp.issparse(codes):
+        rows = as_csr(function, codes, "codes", W.dtype)
+        if rows.shape[1] != m:
+            raise ValueError(
+                f"{function}: codes must have a column for each of the {m} rows of W_dec; got "
+                f"{rows.shape[1]}. Decode with the weights that belong to the encoder."
+            )
+        n, values, indices, indptr = rows.shape[0], rows.data, rows.indices, rows.indptr
+    else:
+        raise TypeError(
+            f"{function}: codes must be a sparse matrix or the pair (values, indices); got "
+            f"{type(codes).__name__}. Use scipy.sparse.csr_array(codes) for a dense one."
+        )
+    start = as_vector(function, bias_name, bias, d)
+    made: NDArray[Any] = backend().decode(
+        call(function, n_threads),
+        n,
+        np.require(indptr, np.int64, ["C", "A"]),
+        np.require(indices, requirements=["C", "A"]).reshape(-1),
+        np.require(values, W.dtype, ["C", "A"]).reshape(-1),
+        W,
+        None if start is None else start.astype(W.dtype),
+    )
+    return made.reshape(*stack, d) if stack else made

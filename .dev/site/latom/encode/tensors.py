@@ -1,0 +1,71 @@
+"""Results as torch tensors on request, and sparse tensors as codes; torch is imported only then."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from latom._base.arrays import Matrix, as_numpy
+from latom._base.checks import check_choice
+from latom._base.foreign import is_tensor
+
+OUTPUTS = ("numpy", "torch")
+
+
+def check_output(function: str, output: Any) -> None:
+    """Refuse what is not a kind of output, or one whose library is missing."""
+    check_choice(function, "output", output, OUTPUTS)
+    if output == "torch":
+        _torch(function)
+
+
+def as_output(function: str, result: Any, output: str) -> Any:
+    """An array, CSR or tuple of these as asked for: CSR becomes a sparse COO tensor, indices become int64."""
+    if output == "numpy":
+        return result
+    torch = _torch(function)
+    if isinstance(result, tuple):
+        return tuple(as_output(function, part, output) for part in result)
+    if not sp.issparse(result):
+        wide = result.astype(np.int64) if result.dtype == np.int32 else result
+        return torch.from_numpy(np.ascontiguousarray(wide))
+    rows = np.repeat(np.arange(result.shape[0], dtype=np.int64), np.diff(result.indptr))
+    places = np.stack([rows, result.indices.astype(np.int64)])
+    return torch.sparse_coo_tensor(
+        torch.from_numpy(places),
+        torch.from_numpy(result.data),
+        result.shape,
+        is_coalesced=True,
+        check_invariants=False,  # they hold; torch warns unless told
+    )
+
+
+def is_sparse_tensor(X: Any) -> bool:
+    """Whether X is a torch tensor in COO or CSR."""
+    return is_tensor(X) and str(X.layout) in ("torch.sparse_coo", "torch.sparse_csr")
+
+
+def from_sparse_tensor(function: str, X: Any, name: str) -> Matrix:
+    """A tensor in COO or CSR as scipy's CSR."""
+    if str(X.layout) == "torch.sparse_coo":
+        X = X.detach().coalesce()
+        values = as_numpy(function, X.values(), name)
+        return sp.csr_array(
+            sp.coo_array((values, as_numpy(function, X.indices(), name)), shape=tuple(X.shape))
+        )
+    X = X.detach()
+    parts = (X.values(), X.col_indices(), X.crow_indices())
+    return sp.csr_array(tuple(as_numpy(function, part, name) for part in parts), shape=tuple(X.shape))
+
+
+def _torch(function: str) -> Any:
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise ImportError(
+            f"{function}: torch must be installed for output='torch'; got no such module. "
+            "pip install 'latom[torch]', or leave output out."
+        ) from error

@@ -1,0 +1,177 @@
+"""The best atoms of dense rows: the k best, and all above a threshold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix, as_numpy, as_vector
+from latom._base.backend import call
+from latom._base.checks import check_choice, check_flag, shown
+from latom._base.foreign import refuse_type
+from latom.encode.atoms import Atoms, as_atoms
+from latom.encode.tensors import as_output, check_output
+
+_METRICS = ("dot", "cosine", "euclidean")
+
+
+def topk(
+    X: Any,
+    atoms: Any,
+    k: int,
+    *,
+    bias: Any = None,
+    activation: str = "identity",
+    metric: str = "dot",
+    output: str = "numpy",
+    n_threads: int | None = None,
+    return_stats: bool = False,
+) -> Any:
+    """The k best atoms of each row, exactly, without an n x m matrix.
+
+    Parameters
+    ----------
+    X : dense array of shape (n, d) or (..., d)
+        Rows: float32 or float64; float16 (numpy) and bfloat16 (ml_dtypes); or a torch tensor of any of
+        these on the CPU, also one that requires grad, or a DLPack array. Read-only and memory-mapped
+        arrays are taken as they are. Not copied when C-contiguous and of the type computed in (half
+        precision: where atoms are not float64); other number types become float64.
+    atoms : dense array of shape (m, d)
+        Atoms; half precision is widened to float32.
+    k : int
+        Atoms to keep per row, at most m.
+    bias : array of shape (m,), optional
+        Added to each atom's score, in float64. Only with ``metric="dot"``.
+    activation : {"identity", "relu", "abs"}
+        "identity": the k highest scores. "relu": the k highest of those above 0; a row with fewer is
+        filled up with value 0, index 0. "abs": the k highest magnitudes, their sign kept. "relu" and
+        "abs" do not go with ``metric="euclidean"``.
+    metric : {"dot", "cosine", "euclidean"}
+        Score: the dot product, the cosine (0 where a length is 0), or minus the squared distance.
+    output : {"numpy", "torch"}, default "numpy"
+        Results are numpy arrays, also for tensors, unless "torch" asks for tensors. No gradient passes.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`. The result does not depend on it.
+    return_stats : bool, default False
+        Return a dict as well: "scored", products decided in float64, and "overflowed", rows that went
+        through all atoms in float64 because too many were within the bound of the k-th.
+
+    Returns
+    -------
+    values : array of shape (n, k) or (..., k)
+        Scores, highest first ("abs": highest magnitude first); float32 where X and atoms both are
+        float32 or half precision, else float64.
+    indices : int32 array of the same shape
+        Atoms, the lowest index first among equal scores; int64 as a tensor.
+    stats : dict of int
+        Only with ``return_stats=True``.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, k is not in [1, m], X or atoms hold NaN or infinity, or a score exceeds float32
+        where that is its type (the message names the first bad row).
+    TypeError
+        If X or atoms are sparse or masked, or do not hold real numbers.
+
+    Notes
+    -----
+    A product in 8 or 16 bits with a proven bound discards most atoms; the rest are decided by
+    float64 sums in a fixed order. So sets are those of float64 scores of the numbers as given, the same
+    for every number of threads and every processor; values are rounded once. At worst 2 n m d flops.
+    Extra memory: the atoms packed once more, and some MiB per thread.
+
+    References
+    ----------
+    Makhzani & Frey, "k-sparse autoencoders", 2013. Gao et al., "Scaling and evaluating sparse
+    autoencoders", 2024.
+    """
+    function = "topk"
+    check_choice(function, "activation", activation, ("identity", "relu", "abs"))
+    check_choice(function, "metric", metric, _METRICS)
+    return_stats = check_flag(function, "return_stats", return_stats)
+    if metric == "euclidean" and activation != "identity":
+        raise ValueError(
+            f"{function}: activation must be 'identity' with metric='euclidean', whose scores are never "
+            f"positive; got {shown(activation)}. Leave it out."
+        )
+    check_output(function, output)
+    table = _scored_atoms(function, atoms, bias, metric)
+    values, indices, stats = table.topk(call(function, n_threads), X, k, activation)
+    found = as_output(function, (values, indices), output)
+    return (*found, stats) if return_stats else found
+
+
+def above(
+    X: Any,
+    atoms: Any,
+    threshold: Any,
+    *,
+    bias: Any = None,
+    metric: str = "dot",
+    n_threads: int | None = None,
+) -> Matrix:
+    """All atoms of each row that score above a threshold, exactly, without an n x m matrix.
+
+    Parameters
+    ----------
+    X, atoms, bias, metric, n_threads
+        As in :func:`topk`.
+    threshold : float or array of shape (n,) or (...)
+        Atoms with a float64 score above it are returned; an array has one threshold per row. Under
+        ``metric="euclidean"`` scores are minus squared distances: ``-radius**2`` finds the neighbors nearer
+        than a radius.
+
+    Returns
+    -------
+    matches : scipy.sparse.csr_array of shape (n, m)
+        Scores, sorted by atom; a score of 0 is stored like any other. Rows of X of more dimensions come in
+        their order.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`topk`; if threshold is not a number.
+
+    Notes
+    -----
+    Cost and promises as in :func:`topk`, for as large a k as rows have matches.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import above
+    >>> above(np.array([[1.0, 2.0]]), np.eye(2), 1.5).toarray().tolist()
+    [[0.0, 2.0]]
+    """
+    function = "above"
+    check_choice(function, "metric", metric, _METRICS)
+    table = _scored_atoms(function, atoms, bias, metric)
+    return table.above(call(function, n_threads), X, _thresholds(function, threshold))
+
+
+def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:
+    """One number, or one per row, as an array of at least one dimension."""
+    if threshold is None or isinstance(threshold, (str, bytes, bool)):
+        raise ValueError(
+            f"{function}: threshold must be a number, or an array with one number per row; got "
+            f"{shown(threshold)}. Pass for example 0.5."
+        )
+    values = as_numpy(function, threshold, "threshold")
+    if values.dtype.kind == "b":
+        refuse_type(function, "threshold", f"dtype {values.dtype}")
+    return np.ascontiguousarray(values, np.float64)
+
+
+def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str) -> Atoms:
+    """Atoms under a metric, with the bias that goes with it."""
+    if metric != "dot" and bias is not None:
+        raise ValueError(
+            f"{function}: bias must be None with metric={metric!r}; got {type(bias).__name__}. "
+            "Leave it out, or use metric='dot'."
+        )
+    table = Atoms(as_atoms(function, "atoms", atoms), metric)
+    table.bias = as_vector(function, "bias", bias, len(table.rows))
+    return table

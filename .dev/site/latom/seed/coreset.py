@@ -1,0 +1,170 @@
+"""Weighted rows that stand for all, and draws in proportion to weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix, as_numpy, as_seed
+from latom._base.backend import backend, call
+from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
+from latom._base.rows import Rows, row_weights
+
+
+def coreset(
+    X: Matrix,
+    size: int,
+    *,
+    method: str = "lightweight",
+    n_clusters: int | None = None,
+    metric: str = "cosine",
+    sample_weight: Any = None,
+    random_state: Any = None,
+    n_threads: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw a few weighted rows whose clustering cost approximates that of all rows.
+
+    Parameters
+    ----------
+    X : array or CSR of shape (n, d), float32 or float64
+        Rows. Under cosine zero rows are never drawn.
+    size : int
+        Draws, with replacement: the coreset has at most so many rows. Some 20 times the number of clusters
+        or more.
+    method : {"lightweight", "sensitivity"}
+        "lightweight" draws half by weight, half by squared distance to the mean: two passes, and an error
+        that is additive in the variance. "sensitivity" draws by an upper bound on a row's share in the cost
+        of any clustering, from rough centers: for data with small far clusters.
+    n_clusters : int, optional
+        With "sensitivity": rough centers, the number of clusters that the coreset is meant for.
+    metric : {"cosine", "euclidean"}
+        Distance of the clustering.
+    sample_weight : array of shape (n,), optional
+        Weights of the rows.
+    random_state : int, Generator, RandomState or None
+        Seed. Draws do not depend on the number of threads.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`.
+
+    Returns
+    -------
+    indices : int64 array of shape (at most size,)
+        Rows of X, rising and distinct.
+    weights : float64 array of the same shape
+        Their weights: pass them on as `sample_weight`. The expected cost of any centers under them is that
+        of X.
+
+    Notes
+    -----
+    Sources: Bachem, Lucic & Krause, "Scalable k-means clustering via lightweight coresets", 2018; Bachem,
+    Lucic & Krause, "Practical coreset constructions for machine learning", 2017.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.random.default_rng(0).random((1000, 8), dtype=np.float32)
+    >>> rows, weights = latom.coreset(X, 200, metric="euclidean", random_state=0)
+    >>> model = latom.KMeans(5, random_state=0).fit(X[rows], sample_weight=weights)
+    """
+    function = "coreset"
+    rows = Rows(function, X)
+    check_metric(function, metric)
+    check_choice(function, "method", method, ("lightweight", "sensitivity"))
+    rough = 0
+    if method == "sensitivity":
+        if n_clusters is None:
+            raise ValueError(
+                f"{function}: n_clusters must be given with method='sensitivity'; got None. "
+                "Pass the number of clusters that the coreset is meant for."
+            )
+        rough = check_clusters(function, n_clusters, len(rows))
+    elif n_clusters is not None:
+        raise ValueError(
+            f"{function}: n_clusters must be None with method='lightweight'; got {shown(n_clusters)}. "
+            "Leave it out, or pass method='sensitivity'."
+        )
+    indices, weights = backend().coreset(
+        call(function, n_threads, as_seed(function, random_state)),
+        rows.core,
+        check_integer(function, "size", size),
+        rough,
+        row_weights(function, sample_weight, rows, metric),
+        metric,
+    )
+    if not len(indices):
+        raise ValueError(
+            f"{function}: X must have a row of positive weight that is not zero; got none. "
+            "Give one such row a weight above 0, or drop sample_weight."
+        )
+    return indices, weights
+
+
+def weighted_sample(
+    weights: Any,
+    size: int,
+    *,
+    replacement: bool = False,
+    random_state: Any = None,
+    n_threads: int | None = None,
+) -> NDArray[np.int64]:
+    """Draw positions in proportion to weights.
+
+    Parameters
+    ----------
+    weights : array of shape (n,)
+        Not negative; position i is drawn with probability proportional to weights[i].
+    size : int
+        Draws.
+    replacement : bool, default False
+        Whether a position may be drawn again. Without it positions are drawn one after another
+        from those left.
+    random_state : int, Generator, RandomState or None
+        Seed. Draws do not depend on the number of threads.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`.
+
+    Returns
+    -------
+    int64 array of shape (size,)
+        Positions in the order of drawing; a weight of 0 is never drawn.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, not finite, or, without replacement, fewer than size of them are positive.
+
+    Notes
+    -----
+    O(n) once, then O(1) per draw with replacement, by an alias table (Walker 1977); O(n + size log n)
+    without, by an exponential race (Efraimidis & Spirakis 2006).
+    """
+    function = "weighted_sample"
+    array = as_numpy(function, weights, "weights").astype(np.float64, copy=False)
+    if array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"{function}: weights must have one dimension and an entry; got shape {array.shape}. "
+            "Pass one number per position."
+        )
+    bad = np.flatnonzero(~np.isfinite(array) | (array < 0))
+    if len(bad):
+        raise ValueError(
+            f"{function}: weights must be finite and not negative; got {array[bad[0]]} at {bad[0]}. "
+            "Set such weights to 0."
+        )
+    replacement = check_flag(function, "replacement", replacement)
+    possible = int(np.count_nonzero(array))
+    size = check_integer(function, "size", size)
+    if possible < (1 if replacement else size):
+        raise ValueError(
+            f"{function}: weights must have {1 if replacement else size} positive entries; got {possible}. "
+            "Draw fewer, or with replacement."
+        )
+    drawn: NDArray[np.int64] = backend().weighted_sample(
+        call(function, n_threads, as_seed(function, random_state)),
+        np.ascontiguousarray(array),
+        size,
+        replacement,
+    )
+    return drawn
