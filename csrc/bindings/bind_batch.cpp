@@ -63,7 +63,7 @@ BatchInputs<T> inputs_of(const Context& ctx, const Given& given, const BatchPlan
                     {static_cast<py::ssize_t>(problems.count), static_cast<py::ssize_t>(plan.n_init)});
         in.seeds = given.seeds->data();
     }
-    const bool there = plan.start == BatchStart::kCenters ? in.centers != nullptr
+    const bool there = plan.start == BatchStart::kCenters  ? in.centers != nullptr
                        : plan.start == BatchStart::kLabels ? in.labels != nullptr
                                                            : in.seeds != nullptr;
     if (!there) throw std::invalid_argument(ctx.function + ": the start that was named must be given");
@@ -92,8 +92,7 @@ py::object py_kmeans_batch(const Call& call, const PyRows& X, const Array<std::i
     const int64_t clusters = center_offsets.data()[problems.count], d = X.d();
     check_offsets(ctx, "center_offsets", center_offsets, clusters);
     for (int64_t b = 0; b < problems.count; ++b)
-        if ((offsets.data()[b] < offsets.data()[b + 1]) !=
-            (center_offsets.data()[b] < center_offsets.data()[b + 1]))
+        if ((offsets.data()[b] < offsets.data()[b + 1]) != (center_offsets.data()[b] < center_offsets.data()[b + 1]))
             throw std::invalid_argument(ctx.function + ": a problem must have clusters where it has rows");
     const Given given{weights, fixed, labels, centers, seeds};
     return with_type(wide, [&](auto zero) -> py::object {
@@ -117,7 +116,7 @@ py::object py_kmeans_batch(const Call& call, const PyRows& X, const Array<std::i
 /// (labels, found, merges or None)
 py::object py_ward_batch(const Call& call, const PyRows& X, const Array<std::int64_t>& offsets,
                          const std::string& metric, const std::optional<Array<std::int64_t>>& clusters, double height,
-                         bool linkage, bool wide) {
+                         bool linkage, bool wide, bool one_minus_cosine) {
     const Context ctx = call.context();
     const Metric parsed = parse_metric(ctx, metric);
     const int64_t count = check_offsets(ctx, "offsets", offsets, X.n());
@@ -127,7 +126,7 @@ py::object py_ward_batch(const Call& call, const PyRows& X, const Array<std::int
         const int64_t n = offsets.data()[b + 1] - offsets.data()[b];
         merges += std::max<int64_t>(n - 1, 0);
     }
-    const WardCut cut{clusters ? clusters->data() : nullptr, height};
+    const WardCut cut{clusters ? clusters->data() : nullptr, height, one_minus_cosine};
     return with_type(wide, [&](auto zero) -> py::object {
         using T = decltype(zero);
         const StoredRows rows = X.stored<T>(ctx);
@@ -179,7 +178,7 @@ void register_batch(py::module_& module) {
     module.def("maxsim", &py_maxsim, "context"_a, "queries"_a, "query_offsets"_a.noconvert(), "documents"_a,
                "document_offsets"_a.noconvert(), "k"_a, "wide"_a);
     module.def("ward_batch", &py_ward_batch, "context"_a, "X"_a, "offsets"_a.noconvert(), "metric"_a, "n_clusters"_a,
-               "height"_a, "linkage"_a, "wide"_a);
+               "height"_a, "linkage"_a, "wide"_a, "one_minus_cosine"_a = false);
 }
 
 }  // namespace latom

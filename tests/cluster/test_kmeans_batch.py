@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,10 @@ LENGTHS = [0, 1, 2, 3, 17, 0, 40, 64, 65, 7]
 def problems(rng, d, dtype=np.float32, lengths=LENGTHS):
     """Clumped rows of several problems, with a zero row and equal rows among them."""
     offsets = np.append(0, np.cumsum(lengths))
-    X = rng.standard_normal((offsets[-1], d)) + 2 * rng.standard_normal((5, d))[rng.integers(0, 5, offsets[-1])]
+    X = (
+        rng.standard_normal((offsets[-1], d))
+        + 2 * rng.standard_normal((5, d))[rng.integers(0, 5, offsets[-1])]
+    )
     X[10] = 0
     X[11] = X[12]
     return X.astype(dtype), offsets
@@ -22,12 +27,13 @@ def problems(rng, d, dtype=np.float32, lengths=LENGTHS):
 
 def check_alone(found, X, offsets, metric, m, **options):
     """Each problem beside an estimator; options by problem where callable."""
-    for b, (first, last) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for b, (first, last) in enumerate(itertools.pairwise(offsets)):
         clusters = min(m, last - first)
         own = slice(found.center_offsets[b], found.center_offsets[b + 1])
         assert own.stop - own.start == clusters
         if first == last:
-            assert found.inertia[b] == 0 and found.n_iter[b] == 0
+            assert found.inertia[b] == 0
+            assert found.n_iter[b] == 0
             continue
         given = {name: value(b) if callable(value) else value for name, value in options.items()}
         weights = given.pop("sample_weight", None)
@@ -42,16 +48,35 @@ def check_alone(found, X, offsets, metric, m, **options):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("metric", KINDS)
-@pytest.mark.parametrize(("dtype", "d"), [(np.float32, 19), (np.float64, 19), (np.float32, 1), (np.float64, 65)])
+@pytest.mark.parametrize(
+    ("dtype", "d"), [(np.float32, 19), (np.float64, 19), (np.float32, 1), (np.float64, 65)]
+)
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_seeded_runs_are_those_of_the_estimator(metric, dtype, d, threads, rng):
     X, offsets = problems(rng, d, dtype)
     for runs, weights in ((1, None), (2, rng.integers(1, 4, len(X)).astype(float))):
         found = latom.kmeans_batch(
-            X, 6, offsets, metric=metric, init="k-means++", n_init=runs, random_state=5, sample_weight=weights, n_threads=threads
+            X,
+            6,
+            offsets,
+            metric=metric,
+            init="k-means++",
+            n_init=runs,
+            random_state=5,
+            sample_weight=weights,
+            n_threads=threads,
         )
         check_alone(
-            found, X, offsets, metric, 6, n_init=runs, tol=0, max_iter=10, random_state=lambda b: 5 + b, sample_weight=weights
+            found,
+            X,
+            offsets,
+            metric,
+            6,
+            n_init=runs,
+            tol=0,
+            max_iter=10,
+            random_state=lambda b: 5 + b,
+            sample_weight=weights,
         )
 
 
@@ -77,9 +102,21 @@ def test_given_starts(metric, tol, share, rng, isa):
         assert (found.centers[own] == alone.cluster_centers_).all()
         assert found.inertia[b] == alone.inertia_
     again = latom.kmeans_batch(
-        X, share, offsets, metric=metric, tol=tol, init=np.concatenate([X[o:p][(2 * np.arange(m) + 1) * (p - o) // (2 * m)] for o, p, m in zip(offsets[:-1], offsets[1:], counts, strict=True) if m])
+        X,
+        share,
+        offsets,
+        metric=metric,
+        tol=tol,
+        init=np.concatenate(
+            [
+                X[o:p][(2 * np.arange(m) + 1) * (p - o) // (2 * m)]
+                for o, p, m in zip(offsets[:-1], offsets[1:], counts, strict=True)
+                if m
+            ]
+        ),
     )
-    assert (again.labels == found.labels).all() and (again.centers == found.centers).all()
+    assert (again.labels == found.labels).all()
+    assert (again.centers == found.centers).all()
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -118,7 +155,13 @@ def test_fixed_labels_against_plain(rng):
     fixed[fixed == 3] = -1  # a class without support
     fixed[:, 4] = 1  # of another class: it stays
     found = latom.kmeans_batch(
-        X, 4, metric="euclidean", init="k-means++", fixed_labels=fixed.reshape(-1), max_iter=50, random_state=0
+        X,
+        4,
+        metric="euclidean",
+        init="k-means++",
+        fixed_labels=fixed.reshape(-1),
+        max_iter=50,
+        random_state=0,
     )
     labels = found.labels.reshape(3, 60)
     assert (labels[fixed >= 0] == fixed[fixed >= 0]).all()
@@ -185,5 +228,5 @@ def test_refusals(rng):
         with pytest.raises(ValueError, match="^kmeans_batch: " + message):
             latom.kmeans_batch(X, **given)
     X[7, 1] = np.nan
-    with pytest.raises(ValueError, match="kmeans_batch: X must be finite.*row 7"):
+    with pytest.raises(ValueError, match=r"kmeans_batch: X must be finite.*row 7"):
         latom.kmeans_batch(X, 2, [0, 5, 10])

@@ -9,7 +9,9 @@ import latom
 
 
 def plain(queries, documents, k):
-    scores = np.array([[(q @ D.T).max(axis=1).sum() if len(D) and len(q) else 0.0 for D in documents] for q in queries])
+    scores = np.array(
+        [[(q @ D.T).max(axis=1).sum() if len(D) and len(q) else 0.0 for D in documents] for q in queries]
+    )
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, axis=1), order
 
@@ -34,12 +36,14 @@ def test_near_ties_and_extremes(rng):
     documents[20] = documents[4]
     queries = [rng.standard_normal((9, 16)) for _ in range(3)]
     for scale in (1.0, 1e60, 1e-60):
-        want, order = plain(queries, documents, 30)
+        want, _order = plain(queries, documents, 30)
         scores, indices = latom.maxsim(queries, [scale * D for D in documents], 30)
         assert np.allclose(scores, scale * want, rtol=1e-12)
         assert (np.diff(scores, axis=1) <= 0).all()
         if scale == 1:
-            assert np.allclose(np.take_along_axis(plain(queries, documents, 30)[0], indices.argsort(1).argsort(1), 1), want)
+            assert np.allclose(
+                np.take_along_axis(plain(queries, documents, 30)[0], indices.argsort(1).argsort(1), 1), want
+            )
             assert ((indices == 4).argmax(1) == (indices == 20).argmax(1) - 1).all()
 
 
@@ -47,5 +51,5 @@ def test_refusals(rng):
     X = rng.standard_normal((2, 3, 4))
     with pytest.raises(ValueError, match=r"^maxsim: k must be an integer in \[1, 2\]"):
         latom.maxsim(X, X, 3)
-    with pytest.raises(ValueError, match="^maxsim: queries must have 4 columns"):
+    with pytest.raises(ValueError, match=r"^maxsim: queries must have 4 columns"):
         latom.maxsim(X[..., :3], X, 1)

@@ -35,7 +35,8 @@ def test_scipys_dendrograms(metric, dtype, d, isa, rng):
         first += n - 1
         assert np.allclose(mine, Z, atol=1e-6 if metric == "cosine" else 1e-9)
         assert same_partition(labels, fcluster(Z, 5, "maxclust"))
-        assert labels[0] == 0 and (np.diff(np.maximum.accumulate(labels)) <= 1).all()
+        assert labels[0] == 0
+        assert (np.diff(np.maximum.accumulate(labels)) <= 1).all()
         for t in np.quantile(Z[:, 2], [0, 0.3, 1]) + 1e-9:
             cut = latom.ward_batch([part], distance_threshold=t)
             assert same_partition(cut.labels, fcluster(Z, t, "distance"))
@@ -66,7 +67,9 @@ def test_pooling(rng, monkeypatch):
 
     lengths = [0, 1, 5, 80, 33, 2]
     offsets = np.append(0, np.cumsum(lengths))
-    X = (rng.standard_normal((len(lengths) * 4, 32))[rng.integers(0, 24, offsets[-1])]) + rng.standard_normal((offsets[-1], 32))
+    X = (rng.standard_normal((len(lengths) * 4, 32))[rng.integers(0, 24, offsets[-1])]) + rng.standard_normal(
+        (offsets[-1], 32)
+    )
     X = X.astype(np.float32)
     found = {}
     for method in ("ward", "ward+kmeans", "kmeans"):
@@ -81,7 +84,8 @@ def test_pooling(rng, monkeypatch):
         monkeypatch.setattr(module, "PART_BYTES", 4000)  # some documents at a time: the same bits
         again, there = latom.pool_tokens(X, offsets, method=method, random_state=0, n_threads=2)
         monkeypatch.undo()
-        assert (again == pooled).all() and (there == at).all()
+        assert (again == pooled).all()
+        assert (there == at).all()
     assert found["ward+kmeans"] >= found["ward"]
     unit = X[offsets[3] : offsets[4]].astype(float)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
@@ -89,7 +93,11 @@ def test_pooling(rng, monkeypatch):
     sums = np.array([unit[1:][labels == j].sum(axis=0) for j in range(1, 20)])
     pooled, _ = latom.pool_tokens([X[offsets[3] : offsets[4]]], method="ward")
     assert len(pooled) == 20
-    assert np.allclose(np.sort(sums / np.linalg.norm(sums, axis=1, keepdims=True), axis=0), np.sort(pooled[1:], axis=0), atol=1e-6)
+    assert np.allclose(
+        np.sort(sums / np.linalg.norm(sums, axis=1, keepdims=True), axis=0),
+        np.sort(pooled[1:], axis=0),
+        atol=1e-6,
+    )
 
 
 def test_pooling_controls(rng):

@@ -23,11 +23,13 @@ from latom.encode import above, decode, encode, topk
 if TYPE_CHECKING:
     from latom._base.history import FactorizationState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
-    from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.batch import BatchClusters, kmeans_batch
+    from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.late_interaction import maxsim
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.cluster.pooling import pool_tokens
+    from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
+    from latom.cluster.select import ClusterSweep, select_n_clusters
     from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NMF",
     "BatchClusters",
+    "ClusterSweep",
     "FactorizationState",
     "Factorizations",
     "IterationState",
@@ -61,6 +64,7 @@ __all__ = [
     "assign",
     "config",
     "coreset",
+    "davies_bouldin",
     "decode",
     "encode",
     "kmeans_batch",
@@ -71,7 +75,10 @@ __all__ = [
     "nmf_batch",
     "non_negative_factorization",
     "pool_tokens",
+    "select_n_clusters",
     "show_config",
+    "silhouette",
+    "silhouette_samples",
     "topk",
     "ward_batch",
     "weighted_sample",
@@ -86,6 +93,8 @@ __getattr__ = lazily(
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         **dict.fromkeys(("BatchClusters", "WardClusters", "kmeans_batch"), "latom.cluster"),
+        **dict.fromkeys(("ClusterSweep", "select_n_clusters", "davies_bouldin"), "latom.cluster"),
+        **dict.fromkeys(("silhouette", "silhouette_samples"), "latom.cluster"),
         **dict.fromkeys(("maxsim", "pool_tokens", "ward_batch"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),

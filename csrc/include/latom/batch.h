@@ -37,19 +37,19 @@ struct BatchPlan {
 
 template <class T>
 struct BatchInputs {
-    const double* weights = nullptr;      // [n], or null: all 1
-    const int32_t* fixed = nullptr;       // [n]: labels that stay, -1 where rows are free; or null
-    const T* centers = nullptr;           // [sum m, d], kCenters
-    const int32_t* labels = nullptr;      // [n], kLabels
+    const double* weights = nullptr;       // [n], or null: all 1
+    const int32_t* fixed = nullptr;        // [n]: labels that stay, -1 where rows are free; or null
+    const T* centers = nullptr;            // [sum m, d], kCenters
+    const int32_t* labels = nullptr;       // [n], kLabels
     const std::uint64_t* seeds = nullptr;  // [count, n_init], kPlusPlus
 };
 
 template <class T>
 struct BatchOutputs {
-    int32_t* labels;   // [n]
-    T* centers;        // [sum m, d]
-    double* inertia;   // [count]
-    int64_t* n_iter;   // [count]
+    int32_t* labels;    // [n]
+    T* centers;         // [sum m, d]
+    double* inertia;    // [count]
+    int64_t* n_iter;    // [count]
     int64_t* distinct;  // [count]: clusters with rows
 };
 
@@ -66,6 +66,7 @@ void kmeans_batch(const Context& ctx, const StoredRows& X, const Problems& probl
 struct WardCut {
     const int64_t* clusters = nullptr;  // [count], or null
     double height = 0;                  // used without clusters: merges of at most this height are made
+    bool one_minus_cosine = false;      // cosine: 1 - cos as if it were a Euclidean distance, as hosts have it
 };
 
 /// Ward's clustering of each problem, by chains of nearest neighbors, with scipy's heights: of clusters A and B

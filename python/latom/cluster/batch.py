@@ -197,8 +197,8 @@ class Batch:
         if isinstance(init, str):
             if init not in ("ward", "k-means++", "even"):
                 raise ValueError(
-                    f"{self.function}: init must be 'ward', 'k-means++', 'even' or an array; got {shown(init)}. "
-                    "Use 'ward' where clusters are small."
+                    f"{self.function}: init must be 'ward', 'k-means++', 'even' or an array; got "
+                    f"{shown(init)}. Use 'ward' where clusters are small."
                 )
             name = "k-means++" if self.fixed is not None and init == "ward" else init
         if runs > 1 and name != "k-means++":
@@ -213,8 +213,8 @@ class Batch:
         wanted = (int(self.center_offsets[-1]), self.rows.shape[1])
         if given.shape != wanted:
             raise ValueError(
-                f"{self.function}: init must have shape {wanted}, the clusters of all problems by columns; got "
-                f"{given.shape}. Stack the centers of the problems in their order."
+                f"{self.function}: init must have shape {wanted}, the clusters of all problems by columns; "
+                f"got {given.shape}. Stack the centers of the problems in their order."
             )
         given.core.zero_rows(call(self.function))  # measures, and so refuses what is out of range
         array: NDArray[Any] = given.array
@@ -294,6 +294,6 @@ def _check_weights(function: str, weights: NDArray[np.float64], offsets: Offsets
     none = (np.diff(positive[offsets]) == 0) & (np.diff(offsets) > 0)
     if none.any():
         raise ValueError(
-            f"{function}: sample_weight must have a positive entry in each problem; got zeros only in problem "
-            f"{int(np.flatnonzero(none)[0])}. Leave it out, or drop the problem."
+            f"{function}: sample_weight must have a positive entry in each problem; got zeros only in "
+            f"problem {int(np.flatnonzero(none)[0])}. Leave it out, or drop the problem."
         )

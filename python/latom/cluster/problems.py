@@ -24,11 +24,11 @@ def as_problems(function: str, X: Any, offsets: Any, name: str = "X") -> tuple[R
     if offsets is None and isinstance(X, (list, tuple)):
         return _stacked(function, X, name)
     if offsets is None:
-        shape = getattr(X, "shape", ())
+        shape: Any = getattr(X, "shape", ())
         if len(shape) != 3:
             raise ValueError(
-                f"{function}: {name} must be a list of arrays or have three dimensions where offsets are left "
-                f"out; got {shown(X)}. Pass offsets=np.append(0, np.cumsum(lengths)) with stacked rows."
+                f"{function}: {name} must be a list of arrays or have three dimensions where offsets are "
+                f"left out; got {shown(X)}. Pass offsets=np.append(0, np.cumsum(lengths)) with stacked rows."
             )
         rows = Rows(function, X.reshape(shape[0] * shape[1], shape[2]), name)
         return rows, np.arange(shape[0] + 1, dtype=np.int64) * shape[1]
@@ -62,7 +62,7 @@ def as_labels(function: str, name: str, labels: Any, n: int) -> NDArray[np.int32
             f"{function}: {name} must be integers of shape ({n},); got {got}. Give one label per row, -1 "
             "where there is none."
         )
-    if given.size and not (-1 <= int(given.min()) and int(given.max()) < 2**31):
+    if given.size and not (int(given.min()) >= -1 and int(given.max()) < 2**31):
         raise ValueError(
             f"{function}: {name} must be -1 or count from 0; got {int(given.min())} to {int(given.max())}. "
             "Number the labels of a problem from 0."
@@ -86,8 +86,9 @@ def cluster_counts(function: str, n_clusters: Any, lengths: NDArray[np.int64]) -
         given = as_numpy(function, n_clusters, "n_clusters")
         if given.shape != lengths.shape or given.dtype.kind not in "iu" or (given < 1).any():
             raise ValueError(
-                f"{function}: n_clusters must be an integer, a share between 0 and 1, or {len(lengths)} positive "
-                f"integers, one per problem; got {shown(n_clusters)}. Pass an int for all problems alike."
+                f"{function}: n_clusters must be an integer, a share between 0 and 1, or {len(lengths)} "
+                f"positive integers, one per problem; got {shown(n_clusters)}. Pass an int for all "
+                "problems alike."
             )
         wanted = given.astype(np.int64)
     return np.minimum(wanted, lengths)
@@ -101,7 +102,9 @@ def offsets_of(counts: NDArray[np.int64]) -> Offsets:
 def _stacked(function: str, parts: Sequence[Any], name: str) -> tuple[Rows, Offsets]:
     """One array of several; half precision stays where all are of one kind."""
     if not parts:
-        raise ValueError(f"{function}: {name} must hold at least one array; got an empty list. Leave out the call.")
+        raise ValueError(
+            f"{function}: {name} must hold at least one array; got an empty list. Leave out the call."
+        )
     lengths, found = [], []
     for b, part in enumerate(parts):
         shape = getattr(part, "shape", None) or np.shape(part)

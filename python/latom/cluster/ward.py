@@ -80,8 +80,8 @@ def ward_batch(
     -----
     Chains of nearest neighbors: n**2 * d / 2 multiply-adds for the distances of a problem of n rows, some
     4 * n**2 steps for its merges, and 8 * n**2 bytes per thread. Among equal distances the lowest row goes
-    first. Where merges at the height of the cut tie, scipy's ``fcluster`` may return fewer clusters than asked
-    for; here there are as many as asked for.
+    first. Where merges at the height of the cut tie, scipy's ``fcluster`` may return fewer clusters than
+    asked for; here there are as many as asked for.
 
     Sources: Ward, "Hierarchical grouping to optimize an objective function", 1963; Murtagh 1983; Müllner,
     "Modern hierarchical, agglomerative clustering algorithms", 2011.
@@ -98,7 +98,8 @@ def ward_batch(
     if (n_clusters is None) == (distance_threshold is None):
         raise ValueError(
             f"{function}: n_clusters must be given, or distance_threshold in its place; got "
-            f"{'neither' if n_clusters is None else 'both'}. Pass one of them."
+            f"{'neither' if n_clusters is None else 'both'}. Pass n_clusters for a number, "
+            "distance_threshold for a height."
         )
     rows, at = as_problems(function, X, offsets)
     counts, height = None, 0.0
@@ -118,10 +119,14 @@ def ward_labels(
     n_threads: int | None = None,
     height: float = 0.0,
     linkage: bool = False,
+    one_minus_cosine: bool = False,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64] | None]:
-    """Labels, clusters and linkage of problems that have been checked."""
+    """Labels, clusters and linkage of problems that have been checked.
+
+    one_minus_cosine takes 1 - cos for a Euclidean distance, as hosts do that pool tokens.
+    """
     wide = rows.dtype == np.float64
     found: tuple[Any, Any, Any] = backend().ward_batch(
-        call(function, n_threads), rows.core, offsets, metric, counts, height, linkage, wide
+        call(function, n_threads), rows.core, offsets, metric, counts, height, linkage, wide, one_minus_cosine
     )
     return found

@@ -52,8 +52,8 @@ def maxsim(
     Notes
     -----
     All products are found in float32 with a bound on their rounding; the documents that it leaves are scored
-    in float64, by sums in a fixed order. Cost: 2 d operations per pair of vectors. Memory: the queries that are
-    screened together, some 500 vectors, take 16 bytes per query and document.
+    in float64, by sums in a fixed order. Cost: 2 d operations per pair of vectors. Memory: the queries that
+    are screened together, some 500 vectors, take 16 bytes per query and document.
 
     Source: Khattab & Zaharia, "ColBERT", 2020.
 

@@ -172,9 +172,7 @@ class _Part:
             )
             wanted = found
         assert wanted is not None
-        batch = Batch(
-            self.function, self.rows, self.offsets, wanted, "cosine", None, self.n_threads
-        )
+        batch = Batch(self.function, self.rows, self.offsets, wanted, "cosine", None, self.n_threads)
         if labels is None:
             centers = batch.run("k-means++", 1, max_iter, 0.0, seed).centers
         elif method == "ward":
@@ -192,7 +190,7 @@ def _control(
     if len(given) > 1:
         raise ValueError(
             f"{function}: pool_factor must be the only control where it is given, as the others; got "
-            f"{' and '.join(given)}. Pass one of them."
+            f"{' and '.join(given)}. Leave out all but one."
         )
     if height is not None:
         return "distance_threshold", check_range(function, "distance_threshold", height)
@@ -200,16 +198,16 @@ def _control(
         check_integer(function, "max_tokens", most)
         if most <= protected:
             raise ValueError(
-                f"{function}: max_tokens must be more than the {protected} protected; got {most}. Raise it, or "
-                "lower protected."
+                f"{function}: max_tokens must be more than the {protected} protected; got {most}. Raise it, "
+                "or lower protected."
             )
         return "max_tokens", float(most - protected)
     if factor is None:
         return "pool_factor", 4.0
     if not 1 <= number_of(factor) < float("inf"):
         raise ValueError(
-            f"{function}: pool_factor must be a finite number of at least 1; got {shown(factor)}. Pass 4 to keep "
-            "a quarter."
+            f"{function}: pool_factor must be a finite number of at least 1; got {shown(factor)}. Pass 4 to "
+            "keep a quarter."
         )
     return "pool_factor", float(factor)
 

@@ -10,9 +10,9 @@
 //   |<x_i, c_j> - p_ij / L_j| <= |x_i| (r u |c_j| (1 + 1%) + ((d + n) 2^-52 W_j + sqrt(d) n 2^-56 M) / L_j),
 //   W_j = sum f_l |x_l|,      M the largest f_l |x_l| of all rows
 //
-// with u the half unit of T and r the roundings of the center, one or two; then of float64 sums of products (each at most (d + n) 2^-53 of
-// the sum of absolute values, twice) and of the exact sum's last unit. A row whose best estimate leads by more than the
-// bounds has its label; else the centers within reach are scored in float64, which decides.
+// with u the half unit of T and r the roundings of the center, one or two; then of float64 sums of products (each at
+// most (d + n) 2^-53 of the sum of absolute values, twice) and of the exact sum's last unit. A row whose best estimate
+// leads by more than the bounds has its label; else the centers within reach are scored in float64, which decides.
 //
 // Cost      see kmeans_batch (latom/batch.h).
 #pragma once
@@ -103,22 +103,22 @@ private:
     BinGrid grid_, weight_grid_;
     double largest_ = 1;  // |f x|
     ScoreRule rule_;
-    std::vector<T> centers_, next_;            // [m, d], [d]
-    std::vector<double> center2_, length_;     // [m]: squared norm; what the sum was divided by, 0 where there is none
-    std::vector<double> mass_;                 // [m]: W_j
-    std::vector<char> moved_;                  // [m]: its scores are those of another center
+    std::vector<T> centers_, next_;         // [m, d], [d]
+    std::vector<double> center2_, length_;  // [m]: squared norm; what the sum was divided by, 0 where there is none
+    std::vector<double> mass_;              // [m]: W_j
+    std::vector<char> moved_;               // [m]: its scores are those of another center
     std::vector<int32_t> label_, before_, summed_;
     std::vector<int64_t> by_label_, begin_, size_;
-    std::vector<double> own_, factor_;         // [n]
-    AlignedVector<double> dot_;                // [m, width]: products, or estimates of them
-    std::vector<double> error_;                // [m]: bound on those of a row of length 1; 0 where dot_ is exact
-    std::vector<int> roundings_;               // [m]: of a center that was a sum
+    std::vector<double> own_, factor_;  // [n]
+    AlignedVector<double> dot_;         // [m, width]: products, or estimates of them
+    std::vector<double> error_;         // [m]: bound on those of a row of length 1; 0 where dot_ is exact
+    std::vector<int> roundings_;        // [m]: of a center that was a sum
     // Scores as the bounds take them, factor dot + bias, and what they may be off: slope |x| + base  [m]
     std::vector<double> scale_, bias_, slope_, base_;
-    std::vector<double> length_of_, bar_;      // [n]: |x|, and what the best score is sure to reach
-    std::vector<int32_t> hopeful_, last_;      // [n]: centers that may be best, and the last of them
-    std::vector<std::int64_t> sum_;            // [levels, d]
-    std::vector<double> value_;                // [d]
+    std::vector<double> length_of_, bar_;  // [n]: |x|, and what the best score is sure to reach
+    std::vector<int32_t> hopeful_, last_;  // [n]: centers that may be best, and the last of them
+    std::vector<std::int64_t> sum_;        // [levels, d]
+    std::vector<double> value_;            // [d]
     std::vector<const T*> x_, y_;
     std::vector<double> out_;
 };

@@ -1,6 +1,7 @@
 // ward_tree.h: the dendrogram of one small set of rows, by chains of nearest neighbors.
 //
 //   D(i, j) = |x_i - x_j|^2 = s_i + s_j - 2 <x_i, x_j>,       s_i = |x_i|^2; rows at length 1 under cosine
+//   D(i, j) = (1 - cos)^2 where hosts take 1 - cos for a Euclidean distance
 //   D(a + b, c) = ((n_a + n_c) D(a, c) + (n_b + n_c) D(b, c) - n_c D(a, b)) / (n_a + n_b + n_c)     (Lance & Williams)
 //
 // A chain goes from a cluster to its nearest, from that to its nearest, and so on; where two are each other's nearest
@@ -49,11 +50,11 @@ class WardTree {
 public:
     /// rows [n, d] with their squared norms: n - 1 merges of rising height.
     const std::vector<Merge>& grow(const KernelTable* kernels, const T* rows, const double* norm2, int64_t n, int64_t d,
-                                   Metric metric) {
+                                   Metric metric, bool one_minus_cosine) {
         merges_.clear();
         if (n < 2) return merges_;
         distance_.make(kernels, rows, n, d);
-        measure(norm2, metric);
+        measure(norm2, metric, one_minus_cosine);
         merge_all();
         std::stable_sort(merges_.begin(), merges_.end(),
                          [](const Merge& a, const Merge& b) { return a.height2 < b.height2; });
@@ -64,7 +65,7 @@ private:
     typedef double Pair __attribute__((vector_size(16)));
 
     // Products become distances; rows that are not there, and a row itself, are infinitely far.
-    void measure(const double* norm2, Metric metric) {
+    void measure(const double* norm2, Metric metric, bool one_minus_cosine) {
         const int64_t n = distance_.n(), width = distance_.width();
         square_.assign(static_cast<std::size_t>(width), 0.0);
         scale_.assign(static_cast<std::size_t>(width), 1.0);
@@ -81,6 +82,8 @@ private:
                 const double v = square_[i] + square_[j] - 2 * (row[j] * (scale_[i] * scale_[j]));
                 row[j] = v > 0 ? v : 0.0;
             }
+            if (one_minus_cosine)  // |x - y|^2 / 2, squared
+                for (int64_t j = 0; j < n; ++j) row[j] *= 0.25 * row[j];
             row[i] = HUGE_VAL;
             std::fill(row + n, row + width, HUGE_VAL);
         }
