@@ -148,7 +148,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
             "k": 2,
             "wide": False,
         },
-        set(),
+        {"query_offsets.0+", "document_offsets.0+"},  # one more that is empty
     ),
     "silhouette": (
         _core.silhouette,

@@ -123,7 +123,7 @@ def _pooling_class() -> Any:
     """The host's class with what it does per document done here, for all documents of a batch at once."""
     host: Any = importlib.import_module("sentence_transformers.multi_vector_encoder.modules.token_pooling")
 
-    class HierarchicalTokenPooling(host.HierarchicalTokenPooling):  # type: ignore[misc]
+    class HierarchicalTokenPooling(host.HierarchicalTokenPooling):
         """``HierarchicalTokenPooling`` of sentence-transformers, computed by latom."""
 
         def pool_one(self, embedding: Any, **_: Any) -> Any:
