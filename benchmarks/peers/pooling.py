@@ -1,4 +1,4 @@
-"""Clusters of the tokens of many documents. Every answer is the cluster of each token, from 0 in its document."""
+"""Clusters of the tokens of many documents. Every answer is the cluster of each token in its document."""
 
 from __future__ import annotations
 

@@ -63,9 +63,10 @@ BatchInputs<T> inputs_of(const Context& ctx, const Given& given, const BatchPlan
                     {static_cast<py::ssize_t>(problems.count), static_cast<py::ssize_t>(plan.n_init)});
         in.seeds = given.seeds->data();
     }
-    const bool there = plan.start == BatchStart::kCenters  ? in.centers != nullptr
-                       : plan.start == BatchStart::kLabels ? in.labels != nullptr
-                                                           : in.seeds != nullptr;
+    const bool there = plan.start == BatchStart::kCenters    ? in.centers != nullptr
+                       : plan.start == BatchStart::kLabels   ? in.labels != nullptr
+                       : plan.start == BatchStart::kPlusPlus ? in.seeds != nullptr
+                                                             : true;
     if (!there) throw std::invalid_argument(ctx.function + ": the start that was named must be given");
     return in;
 }
@@ -73,8 +74,9 @@ BatchInputs<T> inputs_of(const Context& ctx, const Given& given, const BatchPlan
 BatchStart parse_start(const Context& ctx, const std::string& start) {
     if (start == "centers") return BatchStart::kCenters;
     if (start == "labels") return BatchStart::kLabels;
+    if (start == "ward") return BatchStart::kWard;
     if (start == "k-means++") return BatchStart::kPlusPlus;
-    throw std::invalid_argument(ctx.function + ": start must be 'centers', 'labels' or 'k-means++'");
+    throw std::invalid_argument(ctx.function + ": start must be 'centers', 'labels', 'ward' or 'k-means++'");
 }
 
 /// (labels, centers, inertia, n_iter, distinct)
@@ -92,8 +94,10 @@ py::object py_kmeans_batch(const Call& call, const PyRows& X, const Array<std::i
     const int64_t clusters = center_offsets.data()[problems.count], d = X.d();
     check_offsets(ctx, "center_offsets", center_offsets, clusters);
     for (int64_t b = 0; b < problems.count; ++b)
-        if ((offsets.data()[b] < offsets.data()[b + 1]) != (center_offsets.data()[b] < center_offsets.data()[b + 1]))
-            throw std::invalid_argument(ctx.function + ": a problem must have clusters where it has rows");
+        if (center_offsets.data()[b + 1] - center_offsets.data()[b] > offsets.data()[b + 1] - offsets.data()[b] ||
+            (offsets.data()[b] < offsets.data()[b + 1]) != (center_offsets.data()[b] < center_offsets.data()[b + 1]))
+            throw std::invalid_argument(ctx.function +
+                                        ": a problem must have clusters where it has rows, and no more than rows");
     const Given given{weights, fixed, labels, centers, seeds};
     return with_type(wide, [&](auto zero) -> py::object {
         using T = decltype(zero);

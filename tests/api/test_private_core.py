@@ -451,6 +451,8 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("kmeans_batch", {"offsets": np.array([0, 3, 1, 4])}),
         ("kmeans_batch", {"offsets": np.array([0, 0, 1, 4])}),
         ("kmeans_batch", {"center_offsets": np.array([0, 2, 1, 3])}),
+        ("kmeans_batch", {"center_offsets": np.array([0, 2, 2, 3])}),
+        ("kmeans_batch", {"start": "labels", "labels": None}),
         ("kmeans_batch", {"fixed": np.array([-1, 2, 0, 0], np.int32)}),
         ("kmeans_batch", {"labels": np.array([0, -1, 0, 0], np.int32)}),
         ("kmeans_batch", {"n_init": 0}),

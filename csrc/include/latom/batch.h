@@ -24,6 +24,7 @@ struct Problems {
 enum class BatchStart {
     kCenters,   // given for all problems
     kLabels,    // the means of the clusters of given labels
+    kWard,      // the means of the clusters of ward_batch
     kPlusPlus,  // greedy k-means++, with a seed per problem and run
 };
 

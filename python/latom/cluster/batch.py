@@ -13,7 +13,6 @@ from latom._base.backend import backend, call
 from latom._base.checks import check_integer, check_metric, check_tol, shown
 from latom._base.rows import Rows, row_weights
 from latom.cluster.problems import Offsets, as_labels, as_problems, cluster_counts, offsets_of
-from latom.cluster.ward import ward_labels
 from latom.seed.kmeans_plusplus import LITTLE
 
 MANY = 1 << 22  # rows times clusters from which on a problem is not small
@@ -162,10 +161,7 @@ class Batch:
         name = self._start_name(init, runs)
         seed = as_seed(self.function, random_state) if name == "k-means++" else 0
         if name == "ward":
-            labels, _, _ = ward_labels(
-                self.function, self.rows, self.offsets, self.metric, self.counts, self.n_threads
-            )
-            return self.steps(labels, max_iter, tol)
+            return self._core("ward", max_iter, tol)
         if name != "k-means++":
             centers = self.even_rows() if name == "even" else self._given(init)
             return self._core("centers", max_iter, tol, centers=centers)

@@ -159,27 +159,22 @@ class _Part:
             wanted = np.minimum(free, int(value))
         else:
             wanted = np.minimum(free, np.maximum((free // value).astype(np.int64), 1))
-        labels = None
-        if method != "kmeans":
-            labels, found, _ = ward_labels(
-                self.function,
-                self.rows,
-                self.offsets,
-                "cosine",
-                wanted,
-                self.n_threads,
-                value if wanted is None else 0.0,
-            )
-            wanted = found
-        assert wanted is not None
-        batch = Batch(self.function, self.rows, self.offsets, wanted, "cosine", None, self.n_threads)
-        if labels is None:
-            centers = batch.run("k-means++", 1, max_iter, 0.0, seed).centers
-        elif method == "ward":
-            centers = batch.means(labels).centers
-        else:
-            centers = batch.steps(labels, max_iter).centers
-        return centers, wanted
+        if wanted is not None and method != "ward":
+            batch = Batch(self.function, self.rows, self.offsets, wanted, "cosine", None, self.n_threads)
+            init = "ward" if method == "ward+kmeans" else "k-means++"
+            return batch.run(init, 1, max_iter, 0.0, seed).centers, wanted
+        labels, found, _ = ward_labels(
+            self.function,
+            self.rows,
+            self.offsets,
+            "cosine",
+            wanted,
+            self.n_threads,
+            value if wanted is None else 0.0,
+        )
+        batch = Batch(self.function, self.rows, self.offsets, found, "cosine", None, self.n_threads)
+        clusters = batch.means(labels) if method == "ward" else batch.steps(labels, max_iter)
+        return clusters.centers, found
 
 
 def _control(

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "algorithms/cluster/batch/small_lloyd.h"
+#include "algorithms/cluster/batch/ward_tree.h"
 #include "latom/batch.h"
 #include "latom/cluster.h"
 #include "latom/seed.h"
@@ -12,11 +13,10 @@
 namespace latom {
 namespace {
 
+constexpr int64_t kMostRows = 1024;
+
 // The pairs of rows are multiplied where that costs less than a step or two.
-bool pairs_pay(int64_t n, int64_t m) {
-    constexpr int64_t kMostRows = 1024;
-    return n <= kMostRows && n <= 6 * m && m > 1;
-}
+bool pairs_pay(int64_t n, int64_t m) { return n <= kMostRows && n <= 6 * m && m > 1; }
 
 // Multiply-adds that greedy seeding may spend, as the estimators have it.
 SeedPlan seed_plan(int64_t n, int64_t d, int64_t m) {
@@ -45,7 +45,9 @@ public:
         out.inertia[b] = 0;
         out.n_iter[b] = out.distinct[b] = 0;
         if (n_ == 0 || m_ == 0) return;
-        lloyd_.take(ctx.kernels, rows, norm2, weights_, fixed_, n_, d, m_, plan.metric, pairs_pay(n_, m_));
+        norm2_ = norm2;
+        use_pairs_ = plan.start == BatchStart::kWard ? n_ <= kMostRows : pairs_pay(n_, m_);
+        lloyd_.take(ctx.kernels, rows, norm2, weights_, fixed_, n_, d, m_, plan.metric, use_pairs_);
         const double limit = shift_limit(plan);
         for (int64_t r = 0; r < plan.n_init; ++r) {
             start(plan, in, in.seeds ? in.seeds[b * plan.n_init + r] : 0);
@@ -73,8 +75,18 @@ private:
         lloyd_.forget();
         if (plan.start == BatchStart::kCenters) lloyd_.set_centers(in.centers + first_ * d_);
         else if (plan.start == BatchStart::kLabels) start_from_labels(plan, in.labels + from_);
+        else if (plan.start == BatchStart::kWard) start_from_labels(plan, ward_labels(plan.metric));
         else if (fixed_) start_beside_fixed(plan, seed);
         else draw(plan, seed, nullptr, weights_, m_);
+    }
+
+    const int32_t* ward_labels(Metric metric) {
+        if (use_pairs_) tree_.products().copy(lloyd_.pairs());
+        else tree_.products().make(ctx_->kernels, rows_, n_, d_);
+        const auto& merges = tree_.grow(norm2_, metric, false);
+        labels_.resize(static_cast<std::size_t>(n_));
+        label_merged(merges, n_ - m_, n_, forest_, labels_.data());
+        return labels_.data();
     }
 
     void start_from_labels(const BatchPlan& plan, const int32_t* labels) {
@@ -144,10 +156,14 @@ private:
 
     const Context* ctx_ = nullptr;
     const T* rows_ = nullptr;
-    const double* weights_ = nullptr;
+    const double *norm2_ = nullptr, *weights_ = nullptr;
     const int32_t* fixed_ = nullptr;
     int64_t n_ = 0, d_ = 0, m_ = 0, from_ = 0, first_ = 0;
+    bool use_pairs_ = false;
     SmallLloyd<T> lloyd_;
+    WardTree<T> tree_;
+    Forest forest_;
+    std::vector<int32_t> labels_;
     std::vector<T> start_;
     std::vector<char> seen_;
 };

@@ -35,6 +35,13 @@ public:
         mirror();
     }
 
+    /// Takes over the products that another has made.
+    void copy(const PairProducts& other) {
+        n_ = other.n_;
+        width_ = other.width_;
+        products_ = other.products_;
+    }
+
     int64_t n() const { return n_; }
     /// Numbers from one row to the next; those beyond n are 0.
     int64_t width() const { return width_; }

@@ -55,6 +55,8 @@ public:
     void score_own();
     double objective() const;
 
+    /// The products of all pairs of rows, where take() was told to use them.
+    const PairProducts<T>& pairs() const { return pairs_; }
     const std::vector<int32_t>& labels() const { return label_; }
     const std::vector<T>& centers() const { return centers_; }
     bool has_rows(int64_t j) const { return size_[j] > 0; }

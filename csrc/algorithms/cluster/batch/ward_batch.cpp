@@ -15,23 +15,8 @@ struct WardScratch {
     typename RowReader<T>::Block block;
     WardTree<T> tree;
     Forest forest;
-    std::vector<int64_t> label, number, size;
+    std::vector<int64_t> number, size;
 };
-
-/// Labels in the order of first rows, after the first `made` merges; returns how many there are.
-template <class T>
-int64_t label_rows(const std::vector<Merge>& merges, int64_t made, int64_t n, WardScratch<T>& s, int32_t* labels) {
-    s.forest.reset(n);
-    for (int64_t t = 0; t < made; ++t) s.forest.join(merges[t].gone, merges[t].into);
-    s.label.assign(static_cast<std::size_t>(n), -1);
-    int64_t found = 0;
-    for (int64_t i = 0; i < n; ++i) {
-        int64_t& label = s.label[s.forest.root(i)];
-        if (label < 0) label = found++;
-        labels[i] = static_cast<int32_t>(label);
-    }
-    return found;
-}
 
 /// scipy's linkage matrix [n - 1, 4]: the two clusters by rising number, height, rows.
 template <class T>
@@ -70,13 +55,13 @@ void ward_batch(const Context& ctx, const StoredRows& X, const int64_t* offsets,
         std::iota(s.which.begin(), s.which.end(), from);
         reader.read(s.which, s.block);
         if (!reader.sound()) return;
-        const auto& tree =
-            s.tree.grow(ctx.kernels, s.block.row[0], s.block.norm2.data(), n, X.d, metric, cut.one_minus_cosine);
+        s.tree.products().make(ctx.kernels, s.block.row[0], n, X.d);
+        const auto& tree = s.tree.grow(s.block.norm2.data(), metric, cut.one_minus_cosine);
         int64_t made = 0;
         if (cut.clusters) made = n - std::clamp<int64_t>(cut.clusters[b], 1, n);
         else
             while (made < n - 1 && std::sqrt(tree[made].height2) <= cut.height) ++made;
-        found[b] = label_rows(tree, made, n, s, labels + from);
+        found[b] = label_merged(tree, made, n, s.forest, labels + from);
         if (merges) write_linkage(tree, n, s, merges + 4 * first[b]);
     });
     reader.check(ctx);

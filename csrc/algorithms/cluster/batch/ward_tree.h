@@ -45,15 +45,29 @@ private:
     std::vector<int64_t> parent_;
 };
 
+/// Labels [n] in the order of first rows, after the first `made` merges; returns how many there are.
+inline int64_t label_merged(const std::vector<Merge>& merges, int64_t made, int64_t n, Forest& forest,
+                            int32_t* labels) {
+    forest.reset(n);
+    for (int64_t t = 0; t < made; ++t) forest.join(merges[t].gone, merges[t].into);
+    int32_t found = 0;
+    for (int64_t i = 0; i < n; ++i) {
+        const int64_t root = forest.root(i);  // the lowest row, so it has its label
+        labels[i] = root == i ? found++ : labels[root];
+    }
+    return found;
+}
+
 template <class T>
 class WardTree {
 public:
-    /// rows [n, d] with their squared norms: n - 1 merges of rising height.
-    const std::vector<Merge>& grow(const KernelTable* kernels, const T* rows, const double* norm2, int64_t n, int64_t d,
-                                   Metric metric, bool one_minus_cosine) {
+    /// Where the products of all pairs of rows are to be before grow(), which writes over them.
+    PairProducts<T>& products() { return distance_; }
+
+    /// The rows have these squared norms: n - 1 merges of rising height.
+    const std::vector<Merge>& grow(const double* norm2, Metric metric, bool one_minus_cosine) {
         merges_.clear();
-        if (n < 2) return merges_;
-        distance_.make(kernels, rows, n, d);
+        if (distance_.n() < 2) return merges_;
         measure(norm2, metric, one_minus_cosine);
         merge_all();
         std::stable_sort(merges_.begin(), merges_.end(),

@@ -1,1 +1,0 @@
-"""What families share: backend, arrays, rows, checks, history, and what estimators need."""
