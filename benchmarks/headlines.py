@@ -26,6 +26,8 @@ NAMES = {
     "everyday_transform": "everyday k-means",
     "topk": "top-k",
     "decode": "decoding",
+    "pooling": "token pooling",
+    "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",

@@ -24,11 +24,17 @@ if TYPE_CHECKING:
     from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
     from latom.cluster.balanced import balanced_sample
+    from latom.cluster.batch import BatchClusters, kmeans_batch
     from latom.cluster.hierarchical import HierarchicalKMeans
     from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.cluster.late_interaction import maxsim
     from latom.cluster.loss_sample import loss_sample
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.pooling import pool_tokens
+    from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
+    from latom.cluster.select import ClusterSweep, select_n_clusters
     from latom.cluster.semdedup import semdedup
+    from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -42,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NMF",
+    "BatchClusters",
+    "ClusterSweep",
     "FactorizationState",
     "Factorizations",
     "HierarchicalKMeans",
@@ -55,6 +63,7 @@ __all__ = [
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
+    "WardClusters",
     "__version__",
     "above",
     "afkmc2",
@@ -62,35 +71,57 @@ __all__ = [
     "balanced_sample",
     "config",
     "coreset",
+    "davies_bouldin",
     "decode",
     "encode",
+    "kmeans_batch",
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
     "loss_sample",
+    "maxsim",
     "nmf_batch",
     "non_negative_factorization",
+    "pool_tokens",
+    "select_n_clusters",
     "semdedup",
     "show_config",
+    "silhouette",
+    "silhouette_samples",
     "topk",
+    "ward_batch",
     "weighted_sample",
 ]
 
 __getattr__ = lazily(
     globals(),
     {
-        "FactorizationState": "latom._base.history",
-        "HierarchyState": "latom._base.history",
-        "IterationState": "latom._base.history",
-        "MiniBatchState": "latom._base.history",
-        **dict.fromkeys(("HierarchicalKMeans", "KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
-        **dict.fromkeys(("balanced_sample", "loss_sample", "semdedup"), "latom.cluster"),
-        **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
+        **dict.fromkeys(
+            ("FactorizationState", "HierarchyState", "IterationState", "MiniBatchState"),
+            "latom._base.history",
+        ),
+        **dict.fromkeys(
+            ("BatchClusters", "ClusterSweep", "HierarchicalKMeans", "KMeans", "MiniBatchKMeans"),
+            "latom.cluster",
+        ),
+        **dict.fromkeys(
+            ("MiniBatchSphericalKMeans", "SphericalKMeans", "WardClusters", "assign", "balanced_sample"),
+            "latom.cluster",
+        ),
+        **dict.fromkeys(
+            ("davies_bouldin", "kmeans_batch", "loss_sample", "maxsim", "pool_tokens"), "latom.cluster"
+        ),
+        **dict.fromkeys(
+            ("select_n_clusters", "semdedup", "silhouette", "silhouette_samples", "ward_batch"),
+            "latom.cluster",
+        ),
         "TopKEncoder": "latom.encode",
-        **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
-        **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
-        **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
-        **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
+        **dict.fromkeys(("Factorizations", "MiniBatchNMF", "NMF", "SemiNMF", "nmf_batch"), "latom.factorize"),
+        "non_negative_factorization": "latom.factorize",
+        **dict.fromkeys(
+            ("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus", "kmeans_plusplus_init"), "latom.seed"
+        ),
+        "weighted_sample": "latom.seed",
     },
 )
 
