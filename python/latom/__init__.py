@@ -26,10 +26,14 @@ if TYPE_CHECKING:
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.cur import CUR
+    from latom.factorize.cur_search import CURSearch
+    from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.pointwise import PointwiseFactorization
     from latom.factorize.semi_nmf import SemiNMF
     from latom.seed.afkmc2 import afkmc2
     from latom.seed.coreset import coreset, weighted_sample
@@ -37,15 +41,19 @@ if TYPE_CHECKING:
     from latom.seed.kmeans_plusplus import kmeans_plusplus, kmeans_plusplus_init
 
 __all__ = [
+    "CUR",
     "NMF",
+    "CURSearch",
     "FactorizationState",
     "Factorizations",
+    "IPSFactorization",
     "IterationState",
     "KMeans",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "PointwiseFactorization",
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
@@ -77,6 +85,7 @@ __getattr__ = lazily(
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
+        **dict.fromkeys(("CUR", "CURSearch", "IPSFactorization", "PointwiseFactorization"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
