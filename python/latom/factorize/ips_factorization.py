@@ -198,7 +198,7 @@ class IPSFactorization(Recommender):
         V = (rng.standard_normal((m, k)) / np.sqrt(k)).astype(weights.dtype)
         self.user_factors, self.item_factors = np.zeros((n, k), weights.dtype), V
 
-        def epoch(number: int) -> tuple[float, float]:
+        def epoch(number: int) -> float:
             V = self.item_factors
             U = _solved(core.multiply(context, rows.core, V), core.gram(context, V) + penalty)
             gram = core.gram(context, U)
@@ -207,7 +207,7 @@ class IPSFactorization(Recommender):
             self.user_factors, self.item_factors = U, V
             fit = float(np.vdot(gram, core.gram(context, V))) - 2 * _dot(products, V)
             size = float(np.trace(gram)) + _dot(V, V)
-            return 0.5 * (fit + self._penalty * size), np.nan
+            return 0.5 * (fit + self._penalty * size)
 
         self._run(X, epoch)
 
@@ -237,10 +237,10 @@ class IPSFactorization(Recommender):
         )
         self.user_factors, self.item_factors = (factor[:, :k] for factor in start)
 
-        def epoch(number: int) -> tuple[float, float]:
+        def epoch(number: int) -> float:
             loss = steps.epoch(number, self.learning_rate * self.learning_decay**number)
             self.user_factors, self.item_factors = (factor[:, :k] for factor in steps.factors)
-            return loss, np.nan
+            return loss
 
         self._run(X, epoch)
 

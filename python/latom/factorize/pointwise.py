@@ -185,10 +185,10 @@ class PointwiseFactorization(Recommender):
         )
         self._keep(steps)
 
-        def epoch(number: int) -> tuple[float, float]:
+        def epoch(number: int) -> float:
             loss = steps.epoch(number, self.learning_rate * self.learning_decay**number)
             self._keep(steps)
-            return loss, np.nan
+            return loss
 
         self._run(X, epoch)
         return self

@@ -113,8 +113,8 @@ class Recommender(Iterative, BaseEstimator):
         )
         return positives_of(name, X)
 
-    def _run(self, X: Any, epoch: Callable[[int], tuple[float, float]]) -> None:
-        """Epochs until max_iter, tol or a callback end the fit; epoch gives (objective, violation).
+    def _run(self, X: Any, epoch: Callable[[int], float]) -> None:
+        """Epochs until max_iter, tol or a callback end the fit; epoch gives the objective.
 
         tol: the objective must fall by more than that share of it.
         """
@@ -125,13 +125,14 @@ class Recommender(Iterative, BaseEstimator):
                 FactorizationState, self.max_iter, self.callback, progress, task, self._made
             )
             before, last = np.inf, False
-            while not last:
-                objective, violation = epoch(len(run.states))
-                settled = self.tol > 0 and before - objective <= self.tol * abs(objective)
-                before = objective
-                self.n_iter_ = len(run.states) + 1
-                last = run.stop(settled, objective=objective, violation=violation)
-                self.history_ = run.history
+            try:
+                while not last:
+                    objective = epoch(len(run.states))
+                    settled = self.tol > 0 and before - objective <= self.tol * abs(objective)
+                    before = objective
+                    last = run.stop(settled, objective=objective, violation=np.nan)
+            finally:  # an interrupt leaves what belongs to the last whole epoch
+                self.n_iter_, self.history_ = len(run.states), run.history
         task.end(run.attributes)
         tasks.end()
 
