@@ -49,7 +49,7 @@ class Schedule:
 
     def __init__(self, X, seed):
         n, m = X.shape
-        self.parts = max(1, min(n, m // 64, 16))
+        self.parts = max(1, min(n, m // 64, int(np.sqrt(X.nnz / 512)), 64))
         columns = list(range(m))
         for j in range(m):
             other = j + scaled(core.kernels.philox(seed, ITEMS, j)[0], m - j)

@@ -79,7 +79,7 @@ def core_epoch(X, seed, number, loss, negatives, start, rate, decay, noise_decay
 @pytest.mark.parametrize("k", [3, 16, 20])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_an_epoch_is_that_of_plain_python(loss, k, rng):
-    X = clicks(rng)
+    X = clicks(rng, 60, 200, 0.2)  # two runs of rows and two sets of columns
     noisy = loss.startswith("nbpo")
     start = factors(rng, X.shape, k, noisy)
     got, _ = core_epoch(X, 7, 3, loss, 2, start, 0.1, 0.2, 0.3)
@@ -91,7 +91,7 @@ def test_an_epoch_is_that_of_plain_python(loss, k, rng):
 
 
 def test_an_epoch_of_relevance_is_that_of_plain_python(rng):
-    X = clicks(rng, 9, 150, 0.05)
+    X = clicks(rng, 60, 150, 0.25)
     X.data = rng.uniform(1, 4, X.nnz).astype(np.float32)
     start = factors(rng, X.shape, 5, False)
     got, _ = core_epoch(X, 5, 1, "relevance", 3, start, 0.05, 0.1, weights=X.data, w=0.8)
@@ -112,7 +112,7 @@ def test_rows_that_have_everything_are_left_alone(rng):
 
 @pytest.mark.parametrize("loss", [*LOSSES, "relevance"])
 def test_the_same_bits_for_every_number_of_threads_and_variant(loss, rng):
-    X = clicks(rng, 300, 1100, 0.02)
+    X = clicks(rng, 300, 1100, 0.06)
     start = factors(rng, X.shape, 20, loss.startswith("nbpo"))
     before, seen = _core.isa(), set()
     try:

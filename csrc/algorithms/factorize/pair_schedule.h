@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/parallel.h"
 #include "core/philox.h"
 #include "latom/pointwise.h"
@@ -35,11 +36,17 @@ inline std::uint64_t epoch_seed(std::uint64_t seed, int64_t epoch) {
 
 class PairSchedule {
 public:
-    /// Columns are few enough in a set to stay in the cache, and many enough to draw negatives from.
-    static int64_t parts(int64_t n, int64_t m) { return std::clamp<int64_t>(std::min(n, m / 64), 1, 16); }
+    /// So many that the factors of a task stay in the cache, with columns enough in a set to draw negatives from, and
+    /// pairs enough in a task to be worth a turn.
+    static int64_t parts(int64_t n, int64_t m, int64_t nnz) {
+        int64_t parts = 1;
+        while (parts < 64 && (parts + 1) * (parts + 1) * 512 <= nnz) ++parts;
+        return std::clamp<int64_t>(std::min({n, m / 64, parts}), 1, 64);
+    }
 
     PairSchedule(const Context& ctx, const PairProblem& problem, std::uint64_t seed)
-        : problem_(problem), parts_(parts(problem.positives.n, problem.m)) {
+        : problem_(problem),
+          parts_(parts(problem.positives.n, problem.m, problem.positives.indptr[problem.positives.n])) {
         shuffle_columns(Philox(seed, Purpose::kItems));
         const int64_t n = problem.positives.n, nnz = problem.positives.indptr[n];
         pairs_.resize(static_cast<std::size_t>(nnz));
@@ -108,7 +115,7 @@ private:
     std::vector<int64_t> rows_, starts_;
     std::vector<int32_t> columns_;
     std::vector<std::uint8_t> set_of_;
-    std::vector<Pair> pairs_;
+    AlignedVector<Pair> pairs_;
 };
 
 }  // namespace latom

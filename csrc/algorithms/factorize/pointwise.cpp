@@ -33,6 +33,42 @@ private:
     std::size_t at_ = 0;
 };
 
+/// Which columns of one set the rows of one run have: few enough to stay in the cache, unlike the rows themselves.
+class HeldColumns {
+public:
+    /// Before the pairs are shuffled.
+    HeldColumns(PairSchedule& schedule, int64_t run, int64_t set) : first_(schedule.rows(run).first) {
+        const Span at = schedule.samples(run, set);
+        start_.resize(static_cast<std::size_t>(schedule.rows(run).size()) + 1);
+        columns_.resize(static_cast<std::size_t>(at.size()));
+        const Pair* pairs = schedule.pairs() + at.first;
+        int64_t row = 0;
+        for (int64_t t = 0; t < at.size(); ++t) {
+            while (row < pairs[t].row - first_) start_[++row] = t;
+            columns_[t] = pairs[t].column;
+        }
+        while (row < static_cast<int64_t>(start_.size()) - 1) start_[++row] = at.size();
+    }
+
+    bool operator()(int64_t row, int32_t column) const {
+        const int64_t begin = start_[row - first_];
+        int64_t count = start_[row - first_ + 1] - begin;
+        if (count == 0) return false;
+        const int32_t* at = columns_.data() + begin;
+        while (count > 1) {  // without a branch that depends on what is read
+            const int64_t half = count / 2;
+            at += at[half] <= column ? half : 0;
+            count -= half;
+        }
+        return *at == column;
+    }
+
+private:
+    int64_t first_;
+    std::vector<int64_t> start_;
+    std::vector<int32_t> columns_;
+};
+
 struct Measure {
     double sum = 0;
     int64_t count = 0;
@@ -47,23 +83,22 @@ public:
           pairs_(schedule.pairs()),
           samples_(schedule.samples(run, set)),
           rows_(schedule.rows(run)),
+          held_(schedule, run, set),
           columns_(schedule.columns(set)),
           columns_size_(schedule.columns_size(set)),
-          index_(static_cast<std::size_t>(problem.negatives + 1)),
-          score_(index_.size()),
-          pull_(index_.size()),
-          noise_(index_.size()),
-          noise_pull_(index_.size()) {}
+          chosen_(static_cast<std::size_t>(kAhead * (problem.negatives + 1))),
+          score_(static_cast<std::size_t>(problem.negatives + 1)),
+          pull_(score_.size()),
+          noise_(score_.size()),
+          noise_pull_(score_.size()) {}
 
     Measure steps(std::uint64_t seed) {
         const Philox draws(seed, Purpose::kPair);
+        draw(draws, samples_.first);
         for (int64_t first = samples_.first; first < samples_.last; first += kAhead) {
-            const int64_t last = std::min(first + kAhead, samples_.last);
-            draw(draws, first, last);
-            for (int64_t t = first; t < last; ++t) {
-                choose(pairs_[t], words_[t - first]);
-                step(pairs_[t], t % kMeasured == 0);
-            }
+            const int64_t last = shuffle(draws, first);
+            for (int64_t t = first; t < last; ++t) choose(pairs_[t], words_[t - first], t - first);
+            for (int64_t t = first; t < last; ++t) step(pairs_[t], t - first, t % kMeasured == 0);
             if (first % 1024 < kAhead) poll();
         }
         return measure_;
@@ -79,9 +114,10 @@ public:
         const auto count = static_cast<int64_t>(total * share);
         const int64_t positives = samples_.size();
         int64_t done = 0;
+        draw(draws, samples_.first);
         for (int64_t first = 0; first < std::max<int64_t>(positives, 1); first += kAhead) {
             const int64_t last = std::min(first + kAhead, positives);
-            draw(draws, samples_.first + first, samples_.first + last);
+            shuffle(draws, samples_.first + first);
             for (int64_t t = first; t < last; ++t) {
                 const Pair& pair = pairs_[samples_.first + t];
                 relevance_step(pair.row, pair.column, pair.weight, 1, t % kMeasured == 0);
@@ -94,47 +130,55 @@ public:
     }
 
 private:
-    /// Puts the pairs of samples [first, last) in an order by chance, and fetches their factors.
-    void draw(const Philox& draws, int64_t first, int64_t last) {
-        words_.clear();
+    /// The words of the samples from `first` on, and fetches the pairs that these trade places with.
+    void draw(const Philox& draws, int64_t first) {
+        next_.clear();
+        for (int64_t t = first; t < std::min(first + kAhead, samples_.last); ++t) {
+            Words& words = next_.emplace_back(draws, t);
+            partner_[t - first] = t + scaled(words(), samples_.last - t);
+            __builtin_prefetch(pairs_ + partner_[t - first]);
+        }
+    }
+
+    /// Puts the pairs of the samples that were drawn, from `first` on, in their places, and fetches their factors;
+    /// draws those that follow. Returns the end.
+    int64_t shuffle(const Philox& draws, int64_t first) {
+        const int64_t last = std::min(first + kAhead, samples_.last);
         for (int64_t t = first; t < last; ++t) {
-            Words& words = words_.emplace_back(draws, t);
-            std::swap(pairs_[t], pairs_[t + scaled(words(), samples_.last - t)]);
-            const int64_t row = pairs_[t].row, column = pairs_[t].column;
-            const PairFactors& factors = problem_.signal;
-            prefetch(factors.rows + row * factors.width, factors.width);
-            prefetch(factors.columns + column * factors.width, factors.width);
-            const int64_t begin = problem_.positives.indptr[row], end = problem_.positives.indptr[row + 1];
-            __builtin_prefetch(problem_.positives.indices + (begin + end) / 2);
+            std::swap(pairs_[t], pairs_[partner_[t - first]]);
+            fetch(problem_.signal, pairs_[t]);
+            if (problem_.noise.rows) fetch(problem_.noise, pairs_[t]);
         }
+        std::swap(words_, next_);
+        draw(draws, last);
+        return last;
     }
 
-    bool has(int64_t row, int32_t column) const {
-        const int32_t* at = problem_.positives.indices + problem_.positives.indptr[row];
-        int64_t count = problem_.positives.indptr[row + 1] - problem_.positives.indptr[row];
-        if (count == 0) return false;
-        while (count > 1) {  // without a branch that depends on what is read
-            const int64_t half = count / 2;
-            at += at[half] <= column ? half : 0;
-            count -= half;
-        }
-        return *at == column;
+    static void fetch(const PairFactors& factors, const Pair& pair) {
+        prefetch(factors.rows + pair.row * factors.width, factors.width);
+        prefetch(factors.columns + pair.column * factors.width, factors.width);
     }
 
-    /// index_: the positive's column, then negatives; those that were not found are left out.
-    void choose(const Pair& pair, Words& words) {
-        index_[0] = pair.column;
-        count_ = 1;
+    /// The positive's column, then negatives; those that were not found are left out.
+    void choose(const Pair& pair, Words& words, int64_t place) {
+        int32_t* index = index_of(place);
+        int64_t count = 0;
+        index[count++] = pair.column;
         for (int64_t c = 0; c < problem_.negatives; ++c)
             for (int tries = 0; tries < kTries; ++tries) {
                 const int32_t column = columns_[scaled(words(), columns_size_)];
-                if (has(pair.row, column)) continue;
-                index_[count_++] = column;
+                if (held_(pair.row, column)) continue;
+                prefetch(problem_.signal.columns + column * problem_.signal.width, problem_.signal.width);
+                index[count++] = column;
                 break;
             }
+        counts_[place] = count;
     }
+    int32_t* index_of(int64_t place) { return chosen_.data() + place * (problem_.negatives + 1); }
 
-    void step(const Pair& pair, bool measured) {
+    void step(const Pair& pair, int64_t place, bool measured) {
+        index_ = index_of(place);
+        count_ = counts_[place];
         if (count_ == 1) return;
         const PairFactors &signal = problem_.signal, &noise = problem_.noise;
         float* x = signal.rows + pair.row * signal.width;
@@ -176,6 +220,7 @@ private:
     void relevance_step(int64_t row, int32_t column, double a, double times, bool measured) {
         const PairFactors& signal = problem_.signal;
         float* x = signal.rows + row * signal.width;
+        index_ = index_of(0);
         index_[0] = column;
         count_ = 1;
         dots(signal, x, score_.data());
@@ -189,17 +234,16 @@ private:
         for (int tries = 0; tries < kTries; ++tries) {
             const int64_t row = rows_.first + scaled(words(), rows_.size());
             const int32_t column = columns_[scaled(words(), columns_size_)];
-            if (has(row, column)) continue;
+            if (held_(row, column)) continue;
             return relevance_step(row, column, 0, times_, measured);
         }
     }
 
     void dots(const PairFactors& factors, const float* x, float* out) const {
-        kernels_->f32_i32.dots_at(index_.data(), count_, count_, x, factors.columns, factors.width, out);
+        kernels_->f32_i32.dots_at(index_, count_, count_, x, factors.columns, factors.width, out);
     }
     void move(const PairFactors& factors, float* x, const float* pull) const {
-        kernels_->pull_rows(index_.data(), pull, count_, 1 - factors.rate * factors.decay, x, factors.columns,
-                            factors.width);
+        kernels_->pull_rows(index_, pull, count_, 1 - factors.rate * factors.decay, x, factors.columns, factors.width);
     }
     void note(double loss) {
         measure_.sum += loss;
@@ -210,11 +254,14 @@ private:
     const PairProblem& problem_;
     Pair* pairs_;
     Span samples_, rows_;
+    HeldColumns held_;
     const int32_t* columns_;
     int64_t columns_size_, count_ = 0;
-    std::vector<int32_t> index_;
+    std::vector<int32_t> chosen_;  // columns of the samples drawn
+    int32_t* index_ = nullptr;     // those of the sample at work
+    int64_t counts_[kAhead], partner_[kAhead];
     std::vector<float> score_, pull_, noise_, noise_pull_;
-    std::vector<Words> words_;
+    std::vector<Words> words_, next_;
     double times_ = 1;  // what a pair without a positive counts for
     Measure measure_;
 };

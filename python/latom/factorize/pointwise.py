@@ -55,7 +55,7 @@ class PointwiseFactorization(Recommender):
     random_state : int, Generator, RandomState or None
         Seed of the start and of all draws.
     n_threads : int, optional
-        Threads, as in :class:`latom.KMeans`; at most 16 have work.
+        Threads, as in :class:`latom.KMeans`; at most 64 have work.
     verbose : int, default 0
         1 shows a progress bar on a terminal, a line per epoch elsewhere.
     callback : callable, optional
@@ -82,7 +82,7 @@ class PointwiseFactorization(Recommender):
     the authors' code of NBPO: uniform in [0, 1/sqrt(k)), a in [0, 5/sqrt(k)), b in [-5/sqrt(k), 0); for
     "bpr" in [-0.5/sqrt(k), 0.5/sqrt(k)). Ranking uses u and v alone.
 
-    In an epoch items are dealt by chance into at most 16 sets, and negatives come from the set of their
+    In an epoch items are dealt by chance into at most 64 sets, and negatives come from the set of their
     positive: over epochs each item is drawn as often as any other. A negative that is not found in 64 draws,
     because the user has nearly all items of the set, is left out.
 
