@@ -17,6 +17,10 @@ enum class Purpose : std::uint32_t {
     kChain,
     kRound,
     kSample,
+    kEpoch,
+    kItems,
+    kPair,
+    kUnlabelled,
 };
 
 class Philox {

@@ -36,10 +36,14 @@ if TYPE_CHECKING:
     from latom.cluster.semdedup import semdedup
     from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.cur import CUR
+    from latom.factorize.cur_search import CURSearch
+    from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.pointwise import PointwiseFactorization
     from latom.factorize.semi_nmf import SemiNMF
     from latom.seed.afkmc2 import afkmc2
     from latom.seed.coreset import coreset, weighted_sample
@@ -47,19 +51,23 @@ if TYPE_CHECKING:
     from latom.seed.kmeans_plusplus import kmeans_plusplus, kmeans_plusplus_init
 
 __all__ = [
+    "CUR",
     "NMF",
     "BatchClusters",
+    "CURSearch",
     "ClusterSweep",
     "FactorizationState",
     "Factorizations",
     "HierarchicalKMeans",
     "HierarchyState",
+    "IPSFactorization",
     "IterationState",
     "KMeans",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "PointwiseFactorization",
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
@@ -96,32 +104,21 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
-        **dict.fromkeys(
-            ("FactorizationState", "HierarchyState", "IterationState", "MiniBatchState"),
-            "latom._base.history",
-        ),
-        **dict.fromkeys(
-            ("BatchClusters", "ClusterSweep", "HierarchicalKMeans", "KMeans", "MiniBatchKMeans"),
-            "latom.cluster",
-        ),
-        **dict.fromkeys(
-            ("MiniBatchSphericalKMeans", "SphericalKMeans", "WardClusters", "assign", "balanced_sample"),
-            "latom.cluster",
-        ),
-        **dict.fromkeys(
-            ("davies_bouldin", "kmeans_batch", "loss_sample", "maxsim", "pool_tokens"), "latom.cluster"
-        ),
-        **dict.fromkeys(
-            ("select_n_clusters", "semdedup", "silhouette", "silhouette_samples", "ward_batch"),
-            "latom.cluster",
-        ),
+        **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
+        **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
+        **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
+        **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
+        **dict.fromkeys(("SphericalKMeans", "WardClusters", "assign"), "latom.cluster"),
+        **dict.fromkeys(("balanced_sample", "davies_bouldin", "kmeans_batch"), "latom.cluster"),
+        **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
+        **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
+        "ward_batch": "latom.cluster",
         "TopKEncoder": "latom.encode",
-        **dict.fromkeys(("Factorizations", "MiniBatchNMF", "NMF", "SemiNMF", "nmf_batch"), "latom.factorize"),
-        "non_negative_factorization": "latom.factorize",
-        **dict.fromkeys(
-            ("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus", "kmeans_plusplus_init"), "latom.seed"
-        ),
-        "weighted_sample": "latom.seed",
+        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "IPSFactorization"), "latom.factorize"),
+        **dict.fromkeys(("MiniBatchNMF", "NMF", "PointwiseFactorization"), "latom.factorize"),
+        **dict.fromkeys(("SemiNMF", "nmf_batch", "non_negative_factorization"), "latom.factorize"),
+        **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
+        **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },
 )
 

@@ -224,6 +224,23 @@ def multiply_sparse(
     indices: NDArray[Any],
     values: NDArray[Any],
 ) -> NDArray[Any]: ...
+def pair_epoch(
+    context: Context,
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    weights: _Float32 | None,
+    loss: str,
+    negatives: int,
+    unlabelled: float,
+    epoch: int,
+    rows: _Float32,
+    columns: _Float32,
+    rate: float,
+    decay: float,
+    noise_rows: _Float32 | None = None,
+    noise_columns: _Float32 | None = None,
+    noise_decay: float = 0.0,
+) -> float: ...
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
 def kmeans_batch(
     context: Context,

@@ -9,16 +9,24 @@ from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
 if TYPE_CHECKING:
     from latom._base.history import FactorizationState
+    from latom.factorize.cur import CUR
+    from latom.factorize.cur_search import CURSearch
+    from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.pointwise import PointwiseFactorization
     from latom.factorize.semi_nmf import SemiNMF
 
 __all__ = [
+    "CUR",
     "NMF",
+    "CURSearch",
     "FactorizationState",
     "Factorizations",
+    "IPSFactorization",
     "MiniBatchNMF",
+    "PointwiseFactorization",
     "SemiNMF",
     "nmf_batch",
     "non_negative_factorization",
@@ -27,9 +35,13 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
+        "CUR": "latom.factorize.cur",
+        "CURSearch": "latom.factorize.cur_search",
+        "IPSFactorization": "latom.factorize.ips_factorization",
         "NMF": "latom.factorize.nmf",
         "FactorizationState": "latom._base.history",
         "MiniBatchNMF": "latom.factorize.minibatch_nmf",
+        "PointwiseFactorization": "latom.factorize.pointwise",
         "SemiNMF": "latom.factorize.semi_nmf",
         "non_negative_factorization": "latom.factorize.nmf_function",
     },
