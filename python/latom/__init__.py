@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.fast_rp import FastRP
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
     from latom.factorize.semi_nmf import SemiNMF
+    from latom.factorize.truncated_svd import TruncatedSVD
     from latom.seed.afkmc2 import afkmc2
     from latom.seed.coreset import coreset, weighted_sample
     from latom.seed.kmeans_parallel import kmeans_parallel
@@ -40,6 +42,7 @@ __all__ = [
     "NMF",
     "FactorizationState",
     "Factorizations",
+    "FastRP",
     "IterationState",
     "KMeans",
     "MiniBatchKMeans",
@@ -49,6 +52,7 @@ __all__ = [
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
+    "TruncatedSVD",
     "__version__",
     "above",
     "afkmc2",
@@ -77,6 +81,7 @@ __getattr__ = lazily(
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
+        **dict.fromkeys(("FastRP", "TruncatedSVD"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),

@@ -9,17 +9,21 @@ from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
 if TYPE_CHECKING:
     from latom._base.history import FactorizationState
+    from latom.factorize.fast_rp import FastRP
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_function import non_negative_factorization
     from latom.factorize.semi_nmf import SemiNMF
+    from latom.factorize.truncated_svd import TruncatedSVD
 
 __all__ = [
     "NMF",
     "FactorizationState",
     "Factorizations",
+    "FastRP",
     "MiniBatchNMF",
     "SemiNMF",
+    "TruncatedSVD",
     "nmf_batch",
     "non_negative_factorization",
 ]
@@ -29,8 +33,10 @@ __getattr__ = lazily(
     {
         "NMF": "latom.factorize.nmf",
         "FactorizationState": "latom._base.history",
+        "FastRP": "latom.factorize.fast_rp",
         "MiniBatchNMF": "latom.factorize.minibatch_nmf",
         "SemiNMF": "latom.factorize.semi_nmf",
+        "TruncatedSVD": "latom.factorize.truncated_svd",
         "non_negative_factorization": "latom.factorize.nmf_function",
     },
 )
