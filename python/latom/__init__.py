@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
+    from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from latom.factorize.nmf_function import non_negative_factorization
     from latom.factorize.pointwise import PointwiseFactorization
     from latom.factorize.semi_nmf import SemiNMF
+    from latom.factorize.truncated_svd import TruncatedSVD
     from latom.seed.afkmc2 import afkmc2
     from latom.seed.coreset import coreset, weighted_sample
     from latom.seed.kmeans_parallel import kmeans_parallel
@@ -58,6 +60,7 @@ __all__ = [
     "ClusterSweep",
     "FactorizationState",
     "Factorizations",
+    "FastRP",
     "HierarchicalKMeans",
     "HierarchyState",
     "IPSFactorization",
@@ -71,6 +74,7 @@ __all__ = [
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
+    "TruncatedSVD",
     "WardClusters",
     "__version__",
     "above",
@@ -114,9 +118,10 @@ __getattr__ = lazily(
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
         "ward_batch": "latom.cluster",
         "TopKEncoder": "latom.encode",
-        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "IPSFactorization"), "latom.factorize"),
-        **dict.fromkeys(("MiniBatchNMF", "NMF", "PointwiseFactorization"), "latom.factorize"),
-        **dict.fromkeys(("SemiNMF", "nmf_batch", "non_negative_factorization"), "latom.factorize"),
+        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "FastRP"), "latom.factorize"),
+        **dict.fromkeys(("IPSFactorization", "MiniBatchNMF", "NMF"), "latom.factorize"),
+        **dict.fromkeys(("PointwiseFactorization", "SemiNMF", "TruncatedSVD"), "latom.factorize"),
+        **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },
