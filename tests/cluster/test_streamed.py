@@ -1,4 +1,4 @@
-"""k-means on streams of blocks: the bits of a fit in memory, little memory, and fits that go on after a kill."""
+"""k-means on streams of blocks: the bits of memory, little memory, fits that go on after a kill."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ def same(a, b):
     for name in ("labels_", "cluster_centers_"):
         x, y = getattr(a, name), getattr(b, name)
         if sp.issparse(x):
-            assert np.array_equal(x.indptr, y.indptr) and np.array_equal(x.indices, y.indices)
+            assert np.array_equal(x.indptr, y.indptr)
+            assert np.array_equal(x.indices, y.indices)
             x, y = x.data, y.data
-        assert x.dtype == y.dtype and np.array_equal(x, y), name
-    assert a.inertia_ == b.inertia_ and a.n_iter_ == b.n_iter_
+        assert x.dtype == y.dtype
+        assert np.array_equal(x, y), name
+    assert a.inertia_ == b.inertia_
+    assert a.n_iter_ == b.n_iter_
     for field in ("objective", "changed", "moved"):
         assert np.array_equal(a.history_[field], b.history_[field]), field
 
@@ -243,13 +246,21 @@ def test_pieces_cover_each_cost_once():
 
 def test_bounds_merge_like_moments():
     X = rows(False, np.float64, 60)
-    halves = [Bounds(len(p), 19, 1, 1, 0, X.dtype, p.mean(0), ((p - p.mean(0)) ** 2).sum()) for p in (X[:7], X[7:])]
+    halves = [
+        Bounds(len(p), 19, 1, 1, 0, X.dtype, p.mean(0), ((p - p.mean(0)) ** 2).sum()) for p in (X[:7], X[7:])
+    ]
     both = Bounds().merge(halves[0]).merge(halves[1])
-    assert np.allclose(both.mean, X.mean(0)) and np.isclose(both.spread, X.var(0).sum() * 60)
+    assert np.allclose(both.mean, X.mean(0))
+    assert np.isclose(both.spread, X.var(0).sum() * 60)
 
 
 def test_sums_take_back_what_they_were_given():
-    parts = (np.array([0, 1, 2]), np.array([3, 0], np.int32), np.array([[5, 1], [7, 0]]), np.ones((2, 3), np.int64))
+    parts = (
+        np.array([0, 1, 2]),
+        np.array([3, 0], np.int32),
+        np.array([[5, 1], [7, 0]]),
+        np.ones((2, 3), np.int64),
+    )
     sums = Sums(parts, 4)
     sums.add(Sums(parts, 4)).add(Sums(parts, 4), -1)
     assert (sums.total.toarray() == Sums(parts, 4).total.toarray()).all()

@@ -1,6 +1,8 @@
-"""k-means on a cluster of workers: the bits of one machine, for any chunks and workers, also when one dies."""
+"""k-means on a cluster of workers: the bits of one machine, for any chunks, also when a worker dies."""
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 import pytest
@@ -20,9 +22,12 @@ KINDS = {"cosine": "SphericalKMeans", "euclidean": "KMeans"}
 
 @pytest.fixture(scope="module")
 def client():
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
-    ) as cluster, distributed.Client(cluster) as made:
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as made,
+    ):
         yield made
 
 
@@ -37,7 +42,7 @@ def chunked(X, cuts):
     edges = [0, *cuts, X.shape[0]]
     parts = [
         da.from_delayed(_delayed(X[a:b]), (b - a, X.shape[1]), dtype=X.dtype, meta=X[:0])
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     ]
     return da.concatenate(parts, axis=0)
 
@@ -84,9 +89,13 @@ def test_functions(client):
     X = rows(False)
     atoms = X[:40]
     parts = chunked(X, [77, 300])
-    for got, wanted in zip(latom.dask.assign(parts, atoms, client=client), latom.assign(X, atoms), strict=True):
+    for got, wanted in zip(
+        latom.dask.assign(parts, atoms, client=client), latom.assign(X, atoms), strict=True
+    ):
         assert np.array_equal(got.compute(), wanted)
-    for got, wanted in zip(latom.dask.topk(parts, atoms, 3, client=client), latom.topk(X, atoms, 3), strict=True):
+    for got, wanted in zip(
+        latom.dask.topk(parts, atoms, 3, client=client), latom.topk(X, atoms, 3), strict=True
+    ):
         assert np.array_equal(got.compute(), wanted)
     got, wanted = latom.dask.encode(parts, atoms, 3, client=client).compute(), latom.encode(X, atoms, 3)
     assert (sp.csr_array(got) != sp.csr_array(wanted)).nnz == 0
@@ -109,9 +118,12 @@ def test_what_is_refused(client):
 def test_a_worker_that_dies_changes_nothing():
     X = rows(False, 400)
     whole = latom.KMeans(9, init=X[:9], tol=0).fit(X)
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as cluster, distributed.Client(cluster) as client:
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         parts = da.from_array(X, chunks=(100, -1))
         killed = []
 

@@ -21,22 +21,22 @@ class Stream:
     """Rows that are read block by block, as often as an algorithm asks for them.
 
     Pass it to ``fit`` of :class:`SphericalKMeans` or :class:`KMeans` in place of X: each iteration reads all
-    blocks once, and memory holds the centers, their sums, 12 bytes per row and a few blocks.
+    blocks once, and memory holds the centers, their sums, a label per row and a few blocks.
 
     Parameters
     ----------
     source : path, array, CSR, or iterable
         A file or a folder of files, in order of their names: ``.npy`` (dense, C order), ``.npz`` of
-        :func:`scipy.sparse.save_npz` (each file is a block), ``.parquet``, ``.arrow`` and ``.feather`` (by row
-        groups and record batches; needs pyarrow; numeric columns, or one column of lists of one length). Or an
-        array, such as ``numpy.memmap``. Or an iterable whose every ``iter()`` yields the same blocks, dense or
-        CSR, of one dtype and number of columns; a generator is none.
+        :func:`scipy.sparse.save_npz` (each file is a block), ``.parquet``, ``.arrow`` and ``.feather`` (by
+        row groups and record batches; needs pyarrow; numeric columns, or one column of lists of one length).
+        Or an array, such as ``numpy.memmap``. Or an iterable whose every ``iter()`` yields the same blocks,
+        dense or CSR, of one number of columns; a generator is none.
     block_rows : int, optional
         Rows per block of arrays and ``.npy`` files; None takes blocks of some 32 MiB. The result does not
         depend on it.
     checkpoint : path, optional
-        A file that holds the state of a fit after each iteration, written whole and renamed in place. Where it
-        exists, a fit goes on from it, to the same bits; it is removed when the fit is done.
+        A file that holds the state of a fit after each iteration, written whole and renamed in place. Where
+        it exists, a fit goes on from it, to the same bits; it is removed when the fit is done.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from latom._base.estimator import as_generator
 from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
-from latom.cluster.centers import _check_shape, _random_rows, from_core
+from latom.cluster.centers import check_shape, from_core, random_rows
 from latom.cluster.shards import Bounds, Step, Sums, relocations
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
@@ -55,7 +55,9 @@ class Parts(Protocol):
 def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> Any:
     """Fits a SphericalKMeans or KMeans to rows that lie apart."""
     if model.fixed_centers is not None:
-        raise ValueError(f"{name}: fixed_centers must be None for rows in parts. Pass an array to keep centers.")
+        raise ValueError(
+            f"{name}: fixed_centers must be None for rows in parts. Pass an array to keep centers."
+        )
     if not isinstance(model.n_init, str) and model.n_init != 1:
         raise ValueError(
             f"{name}: n_init must be 1 or 'auto' for rows in parts; got {model.n_init}. Fit several times."
@@ -89,7 +91,14 @@ def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> An
 
 
 def _iterate(
-    model: Any, name: str, parts: Parts, bounds: Bounds, centers: Rows, limit: float, saved: Checkpoint, state: Any
+    model: Any,
+    name: str,
+    parts: Parts,
+    bounds: Bounds,
+    centers: Rows,
+    limit: float,
+    saved: Checkpoint,
+    state: Any,
 ) -> tuple[Rows, Any, float, NDArray[Any]]:
     plain, moved = float(bounds.rows) * centers.shape[1] * len(centers), None
     with Progress(type(model).__name__, model.max_iter, model.verbose) as progress:
@@ -163,14 +172,21 @@ class Checkpoint:
             )
         if "indptr" in state:
             shape = (len(state["indptr"]) - 1, int(self._fit.split()[2]))
-            state["centers"] = sp.csr_array((state["centers"], state["indices"], state["indptr"]), shape=shape)
+            state["centers"] = sp.csr_array(
+                (state["centers"], state["indices"], state["indptr"]), shape=shape
+            )
         return state
 
     def save(self, centers: Rows, parts: Parts, history: NDArray[Any], done: bool) -> None:
         """Keeps the state."""
         if self._path is None:
             return
-        arrays = {"fit": np.array(self._fit), "labels": parts.labels, "history": history, "done": np.array(done)}
+        arrays = {
+            "fit": np.array(self._fit),
+            "labels": parts.labels,
+            "history": history,
+            "done": np.array(done),
+        }
         if centers.sparse:
             matrix = centers.array
             arrays |= {"centers": matrix.data, "indices": matrix.indices, "indptr": matrix.indptr}
@@ -207,15 +223,15 @@ def _start(model: Any, name: str, parts: Parts, bounds: Bounds) -> Matrix:
             raise ValueError(f"{name}: init must be no callable for rows in parts. Pass the centers.")
         like = Rows(name, parts.take(np.arange(1)), dtype=bounds.dtype)
         given = Rows(name, model.init, "init", like=like)
-        _check_shape(name, given.shape, (m, bounds.columns))
+        check_shape(name, given.shape, (m, bounds.columns))
         return given.array
     if model.init == "random":
-        return parts.take(_random_rows(bounds.rows, m, parts.weights, rng))
+        return parts.take(random_rows(bounds.rows, m, parts.weights, rng))
     return _parallel(model, name, parts, bounds, rng)
 
 
 def _parallel(model: Any, name: str, parts: Parts, bounds: Bounds, rng: Any) -> Matrix:
-    """k-means‖ whose draws are keyed by the numbers of rows; what is drawn is reduced by weighted k-means++."""
+    """k-means‖, its draws keyed by the numbers of rows; what is drawn is reduced by weighted k-means++."""
     m, metric = model.n_clusters, model._metric
     seed = as_seed(name, rng)
     numbers = np.random.Generator(np.random.Philox(key=seed)).integers(bounds.rows, size=1)

@@ -1,4 +1,4 @@
-"""Parts of the rows of a k-means: what each adds to an iteration, and how that is merged, to the same bits."""
+"""Parts of the rows of a k-means: what each adds to an iteration, and how that is merged."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ class Shard:
         return costs if self.weights is None else self.weights * costs
 
     def worst(self, count: int) -> tuple[NDArray[Any], ...]:
-        """Costs, numbers and labels of the rows that fit worst, worst first; those that a cluster may take."""
+        """Costs, numbers and labels of rows that an empty cluster may take, the worst-fitting first."""
         weighted, norm2 = self.costs(), self.rows.core.norm2(call(self._name))
         w = np.ones(len(weighted)) if self.weights is None else self.weights
         scores = self._lloyd.scores()
@@ -260,9 +260,7 @@ class Shard:
         """Rows by their numbers among all rows."""
         return self.rows[numbers - self.first]
 
-    def correction(
-        self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds
-    ) -> Sums:
+    def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
         """What sums change by where some rows get new labels."""
         local = numbers - self.first
         rows = Rows(self._name, self.rows[local], like=self.rows)
@@ -294,7 +292,7 @@ class Shard:
 
 
 def _pieces(first: int, costs: NDArray[np.float64]) -> list[Piece]:
-    """Costs of rows, and in place of those of whole chunks their sums (marked True), with their first rows."""
+    """Costs of rows, in place of those of whole chunks their sums (marked True), with the first row."""
     head = min(-first % CHUNK, len(costs))
     end = head + (len(costs) - head) // CHUNK * CHUNK
     pieces = [(first, False, costs[:head])] if head else []

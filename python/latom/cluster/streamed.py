@@ -73,7 +73,9 @@ class StreamParts:
                 found.append(shard.take(ordered[low:high]))
             if high == len(ordered):
                 break
-        whole = sp.csr_array(sp.vstack(found, format="csr")) if sp.issparse(found[0]) else np.concatenate(found)
+        whole = (
+            sp.csr_array(sp.vstack(found, format="csr")) if sp.issparse(found[0]) else np.concatenate(found)
+        )
         return whole[np.argsort(order, kind="stable")]
 
     def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
-import latom
 from latom._base.checks import shown
+from latom.cluster.assign import assign as assign_here
+from latom.encode import encode as encode_here
+from latom.encode import topk as topk_here
 
 
 def row_chunks(function: str, X: Any) -> Any:
     """A dask array with all columns in one chunk."""
     if not hasattr(X, "chunks") or getattr(X, "ndim", 0) != 2:
         raise ValueError(
-            f"{function}: X must be a 2-d dask array; got {shown(X)}. Use dask.array.from_array, or latom's own "
-            "function for numpy arrays."
+            f"{function}: X must be a 2-d dask array; got {shown(X)}. Use dask.array.from_array, or latom's "
+            "own function for numpy arrays."
         )
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
 
@@ -38,7 +40,7 @@ def assign(X: Any, centers: Any, *, client: Any = None, **options: Any) -> tuple
     scores : dask array of float64, shape (n,)
     """
     X = row_chunks("dask.assign", X)
-    both = _each("assign", X, centers, options, client)
+    both = _each(assign_here, X, centers, options, client)
     rows = [int(n) if n == n else np.nan for n in X.chunks[0]]
     return _column(both, 0, rows, np.int32), _column(both, 1, rows, np.float64)
 
@@ -62,8 +64,8 @@ def topk(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) -> t
         As :func:`latom.topk` returns them for the whole.
     """
     X = row_chunks("dask.topk", X)
-    both = _each("topk", X, atoms, {"k": k, **options}, client)
-    probe = latom.topk(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
+    both = _each(topk_here, X, atoms, {"k": k, **options}, client)
+    probe = topk_here(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
     rows = list(X.chunks[0])
     return tuple(_column(both, p, rows, probe[p].dtype, probe[p].shape[1]) for p in (0, 1))  # type: ignore[return-value]
 
@@ -88,19 +90,19 @@ def encode(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) ->
     import dask.array as da
 
     X = row_chunks("dask.encode", X)
-    parts = _each("encode", X, atoms, {"k": k, **options}, client)
-    probe = latom.encode(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
+    parts = _each(encode_here, X, atoms, {"k": k, **options}, client)
+    probe = encode_here(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
     rows = list(X.chunks[0])
     m = probe.shape[1]
     made = [da.from_delayed(p, (n, m), meta=probe[:0]) for p, n in zip(parts, rows, strict=True)]
     return da.concatenate(made, axis=0, allow_unknown_chunksizes=True)
 
 
-def _run(function: str, X: Any, atoms: Any, options: dict[str, Any]) -> Any:
-    return getattr(latom, function)(X, atoms, **options)
+def _run(function: Any, X: Any, atoms: Any, options: dict[str, Any]) -> Any:
+    return function(X, atoms, **options)
 
 
-def _each(function: str, X: Any, atoms: Any, options: dict[str, Any], client: Any) -> list[Any]:
+def _each(function: Any, X: Any, atoms: Any, options: dict[str, Any], client: Any) -> list[Any]:
     import dask
 
     held = client.scatter(atoms, broadcast=True, hash=False) if client is not None else dask.delayed(atoms)
@@ -112,7 +114,5 @@ def _column(parts: list[Any], which: int, rows: list[Any], dtype: Any, width: in
     import dask.array as da
 
     shape = () if width is None else (width,)
-    made = [
-        da.from_delayed(p[which], (n, *shape), dtype=dtype) for p, n in zip(parts, rows, strict=True)
-    ]
+    made = [da.from_delayed(p[which], (n, *shape), dtype=dtype) for p, n in zip(parts, rows, strict=True)]
     return da.concatenate(made, axis=0, allow_unknown_chunksizes=True)

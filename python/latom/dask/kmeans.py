@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import latom
 from latom._base.checks import shown
+from latom.cluster import kmeans as here
+from latom.cluster.minibatch_kmeans import MiniBatchKMeans as MiniBatchKMeansHere
 from latom.cluster.parts import fit_parts
 from latom.dask.functions import assign, row_chunks
 from latom.dask.workers import WorkerParts
@@ -90,12 +91,12 @@ class _DistributedLloyd(_Distributed):
             parts.release()
 
 
-class SphericalKMeans(_DistributedLloyd, latom.SphericalKMeans):
+class SphericalKMeans(_DistributedLloyd, here.SphericalKMeans):
     """:class:`latom.SphericalKMeans` on a dask array.
 
-    Each worker keeps its rows, and what bounds tell of them from one iteration to the next. An iteration sends
-    it the centers and takes sums back, as integers that are merged in a tree: labels, centers and objective
-    are the bits of a fit on one machine, whatever the chunks and workers. If a worker is lost, its rows
+    Each worker keeps its rows, and what bounds tell of them from one iteration to the next. An iteration
+    sends it the centers and takes sums back, as integers that are merged in a tree: labels, centers and
+    objective are the bits of a fit on one machine, whatever the chunks and workers. If a worker is lost, its rows
     are made anew elsewhere, and the result stays the same.
 
     Parameters
@@ -119,7 +120,7 @@ class SphericalKMeans(_DistributedLloyd, latom.SphericalKMeans):
     """
 
 
-class KMeans(_DistributedLloyd, latom.KMeans):
+class KMeans(_DistributedLloyd, here.KMeans):
     """:class:`latom.KMeans` on a dask array; what :class:`latom.dask.SphericalKMeans` says holds.
 
     Parameters
@@ -129,7 +130,7 @@ class KMeans(_DistributedLloyd, latom.KMeans):
     """
 
 
-class MiniBatchKMeans(_Distributed, latom.MiniBatchKMeans):
+class MiniBatchKMeans(_Distributed, MiniBatchKMeansHere):
     """:class:`latom.MiniBatchKMeans` on the chunks of a dask array, one after the other.
 
     Each chunk is a batch of ``partial_fit``, in order of the rows; ``max_iter`` passes over all chunks.

@@ -1,7 +1,8 @@
-"""The rows of a dask array, held by actors on the workers, as the fit of parts asks for them."""
+"""The rows of a dask array with their state, on the workers that hold them, as the fit of parts asks for them."""
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -16,10 +17,6 @@ from latom.cluster.shards import Bounds, Shard, Step, Sums, total_cost
 
 _held: dict[str, dict[int, Any]] = {}  # on a worker: the shards of each fit
 TOGETHER = 8  # steps that one task of a tree merges
-
-
-class Lost(Exception):
-    """A worker that was to have a shard has none."""
 
 
 def _shard(fit: str, number: int, chunk: Any, about: dict[str, Any]) -> Any:
@@ -38,7 +35,14 @@ def _bounds(fit: str, number: int, chunk: Any, about: dict[str, Any], moments: b
 
 
 def _assign(
-    fit: str, number: int, chunk: Any, about: dict[str, Any], centers: Matrix, bounds: Bounds, turn: int, before: Any
+    fit: str,
+    number: int,
+    chunk: Any,
+    about: dict[str, Any],
+    centers: Matrix,
+    bounds: Bounds,
+    turn: int,
+    before: Any,
 ) -> tuple[Step, NDArray[np.int32]]:
     """A step of one shard, and its labels.
 
@@ -59,7 +63,9 @@ def _assign(
     return step, shard.labels()
 
 
-def _draw(fit: str, number: int, chunk: Any, about: dict[str, Any], centers: Matrix, share: float, seed: int) -> Any:
+def _draw(
+    fit: str, number: int, chunk: Any, about: dict[str, Any], centers: Matrix, share: float, seed: int
+) -> Any:
     shard = _shard(fit, number, chunk, about)
     return shard.draw(Rows(about["name"], centers, dtype=shard.rows.dtype), share, seed)
 
@@ -68,7 +74,13 @@ def _worst(
     fit: str, number: int, chunk: Any, about: dict[str, Any], centers: Matrix, bounds: Bounds, count: int
 ) -> Any:
     shard = Shard(
-        about["name"], chunk, about["first"], about["weights"], about["metric"], about["n_threads"], about["dtype"]
+        about["name"],
+        chunk,
+        about["first"],
+        about["weights"],
+        about["metric"],
+        about["n_threads"],
+        about["dtype"],
     )
     shard.assign(Rows(about["name"], centers, dtype=shard.rows.dtype), bounds)
     return shard.worst(count)
@@ -139,10 +151,8 @@ class WorkerParts:
     def release(self) -> None:
         """Lets the workers forget the rows."""
         self._chunks = []
-        try:
+        with contextlib.suppress(Exception):  # a worker that has gone needs to forget nothing
             self._client.run(_forget, self._fit)
-        except Exception:  # a worker that has gone needs to forget nothing
-            pass
 
     def bounds(self, moments: bool) -> Bounds:
         """A look at all rows."""
@@ -164,7 +174,9 @@ class WorkerParts:
             if a < b
         ]
         found = self._client.gather(asked)
-        whole = sp.csr_array(sp.vstack(found, format="csr")) if sp.issparse(found[0]) else np.concatenate(found)
+        whole = (
+            sp.csr_array(sp.vstack(found, format="csr")) if sp.issparse(found[0]) else np.concatenate(found)
+        )
         return whole[np.argsort(order, kind="stable")]
 
     def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:
@@ -174,7 +186,12 @@ class WorkerParts:
         held = self._client.scatter(matrix, broadcast=True, hash=False)
         pairs = self._submit(
             _assign,
-            lambda k: (held, bounds, turn, None if before is None else before[self._first[k] : self._first[k + 1]]),
+            lambda k: (
+                held,
+                bounds,
+                turn,
+                None if before is None else before[self._first[k] : self._first[k + 1]],
+            ),
         )
         steps = [self._client.submit(_step_of, pair, pure=False) for pair in pairs]
         labels = [self._client.submit(_labels_of, pair, pure=False) for pair in pairs]
