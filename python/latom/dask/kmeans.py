@@ -96,8 +96,8 @@ class SphericalKMeans(_DistributedLloyd, here.SphericalKMeans):
 
     Each worker keeps its rows, and what bounds tell of them from one iteration to the next. An iteration
     sends it the centers and takes sums back, as integers that are merged in a tree: labels, centers and
-    objective are the bits of a fit on one machine, whatever the chunks and workers. If a worker is lost, its rows
-    are made anew elsewhere, and the result stays the same.
+    objective are the bits of a fit on one machine, whatever the chunks and workers. If a worker is lost, its
+    rows are made anew elsewhere, and the result stays the same.
 
     Parameters
     ----------

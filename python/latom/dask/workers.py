@@ -1,4 +1,4 @@
-"""The rows of a dask array with their state, on the workers that hold them, as the fit of parts asks for them."""
+"""The rows of a dask array with their state, on the workers that hold them."""
 
 from __future__ import annotations
 
