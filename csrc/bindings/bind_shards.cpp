@@ -1,6 +1,8 @@
 // bind_shards.cpp: k-means on rows that lie apart, for Python.
 #include <pybind11/stl.h>
 
+#include <limits>
+
 #include "bindings/centers.h"
 #include "bindings/rows.h"
 #include "core/bin_grid.h"
@@ -11,6 +13,13 @@ namespace {
 
 using namespace pybind11::literals;
 
+SumBounds bounds_of(const Context& ctx, double longest, double heaviest) {
+    for (const double bound : {longest, heaviest})
+        if (!(bound >= 0 && bound <= 1e300))
+            fail(ctx, "bounds must be within [0, 1e300]", bound, "Pass the largest weighted length and weight.");
+    return {longest, heaviest};
+}
+
 /// (sum [m, levels, d], weight [m, 3]) of dense rows; (indptr, indices, sum [entries, levels], weight) of CSR.
 py::tuple py_cluster_parts(const Call& call, const PyRows& X, const OptionalWeights& weights,
                            const Array<std::int32_t>& labels, std::int64_t m, const std::string& metric, double longest,
@@ -18,6 +27,8 @@ py::tuple py_cluster_parts(const Call& call, const PyRows& X, const OptionalWeig
     const Context ctx = call.context();
     const Metric parsed = parse_metric(ctx, metric);
     const double* numbers = weights_of(ctx, weights, X.n());
+    const SumBounds bounds = bounds_of(ctx, longest, heaviest);
+    if (m < 1 || m > std::numeric_limits<int32_t>::max()) fail(ctx, "n_clusters must be positive", m, "Pass it so.");
     check_shape(ctx, "labels", labels, {static_cast<py::ssize_t>(X.n())});
     for (int64_t i = 0; i < X.n(); ++i)
         if (labels.data()[i] < -1 || labels.data()[i] >= m)
@@ -25,9 +36,8 @@ py::tuple py_cluster_parts(const Call& call, const PyRows& X, const OptionalWeig
     ClusterParts parts;
     {
         const Released released;
-        X.visit(ctx, [&](const auto& rows) {
-            parts = cluster_parts(ctx, rows, numbers, labels.data(), m, parsed, {longest, heaviest});
-        });
+        X.visit(ctx,
+                [&](const auto& rows) { parts = cluster_parts(ctx, rows, numbers, labels.data(), m, parsed, bounds); });
     }
     const py::ssize_t levels = parts.levels, clusters = m;
     const py::object weight = to_array(std::move(parts.weight)).reshape({clusters, py::ssize_t{BinGrid::kMostLevels}});
@@ -45,7 +55,8 @@ py::tuple py_next_centers(const Call& call, const PyRows& centers, const std::op
     const Context ctx = call.context();
     const Metric parsed = parse_metric(ctx, metric);
     const int64_t m = centers.n(), d = centers.d();
-    const int64_t levels = sum_levels({longest, heaviest});
+    const SumBounds bounds = bounds_of(ctx, longest, heaviest);
+    const int64_t levels = sum_levels(bounds);
     check_shape(ctx, "weight", weight, {m, BinGrid::kMostLevels});
     PartsView parts{nullptr, nullptr, sum.data(), weight.data()};
     if (centers.sparse() != indptr.has_value() || centers.sparse() != indices.has_value())
@@ -67,8 +78,7 @@ py::tuple py_next_centers(const Call& call, const PyRows& centers, const std::op
     std::variant<Centers<float>, Centers<double>> found;
     {
         const Released released;
-        centers.visit(
-            ctx, [&](const auto& rows) { found = next_centers(ctx, rows, parts, parsed, {longest, heaviest}, stats); });
+        centers.visit(ctx, [&](const auto& rows) { found = next_centers(ctx, rows, parts, parsed, bounds, stats); });
     }
     const py::object made = std::visit([&](const auto& c) { return centers_to_python(c, m, d); }, found);
     return py::make_tuple(made, stats.moved, stats.shift);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -118,6 +119,10 @@ def _take(chunk: Any, local: NDArray[np.int64]) -> Any:
     return chunk[local]
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 def _rows(chunk: Any) -> int:
     return int(chunk.shape[0])
 
@@ -183,7 +188,10 @@ class WorkerParts:
         """New labels of all rows."""
         self._turn += 1
         matrix, turn, before = centers.array, self._turn, self.labels
-        held = self._client.scatter(matrix, broadcast=True, hash=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of their size
+            # A task, unlike what is scattered, runs again where a worker is lost.
+            held = self._client.submit(_same, matrix, pure=False)
         pairs = self._submit(
             _assign,
             lambda k: (
