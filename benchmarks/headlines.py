@@ -27,7 +27,6 @@ NAMES = {
     "topk": "top-k",
     "decode": "decoding",
     "pooling": "token pooling",
-    "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",

@@ -161,14 +161,6 @@ def pooled_cosine(problem: Problem, labels: np.ndarray) -> float:
     return total / (X.shape[0] * X.shape[1])
 
 
-def hierarchy_cosine(problem: Problem, labels: np.ndarray) -> float:
-    """Mean cosine of rows with the direction of their finest cluster."""
-    X = problem["X"]
-    sums = np.zeros((int(problem["m"]), X.shape[1]))
-    np.add.at(sums, labels, X)
-    return float(np.linalg.norm(sums, axis=1).sum()) / len(X)
-
-
 def silhouette_error(problem: Problem, samples: np.ndarray) -> float:
     """Largest difference to float64 silhouettes, of some rows."""
     X, labels = problem["X"].astype(np.float64), problem["labels"]

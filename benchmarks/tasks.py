@@ -20,7 +20,6 @@ from peers import (
     EVERYDAY_PREDICT,
     EVERYDAY_TRANSFORM,
     GEMM,
-    HIERARCHY,
     NMF,
     NMF_KL,
     POOLING,
@@ -36,7 +35,6 @@ from scores import (
     agreement,
     decoding_error,
     distance_error,
-    hierarchy_cosine,
     inertia,
     kullback_loss,
     mean_cosine,
@@ -160,11 +158,6 @@ def _pooling_shape(problem: Problem) -> Shape:
     return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
 
 
-def _hierarchy_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["m"])}
-
-
 def _silhouette_shape(problem: Problem) -> Shape:
     n, d = problem["X"].shape
     return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
@@ -278,15 +271,6 @@ TASKS: dict[str, Task] = {
         _pooling_shape,
         _entries_times_atoms,
         fair=no_lower(0.02),  # k-means++ is a little worse than Ward
-        calls=True,
-    ),
-    "hierarchy": Task(
-        HIERARCHY,
-        hierarchy_cosine,
-        "mean cosine",
-        _hierarchy_shape,
-        _entries_times_atoms,
-        fair=no_lower(0.02),  # starts differ, and resampling spreads centers
         calls=True,
     ),
     "silhouette": Task(

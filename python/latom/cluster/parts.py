@@ -48,7 +48,7 @@ class Parts(Protocol):
     def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
         """What sums change by where rows get new labels."""
 
-    def draw(self, centers: Rows | None, share: float, seed: int) -> tuple[NDArray[np.int64], float]:
+    def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], float]:
         """Rows drawn one by one with probability share * cost, and the cost of all."""
 
 
@@ -73,7 +73,7 @@ def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> An
         limit = float(model.tol * m)
     else:
         limit = model.tol * (bounds.spread / bounds.rows / bounds.columns)
-    saved = Checkpoint(checkpoint, name, bounds, m, metric)
+    saved = SavedFit(checkpoint, name, bounds, m, metric)
     state = saved.load()
     if state is None:
         centers = _normalized(name, _start(model, name, parts, bounds), metric)
@@ -97,13 +97,13 @@ def _iterate(
     bounds: Bounds,
     centers: Rows,
     limit: float,
-    saved: Checkpoint,
+    saved: SavedFit,
     state: Any,
 ) -> tuple[Rows, Any, float, NDArray[Any]]:
     plain, moved = float(bounds.rows) * centers.shape[1] * len(centers), None
     with Progress(type(model).__name__, model.max_iter, model.verbose) as progress:
         run = Iterations(IterationState, model.max_iter, model.callback, progress)
-        done, sizes = False, np.ones(len(centers))
+        done, sizes = False, np.ones(len(centers), np.int64)
         if state is not None:
             parts.labels = state["labels"]
             run.states = [IterationState(*entry) for entry in state["history"].tolist()]
@@ -143,7 +143,7 @@ def _iterate(
     return centers, parts.labels, float(objective), run.history
 
 
-class Checkpoint:
+class SavedFit:
     """The state of a fit after an iteration, in a file that is renamed in place when it is whole.
 
     Parameters

@@ -67,7 +67,8 @@ def topk(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) -> t
     both = _each(topk_here, X, atoms, {"k": k, **options}, client)
     probe = topk_here(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
     rows = list(X.chunks[0])
-    return tuple(_column(both, p, rows, probe[p].dtype, probe[p].shape[1]) for p in (0, 1))  # type: ignore[return-value]
+    first, second = (_column(both, p, rows, probe[p].dtype, probe[p].shape[1]) for p in (0, 1))
+    return first, second
 
 
 def encode(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) -> Any:

@@ -58,7 +58,7 @@ class _DistributedLloyd(_Distributed):
         algorithm: str = "lloyd", sparse_centers: bool | None = None, fixed_centers: Any = None,
         n_threads: int | None = None, device: str | None = None, callback: Any = None, client: Any = None,
     ) -> None:  # fmt: skip
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]
             n_clusters, init=init, n_init=n_init, max_iter=max_iter, tol=tol, verbose=verbose,
             random_state=random_state, copy_x=copy_x, algorithm=algorithm, sparse_centers=sparse_centers,
             fixed_centers=fixed_centers, n_threads=n_threads, device=device, callback=callback,

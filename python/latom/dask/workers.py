@@ -32,7 +32,8 @@ def _shard(fit: str, number: int, chunk: Any, about: dict[str, Any]) -> Any:
 
 
 def _bounds(fit: str, number: int, chunk: Any, about: dict[str, Any], moments: bool) -> Bounds:
-    return _shard(fit, number, chunk, about).bounds(moments)
+    found: Bounds = _shard(fit, number, chunk, about).bounds(moments)
+    return found
 
 
 def _assign(
