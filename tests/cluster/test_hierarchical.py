@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,3 +269,19 @@ def test_draws_by_logarithms_at_the_edges():
         latom.weighted_sample()
     with pytest.raises(ValueError, match="NaN or inf"):
         latom.weighted_sample(log_weights=[np.inf, 0])
+
+
+def test_the_example_of_curation(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    path = Path(__file__).parents[2] / "examples" / "curate_embeddings.py"
+    if not path.exists():
+        pytest.skip("the examples are not here")
+    monkeypatch.delenv("LATOM_DATA", raising=False)
+    spec = importlib.util.spec_from_file_location("curate_embeddings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.main(["--scale", "0.1", "--plot", str(tmp_path / "f.png")])
+    assert found["rings"]["hierarchy"] < 2.5 < found["rings"]["flat k-means"]
+    assert found["embeddings"]["recall"] > 0.9
+    assert (tmp_path / "f.png").stat().st_size > 5000
+    assert "planted pairs" in capsys.readouterr().out
