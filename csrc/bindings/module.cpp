@@ -23,6 +23,7 @@ void register_kernels(py::module_& kernels);
 void register_quality(py::module_& module);
 void register_pointwise(py::module_& module);
 void register_seed(py::module_& module);
+void register_shards(py::module_& module);
 void register_spectral(py::module_& module);
 
 namespace {
@@ -63,6 +64,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_quality(module);
     register_pointwise(module);
     register_seed(module);
+    register_shards(module);
     register_spectral(module);
     // Only tests ask for it, and describing its functions would take a third of the import.
     module.def("__getattr__", [module](const std::string& name) -> py::object {

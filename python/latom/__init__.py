@@ -22,6 +22,7 @@ from latom.encode import above, decode, encode, topk
 
 if TYPE_CHECKING:
     from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
+    from latom._base.stream import Stream
     from latom.cluster.assign import assign
     from latom.cluster.balanced import balanced_sample
     from latom.cluster.batch import BatchClusters, kmeans_batch
@@ -73,6 +74,7 @@ __all__ = [
     "PointwiseFactorization",
     "SemiNMF",
     "SphericalKMeans",
+    "Stream",
     "TopKEncoder",
     "TruncatedSVD",
     "WardClusters",
@@ -110,6 +112,7 @@ __getattr__ = lazily(
     {
         **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
         **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
+        "Stream": "latom._base.stream",
         **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
         **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         **dict.fromkeys(("SphericalKMeans", "WardClusters", "assign"), "latom.cluster"),

@@ -60,6 +60,13 @@ def screened(rows: int, atoms: int) -> dict[str, Any]:
     }
 
 
+def moved_lloyd() -> Any:
+    lloyd = _core.Lloyd(_core.Context("test", 1, 0), dense(), None, "euclidean")
+    lloyd.set_centers(dense(3), False)
+    lloyd.assign()
+    return lloyd
+
+
 def masked() -> dict[str, Any]:
     named = {
         "indptr": INDPTR,
@@ -84,6 +91,51 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "widen": (_core.widen, {"half": ints(3, 4, dtype=np.uint16), "storage": "float16"}, {"half.0", "half.1"}),
     "Rows.subset": (dense().subset, {"chosen": np.array([3, 0, 0])}, {"chosen.0"}),
     "Lloyd": (_core.Lloyd, {"X": dense(), "weights": f64(4), "metric": "cosine"}, set()),
+    "Lloyd.move_centers": (
+        lambda context, rows, labels: moved_lloyd().move_centers(dense(3), rows, labels),
+        {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
+        set(),
+    ),
+    "cluster_parts": (
+        _core.cluster_parts,
+        {
+            "X": dense(),
+            "weights": f64(4),
+            "labels": np.array([0, 2, -1, 0], np.int32),
+            "n_clusters": 3,
+            "metric": "euclidean",
+            "longest": 1e3,
+            "heaviest": 9.0,
+        },
+        set(),
+    ),
+    "next_centers": (
+        _core.next_centers,
+        {
+            "centers": dense(3),
+            "indptr": None,
+            "indices": None,
+            "sum": ints(3, 2, 6, dtype=np.int64),
+            "weight": ints(3, 3, dtype=np.int64),
+            "metric": "euclidean",
+            "longest": 1.0,
+            "heaviest": 1.0,
+        },
+        set(),
+    ),
+    "next_centers of CSR": (
+        lambda context, **given: _core.next_centers(context, csr(), **given),
+        {
+            "indptr": INDPTR,
+            "indices": INDICES,
+            "sum": ints(5, 2, dtype=np.int64),
+            "weight": ints(4, 3, dtype=np.int64),
+            "metric": "euclidean",
+            "longest": 1.0,
+            "heaviest": 1.0,
+        },
+        set(),
+    ),
     "MiniBatch": (
         _core.MiniBatch,
         {"centers": dense(3), "counts": f64(3), "metric": "cosine", "normalize": True},
@@ -398,7 +450,7 @@ def test_every_function_that_takes_arrays_is_here():
         named |= {prefix + node.name for node in body if isinstance(node, ast.FunctionDef)}
     assert named - WITHOUT_ARRAYS == {
         name for name in CALLS if name.count(".") == name.count("kernels.") and name[0].islower()
-    } - {"prepare of CSR"}
+    } - {"next_centers of CSR", "prepare of CSR"}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -443,6 +495,15 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("prepare of CSR", {"indptr": INDPTR[::-1].copy()}),
         ("Rows.subset", {"chosen": np.array([4])}),
         ("Rows.subset", {"chosen": np.array([-1])}),
+        ("Lloyd.move_centers", {"rows": np.array([4, 0])}),
+        ("Lloyd.move_centers", {"labels": np.array([-1, 3], np.int32)}),
+        ("cluster_parts", {"labels": np.array([0, 3, -1, 0], np.int32)}),
+        ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
+        ("cluster_parts", {"n_clusters": 0}),
+        ("cluster_parts", {"longest": np.nan}),
+        ("next_centers", {"heaviest": np.inf}),
+        ("next_centers of CSR", {"indices": INDICES + 1}),
+        ("next_centers of CSR", {"indptr": INDPTR[::-1].copy()}),
         ("MiniBatch.replace", {"rows": np.array([4, 0])}),
         ("MiniBatch.replace", {"clusters": np.array([0, 3])}),
         ("kmeans_plusplus", {"n_clusters": 5}),

@@ -65,6 +65,7 @@ class Lloyd:
     @property
     def zero_rows(self) -> int: ...
     def set_centers(self, centers: Rows, normalize: bool) -> None: ...
+    def move_centers(self, centers: Rows, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> None: ...
     def assign(self) -> tuple[int, float, float]: ...
     def update(self) -> tuple[int, int, float]: ...
     def labels(self) -> NDArray[np.int32]: ...
@@ -326,3 +327,24 @@ def factorize_replicates(
     inner_tol: float,
     with_W: bool,
 ) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...
+def cluster_parts(
+    context: Context,
+    X: Rows,
+    weights: _Float64 | None,
+    labels: NDArray[np.int32],
+    n_clusters: int,
+    metric: str,
+    longest: float,
+    heaviest: float,
+) -> tuple[Any, ...]: ...
+def next_centers(
+    context: Context,
+    centers: Rows,
+    indptr: NDArray[np.int64] | None,
+    indices: NDArray[np.int32] | None,
+    sum: NDArray[np.int64],
+    weight: NDArray[np.int64],
+    metric: str,
+    longest: float,
+    heaviest: float,
+) -> tuple[Any, int, float]: ...
