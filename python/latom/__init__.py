@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.fast_rp import FastRP
+    from latom.factorize.latent_label_shift import LatentLabelShift
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.nonnegative_cp import NonNegativeCP
+    from latom.factorize.pmi import PMIFactorization
+    from latom.factorize.rank.consensus import ConsensusNMF
+    from latom.factorize.rank.selection import RankSelection, select_n_components
+    from latom.factorize.rescal import RESCAL
     from latom.factorize.semi_nmf import SemiNMF
     from latom.factorize.truncated_svd import TruncatedSVD
     from latom.seed.afkmc2 import afkmc2
@@ -40,15 +46,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NMF",
+    "RESCAL",
+    "ConsensusNMF",
     "FactorizationState",
     "Factorizations",
     "FastRP",
     "IterationState",
     "KMeans",
+    "LatentLabelShift",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "NonNegativeCP",
+    "PMIFactorization",
+    "RankSelection",
     "SemiNMF",
     "SphericalKMeans",
     "TopKEncoder",
@@ -66,6 +78,7 @@ __all__ = [
     "kmeans_plusplus_init",
     "nmf_batch",
     "non_negative_factorization",
+    "select_n_components",
     "show_config",
     "topk",
     "weighted_sample",
@@ -81,7 +94,9 @@ __getattr__ = lazily(
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
-        **dict.fromkeys(("FastRP", "TruncatedSVD"), "latom.factorize"),
+        **dict.fromkeys(("ConsensusNMF", "FastRP", "LatentLabelShift"), "latom.factorize"),
+        **dict.fromkeys(("NonNegativeCP", "PMIFactorization", "RESCAL"), "latom.factorize"),
+        **dict.fromkeys(("RankSelection", "TruncatedSVD", "select_n_components"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
