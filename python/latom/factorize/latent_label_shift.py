@@ -194,8 +194,8 @@ class LatentLabelShift(BaseEstimator):
         bad = self.domains_[place] != given
         if bad.any():
             raise ValueError(
-                f"{name}: domains must be among those of the fit; got {given[bad][0]!r}. Leave domains out "
-                "for rows of others."
+                f"{name}: domains must be among those of the fit; got {given[bad].tolist()[0]!r}. Leave "
+                "domains out for rows of others."
             )
         return self._classes(P, place)
 
