@@ -3,8 +3,9 @@
     LATOM_DATA=/folder/with/data python examples/choose_rank.py [--plot rank.png]
 
 NMFk (Alexandrov et al. 2013; Vangara et al. 2021): factor slightly perturbed copies of X from random starts,
-match their components, and take the largest number whose components all come back. Three matrices: one with planted
-parts; word counts of ten categories of arXiv; images of digits. Without data, the last two are left out.
+match their components, and take the largest number whose components all come back. Three matrices: one with
+planted parts; word counts of ten categories of arXiv; images of digits. Without data, the last two are left
+out.
 """
 
 from __future__ import annotations

@@ -7,19 +7,31 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_flag, check_integer, check_range, check_threads, check_tol, shown
+from latom._base.checks import (
+    check_choice,
+    check_flag,
+    check_integer,
+    check_range,
+    check_threads,
+    check_tol,
+    shown,
+)
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom.factorize.nmf import NMF
 
 Array = NDArray[Any]
 FLOOR = 1e-12  # of a denominator, relative to its largest entry
+LEAST = 0.01  # of a mean: steps that multiply cannot leave 0
+INITS = ("nmf", "random")
 
 
 class RESCAL(BaseEstimator):
@@ -31,6 +43,9 @@ class RESCAL(BaseEstimator):
     ----------
     n_components : int
         Columns of A, k.
+    init : {"nmf", "random"}, default "nmf"
+        Where a non-negative A starts: NMF of the sum of all slices and their transposes, itself from a random
+        start; or random numbers.
     nonnegative : bool, default True
         Multiplicative steps for A and R_t of numbers that are not negative; the loss never rises. False:
         alternating least squares, where A is found as if its two places were two matrices, so that the loss
@@ -89,6 +104,7 @@ class RESCAL(BaseEstimator):
         self,
         n_components: int,
         *,
+        init: str = "nmf",
         nonnegative: bool = True,
         max_iter: int = 200,
         tol: float = 1e-5,
@@ -99,6 +115,7 @@ class RESCAL(BaseEstimator):
         callback: Callable[[FactorizationState], Any] | None = None,
     ) -> None:
         self.n_components = n_components
+        self.init = init
         self.nonnegative = nonnegative
         self.max_iter = max_iter
         self.tol = tol
@@ -134,9 +151,10 @@ class RESCAL(BaseEstimator):
         norm2 = float(sum(rows.core.norm2(context).sum() for rows in slices))
         rng = np.random.default_rng(as_seed(name, self.random_state))
         if self.nonnegative:
-            A = rng.random((n, k)).astype(dtype)
+            A = self._start(name, slices, rng)
             mean = sum(float(_values(rows).sum(dtype=np.float64)) for rows in slices) / (len(slices) * n * n)
-            R = rng.random((len(slices), k, k)) * 8 * mean / k**2
+            size = max(float(A.sum(dtype=np.float64)) / n, FLOOR)
+            R = rng.uniform(0.5, 1.5, (len(slices), k, k)) * mean / size**2
         else:
             if k > n:
                 raise ValueError(
@@ -162,6 +180,21 @@ class RESCAL(BaseEstimator):
         self.loss_ = run.states[-1].objective
         self.reconstruction_err_ = float(np.sqrt(2 * max(self.loss_, 0)))
         return self
+
+    def _start(self, name: str, slices: list[Rows], rng: np.random.Generator) -> Array:
+        """A [n, k], positive."""
+        n, k, dtype = slices[0].shape[0], self.n_components, slices[0].dtype
+        A = rng.random((n, k)).astype(dtype)
+        if self.init == "random" or not any(_values(rows).any() for rows in slices):
+            return A
+        total: Any = sum(rows.array + rows.array.T for rows in slices)
+        total = sp.csr_array(total) if sp.issparse(total) else np.ascontiguousarray(total)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = NMF(k, init="random", max_iter=50, random_state=rng, n_threads=self.n_threads)
+            W = model.fit_transform(Rows(name, total).array)
+        W /= np.where(W.any(axis=0), W.mean(axis=0), 1)
+        return np.ascontiguousarray(W + LEAST * A, dtype)
 
     def _descend(
         self, X: _Products, norm2: float, A: Array, R: NDArray[np.float64], run: Descent
@@ -226,6 +259,7 @@ class RESCAL(BaseEstimator):
 
     def _check_parameters(self, name: str) -> None:
         check_integer(name, "n_components", self.n_components)
+        check_choice(name, "init", self.init, INITS)
         check_flag(name, "nonnegative", self.nonnegative)
         check_integer(name, "max_iter", self.max_iter)
         check_tol(name, self.tol)

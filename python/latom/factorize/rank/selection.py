@@ -77,6 +77,7 @@ class RankSelection:
         ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
         ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
         ax.set_xlabel("components")
+        ax.set_xticks(self.candidates)
         ax.set_ylabel("stability", color="C0")
         ax.axvline(self.n_components, color="0.6", linewidth=1)
         beside = ax.twinx()
