@@ -153,8 +153,8 @@ class RESCAL(BaseEstimator):
         if self.nonnegative:
             A = self._start(name, slices, rng)
             mean = sum(float(_values(rows).sum(dtype=np.float64)) for rows in slices) / (len(slices) * n * n)
-            size = max(float(A.sum(dtype=np.float64)) / n, FLOOR)
-            R = rng.uniform(0.5, 1.5, (len(slices), k, k)) * mean / size**2
+            of_rows = max(float(A.sum(dtype=np.float64)) / n, FLOOR)
+            R = rng.uniform(0.5, 1.5, (len(slices), k, k)) * mean / of_rows**2
         else:
             if k > n:
                 raise ValueError(
