@@ -4,9 +4,9 @@
 
 FastRP (Chen et al. 2019) multiplies a very sparse random matrix by the graph's transition matrix a few
 times; its claim is the accuracy of DeepWalk's kin at a thousandth of the time. Beside it: factors of
-pointwise mutual information (one step, and walks of three), the same chain of products in scipy, and scikit-network's
-embeddings where it is installed. Scores are macro-F1 of a logistic regression on 1, 5 and 10 % of the labels,
-means of three draws. Without data, a graph with four planted groups.
+pointwise mutual information (one step, and walks of three), the same chain of products in scipy, and
+scikit-network's embeddings where it is installed. Scores are macro-F1 of a logistic regression on 1, 5 and
+10 % of the labels, means of three draws. Without data, a graph with four planted groups.
 """
 
 from __future__ import annotations

@@ -9,13 +9,17 @@ from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
 if TYPE_CHECKING:
     from latom._base.history import FactorizationState
+    from latom.factorize.cur import CUR
+    from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
+    from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.latent_label_shift import LatentLabelShift
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_function import non_negative_factorization
     from latom.factorize.nonnegative_cp import NonNegativeCP
     from latom.factorize.pmi import PMIFactorization
+    from latom.factorize.pointwise import PointwiseFactorization
     from latom.factorize.rank.consensus import ConsensusNMF
     from latom.factorize.rank.selection import RankSelection, select_n_components
     from latom.factorize.rescal import RESCAL
@@ -23,16 +27,20 @@ if TYPE_CHECKING:
     from latom.factorize.truncated_svd import TruncatedSVD
 
 __all__ = [
+    "CUR",
     "NMF",
     "RESCAL",
+    "CURSearch",
     "ConsensusNMF",
     "FactorizationState",
     "Factorizations",
     "FastRP",
+    "IPSFactorization",
     "LatentLabelShift",
     "MiniBatchNMF",
     "NonNegativeCP",
     "PMIFactorization",
+    "PointwiseFactorization",
     "RankSelection",
     "SemiNMF",
     "TruncatedSVD",
@@ -44,9 +52,11 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
-        "NMF": "latom.factorize.nmf",
         "FactorizationState": "latom._base.history",
+        "CUR": "latom.factorize.cur",
+        "CURSearch": "latom.factorize.cur_search",
         "FastRP": "latom.factorize.fast_rp",
+        "IPSFactorization": "latom.factorize.ips_factorization",
         "LatentLabelShift": "latom.factorize.latent_label_shift",
         "NonNegativeCP": "latom.factorize.nonnegative_cp",
         "PMIFactorization": "latom.factorize.pmi",
@@ -55,9 +65,11 @@ __getattr__ = lazily(
         "select_n_components": "latom.factorize.rank.selection",
         "ConsensusNMF": "latom.factorize.rank.consensus",
         "MiniBatchNMF": "latom.factorize.minibatch_nmf",
+        "NMF": "latom.factorize.nmf",
+        "non_negative_factorization": "latom.factorize.nmf_function",
+        "PointwiseFactorization": "latom.factorize.pointwise",
         "SemiNMF": "latom.factorize.semi_nmf",
         "TruncatedSVD": "latom.factorize.truncated_svd",
-        "non_negative_factorization": "latom.factorize.nmf_function",
     },
 )
 
