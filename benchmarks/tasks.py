@@ -24,11 +24,14 @@ from peers import (
     NMF,
     NMF_KL,
     POOLING,
+    POWERS,
+    RANKS,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
     SILHOUETTE,
     SPARSE_KMEANS,
+    SVD,
     TOPK,
     Peer,
 )
@@ -170,6 +173,13 @@ def _silhouette_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
 
 
+def _spectral_shape(problem: Problem) -> Shape:
+    X = problem["X"] if "X" in problem else problem["A"]
+    (n, d), m = X.shape, int(problem["m"] if "m" in problem else problem["ranks"].max())
+    about = {"k": int(problem["replicates"])} if "replicates" in problem else {}
+    return {"n": n, "d": d, "nnz": X.nnz, "m": m} | about
+
+
 def _predict_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["centers"].shape[0]
     return {"n": n, "d": d, "nnz": n * d, "m": m}
@@ -297,6 +307,35 @@ TASKS: dict[str, Task] = {
         lambda shape: float(shape["n"]) * float(shape["nnz"]),
         score_format=".1e",
         fair=at_most(1e-4),
+        calls=True,
+    ),
+    "svd": Task(
+        SVD,
+        lambda problem, values: float(values.sum()),
+        "sum of singular values",
+        _spectral_shape,
+        _entries_times_atoms,
+        score_format=".6g",
+        fair=no_lower(1e-3),
+        calls=True,
+    ),
+    "powers": Task(
+        POWERS,
+        lambda problem, embedding: float(np.square(embedding, dtype=np.float64).mean()),
+        "mean square",
+        _spectral_shape,
+        _entries_times_atoms,
+        score_format=".3g",
+        calls=True,
+    ),
+    "ranks": Task(
+        RANKS,
+        lambda problem, losses: float(losses.mean()),
+        "mean of median losses",
+        _spectral_shape,
+        _entries_times_atoms,
+        score_format=".6g",
+        fair=no_higher(0.01),
         calls=True,
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.

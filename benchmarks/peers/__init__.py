@@ -11,6 +11,7 @@ from peers.pooling import POOLING
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.silhouette import SILHOUETTE
+from peers.spectral import POWERS, RANKS, SVD
 from peers.topk import TOPK
 
 __all__ = [
@@ -25,11 +26,14 @@ __all__ = [
     "NMF",
     "NMF_KL",
     "POOLING",
+    "POWERS",
+    "RANKS",
     "REPLICATES",
     "SEEDING",
     "SEMI_NMF",
     "SILHOUETTE",
     "SPARSE_KMEANS",
+    "SVD",
     "TOPK",
     "Answer",
     "Call",

@@ -41,11 +41,17 @@ if TYPE_CHECKING:
     from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
+    from latom.factorize.latent_label_shift import LatentLabelShift
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.nonnegative_cp import NonNegativeCP
+    from latom.factorize.pmi import PMIFactorization
     from latom.factorize.pointwise import PointwiseFactorization
+    from latom.factorize.rank.consensus import ConsensusNMF
+    from latom.factorize.rank.selection import RankSelection, select_n_components
+    from latom.factorize.rescal import RESCAL
     from latom.factorize.semi_nmf import SemiNMF
     from latom.factorize.truncated_svd import TruncatedSVD
     from latom.seed.afkmc2 import afkmc2
@@ -56,9 +62,11 @@ if TYPE_CHECKING:
 __all__ = [
     "CUR",
     "NMF",
+    "RESCAL",
     "BatchClusters",
     "CURSearch",
     "ClusterSweep",
+    "ConsensusNMF",
     "FactorizationState",
     "Factorizations",
     "FastRP",
@@ -67,11 +75,15 @@ __all__ = [
     "IPSFactorization",
     "IterationState",
     "KMeans",
+    "LatentLabelShift",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "NonNegativeCP",
+    "PMIFactorization",
     "PointwiseFactorization",
+    "RankSelection",
     "SemiNMF",
     "SphericalKMeans",
     "Stream",
@@ -98,6 +110,7 @@ __all__ = [
     "non_negative_factorization",
     "pool_tokens",
     "select_n_clusters",
+    "select_n_components",
     "semdedup",
     "show_config",
     "silhouette",
@@ -124,6 +137,9 @@ __getattr__ = lazily(
         **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "FastRP"), "latom.factorize"),
         **dict.fromkeys(("IPSFactorization", "MiniBatchNMF", "NMF"), "latom.factorize"),
         **dict.fromkeys(("PointwiseFactorization", "SemiNMF", "TruncatedSVD"), "latom.factorize"),
+        **dict.fromkeys(("ConsensusNMF", "LatentLabelShift"), "latom.factorize"),
+        **dict.fromkeys(("NonNegativeCP", "PMIFactorization", "RESCAL"), "latom.factorize"),
+        **dict.fromkeys(("RankSelection", "select_n_components"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),

@@ -39,6 +39,20 @@ def csr() -> Any:
     return _core.prepare(context, (INDPTR, INDICES, f32(5), (4, 6)))
 
 
+def square() -> Any:
+    return _core.prepare(context, (INDPTR, INDICES % 4, f32(5), (4, 4)))
+
+
+class Products:
+    """A 4 x 6 matrix that multiplies."""
+
+    def times(self, F: Any) -> Any:
+        return np.ascontiguousarray(np.ones((4, 6), np.float32) @ F)
+
+    def transposed_times(self, W: Any) -> Any:
+        return np.ascontiguousarray(np.ones((6, 4), np.float32) @ W)
+
+
 def dense(n: int = 4, d: int = 6) -> Any:
     return _core.prepare(context, f32(n, d))
 
@@ -283,6 +297,29 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"X": f32(7, 6), "indptr": INDPTR, "indices": INDICES, "values": f32(5)},
         {"X.0", "X.1+", "indptr.0", "indices.0+", "values.0+"},
     ),
+    "orthonormalize": (_core.orthonormalize, {"Y": f32(40, 16)}, {"Y.0"}),
+    "weighted_rows": (
+        _core.weighted_rows,
+        {"X": csr(), "weights": f32(5), "F": f32(6, 3), "l2": 1.0},
+        {"F.1"},
+    ),
+    "randomized_svd": (
+        _core.randomized_svd,
+        {"X": csr(), "k": 2, "oversamples": 10, "iterations": 2, "start": f32(6, 4)},
+        set(),
+    ),
+    "randomized_svd_of": (
+        _core.randomized_svd_of,
+        {"products": Products(), "n": 4, "d": 6, "wide": False, "k": 2, "oversamples": 1, "iterations": 2}
+        | {"start": f32(6, 3)},
+        set(),
+    ),
+    "projected_powers": (
+        _core.projected_powers,
+        {"A": square(), "width": 3, "density": 0.5, "factor": f64(4), "weights": [1.0, 2.0]}
+        | {"transition": True, "normalize": False, "concatenate": False, "from_start": False},
+        set(),
+    ),
     "refit_supports": (_core.refit_supports, {"G": np.eye(3), "B": f64(3, 5), "H": f64(3, 5)}, set()),
     "kernels.dense_dot": (k.dense_dot, {"x": f32(9), "y": f32(9)}, {"x.0", "y.0"}),
     "kernels.sparse_dot": (
@@ -415,7 +452,8 @@ if hasattr(_core, "solve_rows"):
 # They take no array; the objects' other methods take what has been checked when it was made.
 WITHOUT_ARRAYS = {
     "available_isas", "isa", "set_isa", "resolve_threads", "mean_variance", "kernels.tile_shape",
-    "kernels.best_rows", "kernels.bin_grid", "kernels.philox", "kernels.repeat_screen",
+    "factorize_replicates", "kernels.best_rows", "kernels.bin_grid", "kernels.philox",
+    "kernels.repeat_screen",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,27 @@ def test_mlp_features_finds_planted_ones(tmp_path: Path) -> None:
     groups = [{word.rstrip("0123456789") for word in line.split()[1:]} for line in lines[1:4]]
     assert sorted(map(sorted, groups)) == [["blue"], ["green"], ["red"]]
     assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("latent_label_shift", ["--classes", "4", "--domains", "6", "--size", "150"], "with anchors"),
+        ("choose_rank", ["--replicates", "5"], "claim: 7; seen: 7"),
+        ("relations", ["--candidates", "3", "4", "--replicates", "3"], "4 communities, the largest number"),
+        ("graph_embeddings", ["--draws", "1"], "times as fast as the same products"),
+    ],
+)
+def test_examples_of_factorizations_run(name: str, arguments: list[str], words: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    environment = {key: value for key, value in os.environ.items() if key != "LATOM_DATA"}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / f"{name}.py", *arguments, "--plot", tmp_path / "f.png"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert words in done.stdout
+    assert (tmp_path / "f.png").stat().st_size > 5_000

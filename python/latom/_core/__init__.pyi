@@ -289,7 +289,7 @@ def weighted_rows(
     context: Context, X: Rows, weights: NDArray[Any], F: NDArray[Any], l2: float
 ) -> NDArray[Any]: ...
 def randomized_svd(
-    context: Context, X: Rows, k: int, oversamples: int, iterations: int, say: Any = None
+    context: Context, X: Rows, k: int, oversamples: int, iterations: int, say: Any = None, start: Any = None
 ) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...
 def randomized_svd_of(
     context: Context,
@@ -301,6 +301,7 @@ def randomized_svd_of(
     oversamples: int,
     iterations: int,
     say: Any = None,
+    start: Any = None,
 ) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...
 def projected_powers(
     context: Context,

@@ -13,27 +13,40 @@ if TYPE_CHECKING:
     from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
+    from latom.factorize.latent_label_shift import LatentLabelShift
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.nonnegative_cp import NonNegativeCP
+    from latom.factorize.pmi import PMIFactorization
     from latom.factorize.pointwise import PointwiseFactorization
+    from latom.factorize.rank.consensus import ConsensusNMF
+    from latom.factorize.rank.selection import RankSelection, select_n_components
+    from latom.factorize.rescal import RESCAL
     from latom.factorize.semi_nmf import SemiNMF
     from latom.factorize.truncated_svd import TruncatedSVD
 
 __all__ = [
     "CUR",
     "NMF",
+    "RESCAL",
     "CURSearch",
+    "ConsensusNMF",
     "FactorizationState",
     "Factorizations",
     "FastRP",
     "IPSFactorization",
+    "LatentLabelShift",
     "MiniBatchNMF",
+    "NonNegativeCP",
+    "PMIFactorization",
     "PointwiseFactorization",
+    "RankSelection",
     "SemiNMF",
     "TruncatedSVD",
     "nmf_batch",
     "non_negative_factorization",
+    "select_n_components",
 ]
 
 __getattr__ = lazily(
@@ -44,6 +57,13 @@ __getattr__ = lazily(
         "CURSearch": "latom.factorize.cur_search",
         "FastRP": "latom.factorize.fast_rp",
         "IPSFactorization": "latom.factorize.ips_factorization",
+        "LatentLabelShift": "latom.factorize.latent_label_shift",
+        "NonNegativeCP": "latom.factorize.nonnegative_cp",
+        "PMIFactorization": "latom.factorize.pmi",
+        "RESCAL": "latom.factorize.rescal",
+        "RankSelection": "latom.factorize.rank.selection",
+        "select_n_components": "latom.factorize.rank.selection",
+        "ConsensusNMF": "latom.factorize.rank.consensus",
         "MiniBatchNMF": "latom.factorize.minibatch_nmf",
         "NMF": "latom.factorize.nmf",
         "non_negative_factorization": "latom.factorize.nmf_function",
