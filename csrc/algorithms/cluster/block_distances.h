@@ -33,7 +33,7 @@ class BlockDistances {
 public:
     using T = typename View::value_type;
     static constexpr bool kScreens = !kIsSparse<View>;
-    static constexpr int64_t kBlock = 64;  // rows at most
+    static constexpr int64_t kBlock = 256;  // rows at most: gathering the others costs little beside them
 
     /// Squares as the products are summed, and the power of two that scales the longest row to at most 1.
     struct Measured {
@@ -64,13 +64,14 @@ public:
     template <class F>
     void exact(const int64_t* few, int64_t count, const int64_t* many, int64_t size, F f) {
         if constexpr (kScreens) {
-            const int64_t width = pack(few, count, 1.0, wide_);
-            for (int64_t from = 0; from < size; from += kBlock) {
-                const int64_t some = gather(many + from, std::min(kBlock, size - from), 1.0, wide_);
-                wide_.out.resize(static_cast<std::size_t>(kBlock * width));
-                rows_.kernels()->f64.small_product(wide_.rows.data(), some, rows_.d(), wide_.columns.data(), width,
-                                                   wide_.out.data());
-                each(few, count, many, from, some, wide_.out.data(), width, f);
+            pack(few, count, 1.0, wide_);
+            for (int64_t from = 0; from < size; from += kTile) {
+                const int64_t some = gather(many + from, std::min(kTile, size - from), 1.0, wide_);
+                for (int64_t first = 0; first < count; first += kTile) {
+                    const int64_t part = std::min(kTile, count - first), width = multiply(some, first, part, wide_);
+                    each(few + first, part, many, from, some, wide_.out.data(), width,
+                         [&](int64_t g, int64_t r, double dot, double distance) { f(first + g, r, dot, distance); });
+                }
             }
         } else {
             for (int64_t from = 0; from < count; from += kSide)
@@ -83,7 +84,8 @@ public:
     void screen(const int64_t* few, int64_t count, const int64_t* many, int64_t size, const double* reach,
                 MeanInterval* out) {
         const double scale = measured_.scale, longest = longest_of(many, size) * scale;
-        const int64_t width = pack(few, count, scale, narrow_);
+        pack(few, count, scale, narrow_);
+        const int64_t width = chunk_count(count, kTile) * kTile;
         AlignedVector<float> sum(static_cast<std::size_t>(width)), near(sum), square(sum), least(sum);
         std::vector<double> total(static_cast<std::size_t>(count), 0.0), close(total), error(total), bar(total);
         for (int64_t g = 0; g < width; ++g) square[g] = least[g] = 0;
@@ -97,17 +99,17 @@ public:
             bar[g] = std::max(t, std::sqrt(error[g]));
             least[g] = static_cast<float>(bar[g] * bar[g] + error[g]);
         }
-        for (int64_t from = 0; from < size; from += kBlock) {
-            const int64_t some = gather(many + from, std::min(kBlock, size - from), scale, narrow_);
-            narrow_.out.resize(static_cast<std::size_t>(kBlock * width));
-            rows_.kernels()->f32.small_product(narrow_.rows.data(), some, rows_.d(), narrow_.columns.data(), width,
-                                               narrow_.out.data());
+        for (int64_t from = 0; from < size; from += kTile) {
+            const int64_t some = gather(many + from, std::min(kTile, size - from), scale, narrow_);
             std::fill(sum.begin(), sum.end(), 0.0f);
             std::fill(near.begin(), near.end(), 0.0f);
-            for (int64_t r = 0; r < some; ++r) {
-                const double length = std::sqrt(measured_.square[many[from + r]]) * scale;
-                add(narrow_.out.data() + r * width, static_cast<float>(length * length), width, square.data(),
-                    least.data(), sum.data(), near.data());
+            for (int64_t first = 0; first < count; first += kTile) {
+                const int64_t part = multiply(some, first, std::min(kTile, count - first), narrow_);
+                for (int64_t r = 0; r < some; ++r) {
+                    const double length = std::sqrt(measured_.square[many[from + r]]) * scale;
+                    add(narrow_.out.data() + r * part, static_cast<float>(length * length), part, square.data() + first,
+                        least.data() + first, sum.data() + first, near.data() + first);
+                }
             }
             for (int64_t g = 0; g < count; ++g) {
                 total[g] += static_cast<double>(sum[g]);
@@ -125,7 +127,8 @@ public:
     }
 
 private:
-    static constexpr int64_t kSide = 8;  // sparse rows side by side
+    static constexpr int64_t kSide = 8;   // sparse rows side by side
+    static constexpr int64_t kTile = 64;  // rows, and columns of the block, that are multiplied together
 
     template <class U>
     struct Matrices {
@@ -149,19 +152,31 @@ private:
         return std::sqrt(most);
     }
 
-    // The block by columns [d, width].
+    // The block by columns, kTile of them after the other: [d, width], the last ones in whole lines.
     template <class U>
-    int64_t pack(const int64_t* few, int64_t count, double scale, Matrices<U>& to) const {
+    void pack(const int64_t* few, int64_t count, double scale, Matrices<U>& to) const {
+        to.columns.assign(static_cast<std::size_t>(rows_.d() * chunk_count(count, kTile) * kTile), U{0});
+        for (int64_t g = 0; g < count; ++g) {
+            const int64_t first = g / kTile * kTile, width = whole_lines<U>(std::min(kTile, count - first));
+            U* out = to.columns.data() + first * rows_.d() + (g - first);
+            rows_.each(few[g],
+                       [&](int64_t t, T v) { out[t * width] = static_cast<U>(static_cast<double>(v) * scale); });
+        }
+    }
+
+    // Products of the rows gathered with columns [first, first + count) into out [some, width]; returns width.
+    template <class U>
+    int64_t multiply(int64_t some, int64_t first, int64_t count, Matrices<U>& m) const {
         const int64_t width = whole_lines<U>(count);
-        to.columns.assign(static_cast<std::size_t>(rows_.d() * width), U{0});
-        for (int64_t g = 0; g < count; ++g)
-            rows_.each(few[g], [&](int64_t t, T v) { to.columns[t * width + g] = static_cast<U>(v * scale); });
+        m.out.resize(static_cast<std::size_t>(kTile * kTile));
+        rows_.kernels()->template of<U>().small_product(m.rows.data(), some, rows_.d(),
+                                                        m.columns.data() + first * rows_.d(), width, m.out.data());
         return width;
     }
 
     template <class U>
     int64_t gather(const int64_t* many, int64_t some, double scale, Matrices<U>& to) const {
-        to.rows.resize(static_cast<std::size_t>(kBlock * rows_.d()));
+        to.rows.resize(static_cast<std::size_t>(kTile * rows_.d()));
         for (int64_t r = 0; r < some; ++r) {
             const T* x = rows_.values(many[r]);
             U* out = to.rows.data() + r * rows_.d();
