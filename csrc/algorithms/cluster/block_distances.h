@@ -11,7 +11,7 @@
 //            g(u) = max(sqrt u, t) moves by at most e / 2 t, is no less than sqrt u, and more than that, by at most t,
 //            where u~ < t^2 + e alone. Sums of 64 distances in float32 are off by at most 2^-17 of themselves.
 //
-// Cost      d multiply-adds per pair; the block stands by columns, others are read 64 at a time.
+// Cost      d multiply-adds per pair.   Memory  dense rows once more, in float32, by columns.
 #pragma once
 
 #include <algorithm>
@@ -39,8 +39,12 @@ public:
     struct Measured {
         std::vector<double> square;  // [n]
         double scale = 1;
+        AlignedVector<float> columns;  // dense rows in the order of groups, kTile together by columns [d, kTile]
+        std::vector<int64_t> first;    // of each group, in tiles
     };
-    static Measured measure(const Context& ctx, const Rows<View>& rows) {
+    /// order: the rows by group, begin [groups + 1] where each begins in it.
+    static Measured measure(const Context& ctx, const Rows<View>& rows, const std::vector<int64_t>& order,
+                            const std::vector<int64_t>& begin) {
         Measured out;
         out.square.resize(static_cast<std::size_t>(rows.n()));
         double longest = 0;
@@ -55,6 +59,7 @@ public:
                 out.square[i] = sum;
             }
         });
+        if constexpr (kScreens) pack_all(ctx, rows, order, begin, out);
         return out;
     }
 
@@ -80,49 +85,36 @@ public:
         }
     }
 
-    /// Between what the mean distances of rows few [count] to many [size] lie; reach [count]: about what they are.
-    void screen(const int64_t* few, int64_t count, const int64_t* many, int64_t size, const double* reach,
+    /// Between what the mean distances of rows few [count] to group j, whose rows are many [size], lie; reach [count]:
+    /// about what they are.
+    void screen(const int64_t* few, int64_t count, int64_t j, const int64_t* many, int64_t size, const double* reach,
                 MeanInterval* out) {
-        const double scale = measured_.scale, longest = longest_of(many, size) * scale;
-        pack(few, count, scale, narrow_);
-        const int64_t width = chunk_count(count, kTile) * kTile;
-        AlignedVector<float> sum(static_cast<std::size_t>(width)), near(sum), square(sum), least(sum);
-        std::vector<double> total(static_cast<std::size_t>(count), 0.0), close(total), error(total), bar(total);
-        for (int64_t g = 0; g < width; ++g) square[g] = least[g] = 0;
-        for (int64_t g = 0; g < count; ++g) {
-            const double length = std::sqrt(measured_.square[few[g]]) * scale;
-            square[g] = static_cast<float>(length * length);
-            error[g] = ((static_cast<double>(rows_.d()) + 12) * 0x1p-24 * 1.01 + 0x1p-21) *
-                           (length * length + longest * longest) +
-                       1e-30;
-            const double t = 0.25 * reach[g] * scale;
-            bar[g] = std::max(t, std::sqrt(error[g]));
-            least[g] = static_cast<float>(bar[g] * bar[g] + error[g]);
+        const double scale = measured_.scale;
+        double longest = 0;
+        lengths_.assign(static_cast<std::size_t>(chunk_count(size, kTile) * kTile), 0.0f);
+        for (int64_t r = 0; r < size; ++r) {
+            const double square = measured_.square[many[r]] * scale * scale;
+            longest = std::max(longest, square);
+            lengths_[r] = static_cast<float>(square);
         }
-        for (int64_t from = 0; from < size; from += kTile) {
-            const int64_t some = gather(many + from, std::min(kTile, size - from), scale, narrow_);
-            std::fill(sum.begin(), sum.end(), 0.0f);
-            std::fill(near.begin(), near.end(), 0.0f);
-            for (int64_t first = 0; first < count; first += kTile) {
-                const int64_t part = multiply(some, first, std::min(kTile, count - first), narrow_);
-                for (int64_t r = 0; r < some; ++r) {
-                    const double length = std::sqrt(measured_.square[many[from + r]]) * scale;
-                    add(narrow_.out.data() + r * part, static_cast<float>(length * length), part, square.data() + first,
-                        least.data() + first, sum.data() + first, near.data() + first);
-                }
+        narrow_.out.resize(static_cast<std::size_t>(kTile * kTile));
+        for (int64_t from = 0; from < count; from += kTile) {
+            const int64_t some = gather(few + from, std::min(kTile, count - from), scale, narrow_);
+            Sums sums[kTile];
+            for (int64_t g = 0; g < some; ++g) {
+                const double square = measured_.square[few[from + g]] * scale * scale;
+                sums[g].start(square, longest, 0.25 * reach[from + g] * scale, rows_.d());
             }
-            for (int64_t g = 0; g < count; ++g) {
-                total[g] += static_cast<double>(sum[g]);
-                close[g] += static_cast<double>(near[g]);
+            for (int64_t tile = 0; tile * kTile < size; ++tile) {
+                const float* columns = measured_.columns.data() + (measured_.first[j] + tile) * kTile * rows_.d();
+                rows_.kernels()->f32.small_product(narrow_.rows.data(), some, rows_.d(), columns, kTile,
+                                                   narrow_.out.data());
+                const int64_t there = std::min(kTile, size - tile * kTile);
+                for (int64_t g = 0; g < some; ++g)
+                    sums[g].add(narrow_.out.data() + g * kTile, lengths_.data() + tile * kTile, there);
             }
+            for (int64_t g = 0; g < some; ++g) out[from + g] = sums[g].mean(size, scale);
             poll();
-        }
-        for (int64_t g = 0; g < count; ++g) {
-            const double n = static_cast<double>(size), mean = total[g] / n;
-            // g(u~) was taken with a bar that is a little higher: what that adds is in the term of close rows.
-            const double t = std::sqrt(static_cast<double>(least[g])) * (1 + 1e-6), off = error[g] / (2 * bar[g]);
-            out[g].low = (mean * (1 - 0x1p-17) - off - t * close[g] / n) / scale;
-            out[g].high = (mean * (1 + 0x1p-17) + off) / scale;
         }
     }
 
@@ -135,21 +127,66 @@ private:
         AlignedVector<U> columns, rows, out;
     };
 
-    // A row's distances, no less than the bar, into sums of float32.
-    static void add(const float* dot, float square, int64_t width, const float* own, const float* least, float* sum,
-                    float* near) {
-        for (int64_t g = 0; g < width; ++g) {
-            const float u = own[g] + square - 2 * dot[g];
-            const float v = u < least[g] ? least[g] : u;
-            near[g] += u < least[g] ? 1.0f : 0.0f;
-            sum[g] += std::sqrt(v);
-        }
-    }
+    // What is known of one row's distances to a group.
+    struct Sums {
+        float own = 0, least = 0;
+        double bar = 0, error = 0, total = 0, close = 0;
 
-    double longest_of(const int64_t* many, int64_t size) const {
-        double most = 0;
-        for (int64_t r = 0; r < size; ++r) most = std::max(most, measured_.square[many[r]]);
-        return std::sqrt(most);
+        void start(double square, double longest, double about, int64_t d) {
+            error = ((static_cast<double>(d) + 12) * 0x1p-24 * 1.01 + 0x1p-21) * (square + longest) + 1e-30;
+            bar = std::max(about, std::sqrt(error));
+            own = static_cast<float>(square);
+            least = static_cast<float>(bar * bar + error);
+        }
+        // Distances to `count` of a tile's rows, no less than the bar: sums of float32 in lanes, then of these.
+        void add(const float* __restrict__ dot, const float* __restrict__ square, int64_t count) {
+            constexpr int64_t kLanes = 16;
+            float sum[kLanes] = {}, near[kLanes] = {};
+            const float mine = own, low = least;
+            int64_t c = 0;
+            for (; c + kLanes <= count; c += kLanes)
+                for (int64_t l = 0; l < kLanes; ++l) {
+                    const float u = mine + square[c + l] - 2 * dot[c + l];
+                    sum[l] += std::sqrt(u < low ? low : u);
+                    near[l] += u < low ? 1.0f : 0.0f;
+                }
+            for (int64_t l = 0; c < count; ++c, ++l) {
+                const float u = mine + square[c] - 2 * dot[c];
+                sum[l] += std::sqrt(u < low ? low : u);
+                near[l] += u < low ? 1.0f : 0.0f;
+            }
+            for (int64_t l = 0; l < kLanes; ++l) {
+                total += static_cast<double>(sum[l]);
+                close += static_cast<double>(near[l]);
+            }
+        }
+        MeanInterval mean(int64_t size, double scale) const {
+            const auto n = static_cast<double>(size);
+            const double found = total / n, off = error / (2 * bar);
+            // The bar was a little higher: what that adds is in the term of close rows.
+            const double t = std::sqrt(static_cast<double>(least)) * (1 + 1e-6);
+            return {(found * (1 - 0x1p-17) - off - t * close / n) / scale, (found * (1 + 0x1p-17) + off) / scale};
+        }
+    };
+
+    static void pack_all(const Context& ctx, const Rows<View>& rows, const std::vector<int64_t>& order,
+                         const std::vector<int64_t>& begin, Measured& out) {
+        const int64_t d = rows.d(), groups = static_cast<int64_t>(begin.size()) - 1;
+        out.first.assign(begin.size(), 0);
+        for (int64_t j = 0; j < groups; ++j)
+            out.first[j + 1] = out.first[j] + chunk_count(begin[j + 1] - begin[j], kTile);
+        out.columns.resize(static_cast<std::size_t>(out.first.back() * kTile * d));
+        parallel_for(ctx, groups, [&](int64_t j, int) {
+            float* to = out.columns.data() + out.first[j] * kTile * d;
+            std::fill(to, out.columns.data() + out.first[j + 1] * kTile * d, 0.0f);
+            for (int64_t r = begin[j]; r < begin[j + 1]; ++r) {
+                const int64_t place = r - begin[j];
+                float* column = to + place / kTile * kTile * d + place % kTile;
+                rows.each(order[r], [&](int64_t t, T v) {
+                    column[t * kTile] = static_cast<float>(static_cast<double>(v) * out.scale);
+                });
+            }
+        });
     }
 
     // The block by columns, kTile of them after the other: [d, width], the last ones in whole lines.
@@ -220,7 +257,8 @@ private:
     const Measured& measured_;
     Matrices<double> wide_;
     Matrices<float> narrow_;
-    std::vector<T> side_;  // [d, kSide]
+    AlignedVector<float> lengths_;  // of the rows of a group, squared and scaled
+    std::vector<T> side_;           // [d, kSide]
 };
 
 }  // namespace latom

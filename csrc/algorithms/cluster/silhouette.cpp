@@ -91,7 +91,7 @@ public:
         : ctx_(ctx),
           rows_(rows),
           clusters_(clusters),
-          measured_(BlockDistances<View>::measure(ctx, rows)),
+          measured_(BlockDistances<View>::measure(ctx, rows, clusters.order(), clusters.begins())),
           spread_(static_cast<std::size_t>(clusters.m())) {
         for (int64_t j = 0; j < clusters.m(); ++j)
             for (int64_t from = 0; from < clusters.size(j); from += kRows)
@@ -253,7 +253,7 @@ private:
         double reach[kRows];
         MeanInterval found[kRows];
         for (int64_t g = 0; g < s.count; ++g) reach[g] = s.hope[g]->high;
-        distances.screen(s.rows, s.count, members(s.cluster), clusters_.size(s.cluster), reach, found);
+        distances.screen(s.rows, s.count, s.cluster, members(s.cluster), clusters_.size(s.cluster), reach, found);
         for (int64_t g = 0; g < s.count; ++g) {
             Hope& hope = *s.hope[g];
             hope.low = std::max(hope.low, found[g].low);
