@@ -85,7 +85,9 @@ __getattr__ = lazily(
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
-        **dict.fromkeys(("CUR", "CURSearch", "IPSFactorization", "PointwiseFactorization"), "latom.factorize"),
+        **dict.fromkeys(
+            ("CUR", "CURSearch", "IPSFactorization", "PointwiseFactorization"), "latom.factorize"
+        ),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),

@@ -246,18 +246,19 @@ class IPSFactorization(Recommender):
 
     def _propensities(self, name: str, positives: Positives) -> NDArray[np.float64]:
         """theta of each click."""
-        n, m = positives.shape
+        m = positives.shape[1]
         if self.propensity is None:
             return np.ones(len(positives.indices))
         if isinstance(self.propensity, str):
             check_choice(name, "propensity", self.propensity, ("popularity",))
             clicks = np.bincount(positives.indices, minlength=m)
-            return ((clicks / clicks.max()) ** self.power)[positives.indices]
+            theta: NDArray[np.float64] = (clicks / clicks.max()) ** self.power
+            return theta[positives.indices]
         if sp.issparse(self.propensity):
-            theta = as_csr(name, self.propensity, "propensity")
-            self._check_shape(name, theta.shape, positives.shape)
+            given = as_csr(name, self.propensity, "propensity")
+            self._check_shape(name, given.shape, positives.shape)
             found: NDArray[np.float64] = np.asarray(
-                theta[positives.rows, positives.indices], np.float64
+                given[positives.rows, positives.indices], np.float64
             ).reshape(-1)
         else:
             array = as_numpy(name, self.propensity, "propensity")
