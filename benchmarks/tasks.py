@@ -22,6 +22,7 @@ from peers import (
     GEMM,
     NMF,
     NMF_KL,
+    PAIRS,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
@@ -37,6 +38,7 @@ from scores import (
     kullback_loss,
     mean_cosine,
     median_loss,
+    pair_ranking,
     potential,
     recall,
     relative_loss,
@@ -123,6 +125,11 @@ def _semi_nmf_shape(problem: Problem) -> Shape:
     (n, d), kept = problem["X"].shape, int(problem["kept"])
     shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
     return shape | ({"k": kept} if kept else {})
+
+
+def _pairs_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["k"])}
 
 
 def _kmeans_shape(problem: Problem) -> Shape:
@@ -259,6 +266,14 @@ TASKS: dict[str, Task] = {
         _semi_nmf_shape,
         _entries_times_atoms,
         reference="torch",
+    ),
+    "pairs": Task(
+        PAIRS,
+        pair_ranking,
+        "AUC",
+        _pairs_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.01),
     ),
     "nmf": Task(
         NMF,

@@ -33,7 +33,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     return unit(vectors), starts, list(map(str, texts[sentence[starts]]))
 
 
-def made_up(sentences: int = 400) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def made_up(sentences: int = 240) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Tokens of a few topics per sentence, each a word's vector and a little of its own."""
     rng = np.random.default_rng(0)
     words = rng.standard_normal((300, 32)) + 2 * rng.standard_normal((30, 32))[np.arange(300) // 10]

@@ -83,8 +83,8 @@ def test_unbiased_relevance_bears_out_its_claims() -> None:
 
 
 def test_search_by_dear_scores_keeps_its_order() -> None:
-    lines = run("search_by_dear_scores.py", "--budgets", "50", "100")
-    assert lines[0].startswith("400 items, 200 anchor queries")
+    lines = run("search_by_dear_scores.py", "--budgets", "50", "80")
+    assert lines[0].startswith("240 items, 120 anchor queries")
     figures = {line[:14].strip(): [float(cell) for cell in line[14:].split()] for line in lines[3:8]}
     assert len(figures) == 5
     for better, worse in (("ADACUR", "ANNCUR"), ("ANNCUR", "by chance")):

@@ -241,4 +241,5 @@ def leverage(A: NDArray[Any], count: int) -> NDArray[np.float64]:
     U, values, _ = randomized_svd(A, min(count, *A.shape), random_state=0)
     U = U[:, values > 1e-10 * values[0]] if values[0] > 0 else U
     chances: NDArray[np.float64] = (U.astype(np.float64) ** 2).sum(axis=1) + 1e-9
-    return chances / chances.sum()
+    chances /= chances.sum()
+    return chances
