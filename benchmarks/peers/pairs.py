@@ -51,7 +51,9 @@ class Implicit(Peer):
     name = "implicit"
     distribution = "implicit"
     note = "lock-free, other numbers in each run; one of its k columns holds biases"
-    environment = {"OPENBLAS_NUM_THREADS": "1"}
+
+    def __init__(self) -> None:
+        self.environment = {"OPENBLAS_NUM_THREADS": "1"}  # as its documentation asks
 
     def load(self) -> None:
         self.bpr = importlib.import_module("implicit.bpr")
