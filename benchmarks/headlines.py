@@ -27,6 +27,8 @@ NAMES = {
     "topk": "top-k",
     "decode": "decoding",
     "pairs": "BPR",
+    "pooling": "token pooling",
+    "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",

@@ -23,9 +23,11 @@ from peers import (
     NMF,
     NMF_KL,
     PAIRS,
+    POOLING,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
+    SILHOUETTE,
     SPARSE_KMEANS,
     TOPK,
     Peer,
@@ -39,9 +41,11 @@ from scores import (
     mean_cosine,
     median_loss,
     pair_ranking,
+    pooled_cosine,
     potential,
     recall,
     relative_loss,
+    silhouette_error,
     squared_loss,
 )
 
@@ -156,6 +160,16 @@ def _seeding_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": nnz, "m": int(problem["m"])}
 
 
+def _pooling_shape(problem: Problem) -> Shape:
+    documents, n, d = problem["X"].shape
+    return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
+
+
+def _silhouette_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
+
+
 def _predict_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["centers"].shape[0]
     return {"n": n, "d": d, "nnz": n * d, "m": m}
@@ -256,6 +270,25 @@ TASKS: dict[str, Task] = {
         fair=at_most(1e-5),
         calls=True,
         operations=_entries_times_columns,
+    ),
+    "pooling": Task(
+        POOLING,
+        pooled_cosine,
+        "mean cosine",
+        _pooling_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.02),  # k-means++ is a little worse than Ward
+        calls=True,
+    ),
+    "silhouette": Task(
+        SILHOUETTE,
+        silhouette_error,
+        "error",
+        _silhouette_shape,
+        lambda shape: float(shape["n"]) * float(shape["nnz"]),
+        score_format=".1e",
+        fair=at_most(1e-4),
+        calls=True,
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),

@@ -7,8 +7,10 @@ from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.pairs import PAIRS
+from peers.pooling import POOLING
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
+from peers.silhouette import SILHOUETTE
 from peers.topk import TOPK
 
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "NMF",
     "NMF_KL",
     "PAIRS",
+    "POOLING",
     "REPLICATES",
     "SEEDING",
     "SEMI_NMF",
+    "SILHOUETTE",
     "SPARSE_KMEANS",
     "TOPK",
     "Answer",
