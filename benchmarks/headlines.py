@@ -26,6 +26,7 @@ NAMES = {
     "everyday_transform": "everyday k-means",
     "topk": "top-k",
     "decode": "decoding",
+    "pairs": "BPR",
     "pooling": "token pooling",
     "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",

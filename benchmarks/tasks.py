@@ -23,6 +23,7 @@ from peers import (
     HIERARCHY,
     NMF,
     NMF_KL,
+    PAIRS,
     POOLING,
     POWERS,
     RANKS,
@@ -44,6 +45,7 @@ from scores import (
     kullback_loss,
     mean_cosine,
     median_loss,
+    pair_ranking,
     pooled_cosine,
     potential,
     recall,
@@ -132,6 +134,11 @@ def _semi_nmf_shape(problem: Problem) -> Shape:
     (n, d), kept = problem["X"].shape, int(problem["kept"])
     shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
     return shape | ({"k": kept} if kept else {})
+
+
+def _pairs_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["k"])}
 
 
 def _kmeans_shape(problem: Problem) -> Shape:
@@ -347,6 +354,14 @@ TASKS: dict[str, Task] = {
         _semi_nmf_shape,
         _entries_times_atoms,
         reference="torch",
+    ),
+    "pairs": Task(
+        PAIRS,
+        pair_ranking,
+        "AUC",
+        _pairs_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.01),
     ),
     "nmf": Task(
         NMF,

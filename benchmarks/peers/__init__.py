@@ -7,6 +7,7 @@ from peers.gemm import GEMM
 from peers.hierarchy import HIERARCHY
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
+from peers.pairs import PAIRS
 from peers.pooling import POOLING
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
@@ -25,6 +26,7 @@ __all__ = [
     "HIERARCHY",
     "NMF",
     "NMF_KL",
+    "PAIRS",
     "POOLING",
     "POWERS",
     "RANKS",

@@ -23,6 +23,10 @@ def labels(model):
     return model.labels_
 
 
+def pairs(cls, A):
+    return cls(2, max_iter=2, random_state=0).fit(A).item_factors
+
+
 FUNCTIONS = {
     "assign": lambda A: latom.assign(A, ATOMS),
     "topk": lambda A: latom.topk(A, ATOMS, 2),
@@ -49,6 +53,8 @@ ESTIMATORS = {
     "MiniBatchKMeans.fit": lambda A: labels(latom.MiniBatchKMeans(3, random_state=0).fit(A)),
     "NMF.fit": lambda A: latom.NMF(2, tol=0.1, init="nndsvd", random_state=0).fit(A).components_,
     "SemiNMF.fit": lambda A: latom.SemiNMF(2, tol=0.1, random_state=0).fit(A).components_,
+    "PointwiseFactorization.fit": lambda A: pairs(latom.PointwiseFactorization, A),
+    "IPSFactorization.fit": lambda A: pairs(latom.IPSFactorization, A),
     "TopKEncoder.fit": lambda A: latom.TopKEncoder(k=2, n_components=3, random_state=0).fit(A).components_,
     "TopKEncoder.transform": lambda A: latom.TopKEncoder(ATOMS, 2).transform(A),
 }
