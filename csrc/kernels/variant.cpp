@@ -35,6 +35,7 @@ namespace {
 #include "kernels/log_dot.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/candidates.inl.h"
+#include "kernels/pursuit_step.inl.h"
 #include "kernels/quantize_row.inl.h"
 #include "kernels/raise_bar.inl.h"
 #include "kernels/round_row.inl.h"
@@ -76,6 +77,7 @@ constexpr TypedKernels<T> typed_kernels() {
         .log_dot = log_dot<T>,
         .gram = gram<T>,
         .small_product = small_product<T>,
+        .pursuit_step = pursuit_step<T>,
         .coordinate_sweep = coordinate_sweep<T>,
         .extrapolate = extrapolate<T>,
         .transpose = transpose<T>,
