@@ -61,23 +61,24 @@ public:
             dictionary_);
     }
 
-    /// The rows that became atoms.
-    py::array_t<std::int64_t> grow(const Call& call, const PyRows& X, int64_t steps, bool orthogonal, double tol,
-                                   int64_t most) {
+    /// (the rows that became atoms, the relative error of each row)
+    py::tuple grow(const Call& call, const PyRows& X, int64_t steps, bool orthogonal, double tol, int64_t most) {
         const Context ctx = call.context();
         check_growable(ctx);
         check_steps(ctx, steps);
         const PursuitOptions options{orthogonal, false, true, steps, -1, false};
         std::vector<int64_t> taken;
+        py::array_t<double> error(X.n());
+        double* errors = error.mutable_data();
         std::visit(
             [&](auto& dictionary) {
                 using T = typename std::decay_t<decltype(*dictionary)>::value_type;
                 const StoredRows rows = X.stored<T>(ctx);
                 const Released released;
-                alone(ctx, [&] { taken = dictionary->grow(ctx, rows, options, tol, most); });
+                alone(ctx, [&] { taken = dictionary->grow(ctx, rows, options, tol, most, errors); });
             },
             dictionary_);
-        return to_array(std::move(taken));
+        return py::make_tuple(to_array(std::move(taken)), error);
     }
 
     /// The rows `which` of X, scaled to length 1, as atoms.

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from latom._base.config import __version__, config, show_config
 from latom._base.lazy import lazily
 from latom._base.threads import register_controller
-from latom.encode import above, decode, encode, topk
+from latom.encode import (
+    above,
+    decode,
+    encode,
+    matching_pursuit,
+    orthogonal_matching_pursuit,
+    steer,
+    topk,
+)
 
 # `latom.encode` names two things. As an attribute it is the function: importing the package binds its name
 # here, and the import above binds the function over it, once and for all, since a module is bound to its
@@ -21,10 +29,18 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, IterationState, MiniBatchState
+    from latom._base.history import (
+        DictionaryState,
+        FactorizationState,
+        IterationState,
+        MiniBatchState,
+    )
     from latom.cluster.assign import assign
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.encode.itda import ITDA
+    from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -37,17 +53,21 @@ if TYPE_CHECKING:
     from latom.seed.kmeans_plusplus import kmeans_plusplus, kmeans_plusplus_init
 
 __all__ = [
+    "ITDA",
     "NMF",
+    "DictionaryState",
     "FactorizationState",
     "Factorizations",
     "IterationState",
     "KMeans",
+    "MatchingPursuit",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
     "SemiNMF",
     "SphericalKMeans",
+    "ThresholdEncoder",
     "TopKEncoder",
     "__version__",
     "above",
@@ -60,9 +80,12 @@ __all__ = [
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
+    "matching_pursuit",
     "nmf_batch",
     "non_negative_factorization",
+    "orthogonal_matching_pursuit",
     "show_config",
+    "steer",
     "topk",
     "weighted_sample",
 ]
@@ -70,12 +93,13 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
+        "DictionaryState": "latom._base.history",
         "FactorizationState": "latom._base.history",
         "IterationState": "latom._base.history",
         "MiniBatchState": "latom._base.history",
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
-        "TopKEncoder": "latom.encode",
+        **dict.fromkeys(("ITDA", "MatchingPursuit", "ThresholdEncoder", "TopKEncoder"), "latom.encode"),
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),

@@ -31,7 +31,7 @@ PACKAGES = [
     {"seed", "neighbors"},
     {"cluster"},
     {"factorize", "encode"},
-    {"torch", "dask", "compat"},
+    {"torch", "dask", "compat", "metrics"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -107,11 +107,12 @@ public:
     }
 
     std::vector<int64_t> grow(const Context& ctx, const StoredRows& X, const PursuitOptions& options, double tol,
-                              int64_t most) override {
+                              int64_t most, double* error) override {
         check(ctx, X);
         const RowReader<T> reader(ctx.kernels, X);
         std::vector<int64_t> taken;
         std::vector<T> fresh(static_cast<std::size_t>(d()));
+        std::fill_n(error, X.n, std::numeric_limits<double>::quiet_NaN());
         for (int64_t from = 0; from < X.n && m() < most; from += kMostRows) {
             PursuitBlock<T> block;
             block.load(reader, ctx.kernels, from, std::min(X.n, from + kMostRows), d());
@@ -132,7 +133,8 @@ public:
                 }
                 const double norm2 = block.norm2[r];
                 std::vector<double> left(static_cast<std::size_t>(d()));
-                if (!(norm2 > 0) || pursuit.residual(left.data()) <= tol * norm2) continue;
+                error[from + r] = norm2 > 0 ? pursuit.residual(left.data()) / norm2 : 0;
+                if (!(error[from + r] > tol)) continue;
                 normalize(block.read.row[r], block.read.norm2[r], fresh.data());
                 append(ctx, fresh.data(), 1);
                 taken.push_back(from + r);

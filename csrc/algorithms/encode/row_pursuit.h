@@ -68,8 +68,11 @@ public:
             done_ = true;
             return;
         }
-        if (!(top - static_cast<double>(best[1]) > 2 * error)) place = decide(values(), top - 2 * error);
-        add(place);
+        // Beyond the atoms stand zeros, which may be ahead where all products are negative.
+        if (place >= atoms_.m() || !(top - static_cast<double>(best[1]) > 2 * error))
+            place = decide(values(), top - 2 * error);
+        if (place < 0) done_ = true;
+        else add(place);
     }
 
     /// The residual in float64, [d]; returns its squared length.
@@ -88,12 +91,12 @@ private:
         return 1.01 * (sizeof(T) == 4 ? 0x1p-24 : 0x1p-52) * roundings;
     }
 
-    /// The first atom with the largest float64 product among those whose screened one reaches `bar`.
+    /// The first atom with the largest float64 product among those whose screened one reaches `bar`; -1: there is none.
     int64_t decide(const T* values, double bar) {
         const int64_t d = atoms_.d();
         residual(residual_.data());
-        int64_t found = 0;
-        double most = -1;
+        int64_t found = -1;
+        double most = -HUGE_VAL;
         for (int64_t j = 0; j < atoms_.m(); ++j) {
             const double screened = static_cast<double>(values[j]);
             if (!((options_.positive ? screened : std::abs(screened)) >= bar)) continue;

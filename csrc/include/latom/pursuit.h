@@ -60,9 +60,10 @@ public:
     virtual void copy_atoms(T* out) const = 0;
     virtual PursuitCodes<T> pursue(const Context& ctx, const StoredRows& X, const PursuitOptions& options) = 0;
     /// Row by row, in order: a row that the atoms so far miss by more than `tol` |x|^2 becomes an atom, x / |x|, until
-    /// there are `most`. Returns these rows.
+    /// there are `most`. Returns these rows; error [n] becomes |r|^2 / |x|^2 of each row with the atoms before it, NaN
+    /// for rows that came too late.
     virtual std::vector<int64_t> grow(const Context& ctx, const StoredRows& X, const PursuitOptions& options,
-                                      double tol, int64_t most) = 0;
+                                      double tol, int64_t most, double* error) = 0;
 };
 
 /// Of d columns and no atoms.

@@ -105,7 +105,37 @@ class MiniBatchState:
         return f"{self.replaced} centers replaced"
 
 
-State = TypeVar("State", IterationState, FactorizationState, MiniBatchState)
+@dataclass(frozen=True)
+class DictionaryState:
+    """One batch of a growing dictionary, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first batch.
+    objective : float
+        Mean squared error of the batch's rows, each scaled to length 1, with the atoms that they met.
+    added : int
+        Rows of the batch that became atoms.
+    n_atoms : int
+        Atoms after the batch.
+    seconds : float
+        Time of the batch.
+    """
+
+    iteration: int
+    objective: float
+    added: int
+    n_atoms: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.n_atoms} atoms, {self.added} of them new"
+
+
+State = TypeVar("State", IterationState, FactorizationState, MiniBatchState, DictionaryState)
 
 
 class Iterations(Generic[State]):
@@ -114,7 +144,7 @@ class Iterations(Generic[State]):
     Parameters
     ----------
     kind : type
-        IterationState, FactorizationState or MiniBatchState.
+        IterationState, FactorizationState, MiniBatchState or DictionaryState.
     max_iter : int
         Most iterations.
     callback : callable, optional

@@ -218,3 +218,12 @@ def _limits(function: str, steps: Any, tol: Any, m: int, most: str | None) -> tu
     if tol is not None:
         return m, check_range(function, "tol", tol)
     return max(m // 10, 1) if steps is None else steps, -1.0
+
+
+def distinct(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first place of each distinct row, and how often it occurs."""
+    if not len(rows):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    keys = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).ravel()
+    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    return first, counts
