@@ -26,6 +26,8 @@ NAMES = {
     "everyday_transform": "everyday k-means",
     "topk": "top-k",
     "decode": "decoding",
+    "omp": "orthogonal matching pursuit",
+    "plain_pursuit": "matching pursuit",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",

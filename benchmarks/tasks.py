@@ -22,6 +22,8 @@ from peers import (
     GEMM,
     NMF,
     NMF_KL,
+    OMP,
+    PLAIN_PURSUIT,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
@@ -38,6 +40,7 @@ from scores import (
     mean_cosine,
     median_loss,
     potential,
+    pursuit_error,
     recall,
     relative_loss,
     squared_loss,
@@ -135,6 +138,11 @@ def _topk_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
     return {"n": n, "d": d, "nnz": n * d, "m": m} | about
+
+
+def _pursuit_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
 
 
 def _decode_shape(problem: Problem) -> Shape:
@@ -249,6 +257,18 @@ TASKS: dict[str, Task] = {
         fair=at_most(1e-5),
         calls=True,
         operations=_entries_times_columns,
+    ),
+    "omp": Task(
+        OMP, pursuit_error, "error", _topk_shape, _entries_times_atoms, fair=no_higher(1e-3), calls=True
+    ),
+    "plain_pursuit": Task(
+        PLAIN_PURSUIT,
+        pursuit_error,
+        "error",
+        _topk_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),

@@ -6,6 +6,7 @@ from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
+from peers.pursuit import OMP, PLAIN_PURSUIT
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.topk import TOPK
@@ -20,6 +21,8 @@ __all__ = [
     "GEMM",
     "NMF",
     "NMF_KL",
+    "OMP",
+    "PLAIN_PURSUIT",
     "REPLICATES",
     "SEEDING",
     "SEMI_NMF",

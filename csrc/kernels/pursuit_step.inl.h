@@ -33,23 +33,25 @@ struct BestLanes {
     }
 };
 
-// N lines side by side: one alone waits for each subtraction.
+// N lines side by side, as one alone waits for each subtraction; the next are on their way.
 template <int N, class T>
 inline void pursuit_lines(const T* start, const T* const* rows, const T* factor, std::int64_t count, std::int64_t at,
                           bool magnitudes, BestLanes<T>& best, Line<typename PlaceOf<T>::Type>& place, T* out) {
     Line<T> sum[N];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < N; ++i) sum[i] = line_at(start + at + i * Line<T>::kCount);
     for (std::int64_t p = 0; p < count; ++p) {
         const T* row = rows[p] + at;
         const T f = factor[p];
-#pragma GCC unroll 4
+#pragma GCC unroll 8
+        for (int i = 0; i < N; ++i) __builtin_prefetch(row + (N + i) * Line<T>::kCount);
+#pragma GCC unroll 8
         for (int i = 0; i < N; ++i) {
             const Line<T> product = line_at(row + i * Line<T>::kCount) * f;
             sum[i] = sum[i] - product;
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int i = 0; i < N; ++i) {
         if (out) line_to(out + at + i * Line<T>::kCount, sum[i]);
         best.take(magnitudes ? magnitude(sum[i]) : sum[i], place);
@@ -61,15 +63,15 @@ template <class T>
 std::int64_t pursuit_step(const T* start, const T* const* rows, const T* factor, std::int64_t count, std::int64_t width,
                           bool magnitudes, T* out, T* best) {
     typedef typename PlaceOf<T>::Type I;
-    constexpr int kCount = Line<T>::kCount;
+    constexpr int kCount = Line<T>::kCount, kTogether = kVectorBytes == 64 ? 8 : 4;
     const T none = -static_cast<T>(__builtin_inff());
     BestLanes<T> lanes = {line_of(none), line_of(none), line_of(I{0})};
     I first[kCount];
     for (int l = 0; l < kCount; ++l) first[l] = l;
     Line<I> place = line_at(first);
     std::int64_t at = 0;
-    for (; at + 4 * kCount <= width; at += 4 * kCount)
-        pursuit_lines<4>(start, rows, factor, count, at, magnitudes, lanes, place, out);
+    for (; at + kTogether * kCount <= width; at += kTogether * kCount)
+        pursuit_lines<kTogether>(start, rows, factor, count, at, magnitudes, lanes, place, out);
     for (; at < width; at += kCount) pursuit_lines<1>(start, rows, factor, count, at, magnitudes, lanes, place, out);
     T value[kCount], second[kCount];
     I where[kCount];

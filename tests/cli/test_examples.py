@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,24 @@ def test_mlp_features_finds_planted_ones(tmp_path: Path) -> None:
     groups = [{word.rstrip("0123456789") for word in line.split()[1:]} for line in lines[1:4]]
     assert sorted(map(sorted, groups)) == [["blue"], ["green"], ["red"]]
     assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def test_activation_atoms_are_found_and_named() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "activation_atoms.py", "--rows", "1500"],
+        env={name: value for name, value in os.environ.items() if name != "LATOM_DATA"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "1,500 rows of 48 columns"
+    rows = {line.split("  ")[1]: line.split() for line in lines if line.startswith("  ")}
+    assert 0 < float(rows["ITDA"][1]) < 0.1
+    named = [line for line in lines if "[word" in line and "adding" not in line]
+    assert len(named) == 10
+    for line in named:  # an atom fires hardest on its own word
+        word = line.split("[")[1].split("]")[0]
+        assert word in line.split("]")[1].replace(",", " ").split()
+    assert float(lines[-1].split()[-1].rstrip("%")) > 90
