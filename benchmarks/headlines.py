@@ -28,6 +28,8 @@ NAMES = {
     "decode": "decoding",
     "omp": "orthogonal matching pursuit",
     "plain_pursuit": "matching pursuit",
+    "pooling": "token pooling",
+    "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",

@@ -24,9 +24,11 @@ from peers import (
     NMF_KL,
     OMP,
     PLAIN_PURSUIT,
+    POOLING,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
+    SILHOUETTE,
     SPARSE_KMEANS,
     TOPK,
     Peer,
@@ -39,10 +41,12 @@ from scores import (
     kullback_loss,
     mean_cosine,
     median_loss,
+    pooled_cosine,
     potential,
     pursuit_error,
     recall,
     relative_loss,
+    silhouette_error,
     squared_loss,
 )
 
@@ -157,6 +161,16 @@ def _seeding_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": nnz, "m": int(problem["m"])}
 
 
+def _pooling_shape(problem: Problem) -> Shape:
+    documents, n, d = problem["X"].shape
+    return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
+
+
+def _silhouette_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
+
+
 def _predict_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["centers"].shape[0]
     return {"n": n, "d": d, "nnz": n * d, "m": m}
@@ -259,15 +273,40 @@ TASKS: dict[str, Task] = {
         operations=_entries_times_columns,
     ),
     "omp": Task(
-        OMP, pursuit_error, "error", _topk_shape, _entries_times_atoms, fair=no_higher(1e-3), calls=True
+        OMP,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
     ),
     "plain_pursuit": Task(
         PLAIN_PURSUIT,
         pursuit_error,
         "error",
-        _topk_shape,
+        _pursuit_shape,
         _entries_times_atoms,
         fair=no_higher(1e-3),
+        calls=True,
+    ),
+    "pooling": Task(
+        POOLING,
+        pooled_cosine,
+        "mean cosine",
+        _pooling_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.02),  # k-means++ is a little worse than Ward
+        calls=True,
+    ),
+    "silhouette": Task(
+        SILHOUETTE,
+        silhouette_error,
+        "error",
+        _silhouette_shape,
+        lambda shape: float(shape["n"]) * float(shape["nnz"]),
+        score_format=".1e",
+        fair=at_most(1e-4),
         calls=True,
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.

@@ -6,9 +6,11 @@ from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
+from peers.pooling import POOLING
 from peers.pursuit import OMP, PLAIN_PURSUIT
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
+from peers.silhouette import SILHOUETTE
 from peers.topk import TOPK
 
 __all__ = [
@@ -23,9 +25,11 @@ __all__ = [
     "NMF_KL",
     "OMP",
     "PLAIN_PURSUIT",
+    "POOLING",
     "REPLICATES",
     "SEEDING",
     "SEMI_NMF",
+    "SILHOUETTE",
     "SPARSE_KMEANS",
     "TOPK",
     "Answer",
