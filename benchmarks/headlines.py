@@ -27,6 +27,8 @@ NAMES = {
     "topk": "top-k",
     "decode": "decoding",
     "pairs": "BPR",
+    "omp": "orthogonal matching pursuit",
+    "plain_pursuit": "matching pursuit",
     "pooling": "token pooling",
     "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",

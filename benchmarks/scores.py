@@ -74,6 +74,14 @@ def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
     return float((np.linalg.norm(decoded - exact, axis=1) / np.linalg.norm(exact, axis=1)).max())
 
 
+def pursuit_error(problem: Problem, codes: np.ndarray) -> float:
+    """sum |x - c W|^2 / sum |x|^2 in float64; NaN where a row has more than k coefficients."""
+    X, atoms = problem["X"].astype(np.float64), problem["atoms"].astype(np.float64)
+    if (codes != 0).sum(axis=1).max() > int(problem["k"]):
+        return float("nan")
+    return float(((X - codes.astype(np.float64) @ atoms) ** 2).sum() / (X**2).sum())
+
+
 def relative_loss(problem: Problem, factors: np.ndarray) -> float:
     """‖X − W H‖² / ‖X‖² in float64, for codes W above the transposed components H, in one array [n + d, m].
 

@@ -23,7 +23,9 @@ from peers import (
     HIERARCHY,
     NMF,
     NMF_KL,
+    OMP,
     PAIRS,
+    PLAIN_PURSUIT,
     POOLING,
     POWERS,
     RANKS,
@@ -48,6 +50,7 @@ from scores import (
     pair_ranking,
     pooled_cosine,
     potential,
+    pursuit_error,
     recall,
     relative_loss,
     silhouette_error,
@@ -151,6 +154,11 @@ def _topk_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
     return {"n": n, "d": d, "nnz": n * d, "m": m} | about
+
+
+def _pursuit_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
 
 
 def _decode_shape(problem: Problem) -> Shape:
@@ -287,6 +295,24 @@ TASKS: dict[str, Task] = {
         fair=at_most(1e-5),
         calls=True,
         operations=_entries_times_columns,
+    ),
+    "omp": Task(
+        OMP,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
+    ),
+    "plain_pursuit": Task(
+        PLAIN_PURSUIT,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
     ),
     "pooling": Task(
         POOLING,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from latom._base.config import __version__, config, show_config
 from latom._base.lazy import lazily
 from latom._base.threads import register_controller
-from latom.encode import above, decode, encode, topk
+from latom.encode import above, decode, encode, matching_pursuit, orthogonal_matching_pursuit, steer, topk
 
 # `latom.encode` names two things. As an attribute it is the function: importing the package binds its name
 # here, and the import above binds the function over it, once and for all, since a module is bound to its
@@ -21,7 +21,13 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
+    from latom._base.history import (
+        DictionaryState,
+        FactorizationState,
+        HierarchyState,
+        IterationState,
+        MiniBatchState,
+    )
     from latom._base.stream import Stream
     from latom.cluster.assign import assign
     from latom.cluster.balanced import balanced_sample
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
     from latom.cluster.select import ClusterSweep, select_n_clusters
     from latom.cluster.semdedup import semdedup
     from latom.cluster.ward import WardClusters, ward_batch
+    from latom.encode.itda import ITDA
+    from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
@@ -61,12 +70,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CUR",
+    "ITDA",
     "NMF",
     "RESCAL",
     "BatchClusters",
     "CURSearch",
     "ClusterSweep",
     "ConsensusNMF",
+    "DictionaryState",
     "FactorizationState",
     "Factorizations",
     "FastRP",
@@ -76,6 +87,7 @@ __all__ = [
     "IterationState",
     "KMeans",
     "LatentLabelShift",
+    "MatchingPursuit",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
@@ -87,6 +99,7 @@ __all__ = [
     "SemiNMF",
     "SphericalKMeans",
     "Stream",
+    "ThresholdEncoder",
     "TopKEncoder",
     "TruncatedSVD",
     "WardClusters",
@@ -105,9 +118,11 @@ __all__ = [
     "kmeans_plusplus",
     "kmeans_plusplus_init",
     "loss_sample",
+    "matching_pursuit",
     "maxsim",
     "nmf_batch",
     "non_negative_factorization",
+    "orthogonal_matching_pursuit",
     "pool_tokens",
     "select_n_clusters",
     "select_n_components",
@@ -115,6 +130,7 @@ __all__ = [
     "show_config",
     "silhouette",
     "silhouette_samples",
+    "steer",
     "topk",
     "ward_batch",
     "weighted_sample",
@@ -123,8 +139,8 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
-        **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
-        **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
+        **dict.fromkeys(("DictionaryState", "FactorizationState"), "latom._base.history"),
+        **dict.fromkeys(("HierarchyState", "IterationState", "MiniBatchState"), "latom._base.history"),
         "Stream": "latom._base.stream",
         **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
         **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
@@ -133,14 +149,13 @@ __getattr__ = lazily(
         **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
         "ward_batch": "latom.cluster",
-        "TopKEncoder": "latom.encode",
-        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "FastRP"), "latom.factorize"),
-        **dict.fromkeys(("IPSFactorization", "MiniBatchNMF", "NMF"), "latom.factorize"),
-        **dict.fromkeys(("PointwiseFactorization", "SemiNMF", "TruncatedSVD"), "latom.factorize"),
-        **dict.fromkeys(("ConsensusNMF", "LatentLabelShift"), "latom.factorize"),
-        **dict.fromkeys(("NonNegativeCP", "PMIFactorization", "RESCAL"), "latom.factorize"),
-        **dict.fromkeys(("RankSelection", "select_n_components"), "latom.factorize"),
-        **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
+        **dict.fromkeys(("ITDA", "MatchingPursuit", "ThresholdEncoder", "TopKEncoder"), "latom.encode"),
+        **dict.fromkeys(("CUR", "CURSearch", "ConsensusNMF", "Factorizations"), "latom.factorize"),
+        **dict.fromkeys(("FastRP", "IPSFactorization", "LatentLabelShift"), "latom.factorize"),
+        **dict.fromkeys(("MiniBatchNMF", "NMF", "NonNegativeCP"), "latom.factorize"),
+        **dict.fromkeys(("PMIFactorization", "PointwiseFactorization", "RESCAL"), "latom.factorize"),
+        **dict.fromkeys(("RankSelection", "SemiNMF", "TruncatedSVD", "nmf_batch"), "latom.factorize"),
+        **dict.fromkeys(("non_negative_factorization", "select_n_components"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },

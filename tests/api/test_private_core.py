@@ -252,6 +252,12 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"threshold": f64(4)},
         set(),
     ),
+    "Dictionary": (_core.Dictionary, {"atoms": f32(9, 6), "growable": True}, {"atoms.0", "atoms.1"}),
+    "Dictionary.adopt": (
+        lambda context, which: growing().adopt(context, dense(), which),
+        {"which": np.array([3, 0, 0])},
+        {"which.0"},
+    ),
     "fold_center": (_core.fold_center, {"atoms": f32(9, 6), "center": f64(6), "bias": f64(9)}, set()),
     "decode": (
         _core.decode,
@@ -446,6 +452,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"v.0", "y.0"},
     ),  # as many as the shorter has
     "kernels.small_product": (k.small_product, {"X": f32(5, 6), "F": f32(6, 16)}, {"X.0", "F.1"}),
+    "kernels.pursuit_step": (
+        k.pursuit_step,
+        {"start": f32(32), "rows": f32(3, 32), "factor": f32(3), "magnitudes": True},
+        set(),
+    ),
     "kernels.solve_cholesky": (k.solve_cholesky, {"A": f64(4, 4), "b": f64(4)}, set()),
     "kernels.binned_values": (
         k.binned_values,
@@ -479,6 +490,10 @@ WITHOUT_ARRAYS = {
     "factorize_replicates", "kernels.best_rows", "kernels.bin_grid", "kernels.philox",
     "kernels.repeat_screen",
 }  # fmt: skip
+
+
+def growing() -> Any:
+    return _core.Dictionary(context, f32(9, 6), True)
 
 
 def batches() -> Any:

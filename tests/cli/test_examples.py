@@ -113,3 +113,24 @@ def test_search_by_dear_scores_keeps_its_order() -> None:
     assert len(figures) == 5
     for better, worse in (("ADACUR", "ANNCUR"), ("ANNCUR", "by chance")):
         assert all(a >= b for a, b in zip(figures[better], figures[worse], strict=True))
+
+
+def test_activation_atoms_are_found_and_named() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "activation_atoms.py", "--rows", "1500"],
+        env={name: value for name, value in os.environ.items() if name != "LATOM_DATA"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "1,500 rows of 48 columns"
+    rows = {line.split("  ")[1]: line.split() for line in lines if line.startswith("  ")}
+    assert 0 < float(rows["ITDA"][1]) < 0.1
+    named = [line for line in lines if "[word" in line and "adding" not in line]
+    assert len(named) == 10
+    for line in named:  # an atom fires hardest on its own word
+        word = line.split("[")[1].split("]")[0]
+        assert word in line.split("]")[1].replace(",", " ").split()
+    assert float(lines[-1].split()[-1].rstrip("%")) > 90

@@ -138,7 +138,37 @@ class HierarchyState:
         return f"level {self.level}, {self.largest} rows in the largest cluster"
 
 
-State = TypeVar("State", IterationState, FactorizationState, MiniBatchState, HierarchyState)
+@dataclass(frozen=True)
+class DictionaryState:
+    """One batch of a growing dictionary, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first batch.
+    objective : float
+        Mean squared error of the batch's rows, each scaled to length 1, with the atoms that they met.
+    added : int
+        Rows of the batch that became atoms.
+    n_atoms : int
+        Atoms after the batch.
+    seconds : float
+        Time of the batch.
+    """
+
+    iteration: int
+    objective: float
+    added: int
+    n_atoms: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.n_atoms} atoms, {self.added} of them new"
+
+
+State = TypeVar("State", IterationState, FactorizationState, MiniBatchState, HierarchyState, DictionaryState)
 
 
 class Iterations(Generic[State]):

@@ -123,6 +123,33 @@ def weighted_sample(
     context: Context, weights: _Float64, size: int, replacement: bool
 ) -> NDArray[np.int64]: ...
 
+class Dictionary:
+    """Atoms that rows are pursued with; a growable one takes more."""
+
+    @property
+    def m(self) -> int: ...
+    def __init__(
+        self, context: Context, atoms: NDArray[Any], growable: bool = False, gram: str = "auto"
+    ) -> None: ...
+    def atoms(self, context: Context) -> NDArray[Any]: ...
+    # (indptr, indices, values, squared residuals)
+    def pursue(
+        self,
+        context: Context,
+        X: Rows,
+        steps: int,
+        orthogonal: bool = False,
+        positive: bool = False,
+        repeat: bool = True,
+        tol: float = -1.0,
+        relative: bool = False,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any], _Float64]: ...
+    # (rows that became atoms, relative squared residuals)
+    def grow(
+        self, context: Context, X: Rows, steps: int, orthogonal: bool, tol: float, most: int
+    ) -> tuple[NDArray[np.int64], _Float64]: ...
+    def adopt(self, context: Context, X: Rows, which: NDArray[np.int64]) -> None: ...
+
 class AtomIndex:
     """Atoms that rows are compared with."""
 
