@@ -20,6 +20,7 @@ void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& kernels);
 void register_seed(py::module_& module);
+void register_train(py::module_& module);
 
 namespace {
 
@@ -56,6 +57,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_encode(module);
     register_factorize(module);
     register_seed(module);
+    register_train(module);
     // Only tests ask for it, and describing its functions would take a third of the import.
     module.def("__getattr__", [module](const std::string& name) -> py::object {
         if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");

@@ -21,10 +21,11 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, IterationState, MiniBatchState
+    from latom._base.history import AutoencoderState, FactorizationState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.encode.sparse_autoencoder import SparseAutoencoder
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NMF",
+    "AutoencoderState",
     "FactorizationState",
     "Factorizations",
     "IterationState",
@@ -47,6 +49,7 @@ __all__ = [
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
     "SemiNMF",
+    "SparseAutoencoder",
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
@@ -70,12 +73,13 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
+        "AutoencoderState": "latom._base.history",
         "FactorizationState": "latom._base.history",
         "IterationState": "latom._base.history",
         "MiniBatchState": "latom._base.history",
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
-        "TopKEncoder": "latom.encode",
+        **dict.fromkeys(("SparseAutoencoder", "TopKEncoder"), "latom.encode"),
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
