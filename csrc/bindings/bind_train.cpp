@@ -108,7 +108,7 @@ template <class T>
 using PartArrays = std::tuple<CodeArrays<T>, Array<T>, Array<T>, double>;
 
 template <class T>
-py::array_t<double> py_train_latents(const Call& call, const std::vector<PartArrays<T>>& parts, const Array<T>& X,
+py::array_t<double> py_train_latents(const Call& call, const std::vector<py::tuple>& parts, const Array<T>& X,
                                      std::optional<ParameterArrays<T>> encoder,
                                      std::optional<ParameterArrays<T>> decoder, std::optional<ParameterArrays<T>> bias,
                                      Array<std::int64_t> last, double rate, double beta1, double beta2, double epsilon,
@@ -126,7 +126,8 @@ py::array_t<double> py_train_latents(const Call& call, const std::vector<PartArr
     latents.bias = parameter_of<T>(ctx, "bias", bias, {m});
     latents.last = last.mutable_data();
     std::vector<CodeGradient<T>> gradients;
-    for (const auto& [arrays, slope, residual, scale] : parts) {
+    const auto arrays_of = py::cast<std::vector<PartArrays<T>>>(py::cast(parts));
+    for (const auto& [arrays, slope, residual, scale] : arrays_of) {
         const Codes<T, int32_t> codes = codes_of(ctx, arrays, n, m);
         check_slopes(ctx, codes, slope);
         check_shape(ctx, "residual", residual, {n, d});

@@ -245,7 +245,7 @@ def contrast(
 ) -> float: ...
 def train_latents(
     context: Context,
-    parts: list[tuple[_Codes, NDArray[Any], NDArray[Any], float]],
+    parts: list[tuple[Any, ...]],
     X: NDArray[Any],
     encoder: _Parameter | None,
     decoder: _Parameter | None,

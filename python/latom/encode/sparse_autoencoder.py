@@ -107,9 +107,10 @@ class SparseAutoencoder(BaseAutoencoder):
     -----
     Weights and moments are in the dtype of X, float32 for half precision. A step costs one
     :func:`latom.topk`, one more over the dead latents, 8 k d flops per row and code, and 28 bytes of
-    memory traffic per parameter that moves. Memory: weights, two moments each, a batch and its residuals, and tiles: never an array of
-    rows times latents. X may be memory-mapped, and larger than memory. The result is the same bits for every
-    number of threads and every processor, and so is a fit that was stopped and resumed.
+    memory traffic per parameter that moves. Memory: weights, two moments each, a batch and its residuals,
+    and tiles: never an array of rows times latents. X may be memory-mapped, and larger than memory. The
+    result is the same bits for every number of threads and every processor, and so is a fit that was
+    stopped and resumed.
 
     References
     ----------
