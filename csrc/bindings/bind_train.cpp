@@ -126,7 +126,14 @@ py::array_t<double> py_train_latents(const Call& call, const std::vector<py::tup
     latents.bias = parameter_of<T>(ctx, "bias", bias, {m});
     latents.last = last.mutable_data();
     std::vector<CodeGradient<T>> gradients;
-    const auto arrays_of = py::cast<std::vector<PartArrays<T>>>(py::cast(parts));
+    std::vector<PartArrays<T>> arrays_of;
+    try {
+        for (const py::tuple& part : parts) arrays_of.push_back(py::cast<PartArrays<T>>(part));
+    } catch (const py::cast_error&) {
+        throw py::type_error(ctx.function +
+                             ": parts must be of codes, slopes, residuals and a number, in the type of "
+                             "X; got others. Pass what reconstruct gives.");
+    }
     for (const auto& [arrays, slope, residual, scale] : arrays_of) {
         const Codes<T, int32_t> codes = codes_of(ctx, arrays, n, m);
         check_slopes(ctx, codes, slope);
