@@ -26,6 +26,7 @@ NAMES = {
     "everyday_transform": "everyday k-means",
     "topk": "top-k",
     "decode": "decoding",
+    "train": "training steps",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",

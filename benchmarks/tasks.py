@@ -27,6 +27,7 @@ from peers import (
     SEMI_NMF,
     SPARSE_KMEANS,
     TOPK,
+    TRAIN,
     Peer,
 )
 from scores import (
@@ -41,6 +42,7 @@ from scores import (
     recall,
     relative_loss,
     squared_loss,
+    training_loss,
 )
 
 Shape = dict[str, Any]
@@ -249,6 +251,17 @@ TASKS: dict[str, Task] = {
         fair=at_most(1e-5),
         calls=True,
         operations=_entries_times_columns,
+    ),
+    "train": Task(
+        TRAIN,
+        training_loss,
+        "loss after 4 steps",
+        _topk_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        fair=no_higher(0.01),
+        calls=True,
+        operations=_products,  # of the encoder, forward
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),

@@ -9,6 +9,7 @@ from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.topk import TOPK
+from peers.train import TRAIN
 
 __all__ = [
     "DECODE",
@@ -25,6 +26,7 @@ __all__ = [
     "SEMI_NMF",
     "SPARSE_KMEANS",
     "TOPK",
+    "TRAIN",
     "Answer",
     "Call",
     "Fit",

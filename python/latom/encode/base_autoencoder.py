@@ -28,10 +28,6 @@ Array = NDArray[Any]
 class BaseAutoencoder(CallbackSupport, Estimator):
     """The fits of :class:`latom.SparseAutoencoder`, which has the parameters."""
 
-    components_: Array
-    encoder_components_: Array
-    b_enc_: Array
-    b_pre_: Array | None
     threshold_: float
 
     k: int
@@ -43,7 +39,6 @@ class BaseAutoencoder(CallbackSupport, Estimator):
     verbose: int
     callback: Callable[[AutoencoderState], Any] | None
     _run: TrainingRun
-    _encoder: TopKEncoder
 
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> Any:
@@ -150,11 +145,8 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         tasks.end()
 
     def _learned(self) -> dict[str, Any]:
-        """Copies of the weights, which later steps leave alone."""
-        weights = {
-            name: None if value is None else np.array(value)
-            for name, value in self._run.trainer.weights().items()
-        }
+        """Weights by the names of attributes."""
+        weights = self._run.weights()
         decoder = weights["encoder"] if weights["decoder"] is None else weights["decoder"]
         return {
             "components_": decoder,
@@ -163,11 +155,19 @@ class BaseAutoencoder(CallbackSupport, Estimator):
             "b_pre_": weights["b_pre"],
         }
 
+    def _attribute(self, name: str) -> Any:
+        if not hasattr(self, "_run"):
+            raise AttributeError(f"{type(self).__name__} has no {name} before it is fitted.")
+        return self._learned()[name]
+
+    components_ = property(lambda self: self._attribute("components_"))
+    encoder_components_ = property(lambda self: self._attribute("encoder_components_"))
+    b_enc_ = property(lambda self: self._attribute("b_enc_"))
+    b_pre_ = property(lambda self: self._attribute("b_pre_"))
+
     def _publish(self) -> None:
         """Attributes from the run."""
         run = self._run
-        for name, value in self._learned().items():
-            setattr(self, name, value)
         if self.selection == "batch":
             self.threshold_ = run.trainer.threshold
         names = [part.name for part in fields(AutoencoderState)]
@@ -175,7 +175,6 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         values = [tuple(getattr(state, name) for name in names) for state in run.states]
         self.history_ = np.array(values, dtype=np.dtype(kinds))
         self.n_epochs_, self.n_steps_ = run.epoch, run.trainer.steps
-        self._encoder = self._made_encoder()
 
     def _made_encoder(self) -> TopKEncoder:
         return TopKEncoder(
@@ -189,4 +188,4 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         )
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "components_")
+        return hasattr(self, "_run")

@@ -206,10 +206,13 @@ class SparseAutoencoder(BaseAutoencoder):
         return self._as_encoder()
 
     def _as_encoder(self) -> TopKEncoder:
-        """The one that keeps its packed atoms, unless parameters have changed."""
-        kept: TopKEncoder = self._encoder
+        """The one that keeps its packed atoms, unless weights or parameters have changed."""
+        self._run.weights()  # forgets what was made of earlier weights
         own = (min(self.k, len(self.components_)), self.activation, self.n_threads)
-        return kept if (kept.k, kept.activation, kept.n_threads) == own else self._made_encoder()
+        made: TopKEncoder | None = self._run.kept.get("encoder")
+        if made is None or (made.k, made.activation, made.n_threads) != own:
+            made = self._run.kept["encoder"] = self._made_encoder()
+        return made
 
     def transform(self, X: Any) -> Any:
         """Sparse codes of rows.

@@ -35,6 +35,8 @@ class TrainingRun:
         Over these batches.
     states : list
         Of complete epochs.
+    kept : dict
+        What is made of the weights when it is asked for; not pickled.
     """
 
     trainer: Trainer
@@ -43,6 +45,18 @@ class TrainingRun:
     done: int = 0
     sums: dict[str, Any] = field(default_factory=dict)
     states: list[AutoencoderState] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"kept": {}}
+
+    def weights(self) -> dict[str, Array | None]:
+        """Copies of the weights, which later steps leave alone; the same ones until the next step."""
+        if self.kept.get("steps") != self.trainer.steps:
+            made = {n: None if v is None else np.array(v) for n, v in self.trainer.weights().items()}
+            self.kept = {"steps": self.trainer.steps, "weights": made}
+        copies: dict[str, Array | None] = self.kept["weights"]
+        return copies
 
     @classmethod
     def start(cls, context: Any, rows: Rows, model: Any, seed: int) -> TrainingRun:
