@@ -1,7 +1,7 @@
 """Training of k-sparse autoencoders: one step, forward, backward and dense Adam, on a batch that stays.
 
-Weights are not tied, decoders not normalized, the loss is the mean square. Every answer is the losses of the first
-five steps.
+Weights are not tied, decoders not normalized, the loss is the mean square. Every answer is the losses of the
+first five steps.
 """
 
 from __future__ import annotations

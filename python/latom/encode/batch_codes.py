@@ -14,10 +14,10 @@ CodeArrays: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]
 """indptr, indices, values, as the core takes codes."""
 
 
-def row_codes(values: NDArray[Any], indices: NDArray[np.int32]) -> CodeArrays:
-    """The entries other than 0 of arrays (n, k); what fills short rows is 0."""
+def row_codes(values: NDArray[Any], indices: NDArray[np.int32], positive: bool = False) -> CodeArrays:
+    """The entries other than 0, or above 0, of arrays (n, k); what fills short rows is 0."""
     n, k = values.shape
-    kept = values != 0
+    kept = values > 0 if positive else values != 0
     if kept.all():
         indptr = np.arange(n + 1, dtype=np.int64) * k
         return indptr, np.ascontiguousarray(indices).reshape(-1), np.ascontiguousarray(values).reshape(-1)

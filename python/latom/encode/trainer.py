@@ -144,9 +144,11 @@ class Trainer:
             codes, least = batch_codes(context, table, rows, k)
             return codes, batch_codes(context, table, rows, more)[0] if more > k else None, least
         # One sweep gives both: the k best stand first among the best of more.
-        values, indices, _ = table.topk(context, rows, more, recipe.activation)
-        wider = row_codes(values, indices) if more > k else None
-        return row_codes(values[:, :k], indices[:, :k]), wider, 0.0
+        # Of the best of any sign, those above 0 are the best above 0, and the core finds them sooner.
+        relu = recipe.activation == "relu"
+        values, indices, _ = table.topk(context, rows, more, "identity" if relu else recipe.activation)
+        wider = row_codes(values, indices, relu) if more > k else None
+        return row_codes(values[:, :k], indices[:, :k], relu), wider, 0.0
 
     def _aux(
         self, context: Any, centered: Array, dead: Array, target: Array, recipe: Recipe, reconstruct: Any
