@@ -63,9 +63,7 @@ def factors(rng, shape, k, noisy):
     return start + [rng.standard_normal((size, k)).astype(np.float32) for size in shape] if noisy else start
 
 
-def core_epoch(
-    X, seed, number, loss, negatives, start, rate, decay, noise_decay=0.0, threads=1, weights=None, w=0.0
-):
+def core_epoch(X, seed, number, loss, negatives, start, rate, decay, noise_decay=0.0, threads=1, weights=None, w=0.0):
     """pair_epoch on factors padded to whole lines; returns (factors, loss)."""
     k = start[0].shape[1]
     wide = [np.pad(f, ((0, 0), (0, -k % 16))) for f in start]
@@ -148,9 +146,7 @@ def test_pull_rows_is_its_statement(isa, width, rng):
 
 def blocks(rng, groups=4, users=30, items=20, density=0.4):
     """Users who choose within their group of items."""
-    X = np.kron(np.eye(groups), np.ones((users, items))) * (
-        rng.random((groups * users, groups * items)) < density
-    )
+    X = np.kron(np.eye(groups), np.ones((users, items))) * (rng.random((groups * users, groups * items)) < density)
     return sp.csr_array(X.astype(np.float32))
 
 
@@ -200,9 +196,7 @@ def test_zeros_that_are_stored_are_no_positives(rng):
 def test_callbacks_and_tol_end_a_fit(rng):
     X = clicks(rng)
     seen = []
-    model = PointwiseFactorization(
-        4, random_state=0, callback=lambda state: seen.append(state) or len(seen) == 3
-    )
+    model = PointwiseFactorization(4, random_state=0, callback=lambda state: seen.append(state) or len(seen) == 3)
     assert model.fit(X).n_iter_ == 3
     assert [state.iteration for state in seen] == [1, 2, 3]
     assert model.set_params(callback=None, tol=0.9).fit(X).n_iter_ == 2

@@ -146,9 +146,7 @@ class CURSearch(Placed, BaseEstimator):
         self.calls_ = self.R_.size
         self.anchor_items_ = np.sort(rng.choice(m, self._parts()[0], replace=False)).astype(np.int64)
         inverse = pseudo_inverse(self.R_[:, self.anchor_items_], self.rcond, self.ridge)
-        self._first = np.ascontiguousarray(
-            (inverse @ self.R_).T
-        )  # [m, |S|]: items as the first round sees them
+        self._first = np.ascontiguousarray((inverse @ self.R_).T)  # [m, |S|]: items as the first round sees them
         self._items = np.ascontiguousarray(self.R_.T)
         return self
 
@@ -207,7 +205,9 @@ class CURSearch(Placed, BaseEstimator):
         """Anchor items of each round."""
         return [len(part) for part in np.array_split(np.arange(self.n_anchor_items), self.rounds)]
 
-    def _estimates(self, known: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _estimates(
+        self, known: NDArray[np.int64], values: NDArray[Any]
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Rows and atoms whose products are the estimated scores of all items."""
         if known.shape[1] == len(self.anchor_items_):
             return values, self._first
@@ -216,9 +216,7 @@ class CURSearch(Placed, BaseEstimator):
             S = self._items[items].astype(np.float64)  # [|S|, q]
             squares, vectors = np.linalg.eigh(S @ S.T)
             bar = max(self.rcond, 1e-7) ** 2 * squares[-1]  # squares are known to some 1e-16 of the largest
-            damped = np.divide(
-                1, squares + self.ridge**2 * squares[-1], out=np.zeros_like(squares), where=squares > bar
-            )
+            damped = np.divide(1, squares + self.ridge**2 * squares[-1], out=np.zeros_like(squares), where=squares > bar)
             weights[i] = (vectors @ (damped * (vectors.T @ found))) @ S
         return weights, self._items
 
@@ -251,6 +249,4 @@ def _finite(name: str, given: Any, count: int) -> NDArray[Any]:
 def _as_csr(columns: NDArray[np.int64], m: int) -> Any:
     n, width = columns.shape
     indptr = np.arange(0, n * width + 1, width)
-    return sp.csr_array(
-        (np.ones(n * width, np.int8), np.sort(columns, axis=1).reshape(-1), indptr), shape=(n, m)
-    )
+    return sp.csr_array((np.ones(n * width, np.int8), np.sort(columns, axis=1).reshape(-1), indptr), shape=(n, m))

@@ -189,9 +189,7 @@ class FastRP(Estimator):
         parts = np.split(moved, len(weights), axis=1)
         if self.normalize:
             lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
-            parts = [
-                part / np.where(length > 0, length, 1) for part, length in zip(parts, lengths, strict=True)
-            ]
+            parts = [part / np.where(length > 0, length, 1) for part, length in zip(parts, lengths, strict=True)]
         weighted = [part * part.dtype.type(weight) for part, weight in zip(parts, weights, strict=True)]
         return self._standardized(
             np.concatenate(weighted, axis=1) if self.weights is None else np.add.reduce(weighted)

@@ -210,9 +210,7 @@ class PointwiseFactorization(Recommender):
         n, m = shape
         root = np.sqrt(self.n_components)
         low = -0.5 if self.loss == "bpr" else 0.0
-        factors = [
-            padded(rng.uniform(low / root, (low + 1) / root, (size, self.n_components))) for size in shape
-        ]
+        factors = [padded(rng.uniform(low / root, (low + 1) / root, (size, self.n_components))) for size in shape]
         if self.loss.startswith("nbpo"):
             k = self.noise_components or self.n_components
             factors.append(padded(rng.uniform(0, 5 / np.sqrt(k), (n, k))))
@@ -224,6 +222,4 @@ class PointwiseFactorization(Recommender):
         self.user_factors, self.item_factors = (factor[:, :k] for factor in steps.factors[:2])
         if len(steps.factors) > 2:
             k = self.noise_components or k
-            self.user_noise_factors_, self.item_noise_factors_ = (
-                factor[:, :k] for factor in steps.factors[2:]
-            )
+            self.user_noise_factors_, self.item_noise_factors_ = (factor[:, :k] for factor in steps.factors[2:])

@@ -45,5 +45,7 @@ def singular_vectors(
         found = backend().randomized_svd(context, core, k, oversamples, iterations, tell)
     else:
         wide = products.dtype == np.float64
-        found = backend().randomized_svd_of(context, products, n, d, wide, k, oversamples, iterations, tell)
+        found = backend().randomized_svd_of(
+            context, products, n, d, wide, k, oversamples, iterations, tell
+        )
     return found
