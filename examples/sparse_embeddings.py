@@ -95,6 +95,9 @@ def compare(name: str, data: tuple[np.ndarray, ...], active: list[int], epochs: 
             f"  claim: at 8 active, nearest rows 10 points above PCA and within 3 of dense: {verdict} "
             f"({100 * (codes - pca):+.1f}, {100 * (codes - whole[0]):+.1f})"
         )
+    behind = [k for k in active if table[k][1][0] > table[k][2][0]]
+    if behind:
+        print(f"  PCA's nearest rows are better at {', '.join(map(str, behind))} active")
     return table
 
 
