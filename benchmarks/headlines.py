@@ -29,6 +29,7 @@ NAMES = {
     "pairs": "BPR",
     "omp": "orthogonal matching pursuit",
     "plain_pursuit": "matching pursuit",
+    "train": "training steps",
     "pooling": "token pooling",
     "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",

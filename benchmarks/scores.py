@@ -68,6 +68,11 @@ def recall(problem: Problem, indices: np.ndarray) -> float:
     return found / (k * len(rows))
 
 
+def training_loss(problem: Problem, losses: np.ndarray) -> float:
+    """The loss that the fifth step of training meets, relative to the first's."""
+    return float(losses[-1] / losses[0])
+
+
 def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
     """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
     exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)

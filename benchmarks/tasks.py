@@ -36,6 +36,7 @@ from peers import (
     SPARSE_KMEANS,
     SVD,
     TOPK,
+    TRAIN,
     Peer,
 )
 from scores import (
@@ -55,6 +56,7 @@ from scores import (
     relative_loss,
     silhouette_error,
     squared_loss,
+    training_loss,
 )
 
 Shape = dict[str, Any]
@@ -370,6 +372,17 @@ TASKS: dict[str, Task] = {
         score_format=".6g",
         fair=no_higher(0.01),
         calls=True,
+    ),
+    "train": Task(
+        TRAIN,
+        training_loss,
+        "loss after 4 steps",
+        _topk_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        fair=no_higher(0.01),
+        calls=True,
+        operations=_products,  # of the encoder, forward
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),

@@ -14,6 +14,7 @@ from peers.semi_nmf import SEMI_NMF
 from peers.silhouette import SILHOUETTE
 from peers.spectral import POWERS, RANKS, SVD
 from peers.topk import TOPK
+from peers.train import TRAIN
 
 __all__ = [
     "DECODE",
@@ -39,6 +40,7 @@ __all__ = [
     "SPARSE_KMEANS",
     "SVD",
     "TOPK",
+    "TRAIN",
     "Answer",
     "Call",
     "Fit",

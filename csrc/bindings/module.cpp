@@ -26,6 +26,7 @@ void register_pointwise(py::module_& module);
 void register_seed(py::module_& module);
 void register_shards(py::module_& module);
 void register_spectral(py::module_& module);
+void register_train(py::module_& module);
 
 namespace {
 
@@ -68,6 +69,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_seed(module);
     register_shards(module);
     register_spectral(module);
+    register_train(module);
     // Only tests ask for it, and describing its functions would take a third of the import.
     module.def("__getattr__", [module](const std::string& name) -> py::object {
         if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");

@@ -22,6 +22,7 @@ from latom.encode import above, decode, encode, matching_pursuit, orthogonal_mat
 
 if TYPE_CHECKING:
     from latom._base.history import (
+        AutoencoderState,
         DictionaryState,
         FactorizationState,
         HierarchyState,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.itda import ITDA
     from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.sparse_autoencoder import SparseAutoencoder
     from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.cur import CUR
@@ -73,6 +75,7 @@ __all__ = [
     "ITDA",
     "NMF",
     "RESCAL",
+    "AutoencoderState",
     "BatchClusters",
     "CURSearch",
     "ClusterSweep",
@@ -97,6 +100,7 @@ __all__ = [
     "PointwiseFactorization",
     "RankSelection",
     "SemiNMF",
+    "SparseAutoencoder",
     "SphericalKMeans",
     "Stream",
     "ThresholdEncoder",
@@ -139,8 +143,9 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
-        **dict.fromkeys(("DictionaryState", "FactorizationState"), "latom._base.history"),
-        **dict.fromkeys(("HierarchyState", "IterationState", "MiniBatchState"), "latom._base.history"),
+        **dict.fromkeys(("AutoencoderState", "DictionaryState"), "latom._base.history"),
+        **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
+        **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
         "Stream": "latom._base.stream",
         **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
         **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
@@ -149,7 +154,8 @@ __getattr__ = lazily(
         **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
         "ward_batch": "latom.cluster",
-        **dict.fromkeys(("ITDA", "MatchingPursuit", "ThresholdEncoder", "TopKEncoder"), "latom.encode"),
+        **dict.fromkeys(("ITDA", "MatchingPursuit", "SparseAutoencoder"), "latom.encode"),
+        **dict.fromkeys(("ThresholdEncoder", "TopKEncoder"), "latom.encode"),
         **dict.fromkeys(("CUR", "CURSearch", "ConsensusNMF", "Factorizations"), "latom.factorize"),
         **dict.fromkeys(("FastRP", "IPSFactorization", "LatentLabelShift"), "latom.factorize"),
         **dict.fromkeys(("MiniBatchNMF", "NMF", "NonNegativeCP"), "latom.factorize"),

@@ -61,6 +61,26 @@ def prepare_csr(context: Any, indptr: Any, indices: Any, data: Any) -> Any:
     return _core.prepare(context, (indptr, indices, data, (4, 6)))
 
 
+CODES = {"indptr": INDPTR, "indices": INDICES, "values": f32(5)}
+MORE = {"indices.0+", "values.0+"}  # entries beyond those that indptr names are capacity
+
+
+def of_codes(name: str) -> Any:
+    """A function of codes that takes their parts apart."""
+
+    def given(context: Any, indptr: Any, indices: Any, values: Any, **rest: Any) -> Any:
+        return getattr(_core, name)(context, (indptr, indices, values), **rest)
+
+    return given
+
+
+def train_latents(context: Any, **a: Any) -> Any:
+    part = ((a["indptr"], a["indices"], a["values"]), a["slope"], a["residual"], 1.0)
+    encoder, bias = (a["W"], a["first"], a["second"]), (a["b"], a["b_first"], a["b_second"])
+    rest = (a["last"], 1e-3, 0.9, 0.999, 1e-8, 1, False, True)
+    return _core.train_latents(context, [part], a["X"], encoder, encoder, bias, *rest)
+
+
 def screened(rows: int, atoms: int) -> dict[str, Any]:
     return {
         "screen": "float32",
@@ -263,6 +283,30 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         _core.decode,
         {"n": 4, "indptr": INDPTR, "indices": INDICES, "values": f32(5), "W_dec": f32(6, 3), "b_pre": f32(3)},
         {"indices.0+", "values.0+", "W_dec.0+"},
+    ),
+    "products_at": (of_codes("products_at"), CODES | {"rows": f32(4, 3), "W": f32(6, 3)}, MORE | {"W.0+"}),
+    "reconstruct": (
+        of_codes("reconstruct"),
+        CODES | {"X": f32(4, 3), "W_dec": f32(6, 3), "bias": f32(3), "scale": 1.0, "residual": f32(4, 3)},
+        MORE | {"W_dec.0+"},
+    ),
+    "gather_by_latent": (
+        of_codes("gather_by_latent"),
+        CODES | {"rows": f32(4, 3), "m": 6},
+        MORE | {"rows.1"},
+    ),
+    "contrast": (
+        of_codes("contrast"),
+        CODES | {"m": 6, "temperature": 0.2, "weight": 1.0, "slope": f32(5)},
+        MORE | {"indptr.0+"},
+    ),
+    "train_latents": (
+        train_latents,
+        CODES
+        | {"slope": f32(5), "residual": f32(4, 3), "X": f32(4, 3), "last": ints(6, dtype=np.int64)}
+        | {name: f32(6, 3) for name in ("W", "first", "second")}
+        | {name: f32(6) for name in ("b", "b_first", "b_second")},
+        MORE,
     ),
     "multiply": (_core.multiply, {"X": csr(), "F": f32(6, 3), "out": f32(4, 3)}, set()),
     "multiply_transposed": (

@@ -376,3 +376,37 @@ def next_centers(
     longest: float,
     heaviest: float,
 ) -> tuple[Any, int, float]: ...
+
+_Codes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]
+_Parameter = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+def products_at(context: Context, codes: _Codes, rows: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]: ...
+def reconstruct(
+    context: Context,
+    codes: _Codes,
+    X: NDArray[Any],
+    W_dec: NDArray[Any],
+    bias: NDArray[Any] | None,
+    scale: float,
+    residual: NDArray[Any],
+) -> tuple[NDArray[Any], _Float64]: ...
+def gather_by_latent(context: Context, codes: _Codes, rows: NDArray[Any], m: int) -> NDArray[Any]: ...
+def contrast(
+    context: Context, codes: _Codes, m: int, temperature: float, weight: float, slope: NDArray[Any]
+) -> float: ...
+def train_latents(
+    context: Context,
+    parts: list[tuple[Any, ...]],
+    X: NDArray[Any],
+    encoder: _Parameter | None,
+    decoder: _Parameter | None,
+    bias: _Parameter | None,
+    last: NDArray[np.int64],
+    rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+    lazy: bool,
+    unit_norm: bool,
+) -> _Float64: ...

@@ -13,12 +13,14 @@ from latom.encode.topk import above, topk
 if TYPE_CHECKING:
     from latom.encode.itda import ITDA
     from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.sparse_autoencoder import SparseAutoencoder
     from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
 
 __all__ = [
     "ITDA",
     "MatchingPursuit",
+    "SparseAutoencoder",
     "ThresholdEncoder",
     "TopKEncoder",
     "above",
@@ -35,6 +37,7 @@ __getattr__ = lazily(
     {
         "ITDA": "latom.encode.itda",
         "MatchingPursuit": "latom.encode.pursuit_encoder",
+        "SparseAutoencoder": "latom.encode.sparse_autoencoder",
         "ThresholdEncoder": "latom.encode.threshold_encoder",
         "TopKEncoder": "latom.encode.topk_encoder",
     },
