@@ -9,6 +9,7 @@ from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.pairs import PAIRS
 from peers.pooling import POOLING
+from peers.pursuit import OMP, PLAIN_PURSUIT
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.silhouette import SILHOUETTE
