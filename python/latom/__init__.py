@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.als import AlternatingLeastSquares
+    from latom.factorize.low_rank_imputer import LowRankImputer
+    from latom.factorize.matrix_completion import MatrixCompletion
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
@@ -38,10 +41,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NMF",
+    "AlternatingLeastSquares",
     "FactorizationState",
     "Factorizations",
     "IterationState",
     "KMeans",
+    "LowRankImputer",
+    "MatrixCompletion",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
@@ -76,6 +82,7 @@ __getattr__ = lazily(
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         "TopKEncoder": "latom.encode",
+        **dict.fromkeys(("AlternatingLeastSquares", "LowRankImputer", "MatrixCompletion"), "latom.factorize"),
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
