@@ -62,7 +62,7 @@ def build_core(session: nox.Session) -> None:
     make = Path(session.bin, "ninja")  # not that of the session which built before
     session.run_install(
         *("cmake", "-S", ".", "-B", str(build), "-G", "Ninja"),
-        *(f"-DCMAKE_MAKE_PROGRAM={make}", "-DCMAKE_BUILD_TYPE=Release"),
+        *(f"-DCMAKE_MAKE_PROGRAM={make}", "-DCMAKE_BUILD_TYPE=Release", "-DLATOM_WERROR=ON"),
     )
     session.run_install("cmake", "--build", str(build), "--target", "latom_core")
     session.env["SKBUILD_CMAKE_DEFINE"] = f"LATOM_CORE={build / 'liblatom_core.a'}"
@@ -72,7 +72,7 @@ def build_core(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Form and spelling."""
     install_group(session, "lint")
-    files = [path for folder in ("csrc", "tests/cpp") for path in Path(folder).rglob("*")]
+    files = [path for folder in ("csrc", "tests/cpp", "tests/cuda") for path in Path(folder).rglob("*")]
     sources = [str(path) for path in files if path.suffix in (".h", ".cpp", ".cuh", ".cu")]
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -117,6 +117,15 @@ def newest(session: nox.Session) -> None:
     build_core(session)
     session.install("--upgrade", ".", *TOOLS)
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def cuda(session: nox.Session) -> None:
+    """The extension for GPUs is built by nvcc and imported, on a machine with or without a GPU."""
+    build_core(session)
+    session.env["SKBUILD_CMAKE_DEFINE"] += ";LATOM_CUDA=ON"
+    session.install(".")
+    session.run("python", "-c", "from latom import _cuda; print(*_cuda.devices(), _cuda.emulated)")
 
 
 @nox.session(default=False)

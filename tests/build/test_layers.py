@@ -101,7 +101,7 @@ def test_includes_point_downward(path: Path) -> None:
     folder = own.split("/")[0]
     for bracket, name in includes(path):
         if bracket == "<":
-            if folder != "bindings":
+            if folder not in ("bindings", "bindings_cuda"):
                 assert not re.match(r"(pybind11/|Python\.h|numpy/)", name), f"{name} belongs to bindings/"
             continue
         if (CSRC / "include" / name).exists():
@@ -169,7 +169,7 @@ def known(parts: list[str]) -> str:
             return ".".join(parts[:end])
         if (PYTHON.joinpath(*parts[:end]) / "__init__.py").exists():
             return ".".join([*parts[:end], "__init__"])
-    return parts[0] if parts and parts[0] == "_core" else "__init__"
+    return parts[0] if parts and parts[0] in ("_core", "_cuda") else "__init__"
 
 
 def imported(path: Path) -> set[str]:
@@ -191,7 +191,7 @@ def imported(path: Path) -> set[str]:
 def test_imports_point_downward(path: Path) -> None:
     own = package(module(path))
     for name in imported(path):
-        if name == "_core":
+        if name in ("_core", "_cuda"):
             assert module(path) == "_base.backend", "only _base/backend.py imports the extension"
         else:
             assert sees(PACKAGES, own, package(name)), f"{module(path)} imports {name}"

@@ -5,8 +5,10 @@ Everything else asks :func:`backend`, so that another device is another extensio
 
 from __future__ import annotations
 
+import importlib
+import re
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from latom import _core
 from latom._base.checks import check_threads, shown
@@ -23,16 +25,43 @@ def backend(device: str | None = None, function: str = "latom") -> ModuleType:
     """
     if device in (None, "cpu"):
         return _core
-    if str(device).startswith("cuda"):
-        raise ValueError(
-            f"{function}: device must be None or 'cpu' in this build; got {shown(device)}. This latom was "
-            "built without CUDA: build from source with -C cmake.define.LATOM_CUDA=ON once a release "
-            "has GPU code."
-        )
+    if not is_cuda(device):
+        refuse_device(function, device)
+    if cuda_module() is None:
+        refuse_build(function, device)
+    raise ValueError(
+        f"{function}: device must be None or 'cpu'; got {shown(device)}. Only topk runs on a GPU so far: "
+        "leave device out."
+    )
+
+
+def is_cuda(device: Any) -> bool:
+    """Whether a device is named "cuda" or "cuda:<number>"."""
+    return re.fullmatch(r"cuda(:\d+)?", str(device)) is not None
+
+
+def refuse_device(function: str, device: Any) -> NoReturn:
+    """The ValueError for what is no device."""
     raise ValueError(
         f"{function}: device must be None, 'cpu' or 'cuda'; got {shown(device)}. Leave it out to compute "
         "where the input lives."
     )
+
+
+def refuse_build(function: str, device: Any) -> NoReturn:
+    """The ValueError for a GPU that this build cannot use."""
+    raise ValueError(
+        f"{function}: device must be None or 'cpu' in this build; got {shown(device)}. This latom was "
+        "built without CUDA: build it from source with -C cmake.define.LATOM_CUDA=ON."
+    )
+
+
+def cuda_module() -> ModuleType | None:
+    """The extension for NVIDIA GPUs, or None where it was not built. It is imported when first asked for."""
+    try:
+        return importlib.import_module("latom._cuda")
+    except ImportError:
+        return None
 
 
 def call(function: str, n_threads: int | None = None, seed: int = 0) -> Any:

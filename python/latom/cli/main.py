@@ -92,6 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--plot", type=_path, metavar="OUT", help="write a picture: .png, .svg or .pdf")
     add("-q", "--quiet", action="store_true", help="print warnings and errors only")
     add("--version", action="version", version=f"latom {__version__}")
+    check = commands.add_parser(
+        "cuda-check",
+        help="hold a GPU's answers to the CPU's, and time them",
+        description="Hold a GPU's answers to the CPU's, and time them. Needs a build with CUDA.",
+        allow_abbrev=False,
+    )
+    check.add_argument("--quick", action="store_true", help="a few small cases only, and no times")
+    check.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return main
 
 
@@ -165,6 +173,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr or io.StringIO())
         return 2
+    if arguments.command == "cuda-check":
+        from latom.cli.cuda_check import run_check
+
+        return run_check(arguments.json, arguments.quick)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # one line each, without the source line

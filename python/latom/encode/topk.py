@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_numpy, as_vector
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, shown
+from latom._base.device import place_of
 from latom._base.foreign import refuse_type
 from latom.encode.atoms import Atoms, as_atoms
+from latom.encode.device_topk import topk_on_device
 from latom.encode.tensors import as_output, check_output
 
 _METRICS = ("dot", "cosine", "euclidean")
@@ -27,6 +29,7 @@ def topk(
     metric: str = "dot",
     output: str = "numpy",
     n_threads: int | None = None,
+    device: str | None = None,
     return_stats: bool = False,
 ) -> Any:
     """The k best atoms of each row, exactly, without an n x m matrix.
@@ -54,6 +57,10 @@ def topk(
         Results are numpy arrays, also for tensors, unless "torch" asks for tensors. No gradient passes.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        None: where X lives. Arrays on a GPU, of torch, CuPy or with ``__cuda_array_interface__``, are
+        computed with there, if latom was built with CUDA, and results stay there in the library of X.
+        "cuda" sends arrays of the CPU to a GPU and fetches the results. The bits are the same.
     return_stats : bool, default False
         Return a dict as well: "scored", products decided in float64, and "overflowed", rows that went
         through all atoms in float64 because too many were within the bound of the k-th.
@@ -98,6 +105,11 @@ def topk(
             f"positive; got {shown(activation)}. Leave it out."
         )
     check_output(function, output)
+    place = place_of(function, device, X=X, atoms=atoms)
+    if place is not None:
+        _refuse_bias(function, bias, metric)
+        *found, stats = topk_on_device(function, place, X, atoms, k, bias, activation, metric)
+        return (*found, stats) if return_stats else tuple(found)
     table = _scored_atoms(function, atoms, bias, metric)
     values, indices, stats = table.topk(call(function, n_threads), X, k, activation)
     found = as_output(function, (values, indices), output)
@@ -167,11 +179,15 @@ def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:
 
 def _scored_atoms(function: str, atoms: Any, bias: Any, metric: str) -> Atoms:
     """Atoms under a metric, with the bias that goes with it."""
+    _refuse_bias(function, bias, metric)
+    table = Atoms(as_atoms(function, "atoms", atoms), metric)
+    table.bias = as_vector(function, "bias", bias, len(table.rows))
+    return table
+
+
+def _refuse_bias(function: str, bias: Any, metric: str) -> None:
     if metric != "dot" and bias is not None:
         raise ValueError(
             f"{function}: bias must be None with metric={metric!r}; got {type(bias).__name__}. "
             "Leave it out, or use metric='dot'."
         )
-    table = Atoms(as_atoms(function, "atoms", atoms), metric)
-    table.bias = as_vector(function, "bias", bias, len(table.rows))
-    return table
