@@ -27,6 +27,7 @@ NAMES = {
     "topk": "top-k",
     "decode": "decoding",
     "semi_nmf": "semi-NMF",
+    "als": "implicit ALS",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",
     "nmf_replicates": "NMF, many starts",

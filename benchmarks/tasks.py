@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 from peers import (
+    ALS,
     DECODE,
     DENSE_KMEANS,
     EVERYDAY_FIT,
@@ -41,6 +42,7 @@ from scores import (
     recall,
     relative_loss,
     squared_loss,
+    weighted_loss,
 )
 
 Shape = dict[str, Any]
@@ -112,6 +114,11 @@ def _nmf_shape(problem: Problem) -> Shape:
     X = problem["X"]
     n, d = X.shape
     return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
+
+
+def _als_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["factors"])}
 
 
 def _replicates_shape(problem: Problem) -> Shape:
@@ -259,6 +266,15 @@ TASKS: dict[str, Task] = {
         _semi_nmf_shape,
         _entries_times_atoms,
         reference="torch",
+    ),
+    "als": Task(
+        ALS,
+        weighted_loss,
+        "loss",
+        _als_shape,
+        _entries_times_atoms,
+        score_format=".6f",
+        reference="implicit",
     ),
     "nmf": Task(
         NMF,

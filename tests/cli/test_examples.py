@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,30 @@ def test_mlp_features_finds_planted_ones(tmp_path: Path) -> None:
     groups = [{word.rstrip("0123456789") for word in line.split()[1:]} for line in lines[1:4]]
     assert sorted(map(sorted, groups)) == [["blue"], ["green"], ["red"]]
     assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+def run_example(name: str, *arguments: str) -> list[str]:
+    """Lines that an example prints on data that it makes up."""
+    environment = {key: value for key, value in os.environ.items() if key != "LATOM_DATA"}
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_retail_recommendations_beat_popularity() -> None:
+    lines = run_example("retail_recommendations.py", "--factors", "16", "--customers", "1")
+    recall = {line[:18].strip(): float(line[18:].split()[0]) for line in lines[2:5]}
+    assert recall["ALS, 16 factors"] > 1.3 * recall["popularity"]
+    assert any(line.startswith("a customer with item") for line in lines)
+
+
+def test_completion_recovers_and_fills() -> None:
+    arguments = ["--size", "60", "--trials", "1", "--entries", "200000", "--rows", "300", "--slow", "100"]
+    lines = run_example("completion.py", *arguments)
+    claims = [line for line in lines if line.startswith("claim: ")]
+    assert len(claims) == 2
+    error = {
+        line[:24].strip(): float(line[24:].split()[0]) for line in lines if line[:6] in ("column", "LowRan")
+    }
+    assert error["LowRankImputer, rank 5"] < 0.8 * error["column means"]

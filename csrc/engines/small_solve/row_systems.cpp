@@ -194,6 +194,30 @@ void RowSystemSolver<T>::sample_gram(const TileRow<T, I>& row) {
     s_.V.gram(WeightedEntries<T, I>{index.data(), a.data(), nullptr, size}, scratch_, sum_.data());
 }
 
+/// Copies the rows of V that a tile's systems name: from then on they are read from the second cache, in order.
+template <class T>
+template <class I>
+void RowSystemSolver<T>::keep_local(TileRow<T, I>* const* rows, int64_t count) {
+    constexpr int64_t kMost = (1 << 20) / sizeof(T);  // numbers of a tile
+    int64_t longest = 0, used = 0;
+    for (int64_t r = 0; r < count; ++r) longest = std::max(longest, rows[r]->entries.count);
+    longest = std::min(longest, kMost / width_);
+    if (static_cast<int64_t>(order_.size()) < longest) {
+        order_.resize(static_cast<std::size_t>(longest));
+        auto* order = reinterpret_cast<I*>(order_.data());
+        std::iota(order, order + longest, I{0});
+    }
+    local_.resize(static_cast<std::size_t>(kMost));
+    for (int64_t r = 0; r < count; ++r) {
+        auto& entries = rows[r]->entries;
+        if (rows[r]->unweighted || used + entries.count * width_ > kMost) continue;
+        s_.V.copy(entries.index, entries.count, local_.data() + used);
+        entries.local = local_.data() + used;
+        entries.order = reinterpret_cast<const I*>(order_.data());
+        used += entries.count * width_;
+    }
+}
+
 /// out [count, width] = (G + ridge I + sum a v v^T) x, row by row.
 template <class T>
 template <class I>
@@ -227,6 +251,7 @@ void RowSystemSolver<T>::by_gradients(TileRow<T, I>* const* rows, int64_t count,
         for (int64_t t = 0; t < k_; ++t) sum += z[t] * static_cast<double>(from[t]);
         return sum;
     };
+    keep_local(rows, count);
     double rho[kTileRows], least[kTileRows];
     for (int64_t i = 0; i < count; ++i) {
         std::copy_n(rows[i]->x, k_, x + i * width_);

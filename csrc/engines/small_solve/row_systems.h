@@ -55,6 +55,8 @@ private:
     template <class I>
     void by_gradients(TileRow<T, I>* const* rows, int64_t count, bool sketched, LeastSquaresResult& result);
     template <class I>
+    void keep_local(TileRow<T, I>* const* rows, int64_t count);
+    template <class I>
     void multiply(TileRow<T, I>* const* rows, int64_t count, const T* x, T* out);
     template <class I>
     void sample_gram(const TileRow<T, I>& row);
@@ -67,6 +69,8 @@ private:
     GramScratch<T> scratch_;
     AlignedVector<double> sum_, A_, b_;      // [square, square], [k, k], [kTileRows, width]
     AlignedVector<double> wide_;             // [2 kTileRows, width]: of the inverse's product
+    AlignedVector<T> local_;                 // rows of V that a tile's systems read in each step
+    std::vector<int64_t> order_;             // 0, 1, ..., as int32 or int64
     AlignedVector<T> x_, r_, p_, q_, dots_;  // [kTileRows, width] each; dots as many as a row has entries
 };
 

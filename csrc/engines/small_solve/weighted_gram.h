@@ -22,12 +22,15 @@
 
 namespace latom {
 
-/// The entries of one row: which rows of V, and their numbers.
+/// The entries of one row: which rows of V, and their numbers. Where it is read more than once, local is a copy of
+/// these rows, one after another, and order counts them.
 template <class T, class I>
 struct WeightedEntries {
     const I* index;
     const T *a, *b;
     int64_t count;
+    const T* local = nullptr;
+    const I* order = nullptr;
 };
 
 /// Memory for a tile of gathered rows, one for each thread.
@@ -56,6 +59,19 @@ public:
     int64_t square() const { return square_; }  // of a Gram matrix
     const T* row(int64_t i) const { return rows_.data() + i * width_; }
 
+    /// The rows of V that are named, one after another: to [count, width].
+    template <class I>
+    void copy(const I* index, int64_t count, T* to) const {
+        constexpr int64_t kAhead = 12, kLine = 64 / sizeof(T);
+        for (int64_t p = 0; p < count; ++p) {
+            if (p + kAhead < count) {
+                const T* later = row(static_cast<int64_t>(index[p + kAhead]));
+                for (int64_t t = 0; t < width_; t += kLine) __builtin_prefetch(later + t);
+            }
+            std::copy_n(row(static_cast<int64_t>(index[p])), width_, to + p * width_);
+        }
+    }
+
     /// sum [width].
     template <class I>
     void rhs(const WeightedEntries<T, I>& row, double* sum) const {
@@ -63,8 +79,10 @@ public:
         std::fill_n(sum, width_, 0.0);
         for (int64_t p = 0; p < row.count; p += kApart) {
             std::fill(part.begin(), part.end(), T{0});
-            ctx_.kernels->of<T, I>().gather_add(row.index + p, row.b + p, std::min(kApart, row.count - p),
-                                                row.count - p, rows_.data(), width_, width_, part.data());
+            ctx_.kernels->of<T, I>().gather_add(row.local ? row.order : row.index + p, row.b + p,
+                                                std::min(kApart, row.count - p), row.local ? 0 : row.count - p,
+                                                row.local ? row.local + p * width_ : rows_.data(), width_, width_,
+                                                part.data());
             for (int64_t t = 0; t < width_; ++t) sum[t] += static_cast<double>(part[t]);
         }
     }
@@ -78,9 +96,11 @@ public:
         const auto add = [&](int64_t s, T* to) {
             const int64_t p = s * segment, count = std::min(segment, row.count - p);
             const auto& kernels = ctx_.kernels->of<T, I>();
-            kernels.dots_at(row.index + p, count, count, x, rows_.data(), width_, dots + p);
+            const I* index = row.local ? row.order : row.index + p;
+            const T* rows = row.local ? row.local + p * width_ : rows_.data();
+            kernels.dots_at(index, count, row.local ? 0 : count, x, rows, width_, dots + p);
             for (int64_t q = p; q < p + count; ++q) dots[q] *= row.a[q];
-            kernels.gather_add(row.index + p, dots + p, count, count, rows_.data(), width_, width_, to);
+            kernels.gather_add(index, dots + p, count, row.local ? 0 : count, rows, width_, width_, to);
         };
         if (segments <= 1) {
             if (segments == 1) add(0, out);
