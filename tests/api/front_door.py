@@ -32,6 +32,12 @@ FUNCTIONS = {
     "kmeans_parallel": lambda A: latom.kmeans_parallel(A, 3, random_state=0)[1],
     "afkmc2": lambda A: latom.afkmc2(A, 3, random_state=0)[1],
     "coreset": lambda A: latom.coreset(A, 5, random_state=0),
+    "davies_bouldin": lambda A: latom.davies_bouldin(A, np.arange(40) % 3),
+    "kmeans_batch": lambda A: latom.kmeans_batch(A, 3, [0, 10, 40])[0],
+    "pool_tokens": lambda A: latom.pool_tokens(A, [0, 10, 40])[0],
+    "select_n_clusters": lambda A: latom.select_n_clusters(A, [2, 3], max_iter=3, random_state=0).best,
+    "silhouette_samples": lambda A: latom.silhouette_samples(A, np.arange(40) % 3),
+    "ward_batch": lambda A: latom.ward_batch(A, 3, [0, 10, 40])[0],
 }
 ESTIMATORS = {
     "KMeans.fit": lambda A: labels(kmeans().fit(A)),
@@ -41,6 +47,13 @@ ESTIMATORS = {
     "KMeans.score": lambda A: kmeans().fit(X).score(A),
     "SphericalKMeans.fit": lambda A: labels(latom.SphericalKMeans(3, random_state=0).fit(A)),
     "MiniBatchKMeans.fit": lambda A: labels(latom.MiniBatchKMeans(3, random_state=0).fit(A)),
+    "AlternatingLeastSquares.fit": lambda A: (
+        latom.AlternatingLeastSquares(2, iterations=2, random_state=0).fit(A).item_factors
+    ),
+    "MatrixCompletion.fit": lambda A: (
+        latom.MatrixCompletion(2, max_iter=2, tol=0, random_state=0).fit(A).components_
+    ),
+    "LowRankImputer.fit": lambda A: latom.LowRankImputer(2, max_iter=2, random_state=0).fit_transform(A),
     "NMF.fit": lambda A: latom.NMF(2, tol=0.1, init="nndsvd", random_state=0).fit(A).components_,
     "SemiNMF.fit": lambda A: latom.SemiNMF(2, tol=0.1, random_state=0).fit(A).components_,
     "TopKEncoder.fit": lambda A: latom.TopKEncoder(k=2, n_components=3, random_state=0).fit(A).components_,
@@ -62,6 +75,14 @@ ARGUMENTS = {
     "kmeans_plusplus sample_weight": (
         WEIGHTS,
         lambda A: latom.kmeans_plusplus(X, 3, sample_weight=A, random_state=0)[1],
+    ),
+    "maxsim queries": (
+        X,
+        lambda A: latom.maxsim(A, ATOMS, 1, query_offsets=[0, 40], document_offsets=[0, 4, 9]),
+    ),
+    "maxsim documents": (
+        ATOMS,
+        lambda A: latom.maxsim(X, A, 1, query_offsets=[0, 40], document_offsets=[0, 4, 9]),
     ),
     "weighted_sample weights": (WEIGHTS, lambda A: latom.weighted_sample(A, 3, random_state=0)),
     "KMeans init": (ATOMS[:3], lambda A: labels(kmeans(init=A).fit(X))),

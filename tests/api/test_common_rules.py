@@ -17,6 +17,12 @@ X = np.abs(np.random.default_rng(0).standard_normal((60, 5)))
 SEEDED = {
     "KMeans": lambda seed: latom.KMeans(3, random_state=seed).fit(X).cluster_centers_,
     "SphericalKMeans": lambda seed: latom.SphericalKMeans(3, random_state=seed).fit(X).cluster_centers_,
+    "AlternatingLeastSquares": lambda seed: (
+        latom.AlternatingLeastSquares(3, iterations=2, random_state=seed).fit(X).item_factors
+    ),
+    "MatrixCompletion": lambda seed: (
+        latom.MatrixCompletion(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
+    ),
     "NMF": lambda seed: latom.NMF(3, init="random", random_state=seed).fit(X).components_,
     "MiniBatchNMF": lambda seed: (
         latom.MiniBatchNMF(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
@@ -24,6 +30,11 @@ SEEDED = {
     "SemiNMF": lambda seed: latom.SemiNMF(3, max_iter=5, tol=0, random_state=seed).fit(X).components_,
     "TopKEncoder": lambda seed: latom.TopKEncoder(k=1, n_components=3, random_state=seed).fit(X).components_,
     "kmeans_plusplus": lambda seed: latom.kmeans_plusplus(X, 3, random_state=seed)[0],
+    "kmeans_batch": lambda seed: (
+        latom.kmeans_batch(X, 3, [0, 60], init="k-means++", random_state=seed).centers
+    ),
+    "pool_tokens": lambda seed: latom.pool_tokens(X, [0, 60], method="kmeans", random_state=seed)[0],
+    "select_n_clusters": lambda seed: latom.select_n_clusters(X, [2, 4], random_state=seed).inertia,
     "nmf_batch": lambda seed: latom.nmf_batch(X, 2, 3, random_state=seed).W,
 }
 
@@ -52,7 +63,15 @@ def test_an_int_is_the_random_state_of_that_seed(name):
     assert np.array_equal(SEEDED[name](3), SEEDED[name](np.random.RandomState(3)))
 
 
-WITH_TOL = [latom.KMeans, latom.SphericalKMeans, latom.NMF, latom.MiniBatchNMF, latom.SemiNMF]
+WITH_TOL = [
+    latom.AlternatingLeastSquares,
+    latom.MatrixCompletion,
+    latom.KMeans,
+    latom.SphericalKMeans,
+    latom.NMF,
+    latom.MiniBatchNMF,
+    latom.SemiNMF,
+]
 
 
 @pytest.mark.parametrize("cls", WITH_TOL)

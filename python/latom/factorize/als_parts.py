@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom.factorize.observed import MIXED, Blocks, Side, as_csr_rows
-from latom.factorize.recommend import Best
+from latom.factorize.packed_search import Best
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.backend import call
 from latom._base.checks import check_flag, check_integer, shown
 from latom.factorize.observed import as_csr_rows
-from latom.factorize.recommend import Best, positions
+from latom.factorize.packed_search import Best, positions
 
 Array = NDArray[Any]
 
