@@ -34,6 +34,7 @@ NAMES = {
     "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
+    "als": "implicit ALS",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",
     "nmf_replicates": "NMF, many starts",

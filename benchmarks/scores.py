@@ -118,6 +118,20 @@ def squared_loss(problem: Problem, factors: np.ndarray) -> float:
     return float(1 - (2 * ((X @ F) * W).sum() - ((W.T @ W) * (F.T @ F)).sum()) / total)
 
 
+def weighted_loss(problem: Problem, factors: np.ndarray) -> float:
+    """implicit's objective divided by the sum of its weights, in float64, for users above items."""
+    X = problem["X"].tocoo()
+    n, d = X.shape
+    ridge, c = float(problem["regularization"]), X.data.astype(np.float64) * float(problem["alpha"])
+    U, V = factors[:n].astype(np.float64), factors[n:].astype(np.float64)
+    loss = ridge * float((U**2).sum() + (V**2).sum()) + float(((U.T @ U) * (V.T @ V)).sum() + c.sum())
+    for start in range(0, X.nnz, 1 << 19):
+        part = slice(start, start + (1 << 19))
+        y = np.einsum("pc,pc->p", U[X.row[part]], V[X.col[part]])
+        loss += float(((c[part] - 1) * y**2 - 2 * c[part] * y).sum())
+    return loss / float((c - 1).sum() + n * d)
+
+
 def median_loss(problem: Problem, factors: np.ndarray) -> float:
     """Median over the problems of ‖X − W H‖² / ‖X‖², in float64, for [problems, n + d, m]."""
     X = problem["X"].astype(np.float64)

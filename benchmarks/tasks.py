@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 from peers import (
+    ALS,
     DECODE,
     DENSE_KMEANS,
     EVERYDAY_FIT,
@@ -57,6 +58,7 @@ from scores import (
     silhouette_error,
     squared_loss,
     training_loss,
+    weighted_loss,
 )
 
 Shape = dict[str, Any]
@@ -128,6 +130,11 @@ def _nmf_shape(problem: Problem) -> Shape:
     X = problem["X"]
     n, d = X.shape
     return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
+
+
+def _als_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["factors"])}
 
 
 def _replicates_shape(problem: Problem) -> Shape:
@@ -401,6 +408,15 @@ TASKS: dict[str, Task] = {
         _pairs_shape,
         _entries_times_atoms,
         fair=no_lower(0.01),
+    ),
+    "als": Task(
+        ALS,
+        weighted_loss,
+        "loss",
+        _als_shape,
+        _entries_times_atoms,
+        score_format=".6f",
+        reference="implicit",
     ),
     "nmf": Task(
         NMF,

@@ -1,5 +1,6 @@
 """The adapters of every library, a table a family. None imports its library before it is asked to."""
 
+from peers.als import ALS
 from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
@@ -18,6 +19,7 @@ from peers.topk import TOPK
 from peers.train import TRAIN
 
 __all__ = [
+    "ALS",
     "DECODE",
     "DENSE_KMEANS",
     "EVERYDAY_FIT",

@@ -21,6 +21,7 @@ void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& kernels);
 void register_pursuit(py::module_& module);
+void register_least_squares(py::module_& module);
 void register_quality(py::module_& module);
 void register_pointwise(py::module_& module);
 void register_seed(py::module_& module);
@@ -64,6 +65,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_encode(module);
     register_factorize(module);
     register_pursuit(module);
+    register_least_squares(module);
     register_quality(module);
     register_pointwise(module);
     register_seed(module);

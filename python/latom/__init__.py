@@ -48,11 +48,14 @@ if TYPE_CHECKING:
     from latom.encode.sparse_autoencoder import SparseAutoencoder
     from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.als import AlternatingLeastSquares
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.latent_label_shift import LatentLabelShift
+    from latom.factorize.low_rank_imputer import LowRankImputer
+    from latom.factorize.matrix_completion import MatrixCompletion
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
@@ -75,6 +78,7 @@ __all__ = [
     "ITDA",
     "NMF",
     "RESCAL",
+    "AlternatingLeastSquares",
     "AutoencoderState",
     "BatchClusters",
     "CURSearch",
@@ -90,7 +94,9 @@ __all__ = [
     "IterationState",
     "KMeans",
     "LatentLabelShift",
+    "LowRankImputer",
     "MatchingPursuit",
+    "MatrixCompletion",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
@@ -156,11 +162,13 @@ __getattr__ = lazily(
         "ward_batch": "latom.cluster",
         **dict.fromkeys(("ITDA", "MatchingPursuit", "SparseAutoencoder"), "latom.encode"),
         **dict.fromkeys(("ThresholdEncoder", "TopKEncoder"), "latom.encode"),
-        **dict.fromkeys(("CUR", "CURSearch", "ConsensusNMF", "Factorizations"), "latom.factorize"),
-        **dict.fromkeys(("FastRP", "IPSFactorization", "LatentLabelShift"), "latom.factorize"),
-        **dict.fromkeys(("MiniBatchNMF", "NMF", "NonNegativeCP"), "latom.factorize"),
-        **dict.fromkeys(("PMIFactorization", "PointwiseFactorization", "RESCAL"), "latom.factorize"),
-        **dict.fromkeys(("RankSelection", "SemiNMF", "TruncatedSVD", "nmf_batch"), "latom.factorize"),
+        **dict.fromkeys(("AlternatingLeastSquares", "CUR", "CURSearch"), "latom.factorize"),
+        **dict.fromkeys(("ConsensusNMF", "Factorizations", "FastRP"), "latom.factorize"),
+        **dict.fromkeys(("IPSFactorization", "LatentLabelShift", "LowRankImputer"), "latom.factorize"),
+        **dict.fromkeys(("MatrixCompletion", "MiniBatchNMF", "NMF"), "latom.factorize"),
+        **dict.fromkeys(("NonNegativeCP", "PMIFactorization"), "latom.factorize"),
+        **dict.fromkeys(("PointwiseFactorization", "RESCAL", "RankSelection"), "latom.factorize"),
+        **dict.fromkeys(("SemiNMF", "TruncatedSVD", "nmf_batch"), "latom.factorize"),
         **dict.fromkeys(("non_negative_factorization", "select_n_components"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),

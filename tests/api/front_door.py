@@ -53,6 +53,13 @@ ESTIMATORS = {
     "KMeans.score": lambda A: kmeans().fit(X).score(A),
     "SphericalKMeans.fit": lambda A: labels(latom.SphericalKMeans(3, random_state=0).fit(A)),
     "MiniBatchKMeans.fit": lambda A: labels(latom.MiniBatchKMeans(3, random_state=0).fit(A)),
+    "AlternatingLeastSquares.fit": lambda A: (
+        latom.AlternatingLeastSquares(2, iterations=2, random_state=0).fit(A).item_factors
+    ),
+    "MatrixCompletion.fit": lambda A: (
+        latom.MatrixCompletion(2, max_iter=2, tol=0, random_state=0).fit(A).components_
+    ),
+    "LowRankImputer.fit": lambda A: latom.LowRankImputer(2, max_iter=2, random_state=0).fit_transform(A),
     "NMF.fit": lambda A: latom.NMF(2, tol=0.1, init="nndsvd", random_state=0).fit(A).components_,
     "SemiNMF.fit": lambda A: latom.SemiNMF(2, tol=0.1, random_state=0).fit(A).components_,
     "PointwiseFactorization.fit": lambda A: pairs(latom.PointwiseFactorization, A),

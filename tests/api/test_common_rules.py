@@ -17,6 +17,12 @@ X = np.abs(np.random.default_rng(0).standard_normal((60, 5)))
 SEEDED = {
     "KMeans": lambda seed: latom.KMeans(3, random_state=seed).fit(X).cluster_centers_,
     "SphericalKMeans": lambda seed: latom.SphericalKMeans(3, random_state=seed).fit(X).cluster_centers_,
+    "AlternatingLeastSquares": lambda seed: (
+        latom.AlternatingLeastSquares(3, iterations=2, random_state=seed).fit(X).item_factors
+    ),
+    "MatrixCompletion": lambda seed: (
+        latom.MatrixCompletion(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
+    ),
     "NMF": lambda seed: latom.NMF(3, init="random", random_state=seed).fit(X).components_,
     "MiniBatchNMF": lambda seed: (
         latom.MiniBatchNMF(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
@@ -67,6 +73,7 @@ def test_an_int_is_the_random_state_of_that_seed(name):
 
 WITH_TOL = [latom.KMeans, latom.SphericalKMeans, latom.NMF, latom.MiniBatchNMF, latom.SemiNMF]
 WITH_TOL += [latom.PointwiseFactorization, latom.IPSFactorization]
+WITH_TOL += [latom.AlternatingLeastSquares, latom.MatrixCompletion]
 
 
 @pytest.mark.parametrize("cls", WITH_TOL)

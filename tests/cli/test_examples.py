@@ -134,3 +134,21 @@ def test_activation_atoms_are_found_and_named() -> None:
         word = line.split("[")[1].split("]")[0]
         assert word in line.split("]")[1].replace(",", " ").split()
     assert float(lines[-1].split()[-1].rstrip("%")) > 90
+
+
+def test_retail_recommendations_beat_popularity() -> None:
+    lines = run("retail_recommendations.py", "--factors", "16", "--customers", "1")
+    recall = {line[:18].strip(): float(line[18:].split()[0]) for line in lines[2:5]}
+    assert recall["ALS, 16 factors"] > 1.3 * recall["popularity"]
+    assert any(line.startswith("a customer with item") for line in lines)
+
+
+def test_completion_recovers_and_fills() -> None:
+    arguments = ["--size", "60", "--trials", "1", "--entries", "200000", "--rows", "300", "--slow", "100"]
+    lines = run("completion.py", *arguments)
+    claims = [line for line in lines if line.startswith("claim: ")]
+    assert len(claims) == 2
+    error = {
+        line[:24].strip(): float(line[24:].split()[0]) for line in lines if line[:6] in ("column", "LowRan")
+    }
+    assert error["LowRankImputer, rank 5"] < 0.8 * error["column means"]

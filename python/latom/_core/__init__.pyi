@@ -270,6 +270,42 @@ def pair_epoch(
     noise_decay: float = 0.0,
 ) -> float: ...
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
+def least_squares_rows(
+    context: Context,
+    X: Rows,
+    V: NDArray[Any],
+    G: _Float64 | None,
+    ridge: _Float64,
+    out: NDArray[Any],
+    rule: str,
+    alpha: float = 1.0,
+    offsets: NDArray[Any] | None = None,
+    solver: str = "auto",
+    steps: int = 3,
+    any_sign: int = 0,
+) -> tuple[float, int]: ...
+def least_squares_block(
+    context: Context,
+    X: Rows,
+    V: NDArray[Any],
+    G: _Float64 | None,
+    ridge: _Float64,
+    out: NDArray[Any],
+    predictions: NDArray[Any],
+    first: int,
+    width: int,
+    rule: str,
+    alpha: float = 1.0,
+    offsets: NDArray[Any] | None = None,
+) -> int: ...
+def predict_stored(context: Context, X: Rows, V: NDArray[Any], U: NDArray[Any]) -> NDArray[Any]: ...
+def predict_pairs(
+    context: Context,
+    U: NDArray[Any],
+    V: NDArray[Any],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+) -> NDArray[Any]: ...
 def kmeans_batch(
     context: Context,
     X: Rows,
