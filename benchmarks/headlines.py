@@ -27,6 +27,7 @@ NAMES = {
     "topk": "top-k",
     "decode": "decoding",
     "pooling": "token pooling",
+    "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",
