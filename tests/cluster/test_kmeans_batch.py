@@ -230,3 +230,16 @@ def test_refusals(rng):
     X[7, 1] = np.nan
     with pytest.raises(ValueError, match=r"kmeans_batch: X must be finite.*row 7"):
         latom.kmeans_batch(X, 2, [0, 5, 10])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("metric", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ties_are_decided_in_float64(metric, dtype, rng):
+    """Small whole numbers: many rows lie as near to one center as to another, up to rounding."""
+    X = rng.integers(-1, 2, (20, 30, 4)).astype(dtype)
+    found = latom.kmeans_batch(X, 8, metric=metric, init="even")
+    for b, part in enumerate(X):
+        alone = KINDS[metric](8, init=part[(2 * np.arange(8) + 1) * 30 // 16], tol=0, max_iter=10).fit(part)
+        assert (found.labels[30 * b : 30 * b + 30] == alone.labels_).all()
+        assert (found.centers[8 * b : 8 * b + 8] == alone.cluster_centers_).all()

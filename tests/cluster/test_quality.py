@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -86,3 +89,10 @@ def test_refusals():
         latom.davies_bouldin(X, [0, 1])
     with pytest.raises(ValueError, match=r"^silhouette_samples: metric must be"):
         latom.silhouette_samples(X, [0, 0, 1, 1], metric="l1")
+
+
+@pytest.mark.parametrize("name", ["batch", "late_interaction", "pooling", "quality", "select", "ward"])
+def test_examples_of_docstrings_run(name):
+    found = doctest.testmod(importlib.import_module(f"latom.cluster.{name}"))
+    assert found.attempted
+    assert not found.failed

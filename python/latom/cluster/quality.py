@@ -56,7 +56,7 @@ def silhouette_samples(
     --------
     >>> from latom import silhouette_samples
     >>> silhouette_samples([[0.0], [1.0], [10.0], [12.0]], [0, 0, 1, 1]).round(3).tolist()
-    [0.909, 0.9, 0.789, 0.818]
+    [0.909, 0.9, 0.789, 0.826]
     """
     return _samples("silhouette_samples", X, labels, metric, n_threads)
 
@@ -86,7 +86,7 @@ def silhouette(X: Matrix, labels: Any, *, metric: str = "euclidean", n_threads: 
     --------
     >>> from latom import silhouette
     >>> round(silhouette([[0.0], [1.0], [10.0], [12.0]], [0, 0, 1, 1]), 3)
-    0.854
+    0.856
     """
     return float(_samples("silhouette", X, labels, metric, n_threads).mean())
 
