@@ -28,6 +28,7 @@ NAMES = {
     "decode": "decoding",
     "pairs": "BPR",
     "pooling": "token pooling",
+    "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",

@@ -20,6 +20,7 @@ from peers import (
     EVERYDAY_PREDICT,
     EVERYDAY_TRANSFORM,
     GEMM,
+    HIERARCHY,
     NMF,
     NMF_KL,
     PAIRS,
@@ -34,6 +35,7 @@ from peers import (
 )
 from scores import (
     agreement,
+    covering_cosine,
     decoding_error,
     distance_error,
     inertia,
@@ -165,6 +167,11 @@ def _pooling_shape(problem: Problem) -> Shape:
     return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
 
 
+def _hierarchy_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["counts"][0]), "k": int(problem["rounds"])}
+
+
 def _silhouette_shape(problem: Problem) -> Shape:
     n, d = problem["X"].shape
     return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
@@ -278,6 +285,15 @@ TASKS: dict[str, Task] = {
         _pooling_shape,
         _entries_times_atoms,
         fair=no_lower(0.02),  # k-means++ is a little worse than Ward
+        calls=True,
+    ),
+    "hierarchy": Task(
+        HIERARCHY,
+        covering_cosine,
+        "mean cosine",
+        _hierarchy_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.05),
         calls=True,
     ),
     "silhouette": Task(
