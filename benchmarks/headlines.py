@@ -29,6 +29,7 @@ NAMES = {
     "omp": "orthogonal matching pursuit",
     "plain_pursuit": "matching pursuit",
     "pooling": "token pooling",
+    "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "nmf": "NMF",

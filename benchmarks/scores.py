@@ -169,6 +169,13 @@ def pooled_cosine(problem: Problem, labels: np.ndarray) -> float:
     return total / (X.shape[0] * X.shape[1])
 
 
+def covering_cosine(problem: Problem, centers: np.ndarray) -> float:
+    """Mean cosine of rows with the nearest of unit centers."""
+    X = problem["X"]
+    best = [(X[first : first + 4096] @ centers.T).max(axis=1) for first in range(0, len(X), 4096)]
+    return float(np.concatenate(best).mean())
+
+
 def silhouette_error(problem: Problem, samples: np.ndarray) -> float:
     """Largest difference to float64 silhouettes, of some rows."""
     X, labels = problem["X"].astype(np.float64), problem["labels"]

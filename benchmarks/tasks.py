@@ -20,6 +20,7 @@ from peers import (
     EVERYDAY_PREDICT,
     EVERYDAY_TRANSFORM,
     GEMM,
+    HIERARCHY,
     NMF,
     NMF_KL,
     OMP,
@@ -35,6 +36,7 @@ from peers import (
 )
 from scores import (
     agreement,
+    covering_cosine,
     decoding_error,
     distance_error,
     inertia,
@@ -164,6 +166,11 @@ def _seeding_shape(problem: Problem) -> Shape:
 def _pooling_shape(problem: Problem) -> Shape:
     documents, n, d = problem["X"].shape
     return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
+
+
+def _hierarchy_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["counts"][0]), "k": int(problem["rounds"])}
 
 
 def _silhouette_shape(problem: Problem) -> Shape:
@@ -297,6 +304,15 @@ TASKS: dict[str, Task] = {
         _pooling_shape,
         _entries_times_atoms,
         fair=no_lower(0.02),  # k-means++ is a little worse than Ward
+        calls=True,
+    ),
+    "hierarchy": Task(
+        HIERARCHY,
+        covering_cosine,
+        "mean cosine",
+        _hierarchy_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.05),
         calls=True,
     ),
     "silhouette": Task(

@@ -4,6 +4,7 @@ from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
+from peers.hierarchy import HIERARCHY
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.pooling import POOLING
@@ -21,6 +22,7 @@ __all__ = [
     "EVERYDAY_PREDICT",
     "EVERYDAY_TRANSFORM",
     "GEMM",
+    "HIERARCHY",
     "NMF",
     "NMF_KL",
     "OMP",
