@@ -119,6 +119,8 @@ def main() -> None:
             begin = time.perf_counter()
             Z = embed(A)
             seconds.append(time.perf_counter() - begin)
+            if seconds[0] > 2:
+                break
         rows[name] = (min(seconds), [score(Z, y, share, given.draws) for share in SHARES])
         print(f"{name:28}{rows[name][0]:9.3f}" + "".join(f"{s:12.3f}" for s in rows[name][1]))
     ratio = rows["scipy chain"][0] / rows["FastRP"][0]
