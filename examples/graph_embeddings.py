@@ -5,7 +5,7 @@
 FastRP (Chen et al. 2019) multiplies a very sparse random matrix by the graph's transition matrix a few
 times; its claim is the accuracy of DeepWalk's kin at a thousandth of the time. Beside it: factors of
 pointwise mutual information (one step, and walks of three), the same chain of products in scipy, and
-scikit-network's embeddings where it is installed. Scores are macro-F1 of a logistic regression on 1, 5 and
+scikit-network's projection where it is installed. Scores are macro-F1 of a logistic regression on 1, 5 and
 10 % of the labels, means of three draws. Without data, a graph with four planted groups.
 """
 
@@ -79,14 +79,12 @@ def methods() -> dict[str, Callable[[sp.csr_array], np.ndarray]]:
         "scipy chain": chain,
     }
     try:
-        from sknetwork.embedding import SVD, RandomProjection, Spectral
+        from sknetwork.embedding import RandomProjection
     except ImportError:
         return found
     found["scikit-network projection"] = lambda A: RandomProjection(WIDTH, random_state=0).fit_transform(
         sp.csr_matrix(A)
     )
-    found["scikit-network SVD"] = lambda A: SVD(WIDTH).fit_transform(sp.csr_matrix(A))
-    found["scikit-network spectral"] = lambda A: Spectral(WIDTH).fit_transform(sp.csr_matrix(A))
     return found
 
 
@@ -119,6 +117,8 @@ def main() -> None:
             begin = time.perf_counter()
             Z = embed(A)
             seconds.append(time.perf_counter() - begin)
+            if seconds[0] > 2:
+                break
         rows[name] = (min(seconds), [score(Z, y, share, given.draws) for share in SHARES])
         print(f"{name:28}{rows[name][0]:9.3f}" + "".join(f"{s:12.3f}" for s in rows[name][1]))
     ratio = rows["scipy chain"][0] / rows["FastRP"][0]
