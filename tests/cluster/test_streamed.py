@@ -115,6 +115,14 @@ def test_seeds_depend_on_no_partition_and_are_good(metric):
     assert fits[0].inertia_ < 1.5 * best
 
 
+def test_batches_may_follow():
+    X = rows(False, np.float32)
+    whole, streamed = latom.KMeans(6, init=X[:6]), latom.KMeans(6, init=X[:6])
+    whole.fit(X).partial_fit(X[:50])
+    streamed.fit(latom.Stream(X, block_rows=90)).partial_fit(X[:50])
+    assert np.array_equal(whole.cluster_centers_, streamed.cluster_centers_)
+
+
 def test_files_of_all_kinds(tmp_path):
     X = rows(False, np.float32, 300)
     whole = latom.KMeans(6, init=X[:6]).fit(X)

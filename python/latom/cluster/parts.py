@@ -86,6 +86,7 @@ def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> An
         kept = kept.toarray()
     model.cluster_centers_, model.labels_, model.inertia_ = kept, labels, objective
     model.history_, model.n_iter_ = history, len(history)
+    model._counts = np.bincount(labels, parts.weights, minlength=m).astype(float)
     saved.remove()
     return model
 
