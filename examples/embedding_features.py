@@ -76,11 +76,11 @@ def name_features(codes: sp.csr_array, titles: list[str], top: int = 20) -> list
 
 
 def families(codes: sp.csr_array, least: int, ratio: float) -> list[np.ndarray]:
-    """Groups of features whose documents overlap by a good part; the largest first."""
+    """Groups of features whose documents overlap, by the cosine of who is active; the largest first."""
     active = sp.csr_array((np.ones_like(codes.data), codes.indices, codes.indptr), shape=codes.shape)
     together = sp.coo_array(active.T @ active)
     count = active.sum(axis=0)
-    share = together.data / np.minimum(count[together.row], count[together.col])
+    share = together.data / np.sqrt(count[together.row] * count[together.col])
     kept = (together.row != together.col) & (together.data >= least) & (share >= ratio)
     links = sp.csr_array(
         (np.ones(kept.sum()), (together.row[kept], together.col[kept])), shape=together.shape
@@ -90,11 +90,13 @@ def families(codes: sp.csr_array, least: int, ratio: float) -> list[np.ndarray]:
     return sorted((group for group in found if len(group) > 1), key=len, reverse=True)
 
 
-def steer(model: SparseAutoencoder, X: np.ndarray, titles: list[str], document: int, feature: int) -> None:
+def steer(
+    model: SparseAutoencoder, X: np.ndarray, titles: list[str], document: int, feature: int, strength: float
+) -> None:
     """Prints what is nearest to a document before and after one of its features is turned up."""
     code = model.transform(X[document : document + 1]).tolil()
     before = model.inverse_transform(code.tocsr())
-    code[0, feature] = 2 * model.transform(X[:2000])[:, [feature]].max()
+    code[0, feature] = strength
     after = model.inverse_transform(code.tocsr())
     for label, row in (("as it is", before), ("steered", after)):
         _, nearest = latom.topk(row, X, 4, metric="cosine")
@@ -109,6 +111,9 @@ def main() -> None:
     parser.add_argument("--latents", type=int, default=1536)
     parser.add_argument("--k", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument(
+        "--overlap", type=float, default=0.25, help="of the documents of features in a family"
+    )
     given = parser.parse_args()
     folder = os.environ.get("LATOM_DATA")
     X, titles = read(Path(folder), given.rows) if folder else made()
@@ -130,13 +135,13 @@ def main() -> None:
     order = np.argsort(-used, kind="stable")
     for j in [j for j in order if len(names[j]) == 3][10:200:19]:
         print(f"  feature {j:5}, on {used[j] / len(X):5.1%} of documents: {', '.join(names[j])}")
-    groups = families(codes, max(10, len(X) // 2000), 0.3)
+    groups = families(codes, max(10, len(X) // 2000), given.overlap)
     print(f"families of features that are active together: {len(groups)}")
-    for group in groups[1:8]:
+    for group in groups[:8]:
         print("  " + "; ".join("/".join(names[j][:2]) for j in group[:6]))
     feature = int(next(j for j in order[len(order) // 8 :] if len(names[j]) == 3))
     print(f"steering: feature {feature} ({', '.join(names[feature])}) turned up in '{titles[0][:60]}'")
-    steer(model, X, titles, 0, feature)
+    steer(model, X, titles, 0, feature, 3 * float(codes[:, [feature]].max()))
 
 
 if __name__ == "__main__":
