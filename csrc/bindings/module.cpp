@@ -19,6 +19,7 @@ void register_encode(py::module_& module);
 void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& kernels);
+void register_neighbors(py::module_& module);
 void register_seed(py::module_& module);
 
 namespace {
@@ -55,6 +56,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_cluster(module);
     register_encode(module);
     register_factorize(module);
+    register_neighbors(module);
     register_seed(module);
     // Only tests ask for it, and describing its functions would take a third of the import.
     module.def("__getattr__", [module](const std::string& name) -> py::object {

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from latom.cluster.assign import assign
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.encode.relative import RelativeRepresentation
     from latom.encode.topk_encoder import TopKEncoder
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
     from latom.factorize.semi_nmf import SemiNMF
+    from latom.neighbors import DenseIndex, SparseIndex, match_anchors
+    from latom.neighbors.estimators import KNeighborsTransformer, NearestNeighbors
     from latom.seed.afkmc2 import afkmc2
     from latom.seed.coreset import coreset, weighted_sample
     from latom.seed.kmeans_parallel import kmeans_parallel
@@ -38,15 +41,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NMF",
+    "DenseIndex",
     "FactorizationState",
     "Factorizations",
     "IterationState",
     "KMeans",
+    "KNeighborsTransformer",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "NearestNeighbors",
+    "RelativeRepresentation",
     "SemiNMF",
+    "SparseIndex",
     "SphericalKMeans",
     "TopKEncoder",
     "__version__",
@@ -60,6 +68,7 @@ __all__ = [
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
+    "match_anchors",
     "nmf_batch",
     "non_negative_factorization",
     "show_config",
@@ -75,7 +84,9 @@ __getattr__ = lazily(
         "MiniBatchState": "latom._base.history",
         **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
-        "TopKEncoder": "latom.encode",
+        **dict.fromkeys(("RelativeRepresentation", "TopKEncoder"), "latom.encode"),
+        **dict.fromkeys(("DenseIndex", "KNeighborsTransformer", "NearestNeighbors"), "latom.neighbors"),
+        **dict.fromkeys(("SparseIndex", "match_anchors"), "latom.neighbors"),
         **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),

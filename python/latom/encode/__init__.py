@@ -9,11 +9,18 @@ from latom.encode.codes import decode, encode
 from latom.encode.topk import above, topk
 
 if TYPE_CHECKING:
+    from latom.encode.relative import RelativeRepresentation
     from latom.encode.topk_encoder import TopKEncoder
 
-__all__ = ["TopKEncoder", "above", "decode", "encode", "topk"]
+__all__ = ["RelativeRepresentation", "TopKEncoder", "above", "decode", "encode", "topk"]
 
-__getattr__ = lazily(globals(), {"TopKEncoder": "latom.encode.topk_encoder"})
+__getattr__ = lazily(
+    globals(),
+    {
+        "RelativeRepresentation": "latom.encode.relative",
+        "TopKEncoder": "latom.encode.topk_encoder",
+    },
+)
 
 
 def __dir__() -> list[str]:
