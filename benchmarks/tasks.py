@@ -20,6 +20,7 @@ from peers import (
     EVERYDAY_PREDICT,
     EVERYDAY_TRANSFORM,
     GEMM,
+    NEIGHBORS,
     NMF,
     NMF_KL,
     REPLICATES,
@@ -40,6 +41,7 @@ from scores import (
     potential,
     recall,
     relative_loss,
+    sparse_recall,
     squared_loss,
 )
 
@@ -135,6 +137,11 @@ def _topk_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
     return {"n": n, "d": d, "nnz": n * d, "m": m} | about
+
+
+def _neighbors_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": m, "k": int(problem["k"])}
 
 
 def _decode_shape(problem: Problem) -> Shape:
@@ -238,6 +245,15 @@ TASKS: dict[str, Task] = {
         calls=True,
         operations=_products,
         peaks=True,
+    ),
+    "neighbors": Task(
+        NEIGHBORS,
+        sparse_recall,
+        "recall",
+        _neighbors_shape,
+        _entries_times_atoms,
+        fair=no_lower(1e-3),
+        calls=True,
     ),
     "decode": Task(
         DECODE,

@@ -5,6 +5,7 @@ from peers.decode import DECODE
 from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
+from peers.neighbors import NEIGHBORS
 from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
@@ -18,6 +19,7 @@ __all__ = [
     "EVERYDAY_PREDICT",
     "EVERYDAY_TRANSFORM",
     "GEMM",
+    "NEIGHBORS",
     "NMF",
     "NMF_KL",
     "REPLICATES",

@@ -47,3 +47,19 @@ def test_mlp_features_finds_planted_ones(tmp_path: Path) -> None:
     groups = [{word.rstrip("0123456789") for word in line.split()[1:]} for line in lines[1:4]]
     assert sorted(map(sorted, groups)) == [["blue"], ["green"], ["red"]]
     assert (tmp_path / "f.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("text_neighbors.py", ["--queries", "200"], ["category by 10 neighbors", "local scaling"]),
+        ("relative_spaces.py", ["-n", "400"], ["absolute coordinates", "anchors grown from 15 pairs"]),
+    ],
+)
+def test_neighbors_examples(name: str, arguments: list[str], words: list[str], monkeypatch) -> None:
+    monkeypatch.delenv("LATOM_DATA", raising=False)
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for word in words:
+        assert word in done.stdout

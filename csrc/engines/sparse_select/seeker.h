@@ -95,6 +95,7 @@ struct SeekerScratch {
         float value;
     };
     std::vector<Term> terms;
+    std::vector<int64_t> at;   // where each list goes on
     std::vector<double> rest;  // lengths of the terms from each on
     Kept kept;
 };
@@ -114,14 +115,17 @@ public:
         scratch.kept.reset(k, least);
         double bar = least;
         if (prune && k > 0) bar = std::max(bar, run.first_bar(k, least));
-        const bool bounded = prune && run.add_lists(bar);
-        if (bounded) run.decide_listed(bar);
-        else run.decide_all(bar, prune);
+        const bool bounded = prune && run.choose_lists(bar);
+        if (!bounded) run.decide_all(bar, prune);
+        else if (run.chosen_postings > index_.n() / kFewPostings) run.decide_tiles(bar);
+        else run.decide_listed(bar);
     }
 
 private:
     using Scratch = SeekerScratch;
     static constexpr int64_t kFirstPostings = 2048;
+    static constexpr int64_t kFewPostings = 8;  // lists shorter than this part of all documents are walked
+    static constexpr int64_t kTile = 4096, kBlock = 64;
     static constexpr double kProduct = 60;  // what a product costs, in postings
 
     struct Run {
@@ -131,9 +135,10 @@ private:
         int64_t without;
         Scratch& s;
         SearchStats& stats;
-        double times = 1;  // scores become S' by this
-        double slack = 0;  // e
-        std::size_t added = 0;
+        double times = 1;                   // scores become S' by this
+        double slack = 0;                   // e
+        std::size_t added = 0, chosen = 0;  // lists
+        int64_t chosen_postings = 0;
         int heavy_from = 0;  // documents on no list with less than this in their heads cannot answer
 
         bool may(int64_t j) const { return j != without && (!allowed || allowed[j]); }
@@ -230,35 +235,84 @@ private:
             const double step = s.rest[p] * of.index_.unit(level(p));
             return room >= 256 * step ? 256 : static_cast<int>(room / step * (1 - 1e-9));
         }
-        // Adds as many lists as make what is left cheapest: lists cost as they are long, and each document that its
-        // frequent terms alone could lift to the bar costs a product. False, with all added, if that may be all.
-        bool add_lists(double bar) {
+        // As many lists as make what is left cheapest: lists cost as they are long, and each document that its frequent
+        // terms alone could lift to the bar costs a product. False if that may be all documents.
+        bool choose_lists(double bar) {
             const double scaled = bar * times;
             double sum = 0, best = HUGE_VAL;
-            std::size_t to = s.terms.size();
             for (std::size_t p = added; p <= s.terms.size(); ++p) {
                 const auto heavy = static_cast<double>(of.index_.heavy_count(level(p), least_head(p, scaled)));
-                const double cost = sum + kProduct * heavy;
-                if (cost <= best) {
-                    best = cost;
-                    to = p;
+                if (sum + kProduct * heavy <= best) {
+                    best = sum + kProduct * heavy;
+                    chosen = p;
+                    chosen_postings = static_cast<int64_t>(sum);
                 }
                 if (p < s.terms.size()) sum += static_cast<double>(s.terms[p].count);
                 if (sum > best) break;
             }
-            heavy_from = least_head(to, scaled);
-            if (heavy_from == 0) to = s.terms.size();
-            add(to);
+            heavy_from = least_head(chosen, scaled);
             return heavy_from > 0;
         }
         int level(std::size_t p) const {
             return p < s.terms.size() ? std::min(of.index_.level(s.terms[p].column), DocumentIndex::kLevels) : 0;
         }
 
+        // For long lists: a tile of documents at a time, whose sums stay in the first cache, and all of its bounds in
+        // registers; documents on no list are among them.
+        void decide_tiles(double bar) {
+            each_listed([&](int32_t j) { s.acc[j] = 0; });
+            added = 0;
+            s.at.assign(chosen, 0);
+            const int l = level(chosen);
+            const double unit = s.rest[chosen] * of.index_.unit(l), scaled = bar * times;
+            // Lengths are at most 1, so that 1e-6 is more than float32 rounds off.
+            const auto cut = static_cast<float>(scaled - slack - 2e-6 - of.highest_bias_ * times);
+            const auto step = static_cast<float>(unit);
+            s.candidates.clear();
+            float* acc = s.acc.data();
+            for (int64_t from = 0, n = of.index_.n(); from < n; from += kTile) {
+                const int64_t end = std::min(n, from + kTile);
+                add_tile(acc, from, end);
+                const uint8_t* head = of.index_.head(l) + from;
+                for (int64_t c = 0; c < end - from; c += kBlock) {
+                    const int64_t stop = std::min(c + kBlock, end - from);
+                    int some = 0;
+                    for (int64_t i = c; i < stop; ++i) some |= acc[i] + step * static_cast<float>(head[i]) >= cut;
+                    for (int64_t i = c; some && i < stop; ++i) {
+                        if (acc[i] + step * static_cast<float>(head[i]) < cut) continue;
+                        take(bound_of(acc[i], unit * head[i], from + i), scaled, from + i);
+                    }
+                }
+                std::fill(acc, acc + (end - from), 0.0F);
+            }
+            decide_candidates();
+        }
+        void add_tile(float* acc, int64_t from, int64_t end) {
+            for (std::size_t t = 0; t < chosen; ++t) {
+                const auto& term = s.terms[t];
+                const DocumentIndex::Posting* list = of.index_.begin(term.column);
+                const float q = term.value;
+                int64_t p = s.at[t];
+                for (; p < term.count && list[p].document < end; ++p)
+                    acc[list[p].document - from] += q * list[p].weight;
+                stats.postings += p - s.at[t];
+                s.at[t] = p;
+            }
+        }
+        double bound_of(float partial, double heads, int64_t j) const {
+            return static_cast<double>(partial) + heads + slack * static_cast<double>(of.index_.length(j)) + 1e-30 +
+                   bias(j);
+        }
+        void take(double bound, double scaled, int64_t j) {
+            if (bound < scaled || !may(j)) return;
+            s.candidates.push_back({static_cast<float>(bound + std::abs(bound) * 1e-6), static_cast<int32_t>(j)});
+        }
+
         void decide_listed(double bar) {
-            const int l = added < s.terms.size() ? level(added) : 0;
+            add(chosen);
+            const int l = level(chosen);
             const uint8_t* head = of.index_.head(l);
-            const double unit = s.rest[added] * of.index_.unit(l), scaled = bar * times;
+            const double unit = s.rest[chosen] * of.index_.unit(l), scaled = bar * times;
             const double high = of.highest_bias_ * times;
             float cut[256];  // a partial sum below this is of no use, whatever the document beside its head
             for (int b = 0; b < 256; ++b) {
@@ -266,34 +320,29 @@ private:
                 cut[b] = static_cast<float>(least - std::abs(least) * 1e-6);
             }
             s.candidates.clear();
-            const auto bound_of = [&](float v, int32_t j) {
-                return static_cast<double>(v) + unit * head[j] + slack * static_cast<double>(of.index_.length(j)) +
-                       1e-30 + bias(j);
-            };
-            const auto take = [&](double bound, int32_t j) {
-                if (bound < scaled || !may(j)) return;
-                s.candidates.push_back({static_cast<float>(bound + std::abs(bound) * 1e-6), j});
-            };
             const int32_t* heavy = of.index_.heavy(l);
             for (int64_t r = 0, count = of.index_.heavy_count(l, heavy_from); r < count; ++r)
-                if (s.acc[heavy[r]] == 0) take(bound_of(0, heavy[r]), heavy[r]);
+                if (s.acc[heavy[r]] == 0) take(bound_of(0, unit * head[heavy[r]], heavy[r]), scaled, heavy[r]);
             each_listed([&](int32_t j) {
                 const float v = s.acc[j];
                 s.acc[j] = 0;
                 if (v == 0 || v < cut[head[j]]) return;
-                take(bound_of(v, j), j);
+                take(bound_of(v, unit * head[j], j), scaled, j);
             });
             decide_candidates();
         }
         void decide_candidates() {
-            auto& c = s.candidates;
-            std::sort(c.begin(), c.end(), [](const auto& a, const auto& b) {
-                return a.bound != b.bound ? a.bound > b.bound : a.document < b.document;
-            });
-            for (std::size_t i = 0; i < c.size(); ++i) {
-                if (s.kept.full() && static_cast<double>(c[i].bound) < s.kept.bar() * times) break;
-                if (i + 4 < c.size()) of.documents_.prefetch(c[i + 4].document);
-                s.kept.offer(exact(c[i].document), c[i].document);
+            auto& c = s.candidates;  // a heap: most of them are never asked for
+            const auto lower = [](const auto& a, const auto& b) {
+                return a.bound != b.bound ? a.bound < b.bound : a.document > b.document;
+            };
+            std::make_heap(c.begin(), c.end(), lower);
+            for (auto end = c.end(); end != c.begin(); --end) {
+                if (s.kept.full() && static_cast<double>(c.front().bound) < s.kept.bar() * times) break;
+                const int32_t document = c.front().document;
+                std::pop_heap(c.begin(), end, lower);
+                if (end - 1 != c.begin()) of.documents_.prefetch(c.front().document);
+                s.kept.offer(exact(document), document);
             }
         }
 
