@@ -62,7 +62,7 @@ def build_core(session: nox.Session) -> None:
     make = Path(session.bin, "ninja")  # not that of the session which built before
     session.run_install(
         *("cmake", "-S", ".", "-B", str(build), "-G", "Ninja"),
-        *(f"-DCMAKE_MAKE_PROGRAM={make}", "-DCMAKE_BUILD_TYPE=Release"),
+        *(f"-DCMAKE_MAKE_PROGRAM={make}", "-DCMAKE_BUILD_TYPE=Release", "-DLATOM_WERROR=ON"),
     )
     session.run_install("cmake", "--build", str(build), "--target", "latom_core")
     session.env["SKBUILD_CMAKE_DEFINE"] = f"LATOM_CORE={build / 'liblatom_core.a'}"

@@ -65,6 +65,25 @@ def activations() -> Corpus:
         return Corpus("MiniLM activations", file["mlp"].astype(np.float32))
 
 
+def token_documents(count: int, tokens: int) -> Corpus:
+    """Unit token vectors [count, tokens, 384] of MiniLM, from anywhere in the text; or drawn around words."""
+    rng = np.random.default_rng(0)
+    folder = data_folder()
+    if folder is None:
+        words = normal_rows(2000, 384, 0)
+        stream = words[rng.integers(0, 2000, 20_000) // rng.integers(1, 40, 20_000)] + 0.7 * normal_rows(
+            20_000, 384, 1
+        )
+        name = "generated tokens"
+    else:
+        with np.load(folder / "minilm-activations.npz") as file:
+            stream = file["residual"].astype(np.float32)
+        name = "MiniLM tokens"
+    stream = stream / np.linalg.norm(stream, axis=1, keepdims=True)
+    first = rng.integers(0, len(stream) - tokens, count)
+    return Corpus(name, np.ascontiguousarray(stream[first[:, None] + np.arange(tokens)], np.float32))
+
+
 def mnist() -> Corpus:
     """MNIST digits [10 000, 784] from `LATOM_DATA` where that is set, else mixtures of 30 images."""
     folder = data_folder()

@@ -163,6 +163,43 @@ def distance_error(problem: Problem, distances: np.ndarray) -> float:
     return float((np.abs(distances - exact) / np.maximum(exact, 1e-12)).max())
 
 
+def pooled_cosine(problem: Problem, labels: np.ndarray) -> float:
+    """Mean cosine of tokens with the direction of their cluster."""
+    X, m = problem["X"], int(problem["m"])
+    total = 0.0
+    for rows, own in zip(X, labels.reshape(X.shape[:2]), strict=True):
+        sums = np.zeros((m, X.shape[2]))
+        np.add.at(sums, own, rows)
+        total += float(np.linalg.norm(sums, axis=1).sum())
+    return total / (X.shape[0] * X.shape[1])
+
+
+def covering_cosine(problem: Problem, centers: np.ndarray) -> float:
+    """Mean cosine of rows with the nearest of unit centers."""
+    X = problem["X"]
+    best = [(X[first : first + 4096] @ centers.T).max(axis=1) for first in range(0, len(X), 4096)]
+    return float(np.concatenate(best).mean())
+
+
+def silhouette_error(problem: Problem, samples: np.ndarray) -> float:
+    """Largest difference to float64 silhouettes, of some rows."""
+    X, labels = problem["X"].astype(np.float64), problem["labels"]
+    rows = np.random.default_rng(0).permutation(len(X))[:40]
+    m = int(labels.max()) + 1
+    worst = 0.0
+    for i in rows:
+        sums = np.bincount(labels, np.linalg.norm(X - X[i], axis=1), m)
+        counts = np.bincount(labels, minlength=m)
+        own = labels[i]
+        a = sums[own] / max(counts[own] - 1, 1)
+        means = np.divide(sums, counts, out=np.full(m, np.inf), where=counts > 0)
+        means[own] = np.inf
+        b = means.min()
+        want = (b - a) / max(a, b) if counts[own] > 1 else 0.0
+        worst = max(worst, abs(want - float(samples[i])))
+    return worst
+
+
 def squared_distances(X: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Squared distances [n, m] in float64, of differences: no digits cancel."""
     squares = np.empty((len(X), len(centers)))

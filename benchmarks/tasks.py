@@ -20,27 +20,33 @@ from peers import (
     EVERYDAY_PREDICT,
     EVERYDAY_TRANSFORM,
     GEMM,
+    HIERARCHY,
     NEIGHBORS,
     NMF,
     NMF_KL,
+    POOLING,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
+    SILHOUETTE,
     SPARSE_KMEANS,
     TOPK,
     Peer,
 )
 from scores import (
     agreement,
+    covering_cosine,
     decoding_error,
     distance_error,
     inertia,
     kullback_loss,
     mean_cosine,
     median_loss,
+    pooled_cosine,
     potential,
     recall,
     relative_loss,
+    silhouette_error,
     sparse_recall,
     squared_loss,
 )
@@ -156,6 +162,21 @@ def _seeding_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": nnz, "m": int(problem["m"])}
 
 
+def _pooling_shape(problem: Problem) -> Shape:
+    documents, n, d = problem["X"].shape
+    return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
+
+
+def _hierarchy_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["counts"][0]), "k": int(problem["rounds"])}
+
+
+def _silhouette_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
+
+
 def _predict_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["centers"].shape[0]
     return {"n": n, "d": d, "nnz": n * d, "m": m}
@@ -265,6 +286,34 @@ TASKS: dict[str, Task] = {
         fair=at_most(1e-5),
         calls=True,
         operations=_entries_times_columns,
+    ),
+    "pooling": Task(
+        POOLING,
+        pooled_cosine,
+        "mean cosine",
+        _pooling_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.02),  # k-means++ is a little worse than Ward
+        calls=True,
+    ),
+    "hierarchy": Task(
+        HIERARCHY,
+        covering_cosine,
+        "mean cosine",
+        _hierarchy_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.05),
+        calls=True,
+    ),
+    "silhouette": Task(
+        SILHOUETTE,
+        silhouette_error,
+        "error",
+        _silhouette_shape,
+        lambda shape: float(shape["n"]) * float(shape["nnz"]),
+        score_format=".1e",
+        fair=at_most(1e-4),
+        calls=True,
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),

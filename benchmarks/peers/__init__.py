@@ -4,11 +4,14 @@ from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
+from peers.hierarchy import HIERARCHY
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.neighbors import NEIGHBORS
 from peers.nmf import NMF, NMF_KL, REPLICATES
+from peers.pooling import POOLING
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
+from peers.silhouette import SILHOUETTE
 from peers.topk import TOPK
 
 __all__ = [
@@ -19,12 +22,15 @@ __all__ = [
     "EVERYDAY_PREDICT",
     "EVERYDAY_TRANSFORM",
     "GEMM",
+    "HIERARCHY",
     "NEIGHBORS",
     "NMF",
     "NMF_KL",
+    "POOLING",
     "REPLICATES",
     "SEEDING",
     "SEMI_NMF",
+    "SILHOUETTE",
     "SPARSE_KMEANS",
     "TOPK",
     "Answer",

@@ -279,6 +279,19 @@ py::tuple solve_cholesky(const Array<double>& A, const Array<double>& b) {
     return py::make_tuple(solved, factor, x);
 }
 
+/// (F, x) after a step.
+py::tuple pull_rows(const Array<std::int32_t>& index, const Array<float>& pull, float keep, const Array<float>& x,
+                    const Array<float>& F) {
+    if (F.ndim() != 2 || x.size() != F.shape(1) || x.size() % 16 || index.size() != pull.size())
+        throw py::value_error("pull_rows: F must be [rows, whole lines], x a row of it, pull as long as index");
+    for (py::ssize_t p = 0; p < index.size(); ++p)
+        if (index.at(p) < 0 || index.at(p) >= F.shape(0)) throw py::index_error("pull_rows: index out of range");
+    py::array_t<float> rows({F.shape(0), F.shape(1)}, F.data()), row(x.size(), x.data());
+    active_kernels()->pull_rows(index.data(), pull.data(), index.size(), keep, row.mutable_data(), rows.mutable_data(),
+                                row.size());
+    return py::make_tuple(rows, row);
+}
+
 template <class T>
 void define_small(py::module_& kernels) {
     kernels.def("kth_magnitude", &kth_magnitude<T>, "x"_a.noconvert(), "k"_a);
@@ -341,6 +354,8 @@ void register_kernels(py::module_& kernels) {
     kernels.def("tile_shape", &tile_shape);
     define_small<float>(kernels);
     define_small<double>(kernels);
+    kernels.def("pull_rows", &pull_rows, "index"_a.noconvert(), "pull"_a.noconvert(), "keep"_a, "x"_a.noconvert(),
+                "F"_a.noconvert());
     kernels.def("solve_cholesky", &solve_cholesky, "A"_a.noconvert(), "b"_a.noconvert());
     define_gather_add<float, std::int32_t>(kernels);
     define_gather_add<float, std::int64_t>(kernels);

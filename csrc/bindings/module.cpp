@@ -14,13 +14,17 @@
 namespace latom {
 
 void register_rows(py::module_& module);
+void register_batch(py::module_& module);
 void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
 void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& kernels);
 void register_neighbors(py::module_& module);
+void register_quality(py::module_& module);
+void register_pointwise(py::module_& module);
 void register_seed(py::module_& module);
+void register_spectral(py::module_& module);
 
 namespace {
 
@@ -53,11 +57,15 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("set_isa", [](const std::string& name) { set_active_kernels(kernel_table(name)); }, py::arg("name"));
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
     register_rows(module);
+    register_batch(module);
     register_cluster(module);
     register_encode(module);
     register_factorize(module);
     register_neighbors(module);
+    register_quality(module);
+    register_pointwise(module);
     register_seed(module);
+    register_spectral(module);
     // Only tests ask for it, and describing its functions would take a third of the import.
     module.def("__getattr__", [module](const std::string& name) -> py::object {
         if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 namespace latom {
@@ -17,6 +18,13 @@ enum class Purpose : std::uint32_t {
     kChain,
     kRound,
     kSample,
+    kEpoch,
+    kItems,
+    kPair,
+    kUnlabelled,
+    kProjection,
+    kPerturbation,
+    kFactorStart,
 };
 
 class Philox {
@@ -46,6 +54,12 @@ public:
     std::array<double, 2> uniforms(std::uint64_t counter) const {
         const auto w = words(counter);
         return {unit(w[0], w[1]), unit(w[2], w[3])};
+    }
+    /// Two independent ones of the normal distribution (Box & Muller 1958).
+    std::array<double, 2> normals(std::uint64_t counter) const {
+        const auto [u, v] = uniforms(counter);
+        const double length = std::sqrt(-2 * std::log(1 - u)), angle = 6.283185307179586 * v;
+        return {length * std::cos(angle), length * std::sin(angle)};
     }
 
 private:

@@ -156,6 +156,10 @@ struct KernelTable {
     // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
     bool (*solve_cholesky)(double* A, double* b, std::int64_t k);
 
+    // pull_rows.inl.h: rows index[p] of F and x step along each other, by pull[p], after both shrink by keep.
+    void (*pull_rows)(const std::int32_t* index, const float* pull, std::int64_t count, float keep, float* x, float* F,
+                      std::int64_t width);
+
     // raise_bar.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);
 

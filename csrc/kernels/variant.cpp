@@ -35,6 +35,7 @@ namespace {
 #include "kernels/log_dot.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/candidates.inl.h"
+#include "kernels/pull_rows.inl.h"
 #include "kernels/quantize_row.inl.h"
 #include "kernels/raise_bar.inl.h"
 #include "kernels/round_row.inl.h"
@@ -123,6 +124,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .screen_bf16 = screen_bf16,
     .screen_i8 = screen_i8,
     .solve_cholesky = solve_cholesky,
+    .pull_rows = pull_rows,
     .raise_bar = raise_bar,
     .collect = collect,
     .drop_below = drop_below,

@@ -21,17 +21,33 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, IterationState, MiniBatchState
+    from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
     from latom.cluster.assign import assign
+    from latom.cluster.balanced import balanced_sample
+    from latom.cluster.batch import BatchClusters, kmeans_batch
+    from latom.cluster.hierarchical import HierarchicalKMeans
     from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.cluster.late_interaction import maxsim
+    from latom.cluster.loss_sample import loss_sample
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.pooling import pool_tokens
+    from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
+    from latom.cluster.select import ClusterSweep, select_n_clusters
+    from latom.cluster.semdedup import semdedup
+    from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.relative import RelativeRepresentation
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.cur import CUR
+    from latom.factorize.cur_search import CURSearch
+    from latom.factorize.fast_rp import FastRP
+    from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.pointwise import PointwiseFactorization
     from latom.factorize.semi_nmf import SemiNMF
+    from latom.factorize.truncated_svd import TruncatedSVD
     from latom.neighbors import DenseIndex, SparseIndex, match_anchors
     from latom.neighbors.estimators import KNeighborsTransformer, NearestNeighbors
     from latom.seed.afkmc2 import afkmc2
@@ -40,10 +56,18 @@ if TYPE_CHECKING:
     from latom.seed.kmeans_plusplus import kmeans_plusplus, kmeans_plusplus_init
 
 __all__ = [
+    "CUR",
     "NMF",
+    "BatchClusters",
+    "CURSearch",
+    "ClusterSweep",
     "DenseIndex",
     "FactorizationState",
     "Factorizations",
+    "FastRP",
+    "HierarchicalKMeans",
+    "HierarchyState",
+    "IPSFactorization",
     "IterationState",
     "KMeans",
     "KNeighborsTransformer",
@@ -52,42 +76,62 @@ __all__ = [
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
     "NearestNeighbors",
+    "PointwiseFactorization",
     "RelativeRepresentation",
     "SemiNMF",
     "SparseIndex",
     "SphericalKMeans",
     "TopKEncoder",
+    "TruncatedSVD",
+    "WardClusters",
     "__version__",
     "above",
     "afkmc2",
     "assign",
+    "balanced_sample",
     "config",
     "coreset",
+    "davies_bouldin",
     "decode",
     "encode",
+    "kmeans_batch",
     "kmeans_parallel",
     "kmeans_plusplus",
     "kmeans_plusplus_init",
+    "loss_sample",
     "match_anchors",
+    "maxsim",
     "nmf_batch",
     "non_negative_factorization",
+    "pool_tokens",
+    "select_n_clusters",
+    "semdedup",
     "show_config",
+    "silhouette",
+    "silhouette_samples",
     "topk",
+    "ward_batch",
     "weighted_sample",
 ]
 
 __getattr__ = lazily(
     globals(),
     {
-        "FactorizationState": "latom._base.history",
-        "IterationState": "latom._base.history",
-        "MiniBatchState": "latom._base.history",
-        **dict.fromkeys(("KMeans", "SphericalKMeans", "assign"), "latom.cluster"),
-        **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         **dict.fromkeys(("RelativeRepresentation", "TopKEncoder"), "latom.encode"),
         **dict.fromkeys(("DenseIndex", "KNeighborsTransformer", "NearestNeighbors"), "latom.neighbors"),
         **dict.fromkeys(("SparseIndex", "match_anchors"), "latom.neighbors"),
-        **dict.fromkeys(("NMF", "Factorizations", "MiniBatchNMF", "SemiNMF"), "latom.factorize"),
+        **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
+        **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
+        **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
+        **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
+        **dict.fromkeys(("SphericalKMeans", "WardClusters", "assign"), "latom.cluster"),
+        **dict.fromkeys(("balanced_sample", "davies_bouldin", "kmeans_batch"), "latom.cluster"),
+        **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
+        **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
+        "ward_batch": "latom.cluster",
+        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "FastRP"), "latom.factorize"),
+        **dict.fromkeys(("IPSFactorization", "MiniBatchNMF", "NMF"), "latom.factorize"),
+        **dict.fromkeys(("PointwiseFactorization", "SemiNMF", "TruncatedSVD"), "latom.factorize"),
         **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),

@@ -32,6 +32,12 @@ FUNCTIONS = {
     "kmeans_parallel": lambda A: latom.kmeans_parallel(A, 3, random_state=0)[1],
     "afkmc2": lambda A: latom.afkmc2(A, 3, random_state=0)[1],
     "coreset": lambda A: latom.coreset(A, 5, random_state=0),
+    "davies_bouldin": lambda A: latom.davies_bouldin(A, np.arange(40) % 3),
+    "kmeans_batch": lambda A: latom.kmeans_batch(A, 3, [0, 10, 40])[0],
+    "pool_tokens": lambda A: latom.pool_tokens(A, [0, 10, 40])[0],
+    "select_n_clusters": lambda A: latom.select_n_clusters(A, [2, 3], max_iter=3, random_state=0).best,
+    "silhouette_samples": lambda A: latom.silhouette_samples(A, np.arange(40) % 3),
+    "ward_batch": lambda A: latom.ward_batch(A, 3, [0, 10, 40])[0],
 }
 ESTIMATORS = {
     "KMeans.fit": lambda A: labels(kmeans().fit(A)),
@@ -62,6 +68,14 @@ ARGUMENTS = {
     "kmeans_plusplus sample_weight": (
         WEIGHTS,
         lambda A: latom.kmeans_plusplus(X, 3, sample_weight=A, random_state=0)[1],
+    ),
+    "maxsim queries": (
+        X,
+        lambda A: latom.maxsim(A, ATOMS, 1, query_offsets=[0, 40], document_offsets=[0, 4, 9]),
+    ),
+    "maxsim documents": (
+        ATOMS,
+        lambda A: latom.maxsim(X, A, 1, query_offsets=[0, 40], document_offsets=[0, 4, 9]),
     ),
     "weighted_sample weights": (WEIGHTS, lambda A: latom.weighted_sample(A, 3, random_state=0)),
     "KMeans init": (ATOMS[:3], lambda A: labels(kmeans(init=A).fit(X))),

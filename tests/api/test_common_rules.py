@@ -24,6 +24,11 @@ SEEDED = {
     "SemiNMF": lambda seed: latom.SemiNMF(3, max_iter=5, tol=0, random_state=seed).fit(X).components_,
     "TopKEncoder": lambda seed: latom.TopKEncoder(k=1, n_components=3, random_state=seed).fit(X).components_,
     "kmeans_plusplus": lambda seed: latom.kmeans_plusplus(X, 3, random_state=seed)[0],
+    "kmeans_batch": lambda seed: (
+        latom.kmeans_batch(X, 3, [0, 60], init="k-means++", random_state=seed).centers
+    ),
+    "pool_tokens": lambda seed: latom.pool_tokens(X, [0, 60], method="kmeans", random_state=seed)[0],
+    "select_n_clusters": lambda seed: latom.select_n_clusters(X, [2, 4], random_state=seed).inertia,
     "nmf_batch": lambda seed: latom.nmf_batch(X, 2, 3, random_state=seed).W,
 }
 

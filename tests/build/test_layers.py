@@ -28,7 +28,7 @@ FOLDERS = [
 # Of python/latom/, from below: what families share, families, hosts, the package itself, the command line.
 PACKAGES = [
     {"_base"},
-    {"seed", "neighbors"},
+    {"seed", "neighbors", "metrics"},
     {"cluster"},
     {"factorize", "encode"},
     {"torch", "dask", "compat"},

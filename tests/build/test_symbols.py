@@ -84,7 +84,7 @@ def symbols(isa: str, optimization: str, folder: Path) -> list[tuple[str, str]]:
 
 
 # -O3 is what is shipped; -O1 inlines less, so that a function which is not local would show.
-@pytest.mark.parametrize("optimization", ["-O1", "-O3"])
+@pytest.mark.parametrize("optimization", ["-O1", pytest.param("-O3", marks=pytest.mark.long)])
 @pytest.mark.parametrize("isa", options())
 def test_a_variant_exports_its_table_alone(isa: str, optimization: str, tmp_path: Path) -> None:
     found = symbols(isa, optimization, tmp_path)

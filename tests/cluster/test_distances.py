@@ -1,4 +1,4 @@
-"""transform of CSR rows against float64 distances of the numbers as stored."""
+"""transform against float64 distances of the numbers as stored."""
 
 from __future__ import annotations
 
@@ -49,3 +49,32 @@ def test_a_center_is_at_no_distance_from_itself_and_none_is_negative(rng):
         found = cls(50, init=X, max_iter=1).fit(X).transform(X)
         assert (found >= 0).all()
         assert np.diag(found).max() < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("cls", [latom.KMeans, latom.SphericalKMeans])
+@pytest.mark.parametrize("scale", [1, 1e-18, 1e30])
+def test_distances_of_dense_rows(cls, dtype, scale, rng):
+    if scale != 1 and dtype == np.float16:
+        return
+    X = (rng.standard_normal((70, 33)) * scale).astype(dtype)
+    km = cls(9, random_state=0, max_iter=3).fit(X)
+    X[7] = 0  # a row without direction
+    found = km.transform(X)
+    wanted = float64_distances(sp.csr_array(X.astype(np.float64)), km.cluster_centers_, km._metric)
+    assert found.dtype == (np.float64 if dtype == np.float64 else np.float32)
+    eps = np.finfo(found.dtype).eps
+    if km._metric == "cosine":
+        assert abs(found - wanted).max() < 20 * eps
+    else:
+        assert abs(found - wanted).max() < max(2 * eps, 1e-9) * wanted.max()
+        assert (np.diag(km.transform(km.cluster_centers_)) == 0).all()
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_distances_beyond_float32_are_refused(container):
+    X = np.array([[3e38, -3e38], [1, 2], [-3e38, 3e38]], np.float32)
+    km = latom.KMeans(2, random_state=0, sparse_centers=False).fit(container(X))
+    with pytest.raises(ValueError, match="X must have distances to the centers that float32 holds"):
+        km.transform(container(X))
+    assert np.isfinite(km.transform(container(X.astype(np.float64)))).all()

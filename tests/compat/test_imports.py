@@ -13,11 +13,20 @@ import pytest
 def test_hosts_are_not_imported():
     code = (
         "import sys, latom.compat.faiss, latom.compat.fastkmeans, latom.compat.turftopic\n"
+        "import latom.compat.sentence_transformers\n"
         "print(*{name.split('.')[0] for name in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert not set(done.stdout.split()) & {"faiss", "fastkmeans", "turftopic", "torch", "jax", "triton"}
+    assert not set(done.stdout.split()) & {
+        "faiss",
+        "fastkmeans",
+        "jax",
+        "sentence_transformers",
+        "torch",
+        "triton",
+        "turftopic",
+    }
 
 
 @pytest.mark.parametrize("host", ["faiss", "fastkmeans", "sklearn", "turftopic"])

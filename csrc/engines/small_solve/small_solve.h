@@ -18,6 +18,17 @@ void gram(const Context& ctx, const DenseView<T>& V, double* G);
 template <class T>
 void column_sums(const Context& ctx, const DenseView<T>& V, double* sums);
 
+/// out [n, k] = A B for A [n, w] with a small B [w, k], rounded to T first. `out` may be A where k = w.
+template <class T>
+void multiply_rows(const Context& ctx, const DenseView<T>& A, const double* B, int64_t k, T* out);
+
+/// Y [n, w] -> Q with Q R = Y and orthonormal columns, by `passes` of Cholesky factors of Gram matrices: two are as
+/// good as Householder's way (Yamamoto et al. 2015), one is enough between products. A column that depends on those
+/// before it becomes 0. R [w, w] may be null. Cost: n w^2 multiply-adds for the Gram matrix and as many for the
+/// product, a pass.
+template <class T>
+void orthonormalize(const Context& ctx, int64_t n, int64_t w, T* Y, int passes, double* R);
+
 struct SweepOptions {
     double l1 = 0;         // taken from P
     int64_t sweeps = 1;    // per row, at most

@@ -19,18 +19,10 @@ from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse
 from latom._base.rows import Rows
 
 
-class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """What every estimator of latom is: a transformer with common tags and checks."""
-
-    _takes_sparse: ClassVar[bool] = False
+class Placed:
+    """What computes on a device and with threads that it was told."""
 
     n_threads: int | None
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = self._takes_sparse
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
-        return tags
 
     def _check_place(self, name: str) -> None:
         """Refuse a device or a number of threads that this build or machine does not have."""
@@ -38,8 +30,20 @@ class Estimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         check_threads(name, self.n_threads)
 
 
-class IterativeEstimator(CallbackSupport, Estimator):
-    """An estimator that fits by iterations: it takes scikit-learn's callbacks where scikit-learn has them."""
+class Estimator(Placed, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What estimators of latom are unless they recommend: transformers with common tags and checks."""
+
+    _takes_sparse: ClassVar[bool] = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self._takes_sparse
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class Iterative(CallbackSupport, Placed):
+    """What fits by iterations: it takes scikit-learn's callbacks where scikit-learn has them."""
 
     max_iter: int
     tol: float
@@ -58,6 +62,10 @@ class IterativeEstimator(CallbackSupport, Estimator):
                 "Pass a function of one argument, the state."
             )
         self._check_place(name)
+
+
+class IterativeEstimator(Iterative, Estimator):
+    """An estimator that fits by iterations."""
 
 
 def validated_rows(

@@ -105,7 +105,40 @@ class MiniBatchState:
         return f"{self.replaced} centers replaced"
 
 
-State = TypeVar("State", IterationState, FactorizationState, MiniBatchState)
+@dataclass(frozen=True)
+class HierarchyState:
+    """One round of a level of hierarchical k-means, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first round of the level.
+    objective : float
+        Sum of 1 - cosine, or of squared distances, of all rows of the level to their centers.
+    level : int
+        0 is the finest.
+    largest : int
+        Rows of the largest cluster.
+    empty : int
+        Clusters without a row.
+    seconds : float
+        Time of the round.
+    """
+
+    iteration: int
+    objective: float
+    level: int
+    largest: int
+    empty: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"level {self.level}, {self.largest} rows in the largest cluster"
+
+
+State = TypeVar("State", IterationState, FactorizationState, MiniBatchState, HierarchyState)
 
 
 class Iterations(Generic[State]):
@@ -114,7 +147,7 @@ class Iterations(Generic[State]):
     Parameters
     ----------
     kind : type
-        IterationState, FactorizationState or MiniBatchState.
+        One of the classes above.
     max_iter : int
         Most iterations.
     callback : callable, optional

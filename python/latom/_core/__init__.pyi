@@ -252,4 +252,105 @@ def multiply_sparse(
     indices: NDArray[Any],
     values: NDArray[Any],
 ) -> NDArray[Any]: ...
+def pair_epoch(
+    context: Context,
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    weights: _Float32 | None,
+    loss: str,
+    negatives: int,
+    unlabelled: float,
+    epoch: int,
+    rows: _Float32,
+    columns: _Float32,
+    rate: float,
+    decay: float,
+    noise_rows: _Float32 | None = None,
+    noise_columns: _Float32 | None = None,
+    noise_decay: float = 0.0,
+) -> float: ...
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
+def kmeans_batch(
+    context: Context,
+    X: Rows,
+    offsets: NDArray[np.int64],
+    center_offsets: NDArray[np.int64],
+    metric: str,
+    start: str,
+    max_iter: int,
+    tol: float,
+    n_init: int,
+    weights: _Float64 | None,
+    fixed: NDArray[np.int32] | None,
+    labels: NDArray[np.int32] | None,
+    centers: NDArray[Any] | None,
+    seeds: NDArray[np.uint64] | None,
+    wide: bool,
+) -> tuple[NDArray[np.int32], NDArray[Any], _Float64, NDArray[np.int64], NDArray[np.int64]]: ...
+def maxsim(
+    context: Context,
+    queries: Rows,
+    query_offsets: NDArray[np.int64],
+    documents: Rows,
+    document_offsets: NDArray[np.int64],
+    k: int,
+    wide: bool,
+) -> tuple[_Float64, NDArray[np.int64]]: ...
+def ward_batch(
+    context: Context,
+    X: Rows,
+    offsets: NDArray[np.int64],
+    metric: str,
+    n_clusters: NDArray[np.int64] | None,
+    height: float,
+    linkage: bool,
+    wide: bool,
+    one_minus_cosine: bool = False,
+) -> tuple[NDArray[np.int32], NDArray[np.int64], _Float64 | None]: ...
+def davies_bouldin(context: Context, X: Rows, labels: NDArray[np.int32], n_clusters: int) -> float: ...
+def silhouette(
+    context: Context, X: Rows, labels: NDArray[np.int32], n_clusters: int, metric: str
+) -> tuple[_Float64, int]: ...
+def orthonormalize(context: Context, Y: NDArray[Any], passes: int = 2) -> _Float64: ...
+def weighted_rows(
+    context: Context, X: Rows, weights: NDArray[Any], F: NDArray[Any], l2: float
+) -> NDArray[Any]: ...
+def randomized_svd(
+    context: Context, X: Rows, k: int, oversamples: int, iterations: int, say: Any = None
+) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...
+def randomized_svd_of(
+    context: Context,
+    products: Any,
+    n: int,
+    d: int,
+    wide: bool,
+    k: int,
+    oversamples: int,
+    iterations: int,
+    say: Any = None,
+) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...
+def projected_powers(
+    context: Context,
+    A: Rows,
+    width: int,
+    density: float,
+    factor: _Float64 | None,
+    weights: list[float],
+    transition: bool,
+    normalize: bool,
+    concatenate: bool,
+    from_start: bool,
+) -> NDArray[Any]: ...
+def factorize_replicates(
+    context: Context,
+    X: Rows,
+    k: list[int],
+    stream: list[int],
+    noise: float,
+    tol: float,
+    mean: float,
+    max_iter: int,
+    sweeps: int,
+    inner_tol: float,
+    with_W: bool,
+) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...

@@ -117,6 +117,15 @@ def small_product(
     X: NDArray[np.float32] | NDArray[np.float64], F: NDArray[np.float32] | NDArray[np.float64]
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
 
+# (F, x) after rows index[p] of F and x have stepped along each other
+def pull_rows(
+    index: NDArray[np.int32],
+    pull: NDArray[np.float32],
+    keep: float,
+    x: NDArray[np.float32],
+    F: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+
 # (solved, A with its factor in the upper triangle, the solution)
 def solve_cholesky(
     A: NDArray[np.float64], b: NDArray[np.float64]

@@ -6,31 +6,62 @@ from typing import TYPE_CHECKING
 
 from latom._base.lazy import lazily
 from latom.cluster.assign import assign
+from latom.cluster.balanced import balanced_sample
+from latom.cluster.loss_sample import loss_sample
 
 if TYPE_CHECKING:
-    from latom._base.history import IterationState, MiniBatchState
+    from latom._base.history import HierarchyState, IterationState, MiniBatchState
+    from latom.cluster.batch import BatchClusters, kmeans_batch
+    from latom.cluster.hierarchical import HierarchicalKMeans
     from latom.cluster.kmeans import KMeans, SphericalKMeans
+    from latom.cluster.late_interaction import maxsim
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.pooling import pool_tokens
+    from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
+    from latom.cluster.select import ClusterSweep, select_n_clusters
+    from latom.cluster.semdedup import semdedup
+    from latom.cluster.ward import WardClusters, ward_batch
 
 __all__ = [
+    "BatchClusters",
+    "ClusterSweep",
+    "HierarchicalKMeans",
+    "HierarchyState",
     "IterationState",
     "KMeans",
     "MiniBatchKMeans",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
     "SphericalKMeans",
+    "WardClusters",
     "assign",
+    "balanced_sample",
+    "davies_bouldin",
+    "kmeans_batch",
+    "loss_sample",
+    "maxsim",
+    "pool_tokens",
+    "select_n_clusters",
+    "semdedup",
+    "silhouette",
+    "silhouette_samples",
+    "ward_batch",
 ]
 
 __getattr__ = lazily(
     globals(),
     {
-        "IterationState": "latom._base.history",
-        "KMeans": "latom.cluster.kmeans",
-        "MiniBatchKMeans": "latom.cluster.minibatch_kmeans",
-        "MiniBatchSphericalKMeans": "latom.cluster.minibatch_kmeans",
-        "MiniBatchState": "latom._base.history",
-        "SphericalKMeans": "latom.cluster.kmeans",
+        **dict.fromkeys(("HierarchyState", "IterationState", "MiniBatchState"), "latom._base.history"),
+        **dict.fromkeys(("BatchClusters", "kmeans_batch"), "latom.cluster.batch"),
+        "HierarchicalKMeans": "latom.cluster.hierarchical",
+        **dict.fromkeys(("KMeans", "SphericalKMeans"), "latom.cluster.kmeans"),
+        "maxsim": "latom.cluster.late_interaction",
+        **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster.minibatch_kmeans"),
+        "pool_tokens": "latom.cluster.pooling",
+        **dict.fromkeys(("davies_bouldin", "silhouette", "silhouette_samples"), "latom.cluster.quality"),
+        **dict.fromkeys(("ClusterSweep", "select_n_clusters"), "latom.cluster.select"),
+        "semdedup": "latom.cluster.semdedup",
+        **dict.fromkeys(("WardClusters", "ward_batch"), "latom.cluster.ward"),
     },
 )
 

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
-from sklearn.metrics.pairwise import cosine_distances, euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix
@@ -19,7 +18,7 @@ from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.rows import Rows, row_weights
 from latom.cluster.assign import assign_rows
 from latom.cluster.centers import from_core, initial_centers
-from latom.cluster.distances import sparse_distances
+from latom.cluster.distances import all_distances
 
 
 class KMeansBase(ClusterMixin, IterativeEstimator):
@@ -69,18 +68,13 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         Returns
         -------
         distances : array of shape (n, n_clusters)
-            1 - cosine for spherical k-means, Euclidean distance for k-means, in the dtype of X; those of
-            dense rows are scikit-learn's. :meth:`predict` is the exact one.
+            1 - cosine for spherical k-means, Euclidean distance for k-means, in the dtype of X. They are
+            sums by BLAS for dense rows: :meth:`predict` is the exact one.
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
         rows = validated_rows(self, name, X, reset=False)
-        if rows.sparse:
-            context = call(name, self.n_threads)
-            return sparse_distances(context, rows, self.cluster_centers_, self._metric)
-        distances = cosine_distances if self._metric == "cosine" else euclidean_distances
-        result: NDArray[Any] = distances(rows[:] if rows.storage else rows.array, self.cluster_centers_)
-        return result
+        return all_distances(call(name, self.n_threads), rows, self.cluster_centers_, self._metric)
 
     def score(self, X: Matrix, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the objective of X with the fitted centers: higher is better.

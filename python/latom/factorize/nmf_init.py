@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from latom.factorize.long_steps import LongSteps
 from latom.factorize.non_negative_rows import NonNegativeRows
-from latom.factorize.svd import truncated_svd
+from latom.factorize.singular_vectors import singular_vectors
 
 Array = NDArray[Any]
 INITS = ("random", "nndsvd", "nndsvda", "nndsvdar")
@@ -36,7 +36,8 @@ def initial_factors(
             f"{products.function}: init = '{init}' can only be used when n_components <= "
             f"min(n_samples, n_features); got {k} > {min(n, d)}. Use init='random'."
         )
-    U, S, V = truncated_svd(products, k, rng, LongSteps(products.function, verbose))
+    seed = int(rng.randint(2**62, dtype=np.int64))
+    U, S, V = singular_vectors(products, k, seed, LongSteps(products.function, verbose))
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
     W[:, 0], F[:, 0] = (np.sqrt(S[0]) * np.abs(A[:, 0]) for A in (U, V))
     for j in range(1, k):

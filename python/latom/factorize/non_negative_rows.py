@@ -60,7 +60,7 @@ class NonNegativeRows:
         of_H = 2.0 ** (exponent // 2 if H is None else exponent_of(float(np.abs(H).max())))
         self.units = Units(2.0**exponent, 2.0**exponent / of_H, of_H)
         self.X, self.shape, self.dtype, self.sparse = X.array, X.shape, X.dtype, X.sparse
-        self._core = X.core
+        self.core = X.core
         self._as_csr: Rows | None = None  # dense X as the Kullback-Leibler steps take it
         if not X.core.non_negative(context):
             raise ValueError(
@@ -82,14 +82,14 @@ class NonNegativeRows:
     def times(self, F: Array, out: Array | None = None) -> Array:
         """X F [n, k]."""
         if self.sparse:
-            made: Array = backend().multiply(self.context, self._core, F, out)
+            made: Array = backend().multiply(self.context, self.core, F, out)
             return made
         return product_in_parts(self.X, F, out)
 
     def transposed_times(self, W: Array, out: Array | None = None) -> Array:
         """X^T W [d, k]."""
         if self.sparse:
-            made: Array = backend().multiply_transposed(self.context, self._core, W, out)
+            made: Array = backend().multiply_transposed(self.context, self.core, W, out)
             return made
         return product_in_parts(self.X.T, W, out)
 
@@ -116,7 +116,7 @@ class NonNegativeRows:
         """A after a multiplicative step; the sum of X log Y before it."""
         if not self.sparse and self._as_csr is None:
             self._as_csr = Rows(self.function, sp.csr_array(self.X))
-        core = self._core if self._as_csr is None else self._as_csr.core
+        core = self.core if self._as_csr is None else self._as_csr.core
         sums = backend().column_sums(self.context, F)
         step: tuple[Array, float] = backend().kullback_step(
             self.context, core, A, F, sums, by_columns, l1, l2

@@ -12,7 +12,7 @@ from latom.cluster.assign import assign_rows
 from latom.cluster.kmeans import KMeans
 from latom.factorize.long_steps import LongSteps
 from latom.factorize.row_blocks import RowBlocks
-from latom.factorize.svd import truncated_svd
+from latom.factorize.singular_vectors import singular_vectors
 
 LEAST_CODE = 1e-6  # multiplicative updates cannot leave 0
 KMEANS_ROWS, KMEANS_ITERATIONS = 50_000, 15
@@ -41,9 +41,8 @@ def _from_svd(
             f"{function}: n_components must be at most min(n, d) = {min(n, d)} with init='svd'; got {k}. "
             "Use init='random'."
         )
-    own, say = np.random.RandomState(rng.integers(2**32)), LongSteps(function, verbose)
-    left, values, _ = truncated_svd(blocks, k, own, say)
-    U = left * np.sqrt(values)
+    left, values, _ = singular_vectors(blocks, k, int(rng.integers(2**62)), LongSteps(function, verbose))
+    U = left * np.sqrt(values).astype(left.dtype)
     positive = np.einsum("ij,ij->j", np.maximum(U, 0), U)
     U *= np.where(2 * positive >= np.einsum("ij,ij->j", U, U), 1, -1).astype(U.dtype)
     codes: NDArray[Any] = np.maximum(U, U.dtype.type(LEAST_CODE), out=U)

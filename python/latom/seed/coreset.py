@@ -102,9 +102,10 @@ def coreset(
 
 
 def weighted_sample(
-    weights: Any,
-    size: int,
+    weights: Any = None,
+    size: int = 1,
     *,
+    log_weights: Any = None,
     replacement: bool = False,
     random_state: Any = None,
     n_threads: int | None = None,
@@ -113,10 +114,13 @@ def weighted_sample(
 
     Parameters
     ----------
-    weights : array of shape (n,)
+    weights : array of shape (n,), optional
         Not negative; position i is drawn with probability proportional to weights[i].
-    size : int
+    size : int, default 1
         Draws.
+    log_weights : array of shape (n,), optional
+        Natural logarithms of weights, in place of these: ratios of likelihoods, whose exponentials would
+        overflow or vanish. -inf is never drawn.
     replacement : bool, default False
         Whether a position may be drawn again. Without it positions are drawn one after another
         from those left.
@@ -138,9 +142,22 @@ def weighted_sample(
     Notes
     -----
     O(n) once, then O(1) per draw with replacement, by an alias table (Walker 1977); O(n + size log n)
-    without, by an exponential race (Efraimidis & Spirakis 2006).
+    without, by an exponential race (Efraimidis & Spirakis 2006). Logarithms are drawn from without leaving
+    them: the highest of ``log_weights`` plus Gumbel noise (Xie et al., "Data selection for language models
+    via importance resampling", 2023).
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> latom.weighted_sample(log_weights=np.array([-2000.0, -1000.0, -3000.0]), size=2).tolist()
+    [1, 0]
     """
     function = "weighted_sample"
+    if (weights is None) == (log_weights is None):
+        got = "neither" if weights is None else "both"
+        raise ValueError(f"{function}: weights or log_weights must be given; got {got}. Pass one of the two.")
+    if log_weights is not None:
+        return _sample_by_logarithms(function, log_weights, size, replacement, random_state, n_threads)
     array = as_numpy(function, weights, "weights").astype(np.float64, copy=False)
     if array.ndim != 1 or not len(array):
         raise ValueError(
@@ -167,4 +184,34 @@ def weighted_sample(
         size,
         replacement,
     )
+    return drawn
+
+
+def _sample_by_logarithms(
+    function: str, log_weights: Any, size: Any, replacement: Any, random_state: Any, n_threads: int | None
+) -> NDArray[np.int64]:
+    """:func:`weighted_sample` by logarithms of weights."""
+    logs = as_numpy(function, log_weights, "log_weights").astype(np.float64, copy=False)
+    if logs.ndim != 1 or not len(logs) or np.isnan(logs).any() or (logs == np.inf).any():
+        bad = "NaN or inf" if logs.ndim == 1 and len(logs) else f"shape {logs.shape}"
+        raise ValueError(
+            f"{function}: log_weights must be one number per position, none of them NaN or inf; got {bad}. "
+            "Use -inf for what is never drawn."
+        )
+    possible = int((logs > -np.inf).sum())
+    size = check_integer(function, "size", size)
+    if check_flag(function, "replacement", replacement) and possible:
+        weights = np.exp(logs - logs.max())  # what vanishes has no share that float64 could tell
+        return weighted_sample(
+            weights, size, replacement=True, random_state=random_state, n_threads=n_threads
+        )
+    if possible < size:
+        raise ValueError(
+            f"{function}: log_weights must have {size} entries above -inf; got {possible}. Draw fewer."
+        )
+    generator = np.random.Generator(np.random.Philox(key=as_seed(function, random_state)))
+    uniform = 1 - generator.random(len(logs))  # in (0, 1]
+    keys = logs - np.log(-np.log(uniform) + 1e-300)
+    best = np.argpartition(-keys, size - 1)[:size]
+    drawn: NDArray[np.int64] = best[np.lexsort((best, -keys[best]))].astype(np.int64)
     return drawn

@@ -1,0 +1,287 @@
+"""Hierarchical k-means, draws that are even over clusters, and near-duplicates, against plain code."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from oracle import corpus
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import latom
+from latom.cluster.balanced import fill_evenly
+
+
+def rings(rng, counts=(2000, 50, 120, 80, 900)):
+    """Rings of radius 1, 3, 5, 7 and 9 with so many points each, and the ring of each point."""
+    radius = np.repeat(np.arange(len(counts)) * 2 + 1.0, counts)
+    angle = rng.uniform(0, 2 * np.pi, len(radius))
+    X = np.stack([np.cos(angle), np.sin(angle)], axis=1) * (radius + rng.normal(0, 0.1, len(radius)))[:, None]
+    return X, ((radius - 1) / 2).astype(int)
+
+
+@pytest.mark.parametrize("sizes", [(5, 3, 9), (1, 1, 1), (7,), (0, 4, 2, 2), (3, 0, 0, 50)])
+def test_water_filling_is_the_most_even_split(sizes, rng):
+    sizes = np.array(sizes)
+    for total in range(int(sizes.sum()) + 1):
+        given = fill_evenly(sizes, total, rng)
+        assert given.sum() == total
+        assert (given <= sizes).all()
+        # No other split has more of its smallest parts: the sorted one is the highest, lexicographically.
+        if sizes.prod() and sizes.max() < 10:
+            splits = itertools.product(*(range(s + 1) for s in sizes))
+            best = max(sorted(split) for split in splits if sum(split) == total)
+            assert sorted(given) == best
+
+
+@pytest.mark.parametrize("strategy", ["random", "closest", "farthest"])
+def test_balanced_sample_of_labels(strategy, rng):
+    labels = rng.permutation(np.repeat([0, 1, 2, 4], [100, 3, 40, 9]))
+    labels[:5] = -1
+    scores = rng.random(len(labels))
+    rows = latom.balanced_sample(labels, 60, strategy=strategy, scores=scores, random_state=3)
+    assert len(set(rows)) == 60
+    assert (np.diff(rows) > 0).all()
+    assert (labels[rows] >= 0).all()
+    sizes = np.bincount(labels[labels >= 0])
+    counts = np.bincount(labels[rows], minlength=5)
+    level = counts.max()
+    assert (counts >= np.minimum(sizes, level - 1)).all()
+    if strategy != "random":
+        sign = 1 if strategy == "closest" else -1
+        for j in (0, 2):
+            own = np.flatnonzero(labels == j)
+            wanted = own[np.argsort(-sign * scores[own])[: counts[j]]]
+            assert set(rows[labels[rows] == j]) == set(wanted)
+    assert (rows == latom.balanced_sample(labels, 60, strategy=strategy, scores=scores, random_state=3)).all()
+
+
+def test_balanced_sample_takes_all_and_refuses_more():
+    assert latom.balanced_sample([0, 1, 1], 3).tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"size must .*3"):
+        latom.balanced_sample([0, 1, 1], 4)
+    with pytest.raises(ValueError, match="levels of one hierarchy"):
+        latom.balanced_sample([np.array([0, 0, 1]), np.array([0, 1, 1])], 2)
+    with pytest.raises(ValueError, match="scores must be given"):
+        latom.balanced_sample([0, 1, 1], 2, strategy="closest")
+
+
+def test_the_rings_are_drawn_evenly(rng):
+    """Each ring's share is within a factor 2 of its share of the length of all; of flat k-means it is not."""
+    X, ring = rings(rng)
+    wanted = np.array([1, 3, 5, 7, 9]) / 25
+    tree = latom.HierarchicalKMeans(
+        (150, 40), metric="euclidean", n_resampling=10, sample_size=(6, 2), random_state=0
+    ).fit(X)
+    rows = tree.balanced_sample(150, random_state=0)
+    share = np.bincount(ring[rows], minlength=5) / 150
+    assert (np.minimum(share, wanted) / np.maximum(share, wanted)).min() > 0.5, share
+    flat = latom.KMeans(150, random_state=0).fit(X)
+    rows = latom.balanced_sample(flat.labels_, 150, random_state=0)
+    share = np.bincount(ring[rows], minlength=5) / 150
+    assert (np.minimum(share, wanted) / np.maximum(share, wanted)).min() < 0.5, share
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("container", ["dense", "csr"])
+def test_levels_fit_together(metric, container, rng):
+    X = corpus(rng, 300, 40, 8)
+    X = X.toarray() if container == "dense" else X
+    states = []
+    tree = latom.HierarchicalKMeans(
+        [30, 7, 2],
+        metric=metric,
+        n_resampling=(3, 2, 0),
+        sample_size=4,
+        random_state=1,
+        callback=states.append,
+        n_threads=2,
+    ).fit(X)
+    assert [len(level) for level in tree.labels_] == [300] * 3
+    assert [c.shape[0] for c in tree.cluster_centers_] == [30, 7, 2]
+    assert [(s.level, s.iteration) for s in states] == [
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (0, 4),
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (2, 1),
+    ]
+    assert len(tree.history_) == 8
+    labels, scores = latom.assign(X, tree.cluster_centers_[0], metric=metric)
+    assert (labels == tree.labels_[0]).all()
+    assert (scores == tree.scores_).all()
+    for level in range(2):
+        above = latom.assign(tree.cluster_centers_[level], tree.cluster_centers_[level + 1], metric=metric)[0]
+        assert (above == tree.parents_[level]).all()
+        assert (above[tree.labels_[level]] == tree.labels_[level + 1]).all()
+        assert (tree.predict(X, level + 1) == tree.labels_[level + 1]).all()
+    again = latom.HierarchicalKMeans(
+        [30, 7, 2], metric=metric, n_resampling=(3, 2, 0), sample_size=4, random_state=1, n_threads=1
+    ).fit(X)
+    assert (again.labels_[0] == tree.labels_[0]).all()
+    copy = pickle.loads(pickle.dumps(tree.set_params(callback=None)))
+    assert (copy.balanced_sample(50, random_state=0) == tree.balanced_sample(50, random_state=0)).all()
+    assert tree.transform(X).shape == (300, 30)
+    for strategy in ("closest", "farthest"):
+        assert len(tree.balanced_sample(40, strategy=strategy)) == 40
+
+
+def test_warm_start_goes_on_from_the_centers(rng):
+    X = rng.standard_normal((400, 5))
+    tree = latom.HierarchicalKMeans(
+        (20, 4), metric="euclidean", n_resampling=0, warm_start=True, tol=0, max_iter=300, random_state=0
+    ).fit(X)
+    centers = [c.copy() for c in tree.cluster_centers_]
+    tree.fit(X)  # from where it had settled
+    assert all((a == b).all() for a, b in zip(tree.cluster_centers_, centers, strict=True))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_leaves_are_small_and_found_again(metric, rng):
+    X = rng.standard_normal((300, 6))
+    X[100:160] = X[0]  # rows that no split parts
+    tree = latom.HierarchicalKMeans(3, metric=metric, max_leaf_size=10, random_state=0).fit(X)
+    leaves = np.bincount(tree.labels_[0])
+    assert leaves.max() <= 10
+    assert leaves.min() >= 1
+    assert len(tree.codes_) == 300
+    paths = {tuple(code): leaf for code, leaf in zip(tree.codes_.tolist(), tree.labels_[0], strict=True)}
+    assert len(paths) == len(leaves)
+    single = np.ones(300, bool)
+    single[0] = single[100:160] = False
+    assert (tree.predict(X)[single] == tree.labels_[0][single]).all()
+    assert tree.cluster_centers_[0].shape == (len(leaves), 6)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_clusters": (2, 5)}, "n_clusters"),
+        ({"n_clusters": ()}, "number for each level"),
+        ({"n_resampling": (1, 2, 3)}, "n_resampling must have a number for each of the 2 levels"),
+        ({"sample_size": "third"}, "sample_size must"),
+        ({"strategy": "best"}, "strategy must"),
+        ({"metric": "l1"}, "metric must"),
+        ({"max_leaf_size": 5}, "one number with max_leaf_size"),
+    ],
+)
+def test_wrong_parameters(parameters, message, rng):
+    model = latom.HierarchicalKMeans(**{"n_clusters": (6, 2), **parameters})
+    with pytest.raises(ValueError, match=message):
+        model.fit(rng.random((50, 3)))
+
+
+@parametrize_with_checks([latom.HierarchicalKMeans((4, 2), n_resampling=1, metric="euclidean")])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+def test_loss_sample_is_unbiased(rng):
+    X = rng.standard_normal((60, 3))
+    f = (X**2).sum(axis=1) + 0.1
+    model = latom.KMeans(5, random_state=0).fit(X)
+    losses = np.array([f[np.argmin(((X - c) ** 2).sum(axis=1))] for c in model.cluster_centers_])
+    rows, weights = latom.loss_sample(X, 20000, model.cluster_centers_, losses, lam=2, z=1, random_state=1)
+    estimates = (weights * f[rows]).reshape(100, 200).sum(axis=1) * 100
+    assert abs(estimates.mean() - f.mean()) < 3 * estimates.std() / 10
+    # Probabilities are as documented: weights are their reciprocals.
+    distance = np.sqrt(((X[:, None] - model.cluster_centers_) ** 2).sum(axis=2)).min(axis=1)
+    bound = losses[model.labels_] + 2 * distance
+    np.testing.assert_allclose(weights, bound.sum() / (20000 * 60 * bound[rows]), rtol=1e-9)
+    counts = np.bincount(rows, minlength=60)
+    expected = 20000 * bound / bound.sum()
+    assert ((counts - expected) ** 2 / expected).sum() < 110  # chi-squared, 59 degrees: p < 1e-4
+
+
+def test_loss_sample_refuses_what_has_no_meaning(rng):
+    X, C = rng.random((10, 2)), rng.random((2, 2))
+    with pytest.raises(ValueError, match="losses must be numbers that are not negative"):
+        latom.loss_sample(X, 3, C, [1, -1])
+    with pytest.raises(ValueError, match="bound above 0"):
+        latom.loss_sample(X, 3, C, [0, 0], lam=0)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("keep", ["farthest", "closest", "random"])
+@pytest.mark.parametrize("n_clusters", [1, 4])
+def test_semdedup_finds_the_pairs_of_brute_force(container, keep, n_clusters, rng):
+    X = rng.standard_normal((80, 6))
+    X[40:60] = X[:20] * rng.uniform(0.5, 2, (20, 1)) + rng.normal(0, 0.02, (20, 6))
+    centers = rng.standard_normal((n_clusters, 6))
+    kept = latom.semdedup(container(X), n_clusters, 0.01, keep=keep, centers=centers, random_state=5)
+    labels, scores = latom.assign(X, centers)
+    U = X / np.linalg.norm(X, axis=1, keepdims=True)
+    near = (U @ U.T > 0.99) & (labels[:, None] == labels) & ~np.eye(80, dtype=bool)
+    if keep == "random":
+        pairs = near.any(axis=1)
+        assert kept[~pairs].all()
+        assert not kept[pairs].all()
+        return
+    order = scores if keep == "farthest" else -scores
+    earlier = order[None] < order[:, None]
+    assert (kept == ~(near & earlier).any(axis=1)).all()
+    assert kept.sum() < 80
+
+
+def test_semdedup_clusters_by_itself(rng):
+    X = rng.standard_normal((60, 4)).astype(np.float32)
+    X[30:] = X[:30]
+    kept = latom.semdedup(X, 5, 0.001, random_state=0)
+    assert kept.sum() == 30
+    with pytest.raises(ValueError, match="centers must have n_clusters=5 rows; got 4"):
+        latom.semdedup(X, 5, 0.1, centers=X[:4])
+    with pytest.raises(ValueError, match="eps must"):
+        latom.semdedup(X, 5, 1.5)
+
+
+def test_gumbel_draws_follow_the_weights():
+    """Ordered pairs without replacement, against their probabilities, at weights far beyond float64's."""
+    weights = np.array([1.0, 2.0, 3.0, 4.0])
+    logs = np.log(weights) - 5000
+    counts = dict.fromkeys(itertools.permutations(range(4), 2), 0)
+    for seed in range(6000):
+        drawn = latom.weighted_sample(log_weights=logs, size=2, random_state=seed)
+        counts[tuple(drawn.tolist())] += 1
+    chi2 = 0.0
+    for (i, j), count in counts.items():
+        expected = 6000 * weights[i] / 10 * weights[j] / (10 - weights[i])
+        chi2 += (count - expected) ** 2 / expected
+    assert chi2 < 36  # 11 degrees: p < 2e-4
+
+
+def test_draws_by_logarithms_at_the_edges():
+    logs = np.array([-np.inf, 3.0, -np.inf, -4000.0])
+    assert latom.weighted_sample(log_weights=logs, size=2, random_state=0).tolist() == [1, 3]
+    assert set(latom.weighted_sample(log_weights=logs, size=50, replacement=True).tolist()) == {1}
+    with pytest.raises(ValueError, match="3 entries above -inf; got 2"):
+        latom.weighted_sample(log_weights=logs, size=3)
+    with pytest.raises(ValueError, match="got both"):
+        latom.weighted_sample([1.0], log_weights=[0.0])
+    with pytest.raises(ValueError, match="got neither"):
+        latom.weighted_sample()
+    with pytest.raises(ValueError, match="NaN or inf"):
+        latom.weighted_sample(log_weights=[np.inf, 0])
+
+
+def test_the_example_of_curation(monkeypatch, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    path = Path(__file__).parents[2] / "examples" / "curate_embeddings.py"
+    if not path.exists():
+        pytest.skip("the examples are not here")
+    monkeypatch.delenv("LATOM_DATA", raising=False)
+    spec = importlib.util.spec_from_file_location("curate_embeddings", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = module.main(["--scale", "0.1", "--plot", str(tmp_path / "f.png")])
+    assert found["rings"]["hierarchy"] < 2.5 < found["rings"]["flat k-means"]
+    assert found["embeddings"]["recall"] > 0.9
+    assert (tmp_path / "f.png").stat().st_size > 5000
+    assert "planted pairs" in capsys.readouterr().out
