@@ -73,6 +73,19 @@ def training_loss(problem: Problem, losses: np.ndarray) -> float:
     return float(losses[-1] / losses[0])
 
 
+def sparse_recall(problem: Problem, indices: np.ndarray) -> float:
+    """:func:`recall` of sparse rows among sparse atoms, by dot product."""
+    X, atoms, k = problem["X"], problem["atoms"], int(problem["k"])
+    rows = np.random.default_rng(0).permutation(X.shape[0])[: SCORED_ROWS // 4]
+    scores = (X[rows].astype(np.float64) @ atoms.T.astype(np.float64)).toarray()
+    kth = np.partition(scores, -k, axis=1)[:, -k] - 1e-13
+    found = 0
+    for row, line, least in zip(indices[rows], scores, kth, strict=True):
+        given = np.unique(row)
+        found += min(k, int((line[given[given >= 0]] >= least).sum()))
+    return found / (k * len(rows))
+
+
 def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
     """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
     exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)

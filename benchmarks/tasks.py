@@ -22,6 +22,7 @@ from peers import (
     EVERYDAY_TRANSFORM,
     GEMM,
     HIERARCHY,
+    NEIGHBORS,
     NMF,
     NMF_KL,
     OMP,
@@ -56,6 +57,7 @@ from scores import (
     recall,
     relative_loss,
     silhouette_error,
+    sparse_recall,
     squared_loss,
     training_loss,
     weighted_loss,
@@ -168,6 +170,11 @@ def _topk_shape(problem: Problem) -> Shape:
 def _pursuit_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
+
+
+def _neighbors_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": m, "k": int(problem["k"])}
 
 
 def _decode_shape(problem: Problem) -> Shape:
@@ -293,6 +300,15 @@ TASKS: dict[str, Task] = {
         calls=True,
         operations=_products,
         peaks=True,
+    ),
+    "neighbors": Task(
+        NEIGHBORS,
+        sparse_recall,
+        "recall",
+        _neighbors_shape,
+        _entries_times_atoms,
+        fair=no_lower(1e-3),
+        calls=True,
     ),
     "decode": Task(
         DECODE,

@@ -7,6 +7,7 @@ from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
 from peers.hierarchy import HIERARCHY
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
+from peers.neighbors import NEIGHBORS
 from peers.nmf import NMF, NMF_KL, REPLICATES
 from peers.pairs import PAIRS
 from peers.pooling import POOLING
@@ -28,6 +29,7 @@ __all__ = [
     "EVERYDAY_TRANSFORM",
     "GEMM",
     "HIERARCHY",
+    "NEIGHBORS",
     "NMF",
     "NMF_KL",
     "OMP",

@@ -13,17 +13,18 @@
 
 namespace latom {
 
-void register_rows(py::module_& module);
 void register_batch(py::module_& module);
 void register_cluster(py::module_& module);
 void register_encode(py::module_& module);
 void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& kernels);
-void register_pursuit(py::module_& module);
 void register_least_squares(py::module_& module);
-void register_quality(py::module_& module);
+void register_neighbors(py::module_& module);
 void register_pointwise(py::module_& module);
+void register_pursuit(py::module_& module);
+void register_quality(py::module_& module);
+void register_rows(py::module_& module);
 void register_seed(py::module_& module);
 void register_shards(py::module_& module);
 void register_spectral(py::module_& module);
@@ -59,15 +60,16 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("isa", [] { return std::string(active_kernels()->isa); });
     module.def("set_isa", [](const std::string& name) { set_active_kernels(kernel_table(name)); }, py::arg("name"));
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
-    register_rows(module);
     register_batch(module);
     register_cluster(module);
     register_encode(module);
     register_factorize(module);
-    register_pursuit(module);
     register_least_squares(module);
-    register_quality(module);
+    register_neighbors(module);
     register_pointwise(module);
+    register_pursuit(module);
+    register_quality(module);
+    register_rows(module);
     register_seed(module);
     register_shards(module);
     register_spectral(module);

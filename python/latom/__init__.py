@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.itda import ITDA
     from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.relative import RelativeRepresentation
     from latom.encode.sparse_autoencoder import SparseAutoencoder
     from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
     from latom.factorize.rescal import RESCAL
     from latom.factorize.semi_nmf import SemiNMF
     from latom.factorize.truncated_svd import TruncatedSVD
+    from latom.neighbors import DenseIndex, SparseIndex, match_anchors
+    from latom.neighbors.estimators import KNeighborsTransformer, NearestNeighbors
     from latom.seed.afkmc2 import afkmc2
     from latom.seed.coreset import coreset, weighted_sample
     from latom.seed.kmeans_parallel import kmeans_parallel
@@ -84,6 +87,7 @@ __all__ = [
     "CURSearch",
     "ClusterSweep",
     "ConsensusNMF",
+    "DenseIndex",
     "DictionaryState",
     "FactorizationState",
     "Factorizations",
@@ -93,6 +97,7 @@ __all__ = [
     "IPSFactorization",
     "IterationState",
     "KMeans",
+    "KNeighborsTransformer",
     "LatentLabelShift",
     "LowRankImputer",
     "MatchingPursuit",
@@ -101,12 +106,15 @@ __all__ = [
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "NearestNeighbors",
     "NonNegativeCP",
     "PMIFactorization",
     "PointwiseFactorization",
     "RankSelection",
+    "RelativeRepresentation",
     "SemiNMF",
     "SparseAutoencoder",
+    "SparseIndex",
     "SphericalKMeans",
     "Stream",
     "ThresholdEncoder",
@@ -128,6 +136,7 @@ __all__ = [
     "kmeans_plusplus",
     "kmeans_plusplus_init",
     "loss_sample",
+    "match_anchors",
     "matching_pursuit",
     "maxsim",
     "nmf_batch",
@@ -160,8 +169,8 @@ __getattr__ = lazily(
         **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
         "ward_batch": "latom.cluster",
-        **dict.fromkeys(("ITDA", "MatchingPursuit", "SparseAutoencoder"), "latom.encode"),
-        **dict.fromkeys(("ThresholdEncoder", "TopKEncoder"), "latom.encode"),
+        **dict.fromkeys(("ITDA", "MatchingPursuit", "RelativeRepresentation"), "latom.encode"),
+        **dict.fromkeys(("SparseAutoencoder", "ThresholdEncoder", "TopKEncoder"), "latom.encode"),
         **dict.fromkeys(("AlternatingLeastSquares", "CUR", "CURSearch"), "latom.factorize"),
         **dict.fromkeys(("ConsensusNMF", "Factorizations", "FastRP"), "latom.factorize"),
         **dict.fromkeys(("IPSFactorization", "LatentLabelShift", "LowRankImputer"), "latom.factorize"),
@@ -170,6 +179,8 @@ __getattr__ = lazily(
         **dict.fromkeys(("PointwiseFactorization", "RESCAL", "RankSelection"), "latom.factorize"),
         **dict.fromkeys(("SemiNMF", "TruncatedSVD", "nmf_batch"), "latom.factorize"),
         **dict.fromkeys(("non_negative_factorization", "select_n_components"), "latom.factorize"),
+        **dict.fromkeys(("DenseIndex", "KNeighborsTransformer", "NearestNeighbors"), "latom.neighbors"),
+        **dict.fromkeys(("SparseIndex", "match_anchors"), "latom.neighbors"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },

@@ -152,3 +152,19 @@ def test_completion_recovers_and_fills() -> None:
         line[:24].strip(): float(line[24:].split()[0]) for line in lines if line[:6] in ("column", "LowRan")
     }
     assert error["LowRankImputer, rank 5"] < 0.8 * error["column means"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("text_neighbors.py", ["--queries", "200"], ["category by 10 neighbors", "local scaling"]),
+        ("relative_spaces.py", ["-n", "400"], ["absolute coordinates", "anchors grown from 15 pairs"]),
+    ],
+)
+def test_neighbors_examples(name: str, arguments: list[str], words: list[str], monkeypatch) -> None:
+    monkeypatch.delenv("LATOM_DATA", raising=False)
+    command = [sys.executable, EXAMPLES / name, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    for word in words:
+        assert word in done.stdout

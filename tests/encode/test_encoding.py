@@ -262,11 +262,12 @@ def test_bad_arguments_say_what_to_do(change, words, X, W):
 
 
 def test_wrong_types(X, W):
-    for rows in (sp.csr_array(X), sp.csr_matrix(X), sp.coo_array(X)):
+    for rows in (sp.csr_array(X), sp.csr_matrix(X), sp.coo_array(X)):  # which topk takes
         with pytest.raises(TypeError, match=r"X must be dense.*Densify it in blocks"):
-            latom.topk(rows, W, 3)
-    with pytest.raises(TypeError, match="atoms must be dense"):
-        latom.topk(X, sp.csr_array(W), 3)
+            latom.encode(rows, W, 3)
+        assert (latom.topk(rows, W, 3)[1] == latom.topk(X, W, 3)[1]).all()
+    with pytest.raises(TypeError, match="must be dense"):
+        latom.encode(X, sp.csr_array(W), 3)
     for rows in (X.astype(complex), np.full((2, 40), "a")):
         with pytest.raises(TypeError, match="X must hold real numbers"):
             latom.topk(rows, W, 3)

@@ -169,6 +169,34 @@ class AtomIndex:
         self, context: Context, X: Rows, threshold: _Float64
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]: ...
 
+class DocumentSearch:
+    """Rows that sparse or dense queries are searched among."""
+
+    def __init__(self, context: Context, documents: Rows, metric: str) -> None: ...
+    @property
+    def bytes(self) -> int: ...
+    def topk(
+        self,
+        context: Context,
+        X: Rows,
+        k: int,
+        *,
+        threshold: float = ...,
+        allowed: NDArray[np.uint8] | None = None,
+        without: NDArray[np.int64] | None = None,
+        prune: bool = True,
+    ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int64], dict[str, int]]: ...
+    def above(
+        self,
+        context: Context,
+        X: Rows,
+        threshold: _Float64,
+        *,
+        allowed: NDArray[np.uint8] | None = None,
+        without: NDArray[np.int64] | None = None,
+        prune: bool = True,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]: ...
+
 def fold_center(
     context: Context, atoms: NDArray[Any], center: _Float64, bias: _Float64 | None = None
 ) -> _Float64: ...

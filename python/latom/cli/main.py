@@ -22,7 +22,7 @@ import numpy as np
 from scipy import sparse
 
 from latom.cli import documents as sources
-from latom.cli import outputs, tables
+from latom.cli import outputs, search, tables
 from latom.cli.documents import Documents, InputError, Track
 from latom.cli.report import Clusters, Corpus, print_report
 
@@ -75,23 +75,18 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    _add_inputs(cluster)
     add = cluster.add_argument
-    add("path", nargs="?", type=_path, metavar="PATH", help="what to cluster; see below")
     add("-k", "--n-clusters", type=_positive, default=20, metavar="K", help="clusters (20)")
-    add("--column", metavar="NAME", help="the column with the texts (guessed)")
-    add("--vocabulary", type=_path, metavar="FILE", help="terms of an .npz, one per line")
-    add("--encoding", default="utf-8", type=_encoding, metavar="NAME", help="of the files (utf-8)")
-    add("--min-df", type=_positive, metavar="N", help="drop terms in fewer documents")
-    add("--max-features", type=_positive, metavar="N", help="keep the N most frequent terms")
     add("--seed", type=_seed, default=0, metavar="N", help="of the starting centers (0)")
     add("--n-init", type=_positive, default=1, metavar="N", help="starts, the best is kept (1)")
     add("--max-iter", type=_positive, default=100, metavar="N", help="iterations at most (100)")
-    add("--threads", type=_threads, metavar="N", help="threads (all)")
     add("--top-terms", type=_positive, default=8, metavar="N", help="terms shown a cluster (8)")
     add("--labels", type=_path, metavar="OUT", help="write labels: .txt, .csv or .npy")
     add("--plot", type=_path, metavar="OUT", help="write a picture: .png, .svg or .pdf")
     add("-q", "--quiet", action="store_true", help="print warnings and errors only")
     add("--version", action="version", version=f"latom {__version__}")
+    search.add_commands(commands, _add_inputs, _positive, _PATHS)
     check = commands.add_parser(
         "cuda-check",
         help="hold a GPU's answers to the CPU's, and time them",
@@ -101,6 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--quick", action="store_true", help="a few small cases only, and no times")
     check.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     return main
+
+
+def _add_inputs(command: argparse.ArgumentParser, needed: bool = False) -> None:
+    """What every command that reads documents takes."""
+    add = command.add_argument
+    add("path", nargs=None if needed else "?", type=_path, metavar="PATH", help="documents; see below")
+    add("--column", metavar="NAME", help="the column with the texts (guessed)")
+    add("--vocabulary", type=_path, metavar="FILE", help="terms of an .npz, one per line")
+    add("--encoding", default="utf-8", type=_encoding, metavar="NAME", help="of the files (utf-8)")
+    add("--min-df", type=_positive, metavar="N", help="drop terms in fewer documents")
+    add("--max-features", type=_positive, metavar="N", help="keep the N most frequent terms")
+    add("--threads", type=_threads, metavar="N", help="threads (all)")
 
 
 def _integer(text: str, least: int, most: int = 2**31 - 1) -> int:
@@ -180,7 +187,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # one line each, without the source line
-            _cluster(arguments)
+            (_cluster if arguments.command == "cluster" else _search)(arguments)
     except InputError as error:
         outputs.tell(str(error))
         return 2
@@ -221,9 +228,20 @@ def _cluster(arguments: argparse.Namespace) -> None:
             print_report(corpus, clusters, "; ".join((*times, *time_of_fit)))
 
 
+def _search(arguments: argparse.Namespace) -> None:
+    _check_inputs(arguments)
+    corpus, _ = _read(arguments, _tracker(outputs.stderr_is_terminal()))
+    with outputs.writable_stdout():
+        search.run(corpus, arguments)
+
+
 def _check_options(arguments: argparse.Namespace) -> None:
     """Refuse what does not go together, and what cannot be written, before the work."""
     outputs.check_outputs(arguments.labels, arguments.plot)
+    _check_inputs(arguments)
+
+
+def _check_inputs(arguments: argparse.Namespace) -> None:
     is_matrix = arguments.path is not None and arguments.path.suffix.lower() == ".npz"
     is_table = arguments.path is not None and arguments.path.suffix.lower() in tables.SUFFIXES
     if arguments.vocabulary and not is_matrix:
@@ -245,7 +263,7 @@ def _tracker(show: bool) -> Track:
 
 def _read(arguments: argparse.Namespace, track: Track) -> tuple[Corpus, list[str]]:
     """Return the corpus and, for the summary, how long it took."""
-    path, encoding = arguments.path, arguments.encoding
+    path, encoding, vectorizer = arguments.path, arguments.encoding, None
     start = time.perf_counter()
     if path is not None and path.suffix.lower() == ".npz" and not path.is_dir():
         X, terms = sources.read_matrix(path, arguments.vocabulary)
@@ -263,20 +281,21 @@ def _read(arguments: argparse.Namespace, track: Track) -> tuple[Corpus, list[str
             documents = sources.read_lines(path, encoding, track)
         documents.require_text(path)
         times = [f"read {time.perf_counter() - start:.2f} s"]
-        X, terms, seconds = _weigh(documents, arguments, track)
+        X, vectorizer, seconds = _weigh(documents, arguments, track)
+        terms = vectorizer.get_feature_names_out()
         times.append(f"vectorized {seconds:.2f} s")
     rows = np.flatnonzero(np.diff(X.indptr))
     if not rows.size:
         raise InputError(
             path, "hold a row that is not empty", "zeros only", "Save the counts or weights of its terms."
         )
-    return Corpus(documents, X if rows.size == X.shape[0] else X[rows], rows, terms), times
+    return Corpus(documents, X if rows.size == X.shape[0] else X[rows], rows, terms, vectorizer), times
 
 
 def _weigh(
     documents: Documents, arguments: argparse.Namespace, track: Track
 ) -> tuple[sparse.csr_matrix, Any, float]:
-    """Return TF-IDF rows, the terms and the seconds, those of importing scikit-learn apart."""
+    """Return TF-IDF rows, what made them and the seconds, those of importing scikit-learn apart."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     start = time.perf_counter()
@@ -298,7 +317,7 @@ def _weigh(
         got = f"{n} document{'s' * (n != 1)} without"
         must = "hold terms other than stop words, rare ones and those of most documents"
         raise InputError(arguments.path, must, got, remedy) from None
-    return X, vectorizer.get_feature_names_out(), time.perf_counter() - start
+    return X, vectorizer, time.perf_counter() - start
 
 
 def _fit(corpus: Corpus, arguments: argparse.Namespace, show_progress: bool) -> tuple[Clusters, list[str]]:

@@ -26,6 +26,7 @@ class Corpus:
     X: sparse.csr_matrix
     rows: np.ndarray
     terms: Any
+    vectorizer: Any = None
 
 
 @dataclass
@@ -81,10 +82,10 @@ def print_report(corpus: Corpus, clusters: Clusters, times: str) -> None:
         counts += f" ({left_out:,} without terms left out)"
     counts += f", {d:,} terms, {nnz:,} nonzeros"
     for line in (f"{corpus.documents.source}: {counts}", times):
-        _print(textwrap.fill(printable(line), width))
-    _print("")
+        print_line(textwrap.fill(printable(line), width))
+    print_line("")
     for line in _table(corpus.documents, corpus.rows, clusters, width):
-        _print(line)
+        print_line(line)
 
 
 def _table(documents: Documents, rows: np.ndarray, clusters: Clusters, width: int) -> list[str]:
@@ -99,18 +100,19 @@ def _table(documents: Documents, rows: np.ndarray, clusters: Clusters, width: in
     terms_width = min(widest, room // 2) if room >= 50 else room
     room -= terms_width + 2
 
-    header = left.format("cluster", "size", "cosine") + _fit_to("top terms", terms_width)
+    header = left.format("cluster", "size", "cosine") + fit_to("top terms", terms_width)
     lines = [header + "  typical document" if room > 0 else header.rstrip()]
     for j in clusters.order:
         line = left.format(j, f"{clusters.sizes[j]:,}", f"{clusters.means[j]:.3f}")
-        line += _fit_to(_join_to(clusters.terms[j], terms_width), terms_width)
+        line += fit_to(_join_to(clusters.terms[j], terms_width), terms_width)
         if room > 0 and clusters.sizes[j]:
-            line += "  " + _fit_to(_describe(documents, rows[clusters.typical[j]]), room)
+            line += "  " + fit_to(describe(documents, rows[clusters.typical[j]]), room)
         lines.append(line.rstrip())
     return lines
 
 
-def _describe(documents: Documents, i: int) -> str:
+def describe(documents: Documents, i: int) -> str:
+    """Return the name of a document, if it has one, and how it begins."""
     excerpt = documents.texts[i][:400]
     if not documents.titled:
         return excerpt
@@ -128,7 +130,7 @@ def _join_to(terms: list[str], width: int) -> str:
     return joined
 
 
-def _fit_to(text: str, width: int) -> str:
+def fit_to(text: str, width: int) -> str:
     """Cut or pad `text` to exactly `width` terminal columns, on one line."""
     text = printable(text)
     if text.isascii() and len(text) <= width:
@@ -159,7 +161,7 @@ def printable(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _print(text: str) -> None:
+def print_line(text: str) -> None:
     """Print where stdout may not know every character: a question mark beats a traceback."""
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "replace").decode(encoding))

@@ -13,6 +13,7 @@ from latom.encode.topk import above, topk
 if TYPE_CHECKING:
     from latom.encode.itda import ITDA
     from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.relative import RelativeRepresentation
     from latom.encode.sparse_autoencoder import SparseAutoencoder
     from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ITDA",
     "MatchingPursuit",
+    "RelativeRepresentation",
     "SparseAutoencoder",
     "ThresholdEncoder",
     "TopKEncoder",
@@ -37,6 +39,7 @@ __getattr__ = lazily(
     {
         "ITDA": "latom.encode.itda",
         "MatchingPursuit": "latom.encode.pursuit_encoder",
+        "RelativeRepresentation": "latom.encode.relative",
         "SparseAutoencoder": "latom.encode.sparse_autoencoder",
         "ThresholdEncoder": "latom.encode.threshold_encoder",
         "TopKEncoder": "latom.encode.topk_encoder",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import as_numpy, as_vector
@@ -12,9 +13,11 @@ from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, shown
 from latom._base.device import place_of
 from latom._base.foreign import refuse_type
+from latom._base.rows import Rows
 from latom.encode.atoms import Atoms, as_atoms
 from latom.encode.device_topk import topk_on_device
 from latom.encode.tensors import as_output, check_output
+from latom.neighbors.collection import Collection, as_allowed, as_without
 
 _METRICS = ("dot", "cosine", "euclidean")
 
@@ -28,6 +31,8 @@ def topk(
     activation: str = "identity",
     metric: str = "dot",
     output: str = "numpy",
+    allowed: Any = None,
+    exclude_self: bool = False,
     n_threads: int | None = None,
     device: str | None = None,
     return_stats: bool = False,
@@ -36,13 +41,15 @@ def topk(
 
     Parameters
     ----------
-    X : dense array of shape (n, d) or (..., d)
+    X : dense array of shape (n, d) or (..., d), or sparse matrix of shape (n, d)
         Rows: float32 or float64; float16 (numpy) and bfloat16 (ml_dtypes); or a torch tensor of any of
         these on the CPU, also one that requires grad, or a DLPack array. Read-only and memory-mapped
         arrays are taken as they are. Not copied when C-contiguous and of the type computed in (half
         precision: where atoms are not float64); other number types become float64.
-    atoms : dense array of shape (m, d)
-        Atoms; half precision is widened to float32.
+    atoms : dense array or sparse matrix of shape (m, d)
+        Atoms; half precision is widened to float32. Where X or atoms are sparse, answers are those for the
+        same numbers as dense arrays, found by an inverted index: :class:`latom.neighbors.SparseIndex`
+        keeps it. Then there is no bias, no "abs", and one device.
     k : int
         Atoms to keep per row, at most m.
     bias : array of shape (m,), optional
@@ -55,6 +62,11 @@ def topk(
         Score: the dot product, the cosine (0 where a length is 0), or minus the squared distance.
     output : {"numpy", "torch"}, default "numpy"
         Results are numpy arrays, also for tensors, unless "torch" asks for tensors. No gradient passes.
+    allowed : boolean mask of shape (m,) or integer array, optional
+        Atoms that may answer; all by default. Places without an atom have index -1 and value minus infinity
+        ("relu": index 0 and value 0). Not for "abs", a bias or a GPU.
+    exclude_self : bool, default False
+        Row i does not find atom i: for X and atoms that are the same rows. Otherwise as ``allowed``.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
     device : {None, "cpu", "cuda", "cuda:0", ...}
@@ -63,7 +75,8 @@ def topk(
         "cuda" sends arrays of the CPU to a GPU and fetches the results. The bits are the same.
     return_stats : bool, default False
         Return a dict as well: "scored", products decided in float64, and "overflowed", rows that went
-        through all atoms in float64 because too many were within the bound of the k-th.
+        through all atoms in float64 because too many were within the bound of the k-th. Sparse: "postings",
+        "decided" and "exhausted", rows for which every atom was looked at.
 
     Returns
     -------
@@ -81,7 +94,7 @@ def topk(
         If shapes disagree, k is not in [1, m], X or atoms hold NaN or infinity, or a score exceeds float32
         where that is its type (the message names the first bad row).
     TypeError
-        If X or atoms are sparse or masked, or do not hold real numbers.
+        If X or atoms are masked, or do not hold real numbers.
 
     Notes
     -----
@@ -105,6 +118,14 @@ def topk(
             f"positive; got {shown(activation)}. Leave it out."
         )
     check_output(function, output)
+    exclude_self = check_flag(function, "exclude_self", exclude_self)
+    if _needs_collection(X, atoms, allowed, exclude_self):
+        _refuse_beside_collection(function, bias, activation, device)
+        values, indices, stats = _search(
+            function, X, atoms, k, activation, metric, allowed, exclude_self, n_threads
+        )
+        found = as_output(function, (values, indices), output)
+        return (*found, stats) if return_stats else found
     place = place_of(function, device, X=X, atoms=atoms)
     if place is not None:
         _refuse_bias(function, bias, metric)
@@ -123,6 +144,8 @@ def above(
     *,
     bias: Any = None,
     metric: str = "dot",
+    allowed: Any = None,
+    exclude_self: bool = False,
     output: str = "numpy",
     n_threads: int | None = None,
 ) -> Any:
@@ -130,8 +153,8 @@ def above(
 
     Parameters
     ----------
-    X, atoms, bias, metric, n_threads
-        As in :func:`topk`.
+    X, atoms, bias, metric, allowed, exclude_self, n_threads
+        As in :func:`topk`; sparse matrices are taken.
     output : {"numpy", "torch"}, default "numpy"
         Matches are CSR of scipy, also for tensors, unless "torch" asks for a sparse COO tensor.
     threshold : float or array of shape (n,) or (...)
@@ -164,9 +187,66 @@ def above(
     function = "above"
     check_choice(function, "metric", metric, _METRICS)
     check_output(function, output)
+    exclude_self = check_flag(function, "exclude_self", exclude_self)
+    if _needs_collection(X, atoms, allowed, exclude_self):
+        _refuse_beside_collection(function, bias, "identity", None)
+        rows, collection = _collection(function, X, atoms, metric)
+        mask = as_allowed(function, allowed, len(collection.rows))
+        without = as_without(function, exclude_self, len(rows), len(collection.rows))
+        bars = _thresholds(function, threshold)
+        matches = collection.above(call(function, n_threads), rows, bars, allowed=mask, without=without)
+        return as_output(function, matches, output)
     table = _scored_atoms(function, atoms, bias, metric)
     matches = table.above(call(function, n_threads), X, _thresholds(function, threshold))
     return as_output(function, matches, output)
+
+
+def _needs_collection(X: Any, atoms: Any, allowed: Any, exclude_self: bool) -> bool:
+    """Whether a call is more than one of dense rows with all dense atoms."""
+    return sp.issparse(X) or sp.issparse(atoms) or allowed is not None or exclude_self
+
+
+def _refuse_beside_collection(function: str, bias: Any, activation: str, device: Any) -> None:
+    if bias is None and activation != "abs" and device in (None, "cpu"):
+        return
+    got = (
+        "a bias" if bias is not None else "activation='abs'" if activation == "abs" else f"device={device!r}"
+    )
+    raise ValueError(
+        f"{function}: X and atoms must be dense, without allowed and exclude_self, for a bias, "
+        f"activation='abs' or a GPU; got {got}. Leave it out."
+    )
+
+
+def _collection(function: str, X: Any, atoms: Any, metric: str) -> tuple[Rows, Collection]:
+    collection = Collection(Rows(function, atoms, "atoms"), metric)
+    rows = Rows(function, X)
+    collection.check_columns(function, rows)
+    return rows, collection
+
+
+def _search(
+    function: str,
+    X: Any,
+    atoms: Any,
+    k: Any,
+    activation: str,
+    metric: str,
+    allowed: Any,
+    exclude_self: bool,
+    n_threads: int | None,
+) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
+    """:func:`topk` of sparse rows, and of a part of the atoms."""
+    rows, collection = _collection(function, X, atoms, metric)
+    mask = as_allowed(function, allowed, len(collection.rows))
+    without = as_without(function, exclude_self, len(rows), len(collection.rows))
+    threshold = 0.0 if activation == "relu" else -np.inf
+    context = call(function, n_threads)
+    values, indices, stats = collection.topk(context, rows, k, threshold, mask, without)
+    if activation == "relu":
+        none = indices < 0
+        values[none], indices[none] = 0, 0
+    return values, indices, stats
 
 
 def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:

@@ -1,0 +1,37 @@
+"""Neighbors of sparse rows beside peers: a part of the graph of all rows, and single queries.
+
+See README.md for the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data import Corpus, Problem, sample_rows
+from measure import Case
+from peers import NEIGHBORS
+from runner import available_cpus
+
+Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
+RunCase = Callable[[Case, str], None]
+
+QUERIES = (1, 2048)
+K = 15
+
+
+def quick(test: str, case: dict[str, Any]) -> bool:
+    """Cases of --quick."""
+    return case["n"] == QUERIES[1]
+
+
+@pytest.mark.parametrize("library", NEIGHBORS)
+@pytest.mark.parametrize("n", QUERIES)
+def test_neighbors(n: int, library: str, corpus: Corpus, stored: Stored, run_case: RunCase) -> None:
+    def make() -> Problem:
+        return {"X": sample_rows(corpus.X, n), "atoms": corpus.X, "k": K, "metric": "dot"}
+
+    folder, problem = stored(("neighbors", corpus.name, n), make)
+    run_case(Case("neighbors", "graph", folder, problem, corpus.name, available_cpus()), library)

@@ -1,0 +1,195 @@
+"""Rows by their similarities to anchors: coordinates that rotations and scales of the space leave alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from latom._base.arrays import Matrix, as_seed
+from latom._base.backend import call
+from latom._base.checks import check_choice, check_integer, shown
+from latom._base.estimator import Estimator, validated_rows
+from latom._base.rows import Rows
+from latom.neighbors.collection import Collection
+from latom.seed.kmeans_plusplus import draw
+
+
+class RelativeRepresentation(Estimator):
+    """Similarities of each row to anchor rows, in place of its coordinates.
+
+    Two spaces of the same things, as two encoders make them, often differ by little more than a rotation
+    and a scale. Described by cosines with the same anchors they become one space: what was trained on the
+    one works on the other.
+
+    Parameters
+    ----------
+    n_anchors : int, default 300
+        Anchors, at most the rows of X.
+    selection : {"uniform", "kmeans++"}
+        Rows drawn evenly without replacement, or spread by k-means++ under cosine.
+    metric : {"cosine", "euclidean"}
+        Similarity: the cosine, or minus the distance.
+    k : int, optional
+        Keep the k highest similarities of each row, as CSR; None keeps all, dense.
+    random_state : int, Generator, RandomState or None
+        Seed of the draw.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`.
+
+    Attributes
+    ----------
+    anchor_indices_ : int64 array of shape (n_anchors,)
+        Rows of X that were taken.
+    anchors_ : array or CSR of shape (n_anchors, d)
+        Those rows.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    References
+    ----------
+    Moschella et al., "Relative representations enable zero-shot latent space communication", ICLR 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import RelativeRepresentation
+    >>> X = np.array([[2.0, 0], [0, 3], [1, 1]])
+    >>> model = RelativeRepresentation().fit_anchors(X, [0, 1])
+    >>> turned = RelativeRepresentation().fit_anchors(5 * X @ [[0, 1], [-1, 0]], model.anchor_indices_)
+    >>> bool(np.allclose(model.transform(X), turned.transform(5 * X @ [[0, 1], [-1, 0]])))
+    True
+    """
+
+    _takes_sparse = True
+
+    anchor_indices_: NDArray[np.int64]
+    anchors_: Any
+
+    def __init__(
+        self,
+        n_anchors: int = 300,
+        *,
+        selection: str = "uniform",
+        metric: str = "cosine",
+        k: int | None = None,
+        random_state: Any = None,
+        n_threads: int | None = None,
+    ) -> None:
+        self.n_anchors = n_anchors
+        self.selection = selection
+        self.metric = metric
+        self.k = k
+        self.random_state = random_state
+        self.n_threads = n_threads
+
+    def fit(self, X: Matrix, y: Any = None) -> RelativeRepresentation:
+        """Draw anchors among the rows of X: all rows where there are fewer than n_anchors.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n, d)
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        name = f"{type(self).__name__}.fit"
+        check_choice(name, "selection", self.selection, ("uniform", "kmeans++"))
+        rows = validated_rows(self, name, X, reset=True)
+        m = min(check_integer(name, "n_anchors", self.n_anchors), len(rows))
+        seed = as_seed(name, self.random_state)
+        if self.selection == "uniform":
+            chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:m])
+        else:
+            chosen = draw(call(name, self.n_threads, seed), rows, m, None, "cosine")[0]
+        return self._take(name, rows, np.asarray(chosen, np.int64))
+
+    def fit_anchors(self, X: Matrix, indices: Any) -> RelativeRepresentation:
+        """Take given rows of X as the anchors: those that another space was described by.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (n, d)
+        indices : int array of shape (n_anchors,)
+            Rows of X.
+
+        Returns
+        -------
+        self
+        """
+        name = f"{type(self).__name__}.fit_anchors"
+        rows = validated_rows(self, name, X, reset=True)
+        chosen = np.asarray(indices)
+        wrong = chosen.ndim != 1 or chosen.size == 0 or chosen.dtype.kind not in "iu"
+        if wrong or chosen.min() < 0 or chosen.max() >= len(rows):
+            raise ValueError(
+                f"{name}: indices must be rows of X, in [0, {len(rows)}); got {shown(indices)}. Count from 0."
+            )
+        return self._take(name, rows, chosen.astype(np.int64))
+
+    def _take(self, name: str, rows: Rows, chosen: NDArray[np.int64]) -> RelativeRepresentation:
+        self._check_parameters(name, len(chosen))
+        rows.core.norm2(call(name, self.n_threads))  # refuses what cannot be compared
+        self.anchor_indices_ = chosen
+        self.anchors_ = rows[chosen]
+        return self
+
+    def transform(self, X: Matrix) -> Any:
+        """Similarities of rows to the anchors.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (q, d)
+
+        Returns
+        -------
+        similarities : array of shape (q, n_anchors), or CSR where k is given
+            float32 where X and the anchors both are, else float64.
+        """
+        check_is_fitted(self, "anchors_")
+        name = f"{type(self).__name__}.transform"
+        m = self.anchors_.shape[0]
+        self._check_parameters(name, m)
+        rows = validated_rows(self, name, X, reset=False)
+        anchors = Rows(name, self.anchors_, "anchors")
+        if self.k is not None:
+            return self._nearest(name, rows, anchors)
+        context = call(name, self.n_threads)
+        squares, own = rows.core.norm2(context), anchors.core.norm2(context)
+        dtype = np.result_type(rows.dtype, anchors.dtype)
+        product = rows.array @ anchors.array.T if not rows.storage else rows[:] @ anchors.array.T
+        if sp.issparse(product):
+            product = product.toarray()
+        product = np.asarray(product, dtype)
+        if self.metric == "euclidean":
+            distances = np.maximum(squares[:, None] + own[None, :] - 2 * product.astype(np.float64), 0)
+            return -np.sqrt(distances).astype(dtype)
+        lengths = np.sqrt(np.where(squares > 0, squares, 1))[:, None] * np.sqrt(np.where(own > 0, own, 1))
+        return np.clip(product / lengths, -1, 1).astype(dtype)
+
+    def _nearest(self, name: str, rows: Rows, anchors: Rows) -> Any:
+        collection = Collection(anchors, self.metric)
+        values, indices, _ = collection.topk(call(name, self.n_threads), rows, self.k or 1)
+        if self.metric == "euclidean":
+            values = -np.sqrt(-values)
+        q, k = indices.shape
+        codes = sp.csr_array(
+            (values.reshape(-1), indices.reshape(-1), np.arange(0, q * k + 1, k)), (q, len(anchors))
+        )
+        codes.sort_indices()
+        return codes
+
+    def _check_parameters(self, name: str, m: int) -> None:
+        check_choice(name, "metric", self.metric, ("cosine", "euclidean"))
+        if self.k is not None:
+            check_integer(name, "k", self.k, m)
+        self._check_place(name)
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.anchors_.shape[0])

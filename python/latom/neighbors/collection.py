@@ -1,0 +1,223 @@
+"""A collection of rows, dense or sparse, and searches of it by rows of either kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix
+from latom._base.backend import backend
+from latom._base.checks import check_integer, shown
+from latom._base.rows import Rows
+
+METRICS = ("dot", "cosine", "euclidean")
+
+
+class Collection:
+    """Rows that are searched, prepared for queries of each kind when first asked for.
+
+    Parameters
+    ----------
+    rows : Rows
+        What is searched.
+    metric : {"dot", "cosine", "euclidean"}
+    """
+
+    def __init__(self, rows: Rows, metric: str) -> None:
+        self.rows = rows
+        self.metric = metric
+        self._prepared: dict[tuple[bool, Any], Any] = {}
+
+    def prepare(self, context: Any, sparse_queries: bool, dtype: Any) -> Any:
+        """What answers queries of a kind and type, one for all threads."""
+        by_terms = self.rows.sparse or sparse_queries
+        found = self._prepared.get((by_terms, dtype))
+        if found is None:
+            rows = self.rows.as_type(context.function, dtype)
+            if by_terms:
+                found = backend().DocumentSearch(context, rows.core, self.metric)
+            else:
+                found = backend().AtomIndex(context, rows[:], None, self.metric)
+                found.pack(context)
+            found = self._prepared.setdefault((by_terms, dtype), found)
+        return found
+
+    def topk(
+        self,
+        context: Any,
+        X: Rows,
+        k: int,
+        threshold: float = -np.inf,
+        allowed: NDArray[np.uint8] | None = None,
+        without: NDArray[np.int64] | None = None,
+    ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
+        """The k best rows of each of X; places without one have index -1 and score minus infinity."""
+        self.check_columns(context.function, X)
+        k = check_integer(context.function, "k", k, len(self.rows))
+        search, queries, by_terms = self._matched(context, X)
+        if by_terms:
+            values, indices, _, stats = search.topk(
+                context, queries.core, k, threshold=threshold, allowed=allowed, without=without
+            )
+        else:
+            values, indices, stats = self._dense_topk(context, search, queries, k, allowed, without)
+            none = values <= threshold
+            values[none], indices[none] = -np.inf, -1
+        if values.dtype == np.float32:
+            self._check_finite(context.function, values[indices >= 0])
+        return values, indices, stats
+
+    def above(
+        self,
+        context: Any,
+        X: Rows,
+        threshold: NDArray[np.float64],
+        allowed: NDArray[np.uint8] | None = None,
+        without: NDArray[np.int64] | None = None,
+    ) -> Matrix:
+        """All rows that score above the threshold of each of X, as CSR."""
+        self.check_columns(context.function, X)
+        if threshold.shape not in ((), (1,), (len(X),)):
+            raise ValueError(
+                f"{context.function}: threshold must be a number or have shape ({len(X)},); got shape "
+                f"{threshold.shape}. Pass one number for all rows."
+            )
+        search, queries, by_terms = self._matched(context, X)
+        bars = np.ascontiguousarray(threshold, np.float64).reshape(-1)
+        if by_terms:
+            indptr, indices, values = search.above(
+                context, queries.core, bars, allowed=allowed, without=without
+            )
+        else:
+            indptr, indices, values = search.above(context, queries.core, bars)
+            indptr, indices, values = _kept(indptr, indices, values, allowed, without)
+        if values.dtype == np.float32:
+            self._check_finite(context.function, values)
+        width = np.int32 if indptr[-1] < 2**31 else np.int64
+        parts = (values, indices.astype(width, copy=False), indptr.astype(width))
+        return sp.csr_array(parts, shape=(len(X), len(self.rows)))
+
+    def check_columns(self, function: str, X: Rows) -> None:
+        """Refuse queries of another width."""
+        if X.shape[1] != self.rows.shape[1]:
+            raise ValueError(
+                f"{function}: X must have as many columns as the rows that are searched, "
+                f"{self.rows.shape[1]}; got {X.shape[1]}. Pass rows of the same features."
+            )
+
+    def _matched(self, context: Any, X: Rows) -> tuple[Any, Rows, bool]:
+        """What answers, and rows of its type: float32 where neither needs more."""
+        dtype = np.float32 if self.rows.dtype == X.dtype == np.float32 else np.float64
+        by_terms = self.rows.sparse or X.sparse
+        return self.prepare(context, X.sparse, dtype), X.as_type(context.function, dtype), by_terms
+
+    def _dense_topk(
+        self,
+        context: Any,
+        search: Any,
+        queries: Rows,
+        k: int,
+        allowed: NDArray[np.uint8] | None,
+        without: NDArray[np.int64] | None,
+    ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
+        """Dense with dense: what may not answer is left out of the rows, or asked for beyond k and "
+        "dropped."""
+        ids = None
+        if allowed is not None:
+            ids = np.flatnonzero(allowed).astype(np.int32)
+            if len(ids) == 0:
+                shape = (len(queries), k)
+                empty = np.full(shape, -np.inf, queries.dtype)
+                return empty, np.full(shape, -1, np.int32), {"scored": 0, "overflowed": 0}
+            part = np.ascontiguousarray(self.rows[ids], queries.dtype)
+            search = backend().AtomIndex(context, part, None, self.metric)
+        m = len(self.rows) if ids is None else len(ids)
+        asked = min(k + (without is not None), m)
+        values, indices, scored, overflowed = search.topk(context, queries.core, asked)
+        if ids is not None:
+            indices = ids[indices]
+        if without is not None:
+            values, indices = _dropped(values, indices, without)
+        values, indices = _padded(values[:, :k], indices[:, :k], k)
+        return values, indices, {"scored": scored, "overflowed": overflowed}
+
+    @staticmethod
+    def _check_finite(function: str, scores: NDArray[Any]) -> None:
+        if np.isinf(scores).any():
+            raise ValueError(
+                f"{function}: X and the rows that are searched must have scores that float32 holds; got a "
+                "score "
+                "beyond 3.4e38. Pass X as float64."
+            )
+
+
+def _dropped(
+    values: NDArray[Any], indices: NDArray[np.int32], without: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    """One fewer per row: the one to leave out goes, else the last; where there is none to spare, padding."""
+    hit = indices == without[:, None]
+    order = np.argsort(hit, axis=1, kind="stable")  # what is left out comes last
+    values, indices = np.take_along_axis(values, order, 1), np.take_along_axis(indices, order, 1)
+    last = hit.any(axis=1)
+    values[last, -1], indices[last, -1] = -np.inf, -1
+    return values, indices
+
+
+def _padded(
+    values: NDArray[Any], indices: NDArray[np.int32], k: int
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    more = k - values.shape[1]
+    if more > 0:
+        values = np.pad(values, ((0, 0), (0, more)), constant_values=-np.inf)
+        indices = np.pad(indices, ((0, 0), (0, more)), constant_values=-1)
+    return np.ascontiguousarray(values), np.ascontiguousarray(indices)
+
+
+def _kept(
+    indptr: NDArray[np.int64],
+    indices: NDArray[np.int32],
+    values: NDArray[Any],
+    allowed: NDArray[np.uint8] | None,
+    without: NDArray[np.int64] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]:
+    """Matches without those that may not answer."""
+    if allowed is None and without is None:
+        return indptr, indices, values
+    keep = np.ones(len(indices), bool) if allowed is None else allowed[indices].astype(bool)
+    if without is not None:
+        keep &= indices != np.repeat(without, np.diff(indptr))
+    counts = np.concatenate(([0], np.cumsum(keep)))
+    return counts[indptr], indices[keep], values[keep]
+
+
+def as_allowed(function: str, allowed: Any, n: int) -> NDArray[np.uint8] | None:
+    """A mask of n bytes from a boolean mask or from indices of rows; None stays None."""
+    if allowed is None:
+        return None
+    given = np.asarray(allowed)
+    if given.dtype == bool and given.shape == (n,):
+        return given.astype(np.uint8)
+    indices = given.ndim == 1 and (given.dtype.kind in "iu" or given.size == 0)
+    if indices and (given.size == 0 or (given.min() >= 0 and given.max() < n)):
+        mask = np.zeros(n, np.uint8)
+        mask[given.astype(np.int64)] = 1
+        return mask
+    raise ValueError(
+        f"{function}: allowed must be a mask of {n} booleans, or indices in [0, {n}); got {shown(allowed)}. "
+        "Leave it out to search all rows."
+    )
+
+
+def as_without(function: str, exclude_self: bool, queries: int, n: int) -> NDArray[np.int64] | None:
+    """The row that each query leaves out: itself."""
+    if not exclude_self:
+        return None
+    if queries != n:
+        raise ValueError(
+            f"{function}: exclude_self must be False unless X holds the {n} rows that are searched; got True "
+            f"with {queries} rows. Leave it out."
+        )
+    return np.arange(n, dtype=np.int64)

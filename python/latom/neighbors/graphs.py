@@ -1,0 +1,136 @@
+"""Neighbor graphs of the rows of one matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix
+from latom._base.backend import call
+from latom._base.checks import check_choice
+from latom._base.rows import Rows
+from latom.neighbors.collection import METRICS, Collection, as_without
+from latom.neighbors.index import check_neighbors
+
+MODES = ("connectivity", "distance")
+
+
+def distances_of(metric: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Scores as distances: 1 - cosine, the distance, or minus the product."""
+    if metric == "euclidean":
+        distances: NDArray[Any] = np.sqrt(-values)
+    elif metric == "cosine":
+        distances = np.maximum(1 - values, 0)
+    else:
+        distances = -values
+    return distances
+
+
+def kneighbors_graph(
+    X: Matrix,
+    n_neighbors: int = 15,
+    *,
+    metric: str = "cosine",
+    mode: str = "distance",
+    include_self: bool = False,
+    n_threads: int | None = None,
+) -> Any:
+    """The graph of the nearest rows of each row, exactly.
+
+    Parameters
+    ----------
+    X : array or sparse matrix of shape (n, d)
+        Rows, dense or sparse.
+    n_neighbors : int, default 15
+        Edges of a row.
+    metric : {"cosine", "euclidean", "dot"}
+        What is near. With "dot" the distance is minus the product.
+    mode : {"distance", "connectivity"}
+        What edges hold: distances, or 1.
+    include_self : bool, default False
+        Whether a row may be its own neighbor.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`. The result does not depend on it.
+
+    Returns
+    -------
+    graph : scipy.sparse.csr_array of shape (n, n)
+        n_neighbors entries a row, nearest first, ties to the lowest row.
+
+    Raises
+    ------
+    ValueError
+        If n_neighbors is more than the rows that there are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom.neighbors import kneighbors_graph
+    >>> X = np.array([[0.0], [1.0], [3.0]])
+    >>> kneighbors_graph(X, 1, metric="euclidean").toarray().tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
+    """
+    function = "kneighbors_graph"
+    check_choice(function, "metric", metric, METRICS)
+    check_choice(function, "mode", mode, MODES)
+    rows = Rows(function, X)
+    k = check_neighbors(function, n_neighbors, len(rows), 0 if include_self else 1)
+    without = as_without(function, not include_self, len(rows), len(rows))
+    values, indices, _ = Collection(rows, metric).topk(call(function, n_threads), rows, k, without=without)
+    return as_graph(distances_of(metric, values), indices, len(rows), mode)
+
+
+def as_graph(distances: NDArray[Any], indices: NDArray[Any], n: int, mode: str) -> Any:
+    """Neighbors [q, k] as CSR of q rows and n columns."""
+    q, k = indices.shape
+    data = np.ones(q * k, distances.dtype) if mode == "connectivity" else distances.reshape(-1)
+    width = np.int32 if q * k < 2**31 else np.int64
+    indptr = np.arange(0, q * k + 1, k, dtype=width)
+    graph = sp.csr_array((q, n), dtype=data.dtype)
+    graph.data, graph.indices, graph.indptr = data, indices.reshape(-1).astype(width, copy=False), indptr
+    return graph
+
+
+def precomputed_knn(
+    X: Matrix, n_neighbors: int = 15, *, metric: str = "cosine", n_threads: int | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Neighbors in the form that UMAP takes as ``precomputed_knn``.
+
+    Parameters
+    ----------
+    X, metric, n_threads
+        As in :func:`kneighbors_graph`.
+    n_neighbors : int, default 15
+        Neighbors with the row itself, as UMAP counts them.
+
+    Returns
+    -------
+    indices : int32 array of shape (n, n_neighbors)
+        Each row itself, then its nearest rows.
+    distances : float32 array of shape (n, n_neighbors)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom.neighbors import precomputed_knn
+    >>> indices, distances = precomputed_knn(np.array([[0.0], [1.0], [3.0]]), 2, metric="euclidean")
+    >>> indices.tolist(), distances.tolist()
+    ([[0, 1], [1, 0], [2, 1]], [[0.0, 1.0], [0.0, 1.0], [0.0, 2.0]])
+    """
+    function = "precomputed_knn"
+    check_choice(function, "metric", metric, METRICS)
+    rows = Rows(function, X)
+    n = len(rows)
+    k = check_neighbors(function, n_neighbors, n, 0)
+    own = np.arange(n, dtype=np.int32)[:, None]
+    if k == 1:
+        return own, np.zeros((n, 1), np.float32)
+    without = as_without(function, True, n, n)
+    values, indices, _ = Collection(rows, metric).topk(
+        call(function, n_threads), rows, k - 1, without=without
+    )
+    distances = distances_of(metric, values).astype(np.float32)
+    return np.hstack([own, indices]), np.hstack([np.zeros((n, 1), np.float32), distances])

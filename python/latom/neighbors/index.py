@@ -1,0 +1,376 @@
+"""Indexes: rows packed once, searched many times, from any number of threads."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix, as_numpy
+from latom._base.backend import call
+from latom._base.checks import check_choice, check_flag, check_integer, shown
+from latom._base.foreign import refuse_sparse
+from latom._base.rows import Rows
+from latom.neighbors.collection import METRICS, Collection, as_allowed, as_without
+
+_VERSION = 1
+
+
+class _Index:
+    """What both indexes do; they differ in the container of their rows."""
+
+    _sparse: ClassVar[bool]
+
+    def __init__(self, X: Matrix, *, metric: str = "cosine", n_threads: int | None = None) -> None:
+        name = type(self).__name__
+        check_choice(name, "metric", metric, METRICS)
+        self.metric = metric
+        self.n_threads = n_threads
+        self._lock = threading.Lock()
+        self._take(name, self._rows(name, X), np.zeros(X.shape[0] if hasattr(X, "shape") else len(X), bool))
+
+    def _take(self, name: str, rows: Rows, removed: NDArray[np.bool_]) -> None:
+        """Rows and their index, prepared, in place of those before; a search under way keeps what it has."""
+        collection = Collection(rows, self.metric)
+        collection.prepare(call(name, self.n_threads), self._sparse, rows.dtype)
+        self._state = (collection, removed, None if not removed.any() else (~removed).astype(np.uint8))
+
+    @classmethod
+    def _rows(cls, name: str, X: Matrix) -> Rows:
+        if not cls._sparse:
+            refuse_sparse(name, X)
+            return Rows(name, X)
+        if not sp.issparse(X):
+            raise TypeError(
+                f"{name}: X must be a scipy.sparse matrix; got {shown(X)}. Use DenseIndex, or "
+                "scipy.sparse.csr_array(X)."
+            )
+        return Rows(name, X)
+
+    def __len__(self) -> int:
+        return len(self._state[0].rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows, those that were removed among them, and columns."""
+        return self._state[0].rows.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self._state[0].rows.dtype
+
+    def search(
+        self,
+        Q: Matrix,
+        k: int = 10,
+        *,
+        allowed: Any = None,
+        exclude_self: bool = False,
+        n_threads: int | None = None,
+    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """The k best rows for each query, exactly.
+
+        Parameters
+        ----------
+        Q : array or sparse matrix of shape (q, d)
+            Queries, sparse or dense; one query is a matrix of one row.
+        k : int, default 10
+            At most the number of rows.
+        allowed : boolean mask of shape (n,) or integer array, optional
+            Rows that may answer; all by default.
+        exclude_self : bool, default False
+            Query i does not find row i: for Q that are the rows of the index.
+        n_threads : int, optional
+            Threads; None takes those of the index.
+
+        Returns
+        -------
+        values : array of shape (q, k)
+            Scores, highest first: the product, the cosine, or minus the squared distance; float32 where Q and
+            the index both are, else float64.
+        indices : int32 array of shape (q, k)
+            Rows, the lowest first among equal scores.
+
+        Raises
+        ------
+        ValueError
+            If shapes disagree, k is out of range, or Q holds NaN or infinity.
+
+        Notes
+        -----
+        A row that shares no term with a query has the product 0, and is an answer like any other. Where fewer
+        than k rows may answer, the places left have index -1 and value minus infinity.
+        """
+        name = f"{type(self).__name__}.search"
+        collection, removed, present = self._state
+        queries = Rows(name, Q, "Q")
+        without = as_without(
+            name, check_flag(name, "exclude_self", exclude_self), len(queries), len(collection.rows)
+        )
+        mask = _both(as_allowed(name, allowed, len(removed)), present)
+        context = call(name, self.n_threads if n_threads is None else n_threads)
+        values, indices, _ = collection.topk(context, queries, k, allowed=mask, without=without)
+        return values, indices
+
+    def above(
+        self,
+        Q: Matrix,
+        threshold: Any,
+        *,
+        allowed: Any = None,
+        exclude_self: bool = False,
+        n_threads: int | None = None,
+    ) -> Matrix:
+        """All rows that score above a threshold, exactly.
+
+        Parameters
+        ----------
+        Q, allowed, exclude_self, n_threads
+            As in :meth:`search`.
+        threshold : float or array of shape (q,)
+            One number, or one per query.
+
+        Returns
+        -------
+        matches : scipy.sparse.csr_array of shape (q, n)
+            Scores, sorted by row of the index.
+        """
+        name = f"{type(self).__name__}.above"
+        collection, removed, present = self._state
+        queries = Rows(name, Q, "Q")
+        without = as_without(
+            name, check_flag(name, "exclude_self", exclude_self), len(queries), len(collection.rows)
+        )
+        mask = _both(as_allowed(name, allowed, len(removed)), present)
+        context = call(name, self.n_threads if n_threads is None else n_threads)
+        bars = as_numpy(name, threshold, "threshold").astype(np.float64)
+        return collection.above(context, queries, bars, allowed=mask, without=without)
+
+    def add(self, X: Matrix) -> NDArray[np.int64]:
+        """Put rows behind those that are there; returns their indices. Packs again: cost as of a new index.
+
+        Parameters
+        ----------
+        X : matrix of shape (q, d)
+            Rows of the container of the index; they become of its number type.
+
+        Returns
+        -------
+        indices : int64 array of shape (q,)
+        """
+        name = f"{type(self).__name__}.add"
+        with self._lock:
+            collection, removed, _ = self._state
+            more = self._rows(name, X)
+            collection.check_columns(name, more)
+            old = collection.rows
+            more = more.as_type(name, old.dtype)
+            if self._sparse:
+                both: Any = sp.vstack([old.array, more.array], format="csr")
+            else:
+                both = np.concatenate([old[:], more[:]])
+            gone = np.concatenate([removed, np.zeros(len(more), bool)])
+            self._take(name, Rows(name, both), gone)
+            return np.arange(len(removed), len(gone))
+
+    def remove(self, indices: Any) -> None:
+        """Rows that never answer again; the indices of all others stay as they are.
+
+        Parameters
+        ----------
+        indices : int or array of int
+            Rows; to remove one twice changes nothing.
+        """
+        name = f"{type(self).__name__}.remove"
+        with self._lock:
+            collection, removed, _ = self._state
+            gone = as_allowed(name, np.atleast_1d(np.asarray(indices)), len(removed))
+            assert gone is not None  # indices are no None
+            removed = removed | gone.astype(bool)
+            self._state = (collection, removed, (~removed).astype(np.uint8) if removed.any() else None)
+
+    def save(self, path: Any) -> None:
+        """Write the rows to a folder, as .npy files and one .json.
+
+        Parameters
+        ----------
+        path : path
+            A folder, made if it is not there.
+        """
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        collection, removed, _ = self._state
+        rows = collection.rows
+        parts = {"removed": removed}
+        if self._sparse:
+            parts |= {part: getattr(rows.array, part) for part in ("data", "indices", "indptr")}
+        else:
+            parts["rows"] = rows[:]
+        for part, array in parts.items():
+            np.save(folder / f"{part}.npy", np.asarray(array), allow_pickle=False)
+        about = {
+            "class": type(self).__name__,
+            "version": _VERSION,
+            "metric": self.metric,
+            "shape": rows.shape,
+        }
+        (folder / "index.json").write_text(json.dumps(about))
+
+    @classmethod
+    def load(cls, path: Any, *, mmap: bool = True, n_threads: int | None = None) -> Any:
+        """An index that :meth:`save` has written.
+
+        Parameters
+        ----------
+        path : path
+            The folder.
+        mmap : bool, default True
+            Map the rows from the files instead of reading them into memory. What is packed of them is
+            made again.
+        n_threads : int, optional
+            Threads of the index.
+
+        Returns
+        -------
+        index : SparseIndex or DenseIndex
+
+        Raises
+        ------
+        ValueError
+            If the folder holds another class of index, or arrays that do not fit together.
+        FileNotFoundError
+            If there is no index.
+        """
+        name = f"{cls.__name__}.load"
+        folder = Path(path)
+        about = json.loads((folder / "index.json").read_text())
+        if (
+            not isinstance(about, dict)
+            or about.get("class") != cls.__name__
+            or about.get("version") != _VERSION
+        ):
+            what = about.get("class") if isinstance(about, dict) else about
+            raise ValueError(
+                f"{name}: path must hold a {cls.__name__} of version {_VERSION}; got {shown(what)}. Load "
+                "it with "
+                "the class that saved it."
+            )
+        mode: Any = "r" if check_flag(name, "mmap", mmap) else None
+
+        def part(what: str) -> Any:
+            return np.load(folder / f"{what}.npy", mmap_mode=mode, allow_pickle=False)
+
+        if cls._sparse:
+            rows: Any = sp.csr_array(
+                tuple(int(extent) for extent in about["shape"]), dtype=part("data").dtype
+            )
+            rows.data, rows.indices, rows.indptr = part("data"), part("indices"), part("indptr")
+        else:
+            rows = part("rows")
+        index = cls(rows, metric=about["metric"], n_threads=n_threads)
+        gone = np.asarray(part("removed"))
+        if gone.shape != (len(index),):
+            raise ValueError(
+                f"{name}: removed must have shape ({len(index)},); got {gone.shape}. Save the index again."
+            )
+        if gone.any():
+            index.remove(np.flatnonzero(gone))
+        return index
+
+    def __repr__(self) -> str:
+        n, d = self.shape
+        return f"{type(self).__name__}(shape=({n}, {d}), dtype={self.dtype}, metric={self.metric!r})"
+
+
+class SparseIndex(_Index):
+    """Sparse rows, packed once for exact search: the k best, or all above a threshold.
+
+    Parameters
+    ----------
+    X : sparse matrix of shape (n, d)
+        Rows: TF-IDF, BM25 or learned weights, codes; numbers of either sign. CSR of float32 or float64 is not
+        copied.
+    metric : {"cosine", "dot", "euclidean"}
+        What queries are scored by.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`. No result depends on it.
+
+    Notes
+    -----
+    An inverted index in float32. A first look at the rarest terms of a query sets a bar; lists of
+    frequent terms, which are long and say little, are left out where a bound by Cauchy and Schwarz shows
+    that they cannot lift a row to it. What is left is scored in float64, so answers are those of float64
+    sums over the rows' stored entries, the same for every number of threads and every processor. Memory:
+    8 bytes per stored number beside the rows themselves. Searches may run in several threads at once,
+    also beside ``add``.
+
+    References
+    ----------
+    Turtle & Flood, "Query evaluation: strategies and optimizations", 1995. Bayardo, Ma & Srikant, "Scaling up
+    all pairs similarity search", 2007.
+
+    Examples
+    --------
+    >>> import scipy.sparse as sp
+    >>> from latom.neighbors import SparseIndex
+    >>> index = SparseIndex(sp.csr_array([[1.0, 0, 2], [0, 1, 0], [3, 0, 0]]))
+    >>> values, indices = index.search(sp.csr_array([[1.0, 0, 0]]), 2)
+    >>> indices.tolist()
+    [[2, 0]]
+    """
+
+    _sparse = True
+
+
+class DenseIndex(_Index):
+    """Dense rows, packed once for exact search: the k best, or all above a threshold.
+
+    Parameters
+    ----------
+    X : dense array of shape (n, d)
+        Rows, as in :func:`latom.topk`.
+    metric : {"cosine", "dot", "euclidean"}
+        What queries are scored by.
+    n_threads : int, optional
+        Threads, as in :func:`latom.assign`. No result depends on it.
+
+    Notes
+    -----
+    :func:`latom.topk` with its atoms packed; sparse queries are taken as well. Where ``allowed`` is given
+    or rows have been removed, dense queries pack the rows that may answer for each call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom.neighbors import DenseIndex
+    >>> index = DenseIndex(np.array([[0.0, 0], [3, 4], [1, 1]]), metric="euclidean")
+    >>> values, indices = index.search(np.array([[1.0, 0]]), 2)
+    >>> values.tolist(), indices.tolist()
+    ([[-1.0, -1.0]], [[0, 2]])
+    """
+
+    _sparse = False
+
+
+def _both(allowed: NDArray[np.uint8] | None, present: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+    if allowed is None or present is None:
+        return present if allowed is None else allowed
+    both: NDArray[np.uint8] = allowed & present
+    return both
+
+
+def check_neighbors(function: str, n_neighbors: Any, n: int, others: int) -> int:
+    """n_neighbors as an int of at most the rows that may answer."""
+    k = check_integer(function, "n_neighbors", n_neighbors)
+    if k > n - others:
+        raise ValueError(
+            f"{function}: n_neighbors must be at most the {n - others} rows that may answer; got {k}. "
+            f"Expected n_neighbors <= n_samples_fit: ask for fewer, n_samples_fit = {n}."
+        )
+    return k

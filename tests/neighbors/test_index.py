@@ -1,0 +1,112 @@
+"""SparseIndex and DenseIndex: what they hold over time, on disk and between threads."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from plain import best, documents, scores, whole_numbers
+
+from latom.neighbors import DenseIndex, SparseIndex
+
+
+def make(kind, X, **options):
+    return SparseIndex(X, **options) if kind == "sparse" else DenseIndex(X.toarray(), **options)
+
+
+def rows_of(kind, X):
+    return X if kind == "sparse" else X.toarray()
+
+
+@pytest.fixture(params=["sparse", "dense"])
+def kind(request):
+    return request.param
+
+
+@pytest.mark.parametrize("metric", ["dot", "euclidean"])
+def test_search_add_remove(kind, metric, rng):
+    X, more, Q = (whole_numbers(rng, n, 25, 0.3) for n in (60, 15, 8))
+    index = make(kind, X, metric=metric)
+    assert len(index) == 60
+    assert index.shape == (60, 25)
+    assert index.add(rows_of(kind, more)).tolist() == list(range(60, 75))
+    index.remove([3, 70])
+    index.remove(3)
+    everything = sp.csr_array(sp.vstack([X, more]))
+    allowed = np.ones(75, bool)
+    allowed[[3, 70]] = False
+    table = scores(Q, everything, metric)
+    for queries in (Q, Q.toarray()):
+        values, indices = index.search(queries, 9)
+        wanted, at = best(table, 9, allowed)
+        assert (indices == at).all()
+        assert (values == wanted).all()
+        half = np.arange(0, 75, 2)
+        mask = np.isin(np.arange(75), half) & allowed
+        assert (index.search(queries, 9, allowed=half)[1] == best(table, 9, mask)[1]).all()
+        bars = np.arange(8) - 4.0
+        found = index.above(queries, bars)
+        kept = (table > bars[:, None]) & allowed
+        assert found.nnz == kept.sum()
+        assert (np.repeat(np.arange(8), np.diff(found.indptr)) == np.nonzero(kept)[0]).all()
+        assert (found.indices == np.nonzero(kept)[1]).all()
+
+
+@pytest.mark.parametrize("mmap", [True, False])
+def test_save_and_load(kind, mmap, rng, tmp_path):
+    X = documents(rng, 80, 50).astype(np.float32)
+    index = make(kind, X)
+    index.remove([5])
+    index.save(tmp_path / "index")
+    again = type(index).load(tmp_path / "index", mmap=mmap)
+    assert repr(again) == repr(index)
+    a, b = index.search(X, 4), again.search(X, 4)
+    assert (a[0] == b[0]).all()
+    assert (a[1] == b[1]).all()
+    assert again.add(rows_of(kind, X)).tolist() == list(range(80, 160))
+    assert not any(path.read_bytes()[:1] == b"\x80" for path in (tmp_path / "index").iterdir())  # no pickle
+
+
+def test_load_refuses_what_it_did_not_write(rng, tmp_path):
+    X = documents(rng, 20, 10)
+    SparseIndex(X).save(tmp_path)
+    with pytest.raises(ValueError, match=r"^DenseIndex\.load: path must hold"):
+        DenseIndex.load(tmp_path)
+    np.save(tmp_path / "indices.npy", np.full(X.nnz, 99, np.int32))
+    with pytest.raises(ValueError, match="must"):
+        SparseIndex.load(tmp_path)
+    (tmp_path / "index.json").write_text(json.dumps({"class": "SparseIndex", "version": 99}))
+    with pytest.raises(ValueError, match="version"):
+        SparseIndex.load(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        SparseIndex.load(tmp_path / "nothing")
+
+
+def test_many_threads_read_while_one_adds(rng):
+    X = documents(rng, 400, 100)
+    index = SparseIndex(X[:200], n_threads=1)
+    only = np.arange(200)
+    wanted = index.search(X, 5, allowed=only)
+
+    def read(_):
+        found = index.search(X, 5, allowed=only)
+        return all((a == b).all() for a, b in zip(wanted, found, strict=True))
+
+    with ThreadPoolExecutor(4) as pool:
+        reads = pool.map(read, range(24))
+        index.add(X[200:])
+        assert all(reads)
+    assert len(index) == 400
+    assert (index.search(X, 1)[0] > 0.999999).all()
+
+
+def test_containers_are_told_apart():
+    with pytest.raises(TypeError, match=r"^SparseIndex: X must be a scipy.sparse"):
+        SparseIndex(np.eye(3))
+    with pytest.raises(TypeError, match="DenseIndex"):
+        DenseIndex(sp.eye(3, format="csr"))
+    with pytest.raises(ValueError, match="metric must be"):
+        SparseIndex(sp.eye(3, format="csr"), metric="l1")
