@@ -139,6 +139,36 @@ class HierarchyState:
 
 
 @dataclass(frozen=True)
+class DictionaryState:
+    """One batch of a growing dictionary, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first batch.
+    objective : float
+        Mean squared error of the batch's rows, each scaled to length 1, with the atoms that they met.
+    added : int
+        Rows of the batch that became atoms.
+    n_atoms : int
+        Atoms after the batch.
+    seconds : float
+        Time of the batch.
+    """
+
+    iteration: int
+    objective: float
+    added: int
+    n_atoms: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.n_atoms} atoms, {self.added} of them new"
+
+
+@dataclass(frozen=True)
 class AutoencoderState:
     """One epoch of a sparse autoencoder's training, as callbacks see it and ``history_`` keeps it.
 
@@ -171,7 +201,15 @@ class AutoencoderState:
         return f"FVU {self.fvu:.4f}, {self.dead:.1%} dead"
 
 
-State = TypeVar("State", IterationState, FactorizationState, MiniBatchState, HierarchyState, AutoencoderState)
+State = TypeVar(
+    "State",
+    IterationState,
+    FactorizationState,
+    MiniBatchState,
+    HierarchyState,
+    DictionaryState,
+    AutoencoderState,
+)
 
 
 class Iterations(Generic[State]):
