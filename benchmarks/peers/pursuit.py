@@ -60,7 +60,7 @@ class Spams(Call):
 
     name = "spams"
     distribution = "spams-bin"
-    note = "omp; Fortran order, made beforehand"
+    note = "omp, which weighs atoms by what is new in them; Fortran order, made beforehand"
 
     def load(self) -> None:
         self.spams = importlib.import_module("spams")
@@ -68,7 +68,7 @@ class Spams(Call):
     def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
         X = np.asfortranarray(problem["X"].T)
         atoms, k = np.asfortranarray(problem["atoms"].T), int(problem["k"])
-        return lambda: self.spams.omp(X, atoms, L=k, numThreads=threads)
+        return lambda: self.spams.omp(X, atoms, L=k, eps=0.0, numThreads=threads)
 
     def output(self, result: Any) -> np.ndarray:
         dense: np.ndarray = sp.csr_array(result.T).toarray()
