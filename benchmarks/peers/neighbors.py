@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 
-from peers.base import Call, by_name
+from peers.base import Call, by_name, tuned
 
 Parts = tuple[Any, Any, int]
 
@@ -112,4 +112,4 @@ def _padded(graph: Any) -> np.ndarray:
     return out
 
 
-NEIGHBORS = by_name(Latom(), SparseDotTopN(), SimilariPy(), ScikitLearn())
+NEIGHBORS = by_name(Latom(), SparseDotTopN(), SimilariPy(), *tuned(ScikitLearn()))
