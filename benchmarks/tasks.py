@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 from peers import (
+    ALS,
     DECODE,
     DENSE_KMEANS,
     EVERYDAY_FIT,
@@ -23,13 +24,20 @@ from peers import (
     HIERARCHY,
     NMF,
     NMF_KL,
+    OMP,
+    PAIRS,
+    PLAIN_PURSUIT,
     POOLING,
+    POWERS,
+    RANKS,
     REPLICATES,
     SEEDING,
     SEMI_NMF,
     SILHOUETTE,
     SPARSE_KMEANS,
+    SVD,
     TOPK,
+    TRAIN,
     Peer,
 )
 from scores import (
@@ -41,12 +49,16 @@ from scores import (
     kullback_loss,
     mean_cosine,
     median_loss,
+    pair_ranking,
     pooled_cosine,
     potential,
+    pursuit_error,
     recall,
     relative_loss,
     silhouette_error,
     squared_loss,
+    training_loss,
+    weighted_loss,
 )
 
 Shape = dict[str, Any]
@@ -120,6 +132,11 @@ def _nmf_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
 
 
+def _als_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["factors"])}
+
+
 def _replicates_shape(problem: Problem) -> Shape:
     (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
     return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}
@@ -129,6 +146,11 @@ def _semi_nmf_shape(problem: Problem) -> Shape:
     (n, d), kept = problem["X"].shape, int(problem["kept"])
     shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
     return shape | ({"k": kept} if kept else {})
+
+
+def _pairs_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["k"])}
 
 
 def _kmeans_shape(problem: Problem) -> Shape:
@@ -141,6 +163,11 @@ def _topk_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
     return {"n": n, "d": d, "nnz": n * d, "m": m} | about
+
+
+def _pursuit_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
 
 
 def _decode_shape(problem: Problem) -> Shape:
@@ -168,6 +195,13 @@ def _hierarchy_shape(problem: Problem) -> Shape:
 def _silhouette_shape(problem: Problem) -> Shape:
     n, d = problem["X"].shape
     return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
+
+
+def _spectral_shape(problem: Problem) -> Shape:
+    X = problem["X"] if "X" in problem else problem["A"]
+    (n, d), m = X.shape, int(problem["m"] if "m" in problem else problem["ranks"].max())
+    about = {"k": int(problem["replicates"])} if "replicates" in problem else {}
+    return {"n": n, "d": d, "nnz": X.nnz, "m": m} | about
 
 
 def _predict_shape(problem: Problem) -> Shape:
@@ -271,6 +305,24 @@ TASKS: dict[str, Task] = {
         calls=True,
         operations=_entries_times_columns,
     ),
+    "omp": Task(
+        OMP,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
+    ),
+    "plain_pursuit": Task(
+        PLAIN_PURSUIT,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
+    ),
     "pooling": Task(
         POOLING,
         pooled_cosine,
@@ -299,6 +351,46 @@ TASKS: dict[str, Task] = {
         fair=at_most(1e-4),
         calls=True,
     ),
+    "svd": Task(
+        SVD,
+        lambda problem, values: float(values.sum()),
+        "sum of singular values",
+        _spectral_shape,
+        _entries_times_atoms,
+        score_format=".6g",
+        fair=no_lower(1e-3),
+        calls=True,
+    ),
+    "powers": Task(
+        POWERS,
+        lambda problem, embedding: float(np.square(embedding, dtype=np.float64).mean()),
+        "mean square",
+        _spectral_shape,
+        _entries_times_atoms,
+        score_format=".3g",
+        calls=True,
+    ),
+    "ranks": Task(
+        RANKS,
+        lambda problem, losses: float(losses.mean()),
+        "mean of median losses",
+        _spectral_shape,
+        _entries_times_atoms,
+        score_format=".6g",
+        fair=no_higher(0.01),
+        calls=True,
+    ),
+    "train": Task(
+        TRAIN,
+        training_loss,
+        "loss after 4 steps",
+        _topk_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        fair=no_higher(0.01),
+        calls=True,
+        operations=_products,  # of the encoder, forward
+    ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),
     "semi_nmf": Task(
@@ -308,6 +400,23 @@ TASKS: dict[str, Task] = {
         _semi_nmf_shape,
         _entries_times_atoms,
         reference="torch",
+    ),
+    "pairs": Task(
+        PAIRS,
+        pair_ranking,
+        "AUC",
+        _pairs_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.01),
+    ),
+    "als": Task(
+        ALS,
+        weighted_loss,
+        "loss",
+        _als_shape,
+        _entries_times_atoms,
+        score_format=".6f",
+        reference="implicit",
     ),
     "nmf": Task(
         NMF,

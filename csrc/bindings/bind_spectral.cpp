@@ -74,19 +74,28 @@ std::function<void(int64_t)> teller(const py::object& say) {
 }
 
 template <class T>
-py::tuple svd_of(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, Triplets<T>& out) {
+py::tuple svd_of(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, const py::object& start,
+                 Triplets<T>& out) {
+    const T* numbers = nullptr;
+    if (!start.is_none()) {
+        if (!is_array<Array<T>>(start)) throw py::type_error(ctx.function + ": start must have the dtype of X");
+        const auto given = py::reinterpret_borrow<Array<T>>(start);
+        const auto columns = static_cast<py::ssize_t>(std::min(options.k + options.oversamples, std::min(X.n, X.d)));
+        check_shape(ctx, "start", given, {static_cast<py::ssize_t>(X.d), columns});
+        numbers = given.data();
+    }
     T *U = out.U.mutable_data(), *V = out.V.mutable_data();
     double* S = out.S.mutable_data();
     {
         const Released released;
-        randomized_svd(ctx, X, options, U, S, V);
+        randomized_svd(ctx, X, options, numbers, U, S, V);
     }
     return out.tuple();
 }
 
 /// (U, S, V) of prepared CSR.
 py::tuple py_randomized_svd(const Call& call, const PyRows& X, int64_t k, int64_t oversamples, int64_t iterations,
-                            const py::object& say) {
+                            const py::object& say, const py::object& start) {
     const Context ctx = call.context();
     const SvdOptions options{k, oversamples, iterations, teller(say)};
     check_svd(ctx, X.n(), X.d(), options);
@@ -104,7 +113,7 @@ py::tuple py_randomized_svd(const Call& call, const PyRows& X, int64_t k, int64_
                     const Released released;
                     turned = &X.transposed<T>(ctx);
                 }
-                return svd_of(ctx, CsrMap<T, I>(ctx, rows, *turned), options, out);
+                return svd_of(ctx, CsrMap<T, I>(ctx, rows, *turned), options, start, out);
             } else {
                 throw py::type_error(ctx.function + ": X must be CSR here");
             }
@@ -117,13 +126,14 @@ py::tuple py_randomized_svd(const Call& call, const PyRows& X, int64_t k, int64_
 
 /// (U, S, V) of what a Python object multiplies with.
 py::tuple py_randomized_svd_of(const Call& call, const py::object& products, int64_t n, int64_t d, bool wide, int64_t k,
-                               int64_t oversamples, int64_t iterations, const py::object& say) {
+                               int64_t oversamples, int64_t iterations, const py::object& say,
+                               const py::object& start) {
     const Context ctx = call.context();
     const SvdOptions options{k, oversamples, iterations, teller(say)};
     check_svd(ctx, n, d, options);
     const auto run = [&]<class T>(T) {
         Triplets<T> out(n, d, k);
-        return svd_of(ctx, PythonMap<T>(ctx, products, n, d), options, out);
+        return svd_of(ctx, PythonMap<T>(ctx, products, n, d), options, start, out);
     };
     return wide ? run(double{}) : run(float{});
 }
@@ -264,9 +274,9 @@ void register_spectral(py::module_& module) {
     define<float>(module);
     define<double>(module);
     module.def("randomized_svd", &py_randomized_svd, "context"_a, "X"_a, "k"_a, "oversamples"_a, "iterations"_a,
-               "say"_a = py::none());
+               "say"_a = py::none(), "start"_a = py::none());
     module.def("randomized_svd_of", &py_randomized_svd_of, "context"_a, "products"_a, "n"_a, "d"_a, "wide"_a, "k"_a,
-               "oversamples"_a, "iterations"_a, "say"_a = py::none());
+               "oversamples"_a, "iterations"_a, "say"_a = py::none(), "start"_a = py::none());
     module.def("projected_powers", &py_projected_powers, "context"_a, "A"_a, "width"_a, "density"_a, "factor"_a,
                "weights"_a, "transition"_a, "normalize"_a, "concatenate"_a, "from_start"_a);
     module.def("factorize_replicates", &py_factorize_replicates, "context"_a, "X"_a, "k"_a, "stream"_a, "noise"_a,

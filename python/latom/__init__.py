@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from latom._base.config import __version__, config, show_config
 from latom._base.lazy import lazily
 from latom._base.threads import register_controller
-from latom.encode import above, decode, encode, topk
+from latom.encode import above, decode, encode, matching_pursuit, orthogonal_matching_pursuit, steer, topk
 
 # `latom.encode` names two things. As an attribute it is the function: importing the package binds its name
 # here, and the import above binds the function over it, once and for all, since a module is bound to its
@@ -21,7 +21,14 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
+    from latom._base.history import (
+        AutoencoderState,
+        DictionaryState,
+        FactorizationState,
+        HierarchyState,
+        IterationState,
+        MiniBatchState,
+    )
     from latom._base.stream import Stream
     from latom.cluster.assign import assign
     from latom.cluster.balanced import balanced_sample
@@ -36,16 +43,29 @@ if TYPE_CHECKING:
     from latom.cluster.select import ClusterSweep, select_n_clusters
     from latom.cluster.semdedup import semdedup
     from latom.cluster.ward import WardClusters, ward_batch
+    from latom.encode.itda import ITDA
+    from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.sparse_autoencoder import SparseAutoencoder
+    from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.als import AlternatingLeastSquares
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
+    from latom.factorize.latent_label_shift import LatentLabelShift
+    from latom.factorize.low_rank_imputer import LowRankImputer
+    from latom.factorize.matrix_completion import MatrixCompletion
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
     from latom.factorize.nmf_function import non_negative_factorization
+    from latom.factorize.nonnegative_cp import NonNegativeCP
+    from latom.factorize.pmi import PMIFactorization
     from latom.factorize.pointwise import PointwiseFactorization
+    from latom.factorize.rank.consensus import ConsensusNMF
+    from latom.factorize.rank.selection import RankSelection, select_n_components
+    from latom.factorize.rescal import RESCAL
     from latom.factorize.semi_nmf import SemiNMF
     from latom.factorize.truncated_svd import TruncatedSVD
     from latom.seed.afkmc2 import afkmc2
@@ -55,10 +75,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CUR",
+    "ITDA",
     "NMF",
+    "RESCAL",
+    "AlternatingLeastSquares",
+    "AutoencoderState",
     "BatchClusters",
     "CURSearch",
     "ClusterSweep",
+    "ConsensusNMF",
+    "DictionaryState",
     "FactorizationState",
     "Factorizations",
     "FastRP",
@@ -67,14 +93,23 @@ __all__ = [
     "IPSFactorization",
     "IterationState",
     "KMeans",
+    "LatentLabelShift",
+    "LowRankImputer",
+    "MatchingPursuit",
+    "MatrixCompletion",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
+    "NonNegativeCP",
+    "PMIFactorization",
     "PointwiseFactorization",
+    "RankSelection",
     "SemiNMF",
+    "SparseAutoencoder",
     "SphericalKMeans",
     "Stream",
+    "ThresholdEncoder",
     "TopKEncoder",
     "TruncatedSVD",
     "WardClusters",
@@ -93,15 +128,19 @@ __all__ = [
     "kmeans_plusplus",
     "kmeans_plusplus_init",
     "loss_sample",
+    "matching_pursuit",
     "maxsim",
     "nmf_batch",
     "non_negative_factorization",
+    "orthogonal_matching_pursuit",
     "pool_tokens",
     "select_n_clusters",
+    "select_n_components",
     "semdedup",
     "show_config",
     "silhouette",
     "silhouette_samples",
+    "steer",
     "topk",
     "ward_batch",
     "weighted_sample",
@@ -110,6 +149,7 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
+        **dict.fromkeys(("AutoencoderState", "DictionaryState"), "latom._base.history"),
         **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
         **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
         "Stream": "latom._base.stream",
@@ -120,11 +160,16 @@ __getattr__ = lazily(
         **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
         "ward_batch": "latom.cluster",
-        "TopKEncoder": "latom.encode",
-        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "FastRP"), "latom.factorize"),
-        **dict.fromkeys(("IPSFactorization", "MiniBatchNMF", "NMF"), "latom.factorize"),
-        **dict.fromkeys(("PointwiseFactorization", "SemiNMF", "TruncatedSVD"), "latom.factorize"),
-        **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
+        **dict.fromkeys(("ITDA", "MatchingPursuit", "SparseAutoencoder"), "latom.encode"),
+        **dict.fromkeys(("ThresholdEncoder", "TopKEncoder"), "latom.encode"),
+        **dict.fromkeys(("AlternatingLeastSquares", "CUR", "CURSearch"), "latom.factorize"),
+        **dict.fromkeys(("ConsensusNMF", "Factorizations", "FastRP"), "latom.factorize"),
+        **dict.fromkeys(("IPSFactorization", "LatentLabelShift", "LowRankImputer"), "latom.factorize"),
+        **dict.fromkeys(("MatrixCompletion", "MiniBatchNMF", "NMF"), "latom.factorize"),
+        **dict.fromkeys(("NonNegativeCP", "PMIFactorization"), "latom.factorize"),
+        **dict.fromkeys(("PointwiseFactorization", "RESCAL", "RankSelection"), "latom.factorize"),
+        **dict.fromkeys(("SemiNMF", "TruncatedSVD", "nmf_batch"), "latom.factorize"),
+        **dict.fromkeys(("non_negative_factorization", "select_n_components"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },

@@ -39,12 +39,46 @@ def csr() -> Any:
     return _core.prepare(context, (INDPTR, INDICES, f32(5), (4, 6)))
 
 
+def square() -> Any:
+    return _core.prepare(context, (INDPTR, INDICES % 4, f32(5), (4, 4)))
+
+
+class Products:
+    """A 4 x 6 matrix that multiplies."""
+
+    def times(self, F: Any) -> Any:
+        return np.ascontiguousarray(np.ones((4, 6), np.float32) @ F)
+
+    def transposed_times(self, W: Any) -> Any:
+        return np.ascontiguousarray(np.ones((6, 4), np.float32) @ W)
+
+
 def dense(n: int = 4, d: int = 6) -> Any:
     return _core.prepare(context, f32(n, d))
 
 
 def prepare_csr(context: Any, indptr: Any, indices: Any, data: Any) -> Any:
     return _core.prepare(context, (indptr, indices, data, (4, 6)))
+
+
+CODES = {"indptr": INDPTR, "indices": INDICES, "values": f32(5)}
+MORE = {"indices.0+", "values.0+"}  # entries beyond those that indptr names are capacity
+
+
+def of_codes(name: str) -> Any:
+    """A function of codes that takes their parts apart."""
+
+    def given(context: Any, indptr: Any, indices: Any, values: Any, **rest: Any) -> Any:
+        return getattr(_core, name)(context, (indptr, indices, values), **rest)
+
+    return given
+
+
+def train_latents(context: Any, **a: Any) -> Any:
+    part = ((a["indptr"], a["indices"], a["values"]), a["slope"], a["residual"], 1.0)
+    encoder, bias = (a["W"], a["first"], a["second"]), (a["b"], a["b_first"], a["b_second"])
+    rest = (a["last"], 1e-3, 0.9, 0.999, 1e-8, 1, False, True)
+    return _core.train_latents(context, [part], a["X"], encoder, encoder, bias, *rest)
 
 
 def screened(rows: int, atoms: int) -> dict[str, Any]:
@@ -238,11 +272,41 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"threshold": f64(4)},
         set(),
     ),
+    "Dictionary": (_core.Dictionary, {"atoms": f32(9, 6), "growable": True}, {"atoms.0", "atoms.1"}),
+    "Dictionary.adopt": (
+        lambda context, which: growing().adopt(context, dense(), which),
+        {"which": np.array([3, 0, 0])},
+        {"which.0"},
+    ),
     "fold_center": (_core.fold_center, {"atoms": f32(9, 6), "center": f64(6), "bias": f64(9)}, set()),
     "decode": (
         _core.decode,
         {"n": 4, "indptr": INDPTR, "indices": INDICES, "values": f32(5), "W_dec": f32(6, 3), "b_pre": f32(3)},
         {"indices.0+", "values.0+", "W_dec.0+"},
+    ),
+    "products_at": (of_codes("products_at"), CODES | {"rows": f32(4, 3), "W": f32(6, 3)}, MORE | {"W.0+"}),
+    "reconstruct": (
+        of_codes("reconstruct"),
+        CODES | {"X": f32(4, 3), "W_dec": f32(6, 3), "bias": f32(3), "scale": 1.0, "residual": f32(4, 3)},
+        MORE | {"W_dec.0+"},
+    ),
+    "gather_by_latent": (
+        of_codes("gather_by_latent"),
+        CODES | {"rows": f32(4, 3), "m": 6},
+        MORE | {"rows.1"},
+    ),
+    "contrast": (
+        of_codes("contrast"),
+        CODES | {"m": 6, "temperature": 0.2, "weight": 1.0, "slope": f32(5)},
+        MORE | {"indptr.0+"},
+    ),
+    "train_latents": (
+        train_latents,
+        CODES
+        | {"slope": f32(5), "residual": f32(4, 3), "X": f32(4, 3), "last": ints(6, dtype=np.int64)}
+        | {name: f32(6, 3) for name in ("W", "first", "second")}
+        | {name: f32(6) for name in ("b", "b_first", "b_second")},
+        MORE,
     ),
     "multiply": (_core.multiply, {"X": csr(), "F": f32(6, 3), "out": f32(4, 3)}, set()),
     "multiply_transposed": (
@@ -283,7 +347,54 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"X": f32(7, 6), "indptr": INDPTR, "indices": INDICES, "values": f32(5)},
         {"X.0", "X.1+", "indptr.0", "indices.0+", "values.0+"},
     ),
+    "orthonormalize": (_core.orthonormalize, {"Y": f32(40, 16)}, {"Y.0"}),
+    "weighted_rows": (
+        _core.weighted_rows,
+        {"X": csr(), "weights": f32(5), "F": f32(6, 3), "l2": 1.0},
+        {"F.1"},
+    ),
+    "randomized_svd": (
+        _core.randomized_svd,
+        {"X": csr(), "k": 2, "oversamples": 10, "iterations": 2, "start": f32(6, 4)},
+        set(),
+    ),
+    "randomized_svd_of": (
+        _core.randomized_svd_of,
+        {"products": Products(), "n": 4, "d": 6, "wide": False, "k": 2, "oversamples": 1, "iterations": 2}
+        | {"start": f32(6, 3)},
+        set(),
+    ),
+    "projected_powers": (
+        _core.projected_powers,
+        {"A": square(), "width": 3, "density": 0.5, "factor": f64(4), "weights": [1.0, 2.0]}
+        | {"transition": True, "normalize": False, "concatenate": False, "from_start": False},
+        set(),
+    ),
     "refit_supports": (_core.refit_supports, {"G": np.eye(3), "B": f64(3, 5), "H": f64(3, 5)}, set()),
+    "pair_epoch": (
+        _core.pair_epoch,
+        {
+            "indptr": INDPTR,
+            "indices": INDICES,
+            "weights": f32(5),
+            "loss": "nbpo",
+            "negatives": 2,
+            "unlabelled": 1.0,
+            "epoch": 0,
+            "rows": f32(4, 16),
+            "columns": f32(6, 16),
+            "rate": 0.1,
+            "decay": 0.1,
+            "noise_rows": f32(4, 32),
+            "noise_columns": f32(6, 32),
+        },
+        set(),
+    ),
+    "kernels.pull_rows": (
+        k.pull_rows,
+        {"index": ints(3), "pull": f32(3), "keep": 0.9, "x": f32(16), "F": f32(2, 16)},
+        {"F.0"},
+    ),
     "kernels.dense_dot": (k.dense_dot, {"x": f32(9), "y": f32(9)}, {"x.0", "y.0"}),
     "kernels.sparse_dot": (
         k.sparse_dot,
@@ -385,6 +496,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"v.0", "y.0"},
     ),  # as many as the shorter has
     "kernels.small_product": (k.small_product, {"X": f32(5, 6), "F": f32(6, 16)}, {"X.0", "F.1"}),
+    "kernels.pursuit_step": (
+        k.pursuit_step,
+        {"start": f32(32), "rows": f32(3, 32), "factor": f32(3), "magnitudes": True},
+        set(),
+    ),
     "kernels.solve_cholesky": (k.solve_cholesky, {"A": f64(4, 4), "b": f64(4)}, set()),
     "kernels.binned_values": (
         k.binned_values,
@@ -415,8 +531,13 @@ if hasattr(_core, "solve_rows"):
 # They take no array; the objects' other methods take what has been checked when it was made.
 WITHOUT_ARRAYS = {
     "available_isas", "isa", "set_isa", "resolve_threads", "mean_variance", "kernels.tile_shape",
-    "kernels.best_rows", "kernels.bin_grid", "kernels.philox", "kernels.repeat_screen",
+    "factorize_replicates", "kernels.best_rows", "kernels.bin_grid", "kernels.philox",
+    "kernels.repeat_screen",
 }  # fmt: skip
+
+
+def growing() -> Any:
+    return _core.Dictionary(context, f32(9, 6), True)
 
 
 def batches() -> Any:
@@ -534,6 +655,12 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("keep_largest", {"k": 4}),
         ("multiply_sparse", {"indices": INDICES + 1}),
         ("sweep_masked", {"indices": INDICES + 1}),
+        ("pair_epoch", {"indices": INDICES + 1}),
+        ("pair_epoch", {"indptr": INDPTR[::-1].copy()}),
+        ("pair_epoch", {"loss": "none"}),
+        ("pair_epoch", {"negatives": 0}),
+        ("pair_epoch", {"negatives": 2**62}),
+        ("kernels.pull_rows", {"index": ints(3) + 2}),
         ("kernels.sparse_dot", {"column": INDICES + 1}),
         ("kernels.quantize_row", {"a": f32(31)}),
         ("kernels.accumulate", {"acc": ints(63)}),

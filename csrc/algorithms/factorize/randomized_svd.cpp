@@ -85,12 +85,18 @@ void set_signs(int64_t n, int64_t d, int64_t k, T* U, T* V) {
 }  // namespace
 
 template <class T>
-void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, T* U, double* S, T* V) {
+void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, const T* start, T* U,
+                    double* S, T* V) {
     const int64_t n = X.n, d = X.d, k = options.k, least = std::min(n, d);
-    const int64_t width = whole_lines<T>(std::min(k + options.oversamples, least)), columns = std::min(width, least);
+    const int64_t asked = std::min(k + options.oversamples, least), width = whole_lines<T>(asked);
     AlignedVector<T> Y(static_cast<std::size_t>(n * width)), Z(static_cast<std::size_t>(d * width));
     const DenseView<T> of_rows{Y.data(), n, width, width}, of_columns{Z.data(), d, width, width};
-    fill_normal(ctx, d, columns, width, Z.data());
+    if (start) {
+        std::fill(Z.begin(), Z.end(), T{0});
+        for (int64_t j = 0; j < d; ++j) std::copy_n(start + j * asked, asked, Z.data() + j * width);
+    } else {
+        fill_normal(ctx, d, std::min(width, least), width, Z.data());
+    }
     X.times(of_columns, Y.data());
     for (int64_t done = 0; done < options.iterations; ++done) {
         if (options.before) options.before(done);
@@ -123,7 +129,9 @@ void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions&
     set_signs(n, d, k, U, V);
 }
 
-template void randomized_svd(const Context&, const LinearMap<float>&, const SvdOptions&, float*, double*, float*);
-template void randomized_svd(const Context&, const LinearMap<double>&, const SvdOptions&, double*, double*, double*);
+template void randomized_svd(const Context&, const LinearMap<float>&, const SvdOptions&, const float*, float*, double*,
+                             float*);
+template void randomized_svd(const Context&, const LinearMap<double>&, const SvdOptions&, const double*, double*,
+                             double*, double*);
 
 }  // namespace latom

@@ -39,8 +39,11 @@ struct SvdOptions {
 /// 2011). Of each column of V the largest magnitude is positive; vectors of singular values that are 0 are 0. Cost: 2 +
 /// 2 iterations products with k + oversamples columns, rounded up to whole lines of 64 bytes. Memory: that many columns
 /// of n + d rows, twice.
+/// start [d, k + oversamples, or as many as X has rows or columns]: the random matrix; null: normal numbers of
+/// ctx.seed.
 template <class T>
-void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, T* U, double* S, T* V);
+void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, const T* start, T* U,
+                    double* S, T* V);
 
 /// A random matrix R [n, width] that is made again wherever it is needed.
 struct RandomProjection {

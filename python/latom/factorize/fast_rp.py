@@ -14,6 +14,7 @@ from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_flag, check_integer, number_of, shown
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
+from latom.factorize.rank.alignment import unit_rows
 from latom.factorize.truncated_svd import multiply_rows
 
 Array = NDArray[Any]
@@ -145,7 +146,8 @@ class FastRP(Estimator):
         rows = self._rows(name, X, reset=True)
         if rows.shape[0] != rows.shape[1]:
             raise ValueError(
-                f"{name}: X must be square, the adjacency of a graph; got shape {rows.shape}. For a bipartite "
+                f"{name}: X must be square, the adjacency of a graph; got shape {rows.shape}. For a "
+                "bipartite "
                 "graph B pass scipy.sparse.block_array([[None, B], [B.T, None]])."
             )
         self._seed = as_seed(name, self.random_state)
@@ -188,8 +190,7 @@ class FastRP(Estimator):
             moved *= np.divide(1, sums, out=np.zeros_like(sums), where=sums > 0)[:, None].astype(moved.dtype)
         parts = np.split(moved, len(weights), axis=1)
         if self.normalize:
-            lengths = [np.linalg.norm(part, axis=1, keepdims=True) for part in parts]
-            parts = [part / np.where(length > 0, length, 1) for part, length in zip(parts, lengths, strict=True)]
+            parts = [unit_rows(part) for part in parts]
         weighted = [part * part.dtype.type(weight) for part, weight in zip(parts, weights, strict=True)]
         return self._standardized(
             np.concatenate(weighted, axis=1) if self.weights is None else np.add.reduce(weighted)
@@ -248,7 +249,8 @@ class FastRP(Estimator):
             check_flag(name, flag, getattr(self, flag))
         if not np.isfinite(number_of(self.beta)):
             raise ValueError(
-                f"{name}: beta must be a finite number; got {shown(self.beta)}. Use 0 for no weights by degree."
+                f"{name}: beta must be a finite number; got {shown(self.beta)}. Use 0 for no weights by "
+                "degree."
             )
         self._check_place(name)
         if self.weights is None:

@@ -36,8 +36,7 @@ def initial_factors(
             f"{products.function}: init = '{init}' can only be used when n_components <= "
             f"min(n_samples, n_features); got {k} > {min(n, d)}. Use init='random'."
         )
-    seed = int(rng.randint(2**62, dtype=np.int64))
-    U, S, V = singular_vectors(products, k, seed, LongSteps(products.function, verbose))
+    U, S, V = singular_vectors(products, k, rng, LongSteps(products.function, verbose))
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
     W[:, 0], F[:, 0] = (np.sqrt(S[0]) * np.abs(A[:, 0]) for A in (U, V))
     for j in range(1, k):

@@ -41,7 +41,8 @@ def _from_svd(
             f"{function}: n_components must be at most min(n, d) = {min(n, d)} with init='svd'; got {k}. "
             "Use init='random'."
         )
-    left, values, _ = singular_vectors(blocks, k, int(rng.integers(2**62)), LongSteps(function, verbose))
+    own, say = np.random.RandomState(rng.integers(2**32)), LongSteps(function, verbose)
+    left, values, _ = singular_vectors(blocks, k, own, say)
     U = left * np.sqrt(values).astype(left.dtype)
     positive = np.einsum("ij,ij->j", np.maximum(U, 0), U)
     U *= np.where(2 * positive >= np.einsum("ij,ij->j", U, U), 1, -1).astype(U.dtype)

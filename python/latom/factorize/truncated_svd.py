@@ -230,9 +230,7 @@ class TruncatedSVD(Estimator):
 
 def _column_means(rows: Rows) -> NDArray[np.float64]:
     if rows.sparse:
-        sums = np.bincount(
-            rows.array.indices, rows.array.data.astype(np.float64), minlength=rows.shape[1]
-        )
+        sums = np.bincount(rows.array.indices, rows.array.data.astype(np.float64), minlength=rows.shape[1])
         means: NDArray[np.float64] = sums / len(rows)
         return means
     total = np.zeros(rows.shape[1])

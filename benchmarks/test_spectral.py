@@ -1,0 +1,54 @@
+"""Singular vectors, powers of a graph and replicates of factorizations beside their peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from data import Corpus, Problem, data_folder
+from measure import Case
+from peers import POWERS, RANKS, SVD
+from runner import available_cpus
+
+Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
+RunCase = Callable[[Case, str], None]
+
+
+@pytest.mark.parametrize("library", SVD)
+@pytest.mark.parametrize("m", [100])
+def test_svd(m: int, library: str, corpus: Corpus, stored: Stored, run_case: RunCase) -> None:
+    folder, problem = stored(("svd", corpus.name, m), lambda: {"X": corpus.X, "m": np.int64(m)})
+    run_case(Case("svd", "sparse", folder, problem, corpus.name, available_cpus()), library)
+
+
+@pytest.mark.parametrize("library", POWERS)
+def test_powers(library: str, stored: Stored, run_case: RunCase) -> None:
+    def make() -> Problem:
+        folder = data_folder()
+        if folder is None:
+            pytest.skip("needs facebook-edges.npz in the folder of LATOM_DATA")
+        edges = np.load(folder / "facebook-edges.npz")["edges"]
+        n = int(edges.max()) + 1
+        A = sp.coo_array((np.ones(len(edges), np.float32), (edges[:, 0], edges[:, 1])), (n, n)).tocsr()
+        A = sp.csr_array(A + A.T)
+        A.data[:] = 1
+        return {"A": A, "m": np.int64(128)}
+
+    folder, problem = stored(("powers",), make)
+    run_case(Case("powers", "graph", folder, problem, "Facebook pages", available_cpus()), library)
+
+
+@pytest.mark.parametrize("library", RANKS)
+def test_ranks(library: str, stored: Stored, run_case: RunCase) -> None:
+    def make() -> Problem:
+        rng = np.random.default_rng(0)
+        W, H = rng.dirichlet(np.full(8, 0.1), 2000), rng.dirichlet(np.full(800, 0.03), 8)
+        X = sp.csr_array(rng.poisson(60 * W @ H).astype(np.float32))
+        return {"X": X, "ranks": np.arange(5, 10), "replicates": np.int64(4)}
+
+    folder, problem = stored(("ranks",), make)
+    run_case(Case("ranks", "counts", folder, problem, "2000 x 800", available_cpus()), library)

@@ -1,0 +1,240 @@
+"""CP decomposition of tensors that are not negative into outer products of vectors that are not, either."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+
+from latom._base.arrays import as_numpy, as_seed
+from latom._base.backend import backend, call
+from latom._base.checks import check_integer, check_threads, check_tol, shown
+from latom._base.history import Descent, FactorizationState
+from latom._base.progress import Progress
+from latom.factorize.product_in_parts import product_in_parts
+
+Array = NDArray[Any]
+SWEEPS, INNER_TOL = 3, 0.1  # of a factor's rows, as in nmf_batch
+
+
+class NonNegativeCP(BaseEstimator):
+    """A tensor as a sum of k outer products: X is about sum_c w_c a_c o b_c o ..., nothing negative.
+
+    Minimizes the squared error.
+
+    Parameters
+    ----------
+    n_components : int
+        Outer products, k.
+    solver : {"hals"}, default "hals"
+        Coordinate sweeps over the rows of one factor after the other; the loss never rises.
+    max_iter : int, default 200
+    tol : float, default 1e-5
+        A fit stops when what the coordinates lack of optimality is at most tol times what it was in the first
+        iteration.
+    random_state : int, Generator, RandomState or None
+    verbose : int, default 0
+    n_threads : int, optional
+        As in :class:`latom.NMF`; products of the tensor are numpy's.
+    callback : callable, optional
+        As in :class:`latom.NMF`.
+
+    Attributes
+    ----------
+    factors_ : list of arrays of shape (size of the mode, n_components)
+        With columns that sum to 1.
+    weights_ : array of shape (n_components,)
+        Falling.
+    loss_ : float
+        Half the squared error.
+    reconstruction_err_ : float
+        Square root of the squared error.
+    n_iter_ : int
+    history_ : structured array of shape (n_iter_,)
+        Fields of :class:`latom.FactorizationState`.
+
+    Notes
+    -----
+    An iteration reads the tensor once a mode: 2 k flops an entry, and sweeps of some 2 k^2 a row of a factor.
+    Extra memory: a Khatri-Rao product of all modes but one.
+
+    References
+    ----------
+    Cichocki & Phan, "Fast local algorithms for large scale nonnegative matrix and tensor
+    factorizations", 2009.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import NonNegativeCP
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.einsum("ik,jk,lk->ijl", rng.random((6, 2)), rng.random((5, 2)), rng.random((4, 2)))
+    >>> model = NonNegativeCP(2, max_iter=2000, tol=1e-9, random_state=0).fit(X)
+    >>> bool(np.abs(model.reconstruct() - X).max() < 1e-3)
+    True
+    """
+
+    factors_: list[Array]
+    weights_: Array
+    history_: NDArray[Any]
+
+    def __init__(
+        self,
+        n_components: int,
+        *,
+        solver: str = "hals",
+        max_iter: int = 200,
+        tol: float = 1e-5,
+        random_state: Any = None,
+        verbose: int = 0,
+        n_threads: int | None = None,
+        callback: Callable[[FactorizationState], Any] | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.n_threads = n_threads
+        self.callback = callback
+
+    def fit(self, X: Any, y: Any = None) -> NonNegativeCP:
+        """Find the factors of a tensor.
+
+        Parameters
+        ----------
+        X : array of two modes or more, float32 or float64
+            Finite and not negative.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X is negative or not finite, or a parameter is out of range.
+        """
+        name = f"{type(self).__name__}.fit"
+        self._check_parameters(name)
+        X = self._tensor(name, X)
+        rng = np.random.default_rng(as_seed(name, self.random_state))
+        k, mean = self.n_components, float(X.mean(dtype=np.float64))
+        scale = (mean / k) ** (1 / X.ndim) * 2 if mean > 0 else 1.0
+        factors = [(scale * rng.random((size, k))).astype(X.dtype) for size in X.shape]
+        norm2 = float(np.square(X, dtype=np.float64).sum())
+        with Progress(name, self.max_iter, self.verbose) as progress:
+            run = Descent(self.max_iter, self.tol, self.callback, progress)
+            self._descend(call(name, self.n_threads), X, norm2, factors, run)
+        if self.tol > 0 and not run.converged and len(run.states) == self.max_iter:
+            warnings.warn(
+                f"{name}: the factors were still moving after max_iter={self.max_iter} iterations. Raise "
+                "max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        sums = [np.where(F.any(axis=0), F.sum(axis=0, dtype=np.float64), 1) for F in factors]
+        weights = np.prod([np.where(F.any(axis=0), s, 0) for F, s in zip(factors, sums, strict=True)], axis=0)
+        order = np.argsort(-weights, kind="stable")
+        self.weights_ = weights[order].astype(X.dtype)
+        self.factors_ = [(F / s)[:, order].astype(X.dtype) for F, s in zip(factors, sums, strict=True)]
+        self.history_, self.n_iter_ = run.history, len(run.states)
+        self.loss_ = max(run.states[-1].objective, 0.0)
+        self.reconstruction_err_ = float(np.sqrt(2 * self.loss_))
+        return self
+
+    def reconstruct(self) -> Array:
+        """The tensor that the factors make.
+
+        Returns
+        -------
+        X : array of the shape of that of the fit
+        """
+        shape = tuple(len(F) for F in self.factors_)
+        made: Array = (self.factors_[0] * self.weights_) @ khatri_rao(self.factors_[1:]).T
+        tensor: Array = made.reshape(shape)
+        return tensor
+
+    def _descend(self, context: Any, X: Array, norm2: float, factors: list[Array], run: Descent) -> None:
+        core = backend()
+        grams = [core.gram(context, F) for F in factors]
+        while True:
+            violation = cross = 0.0
+            for mode, F in enumerate(factors):
+                others = [factors[m] for m in range(X.ndim) if m != mode]
+                G = np.prod([grams[m] for m in range(X.ndim) if m != mode], axis=0)
+                P = mttkrp(X, others, mode)
+                met, cross = core.coordinate_sweep(context, G, P, F, 0.0, SWEEPS, INNER_TOL)
+                violation += met
+                grams[mode] = core.gram(context, F)
+            loss = norm2 / 2 - cross + float(np.prod(grams, axis=0).sum()) / 2
+            if run.reached(loss, violation, None, factors[0]):
+                return
+
+    def _tensor(self, name: str, X: Any) -> Array:
+        X = as_numpy(name, X, "X")
+        X = np.require(X, X.dtype if X.dtype in (np.float32, np.float64) else np.float64, ["C", "A"])
+        if X.ndim < 2 or 0 in X.shape:
+            raise ValueError(
+                f"{name}: X must have at least two modes and no empty one; got shape {X.shape}. Stack "
+                "matrices along a first axis."
+            )
+        bad = ~np.isfinite(X) | (X < 0)
+        if bad.any():
+            raise ValueError(
+                f"{name}: X must be finite and not negative (Negative values in data, NaN or infinity); got "
+                f"{X[bad][0]}. Clip or replace it."
+            )
+        most = float(X.max())
+        if most and not 1e-100 < most < (1e15 if X.dtype == np.float32 else 1e100):
+            raise ValueError(
+                f"{name}: X must have a largest entry of ordinary size; got {most:.3g}. Scale X to about 1."
+            )
+        tensor: Array = X
+        return tensor
+
+    def _check_parameters(self, name: str) -> None:
+        check_integer(name, "n_components", self.n_components)
+        if self.solver != "hals":
+            raise ValueError(f"{name}: solver must be 'hals'; got {shown(self.solver)}. Leave it out.")
+        check_integer(name, "max_iter", self.max_iter)
+        check_tol(name, self.tol)
+        check_threads(name, self.n_threads)
+        if not isinstance(self.verbose, (bool, np.bool_)):
+            check_integer(name, "verbose", self.verbose, low=0)
+        if self.callback is not None and not callable(self.callback):
+            raise TypeError(
+                f"{name}: callback must be callable or None; got {shown(self.callback)}. Pass a "
+                "function of one "
+                "argument, the state."
+            )
+
+
+def khatri_rao(factors: list[Array]) -> Array:
+    """Products of rows of all factors, [product of sizes, k], the last factor's rows fastest."""
+    product = factors[0]
+    for F in factors[1:]:
+        product = (product[:, None, :] * F[None, :, :]).reshape(-1, F.shape[1])
+    return product
+
+
+def mttkrp(X: Array, others: list[Array], mode: int) -> Array:
+    """The tensor unfolded along a mode, times the Khatri-Rao product of the others, in order."""
+    product = khatri_rao(others)
+    if mode == 0:
+        return product_in_parts(X.reshape(X.shape[0], -1), product)
+    if mode == X.ndim - 1:
+        return product_in_parts(X.reshape(-1, X.shape[-1]).T, product)
+    # In between: X as [before, mode, after]; the modes after are summed first, by one product.
+    after = khatri_rao(others[mode:])
+    before = khatri_rao(others[:mode])
+    partial = product_in_parts(X.reshape(-1, len(after)), after).reshape(len(before), X.shape[mode], -1)
+    made: Array = np.einsum("bmk,bk->mk", partial, before)
+    return np.ascontiguousarray(made)

@@ -1,0 +1,1 @@
+"""How many components: many factorizations, and what they agree on."""

@@ -1,0 +1,249 @@
+"""Which number of components a matrix has, by what replicates agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+from sklearn.base import BaseEstimator
+
+from latom._base.arrays import Matrix, as_numpy, as_seed
+from latom._base.backend import call
+from latom._base.checks import check_integer, check_number, check_range, shown
+from latom._base.rows import Rows
+from latom.factorize.nmf import NMF
+from latom.factorize.rank.alignment import align
+from latom.factorize.rank.replicates import factorize_replicates, in_the_core, refit
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class RankSelection:
+    """What :func:`select_n_components` returns.
+
+    Attributes
+    ----------
+    n_components : int
+        The number chosen.
+    candidates : int64 array of shape (candidates,)
+        Rising.
+    stability : float64 array of shape (candidates,)
+        The lowest mean silhouette of a cluster of matched components.
+    mean_stability : float64 array of shape (candidates,)
+        The mean silhouette.
+    error : float64 array of shape (candidates,)
+        ||X - W H|| / ||X|| with the median components H, and W fitted to them.
+    components_ : array of shape (n_components, d)
+        The median components of the number chosen, of length 1.
+    medians : dict of int to array of shape (k, d)
+        Those of each candidate.
+    replicates : dict of int to array of shape (replicates, k, d)
+        Components of each factorization, matched: component c of all replicates is of one cluster.
+    losses : dict of int to float64 array of shape (replicates,)
+        Half the squared error of each factorization, of its perturbed matrix.
+    """
+
+    n_components: int
+    candidates: NDArray[np.int64]
+    stability: NDArray[np.float64]
+    mean_stability: NDArray[np.float64]
+    error: NDArray[np.float64]
+    components_: Array
+    medians: dict[int, Array]
+    replicates: dict[int, Array]
+    losses: dict[int, NDArray[np.float64]]
+
+    def plot(self, ax: Any = None) -> Any:
+        """Stability and error by number of components; needs matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib axes, optional
+            Where to draw; None makes a figure.
+
+        Returns
+        -------
+        ax : matplotlib axes
+        """
+        if ax is None:
+            from matplotlib import pyplot
+
+            ax = pyplot.subplots(figsize=(6, 4))[1]
+        ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
+        ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
+        ax.set_xlabel("components")
+        ax.set_xticks(self.candidates)
+        ax.set_ylabel("stability", color="C0")
+        ax.axvline(self.n_components, color="0.6", linewidth=1)
+        beside = ax.twinx()
+        beside.plot(self.candidates, self.error, "^-", color="C1", label="relative error")
+        beside.set_ylabel("relative error", color="C1")
+        lines = ax.get_lines()[:2] + beside.get_lines()
+        ax.legend(lines, [line.get_label() for line in lines], loc="best", frameon=False)
+        return ax
+
+
+def select_n_components(
+    X: Matrix,
+    candidates: Sequence[int],
+    *,
+    estimator: Any = None,
+    n_replicates: int = 20,
+    noise: float = 0.03,
+    threshold: float = 0.9,
+    significance: float = 0.05,
+    metric: str = "cosine",
+    random_state: Any = None,
+    n_threads: int | None = None,
+) -> RankSelection:
+    """Choose the number of components of a factorization by the agreement of replicates (NMFk).
+
+    For each candidate k, X is factored `n_replicates` times, each time with entries multiplied by random
+    numbers near 1 and from another start. Components are matched over replicates; where k is right they
+    agree, where it is too high some of them differ from run to run. The largest k is taken whose clusters of
+    components all have a mean silhouette of at least `threshold`, and whose rows have lower errors than those
+    of the candidate taken before it.
+
+    Parameters
+    ----------
+    X : array or CSR of shape (n, d)
+        Finite and not negative.
+    candidates : sequence of int
+        Numbers of components.
+    estimator : estimator, optional
+        What is fitted; None is ``NMF(tol=1e-4, max_iter=200)``. An NMF of squared errors without penalties
+        has all its replicates made in one call of the core, from random starts; others (any estimator with
+        ``n_components``, ``random_state`` and ``components_``) are fitted one after the other.
+    n_replicates : int, default 20
+    noise : float, default 0.03
+        Entries are multiplied by uniform numbers of [1 - noise, 1 + noise].
+    threshold : float, default 0.9
+    significance : float, default 0.05
+        Of a one-sided Wilcoxon test of the rows' errors.
+    metric : {"cosine"}, default "cosine"
+        Of silhouettes.
+    random_state : int, Generator, RandomState or None
+    n_threads : int, optional
+        As in :class:`latom.NMF`.
+
+    Returns
+    -------
+    selection : RankSelection
+        Where no candidate is stable, the most stable is chosen.
+
+    Raises
+    ------
+    ValueError
+        If X is negative or not finite, or a parameter is out of range.
+
+    Notes
+    -----
+    A replicate is one thread's work from start to end, and replicates of a sparse X share its pattern. A
+    factorization costs 4 nnz k flops an iteration. For CSR the result does not depend on threads.
+
+    References
+    ----------
+    Alexandrov et al., "Deciphering signatures of mutational processes operative in human cancer", 2013.
+    Vangara et al., "Finding the number of latent topics with semantic non-negative matrix
+    factorization", 2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import select_n_components
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.dirichlet([0.1] * 3, 60) @ rng.dirichlet([0.1] * 40, 3)
+    >>> select_n_components(X, range(2, 6), n_replicates=8, random_state=0).n_components
+    3
+    """
+    function = "select_n_components"
+    rows = Rows(function, X)
+    ranks = _ranks(function, candidates, rows.shape)
+    if not isinstance(metric, str) or metric != "cosine":
+        raise ValueError(f"{function}: metric must be 'cosine'; got {shown(metric)}. Leave it out.")
+    count = check_integer(function, "n_replicates", n_replicates, low=2)
+    noise, threshold = (
+        check_range(function, "noise", noise, 1),
+        check_range(function, "threshold", threshold, 1),
+    )
+    check_number(function, "significance", significance)
+    model = _estimator(function, estimator)
+    seed = as_seed(function, random_state)
+    found = factorize_replicates(function, rows, ranks, range(count), noise, model, seed, n_threads)
+    total = float(rows.core.norm2(call(function, n_threads)).sum())
+    low, mean, error = [], [], []
+    medians: dict[int, Array] = {}
+    matched: dict[int, Array] = {}
+    chosen, last = 0, None
+    for k in ranks:
+        H, losses, _ = found[k]
+        alignment = align(H, int(np.nanargmin(losses)) if np.isfinite(losses).any() else 0)
+        matched[k] = np.take_along_axis(H, alignment.order[:, :, None], axis=1)
+        medians[k] = alignment.medians
+        of_clusters = alignment.silhouettes.mean(axis=1)
+        low.append(float(of_clusters.min()))
+        mean.append(float(of_clusters.mean()))
+        errors = refit(function, rows, alignment.medians, model, n_threads)[1]
+        error.append(float(np.sqrt(errors.sum() / total)) if total > 0 else 0.0)
+        if low[-1] >= threshold and (last is None or _lower(errors, last, significance)):
+            chosen, last = k, errors
+    if not chosen:
+        chosen = ranks[int(np.argmax(low))]
+    losses_of = {k: found[k][1] for k in ranks}
+    return RankSelection(
+        chosen,
+        np.array(ranks, np.int64),
+        np.array(low),
+        np.array(mean),
+        np.array(error),
+        medians[chosen],
+        medians,
+        matched,
+        losses_of,
+    )
+
+
+def _lower(errors: NDArray[np.float64], before: NDArray[np.float64], significance: float) -> bool:
+    """Whether rows have lower errors than before."""
+    differences = before - errors
+    if not differences.any():
+        return False
+    return bool(wilcoxon(differences, alternative="greater").pvalue < significance)
+
+
+def _ranks(function: str, candidates: Any, shape: tuple[int, int]) -> list[int]:
+    given = as_numpy(
+        function, list(candidates) if isinstance(candidates, range) else candidates, "candidates"
+    )
+    if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{function}: candidates must be a sequence of integers; got {shown(candidates)}. Pass a "
+            "range, such "
+            "as range(2, 11)."
+        )
+    most = min(shape)
+    ranks = [
+        check_integer(function, "candidates", k if k != int(k) else int(k), most) for k in given.tolist()
+    ]
+    return sorted(set(ranks))
+
+
+def _estimator(function: str, estimator: Any) -> Any:
+    if estimator is None:
+        return NMF(tol=1e-4, max_iter=200)
+    if not (
+        isinstance(estimator, BaseEstimator)
+        and {"n_components", "random_state"} <= set(estimator.get_params())
+    ):
+        raise ValueError(
+            f"{function}: estimator must be a factorization with n_components and random_state; got "
+            f"{shown(estimator)}. Pass NMF(), or leave it out."
+        )
+    if in_the_core(estimator):
+        estimator._check_parameters(function)
+    return estimator

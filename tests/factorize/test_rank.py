@@ -1,0 +1,191 @@
+"""Replicates of the core beside scikit-learn, their alignment, the rank that is planted, and consensus."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.decomposition import NMF as SklearnNMF
+from sklearn.metrics import silhouette_samples
+
+import latom
+from latom import _core
+from latom._base.rows import Rows
+from latom.factorize.rank.alignment import align, silhouettes, unit_rows
+from latom.factorize.rank.replicates import factorize_replicates
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def planted(seed, k, n=200, d=150, snr=10.0, parts=0.1):
+    """Sparse parts in sparse mixtures, and noise of 1 / snr of their length."""
+    rng = np.random.default_rng(seed)
+    X = rng.dirichlet(np.full(k, 0.3), n) @ rng.dirichlet(np.full(d, parts), k)
+    noise = rng.standard_normal(X.shape)
+    return np.maximum(X + noise * np.linalg.norm(X) / np.linalg.norm(noise) / snr, 0)
+
+
+@pytest.mark.parametrize("k", [3, 5, 8, 12])
+def test_the_planted_rank_is_found(k):
+    X = planted(k, k).astype(np.float32)
+    found = latom.select_n_components(X, range(k - 1, k + 3), n_replicates=10, random_state=0)
+    assert found.n_components == k
+    place = list(found.candidates).index(k)
+    assert found.stability[place] > 0.95
+    assert found.stability[place + 1] < 0.9
+    assert (np.diff(found.error[: place + 1]) < 0).all()
+    assert found.components_.shape == (k, 150)
+    assert found.replicates[k].shape == (10, k, 150)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_replicates_reach_the_losses_of_scikit_learn(container, dtype):
+    X = planted(0, 4, 90, 60)
+    X[X < 0.004] = 0
+    rows = Rows("f", container(X.astype(dtype)))
+    model = latom.NMF(tol=1e-6, max_iter=3000)
+    found = factorize_replicates("f", rows, [3, 4], range(4), 0.0, model, 0, None)
+    for k, (H, losses, n_iter) in found.items():
+        theirs = min(
+            SklearnNMF(k, init="random", random_state=s, tol=1e-6, max_iter=3000).fit(X).reconstruction_err_
+            for s in range(3)
+        )
+        assert np.isclose(losses.min(), theirs**2 / 2, rtol=1e-3)
+        assert H.shape == (4, k, 60)
+        assert H.dtype == dtype
+        assert (n_iter > 1).all()
+        W = latom.NMF(k, tol=1e-9, max_iter=3000)
+        W.components_, W.n_components_, W.n_features_in_ = H[0], k, 60
+        rest = X - W.transform(container(X.astype(dtype))) @ H[0]
+        assert np.isclose((rest**2).sum() / 2, losses[0], rtol=1e-3)
+
+
+def test_dense_and_sparse_replicates_are_the_same_problems():
+    X = planted(0, 4, 90, 60)
+    model = latom.NMF(tol=1e-5)
+    dense, sparse = (
+        factorize_replicates("f", Rows("f", Z), [4], range(5), 0.05, model, 7, None)[4]
+        for Z in (X, sp.csr_array(X + (X == 0) * 1e-30))  # all entries are stored
+    )
+    assert np.allclose(dense[1], sparse[1], rtol=1e-6)
+    assert len(set(dense[1])) == 5
+
+
+def test_the_same_bits_for_threads_and_variants():
+    X = sp.csr_array(np.where(planted(0, 4, 60, 50) > 0.01, planted(0, 4, 60, 50), 0))
+    found, before = set(), _core.isa()
+    try:
+        for isa in _core.available_isas():
+            _core.set_isa(isa)
+            for threads in (1, 2, 5):
+                H, losses, _ = factorize_replicates(
+                    "f", Rows("f", X), [3], range(4), 0.03, latom.NMF(), 0, threads
+                )[3]
+                found.add((H.tobytes(), losses.tobytes()))
+    finally:
+        _core.set_isa(before)
+    assert len(found) == 1
+
+
+def test_matching_undoes_permutations(rng):
+    truth = rng.dirichlet(np.full(30, 0.2), 5)
+    order = [rng.permutation(5) for _ in range(9)]
+    H = np.stack([truth[o] * rng.uniform(0.5, 2, (5, 1)) for o in order])
+    found = align(H, 0)
+    for r, o in enumerate(order):
+        assert (o[found.order[r]] == order[0][found.order[0]]).all()
+    assert np.allclose(found.silhouettes, 1)
+    assert np.allclose(found.medians, unit_rows(truth[order[0][found.order[0]]]))
+
+
+def test_silhouettes_are_scikit_learns(rng):
+    rows = unit_rows(rng.random((4, 6, 20)) + 2 * rng.random((4, 1, 20)))
+    labels = np.repeat(np.arange(4), 6)
+    wanted = silhouette_samples(rows.reshape(24, 20), labels, metric="cosine").reshape(4, 6)
+    assert np.allclose(silhouettes(rows), wanted)
+
+
+def test_other_estimators_go_one_after_the_other():
+    X = planted(1, 3, 60, 40)
+    for estimator in (SklearnNMF(init="random"), latom.NMF(solver="mu", beta_loss=1, init="random")):
+        found = latom.select_n_components(X, (2, 3), estimator=estimator, n_replicates=3, random_state=0)
+        assert found.replicates[3].shape == (3, 3, 40)
+
+
+def test_plot(rng):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    found = latom.select_n_components(planted(1, 3, 40, 30), [2, 3], n_replicates=3, random_state=0)
+    ax = found.plot()
+    assert ax.get_xlabel() == "components"
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"candidates": []}, "candidates must be a sequence of integers"),
+        ({"candidates": 3}, "candidates must be a sequence of integers"),
+        ({"candidates": [2, 99]}, "candidates must be an integer in [1, 20]; got 99"),
+        ({"candidates": [2.5]}, "candidates must be an integer in [1, 20]; got 2.5"),
+        ({"n_replicates": 1}, "n_replicates must be an integer of at least 2"),
+        ({"noise": 2}, "noise must be a number in [0, 1]"),
+        ({"threshold": -1}, "threshold must be a number in [0, 1]"),
+        ({"metric": "euclidean"}, "metric must be 'cosine'"),
+        ({"estimator": 3}, "estimator must be a factorization"),
+        ({"X": -np.ones((30, 20))}, "X must not be negative"),
+        ({"X": np.full((30, 20), np.nan)}, "NaN"),
+    ],
+)
+def test_refusals(arguments, words):
+    given = {"X": np.ones((30, 20)), "candidates": [2], **arguments}
+    with pytest.raises(ValueError, match="select_n_components: ") as error:
+        latom.select_n_components(**given)
+    assert words in str(error.value)
+
+
+# ---- consensus
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_consensus_finds_programs(container):
+    rng = np.random.default_rng(0)
+    programs = rng.dirichlet(np.full(80, 0.05), 4)
+    usages = rng.dirichlet(np.full(4, 0.2), 150)
+    X = rng.poisson(400 * usages @ programs).astype(np.float64)
+    model = latom.ConsensusNMF([3, 4, 5], n_replicates=12, random_state=0).fit(container(X))
+    assert model.components_.shape == (4, 80)
+    assert model.silhouette_ > 0.9
+    cosine = unit_rows(model.programs_) @ unit_rows(programs).T
+    assert np.sort(cosine.max(axis=1))[0] > 0.95
+    assert len(set(cosine.argmax(axis=1))) == 4
+    shares = model.usages_ / model.usages_.sum(axis=1, keepdims=True)
+    near = np.corrcoef(shares[:, 0], usages[:, cosine.argmax(axis=1)[0]])[0, 1]
+    assert near > 0.95
+    assert np.allclose(model.components_.sum(axis=1), 1)
+    Z = (X - X.mean(axis=0)) / np.where(X.std(axis=0) > 0, X.std(axis=0), 1)
+    assert np.allclose(model.scores_, np.linalg.lstsq(shares, Z, rcond=None)[0], atol=1e-6)
+    error = np.linalg.norm(X / np.where(X.std(0) > 0, X.std(0), np.inf) - model.usages_ @ model.components_)
+    assert np.isclose(model.reconstruction_err_, error, rtol=1e-5)
+
+
+def test_workers_share_the_replicates():
+    X = planted(1, 3, 60, 40)
+    whole = latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X)
+    whole.factorize()
+    shared = latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X)
+    parts = [
+        latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X).factorize(w, 3) for w in range(3)
+    ]
+    whole.combine()
+    shared.combine(parts)
+    assert (whole.spectra_[3] == shared.spectra_[3]).all()
+    assert len(whole.spectra_[3]) == 21
+    assert np.allclose(whole.consensus(3).components_, shared.consensus(3).components_)
+    with pytest.raises(ValueError, match=r"n_components must be one that was factorized, of \[3\]; got 4"):
+        whole.consensus(4)
+    with pytest.raises(ValueError, match="density_threshold must leave at least 3 spectra"):
+        whole.consensus(3, 1e-9)
+    few = latom.ConsensusNMF(2, n_replicates=3, n_features=10, random_state=0).fit(X)
+    assert few.components_.shape == (2, 10)
+    assert few.programs_.shape == (2, 40)

@@ -1,0 +1,136 @@
+"""RESCAL and non-negative CP: losses that fall, planted factors, plain statements."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import latom
+from latom import _core
+from latom.factorize.nonnegative_cp import khatri_rao, mttkrp
+from latom.factorize.rank.alignment import unit_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def relations(seed, n=40, k=3, slices=4):
+    rng = np.random.default_rng(seed)
+    A = rng.random((n, k)) * (rng.random((n, k)) < 0.45)
+    A[np.arange(n), np.arange(n) % k] += 0.5
+    R = rng.random((slices, k, k)) * (rng.random((slices, k, k)) < 0.6)
+    return A, R, np.stack([A @ r @ A.T for r in R])
+
+
+def agreement(found, truth):
+    """The least cosine of matched columns, over the best matching."""
+    cosine = unit_rows(found.T) @ unit_rows(truth.T).T
+    return max(
+        min(cosine[i, p[i]] for i in range(len(p))) for p in itertools.permutations(range(len(cosine)))
+    )
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rescal_finds_what_is_planted_and_its_loss_falls(container, dtype):
+    A, _, X = relations(0)
+    best = None
+    for seed in range(4):
+        model = latom.RESCAL(3, max_iter=1500, tol=1e-9, random_state=seed)
+        model.fit([container(part.astype(dtype)) for part in X])
+        losses = model.history_["objective"]
+        assert (np.diff(losses) <= 0).all()
+        made = np.stack([model.A_ @ r @ model.A_.T for r in model.R_]).astype(np.float64)
+        assert np.isclose(((made - X) ** 2).sum() / 2, model.loss_, rtol=1e-2, atol=1e-6 * (X**2).sum())
+        assert (model.A_ >= 0).all()
+        assert (model.R_ >= 0).all()
+        assert np.allclose(model.A_.sum(axis=0), 1, atol=1e-5)
+        if best is None or model.loss_ < best.loss_:
+            best = model
+    assert best.reconstruction_err_ < 0.03 * np.linalg.norm(X)
+    assert agreement(best.A_, A) > 0.97
+
+
+def test_rescal_of_any_sign_fits_exactly(rng):
+    A, R = rng.standard_normal((30, 3)), rng.standard_normal((5, 3, 3))
+    X = np.stack([A @ r @ A.T for r in R])
+    model = latom.RESCAL(3, nonnegative=False, random_state=0, tol=1e-12).fit(X)
+    assert model.reconstruction_err_ < 1e-4 * np.linalg.norm(X)
+
+
+def test_rescal_gives_the_same_bits_for_threads_and_variants():
+    _, _, X = relations(1)
+    slices, found, before = [sp.csr_array(part) for part in X], set(), _core.isa()
+    try:
+        for isa in _core.available_isas():
+            _core.set_isa(isa)
+            for threads in (1, 2, 5):
+                model = latom.RESCAL(3, max_iter=20, random_state=0, n_threads=threads).fit(slices)
+                found.add(model.A_.tobytes())
+    finally:
+        _core.set_isa(before)
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(9, 8), (9, 8, 7), (5, 6, 4, 3)])
+def test_cp_finds_what_is_planted_and_its_loss_falls(shape, dtype, rng):
+    truth = [rng.random((size, 2)) * (rng.random((size, 2)) < 0.6) + 0.02 for size in shape]
+    X = (truth[0] @ khatri_rao(truth[1:]).T).reshape(shape)
+    model = latom.NonNegativeCP(2, max_iter=3000, tol=1e-7, random_state=1).fit(X.astype(dtype))
+    losses = model.history_["objective"]
+    close = 1e-6 if dtype == np.float32 else 1e-12
+    assert (np.diff(losses) <= close * (X**2).sum()).all()
+    made = model.reconstruct()
+    assert np.allclose(made, X, atol=2e-2 * X.max())
+    assert made.dtype == dtype
+    assert np.isclose(((made - X) ** 2).sum() / 2, model.loss_, rtol=0.1, atol=1e-6 * (X**2).sum())
+    assert (np.diff(model.weights_) <= 0).all()
+    for F in model.factors_:
+        assert np.allclose(F.sum(axis=0), 1, atol=1e-5)
+    if len(shape) > 2:
+        assert min(agreement(F, t) for F, t in zip(model.factors_, truth, strict=True)) > 0.98
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5), (2, 3, 4, 5), (2, 1, 3, 2, 2)])
+def test_unfolded_products_are_sums(shape, rng):
+    X, factors = rng.random(shape), [rng.random((size, 3)) for size in shape]
+    letters = "abcde"[: len(shape)]
+    for mode in range(len(shape)):
+        others = [m for m in range(len(shape)) if m != mode]
+        terms = ",".join([letters, *(letters[m] + "z" for m in others)])
+        wanted = np.einsum(f"{terms}->{letters[mode]}z", X, *(factors[m] for m in others))
+        assert np.allclose(mttkrp(X, [factors[m] for m in others], mode), wanted)
+
+
+@pytest.mark.parametrize("cls", [latom.RESCAL, latom.NonNegativeCP])
+def test_refusals_of_both(cls):
+    X = np.ones((2, 4, 4))
+    for arguments, words in [
+        ({"n_components": 0}, "n_components must be"),
+        ({"max_iter": 0}, "max_iter must be"),
+        ({"tol": -1}, "tol must be"),
+        ({"verbose": -1}, "verbose must be"),
+        ({"n_threads": 0}, "n_threads must be"),
+        ({"random_state": -1}, "random_state must be"),
+    ]:
+        with pytest.raises(ValueError, match=rf"{cls.__name__}\.fit: {words}"):
+            cls(**{"n_components": 2, **arguments}).fit(X)
+    for bad in (-X, X * np.nan, X * np.inf):
+        with pytest.raises(ValueError, match=rf"{cls.__name__}\.fit: "):
+            cls(2).fit(bad)
+    with pytest.raises(TypeError, match="callback must be callable or None"):
+        cls(2, callback=3).fit(X)
+    assert cls(2, callback=lambda state: True, random_state=0).fit(X).n_iter_ == 1
+
+
+def test_refusals_of_shapes():
+    for bad in ([], [np.ones((2, 3))], [np.eye(2), np.eye(3)], 3):
+        with pytest.raises(ValueError, match=r"RESCAL\.fit: X must"):
+            latom.RESCAL(2).fit(bad)
+    with pytest.raises(ValueError, match="solver must be 'hals'; got 'mu'"):
+        latom.NonNegativeCP(2, solver="mu").fit(np.ones((2, 2, 2)))
+    with pytest.raises(ValueError, match="X must have at least two modes"):
+        latom.NonNegativeCP(2).fit(np.ones(5))
