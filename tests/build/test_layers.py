@@ -212,7 +212,7 @@ def test_no_module_imports_itself_through_others() -> None:
 def test_no_two_classes_bear_one_name() -> None:
     where: dict[str, list[str]] = {}
     for path in MODULES:
-        if package(module(path)) == "compat":  # has the names of its hosts
+        if package(module(path)) in ("compat", "dask"):  # names of hosts, and those of one machine
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef):

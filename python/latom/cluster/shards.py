@@ -187,7 +187,7 @@ class Shard:
         self.rows, self.first, self.weights = Rows(name, X, dtype=dtype), first, weights
         self._name, self._metric, self._threads = name, metric, n_threads
         self._lloyd: Any = None
-        self._before: NDArray[np.int32] | None = None
+        self._labels: NDArray[np.int32] = np.empty(0, np.int32)
 
     def bounds(self, moments: bool) -> Bounds:
         """A first look at the rows; with moments also at how far they spread."""
@@ -240,7 +240,7 @@ class Shard:
     def costs(self) -> NDArray[np.float64]:
         """Weighted cost of each row as of the last assignment."""
         scores = self._lloyd.scores()
-        costs = 1 - scores if self._metric == "cosine" else -scores
+        costs: NDArray[np.float64] = 1 - scores if self._metric == "cosine" else -scores
         return costs if self.weights is None else self.weights * costs
 
     def worst(self, count: int) -> tuple[NDArray[Any], ...]:
@@ -318,12 +318,12 @@ def relocations(
     """
     cost, number, label = (np.concatenate([part[k] for part in worst]) for k in range(3))
     left, empty = sizes.copy(), np.flatnonzero(sizes == 0)
-    taken = []
+    taken: list[int] = []
     for r in np.lexsort((number, -cost)):
         if len(taken) == len(empty):
             break
         if left[label[r]] < 2:
             continue
         left[label[r]] -= 1
-        taken.append(r)
+        taken.append(int(r))
     return number[taken].astype(np.int64), empty[: len(taken)].astype(np.int32)
