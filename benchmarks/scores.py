@@ -68,10 +68,23 @@ def recall(problem: Problem, indices: np.ndarray) -> float:
     return found / (k * len(rows))
 
 
+def training_loss(problem: Problem, losses: np.ndarray) -> float:
+    """The loss that the fifth step of training meets, relative to the first's."""
+    return float(losses[-1] / losses[0])
+
+
 def decoding_error(problem: Problem, decoded: np.ndarray) -> float:
     """Largest ‖row − float64 row‖ / ‖float64 row‖ over the rows."""
     exact = problem["codes"].astype(np.float64) @ problem["atoms"].astype(np.float64)
     return float((np.linalg.norm(decoded - exact, axis=1) / np.linalg.norm(exact, axis=1)).max())
+
+
+def pursuit_error(problem: Problem, codes: np.ndarray) -> float:
+    """sum |x - c W|^2 / sum |x|^2 in float64; NaN where a row has more than k coefficients."""
+    X, atoms = problem["X"].astype(np.float64), problem["atoms"].astype(np.float64)
+    if (codes != 0).sum(axis=1).max() > int(problem["k"]):
+        return float("nan")
+    return float(((X - codes.astype(np.float64) @ atoms) ** 2).sum() / (X**2).sum())
 
 
 def relative_loss(problem: Problem, factors: np.ndarray) -> float:
@@ -105,6 +118,20 @@ def squared_loss(problem: Problem, factors: np.ndarray) -> float:
     return float(1 - (2 * ((X @ F) * W).sum() - ((W.T @ W) * (F.T @ F)).sum()) / total)
 
 
+def weighted_loss(problem: Problem, factors: np.ndarray) -> float:
+    """implicit's objective divided by the sum of its weights, in float64, for users above items."""
+    X = problem["X"].tocoo()
+    n, d = X.shape
+    ridge, c = float(problem["regularization"]), X.data.astype(np.float64) * float(problem["alpha"])
+    U, V = factors[:n].astype(np.float64), factors[n:].astype(np.float64)
+    loss = ridge * float((U**2).sum() + (V**2).sum()) + float(((U.T @ U) * (V.T @ V)).sum() + c.sum())
+    for start in range(0, X.nnz, 1 << 19):
+        part = slice(start, start + (1 << 19))
+        y = np.einsum("pc,pc->p", U[X.row[part]], V[X.col[part]])
+        loss += float(((c[part] - 1) * y**2 - 2 * c[part] * y).sum())
+    return loss / float((c - 1).sum() + n * d)
+
+
 def median_loss(problem: Problem, factors: np.ndarray) -> float:
     """Median over the problems of ‖X − W H‖² / ‖X‖², in float64, for [problems, n + d, m]."""
     X = problem["X"].astype(np.float64)
@@ -135,6 +162,20 @@ def potential(problem: Problem, indices: np.ndarray) -> float:
     rows = X[np.asarray(indices, np.int64)]
     scores = latom.assign(X, rows, metric=str(problem["metric"]))[1]
     return float(-scores.sum() if euclidean else (2 - 2 * scores).sum())
+
+
+def pair_ranking(problem: Problem, factors: np.ndarray) -> float:
+    """The chance that what a user chose and was held out ranks above an item by chance: an AUC, ties half."""
+    held_out = problem["held_out"].tocoo()
+    items = factors[held_out.shape[0] :].astype(np.float64)
+    rng = np.random.default_rng(0)
+    chosen = rng.permutation(held_out.nnz)[: 10 * SCORED_ROWS]
+    users, right = factors[held_out.row[chosen]].astype(np.float64), items[held_out.col[chosen]]
+    margin = np.zeros(len(chosen))
+    for _ in range(20):
+        other = rng.integers(0, len(items), len(chosen))
+        margin += 1 + np.sign(np.einsum("ij,ij->i", users, right - items[other]))
+    return float(margin.mean() / 40)
 
 
 def agreement(problem: Problem, labels: np.ndarray) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from data import Problem
 from peers import (
+    ALS,
     DECODE,
     DENSE_KMEANS,
     EVERYDAY_FIT,
@@ -23,6 +24,9 @@ from peers import (
     HIERARCHY,
     NMF,
     NMF_KL,
+    OMP,
+    PAIRS,
+    PLAIN_PURSUIT,
     POOLING,
     POWERS,
     RANKS,
@@ -33,6 +37,7 @@ from peers import (
     SPARSE_KMEANS,
     SVD,
     TOPK,
+    TRAIN,
     Peer,
 )
 from scores import (
@@ -44,12 +49,16 @@ from scores import (
     kullback_loss,
     mean_cosine,
     median_loss,
+    pair_ranking,
     pooled_cosine,
     potential,
+    pursuit_error,
     recall,
     relative_loss,
     silhouette_error,
     squared_loss,
+    training_loss,
+    weighted_loss,
 )
 
 Shape = dict[str, Any]
@@ -123,6 +132,11 @@ def _nmf_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
 
 
+def _als_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["factors"])}
+
+
 def _replicates_shape(problem: Problem) -> Shape:
     (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
     return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}
@@ -132,6 +146,11 @@ def _semi_nmf_shape(problem: Problem) -> Shape:
     (n, d), kept = problem["X"].shape, int(problem["kept"])
     shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
     return shape | ({"k": kept} if kept else {})
+
+
+def _pairs_shape(problem: Problem) -> Shape:
+    n, d = problem["X"].shape
+    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["k"])}
 
 
 def _kmeans_shape(problem: Problem) -> Shape:
@@ -144,6 +163,11 @@ def _topk_shape(problem: Problem) -> Shape:
     (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
     about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
     return {"n": n, "d": d, "nnz": n * d, "m": m} | about
+
+
+def _pursuit_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
 
 
 def _decode_shape(problem: Problem) -> Shape:
@@ -281,6 +305,24 @@ TASKS: dict[str, Task] = {
         calls=True,
         operations=_entries_times_columns,
     ),
+    "omp": Task(
+        OMP,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
+    ),
+    "plain_pursuit": Task(
+        PLAIN_PURSUIT,
+        pursuit_error,
+        "error",
+        _pursuit_shape,
+        _entries_times_atoms,
+        fair=no_higher(1e-3),
+        calls=True,
+    ),
     "pooling": Task(
         POOLING,
         pooled_cosine,
@@ -338,6 +380,17 @@ TASKS: dict[str, Task] = {
         fair=no_higher(0.01),
         calls=True,
     ),
+    "train": Task(
+        TRAIN,
+        training_loss,
+        "loss after 4 steps",
+        _topk_shape,
+        _entries_times_atoms,
+        score_format=".5f",
+        fair=no_higher(0.01),
+        calls=True,
+        operations=_products,  # of the encoder, forward
+    ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
     "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),
     "semi_nmf": Task(
@@ -347,6 +400,23 @@ TASKS: dict[str, Task] = {
         _semi_nmf_shape,
         _entries_times_atoms,
         reference="torch",
+    ),
+    "pairs": Task(
+        PAIRS,
+        pair_ranking,
+        "AUC",
+        _pairs_shape,
+        _entries_times_atoms,
+        fair=no_lower(0.01),
+    ),
+    "als": Task(
+        ALS,
+        weighted_loss,
+        "loss",
+        _als_shape,
+        _entries_times_atoms,
+        score_format=".6f",
+        reference="implicit",
     ),
     "nmf": Task(
         NMF,

@@ -1,5 +1,6 @@
 """The adapters of every library, a table a family. None imports its library before it is asked to."""
 
+from peers.als import ALS
 from peers.base import Answer, Call, Fit, Peer
 from peers.decode import DECODE
 from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
@@ -7,14 +8,18 @@ from peers.gemm import GEMM
 from peers.hierarchy import HIERARCHY
 from peers.kmeans import DENSE_KMEANS, EVERYDAY_KMEANS, SPARSE_KMEANS
 from peers.nmf import NMF, NMF_KL, REPLICATES
+from peers.pairs import PAIRS
 from peers.pooling import POOLING
+from peers.pursuit import OMP, PLAIN_PURSUIT
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.silhouette import SILHOUETTE
 from peers.spectral import POWERS, RANKS, SVD
 from peers.topk import TOPK
+from peers.train import TRAIN
 
 __all__ = [
+    "ALS",
     "DECODE",
     "DENSE_KMEANS",
     "EVERYDAY_FIT",
@@ -25,6 +30,9 @@ __all__ = [
     "HIERARCHY",
     "NMF",
     "NMF_KL",
+    "OMP",
+    "PAIRS",
+    "PLAIN_PURSUIT",
     "POOLING",
     "POWERS",
     "RANKS",
@@ -35,6 +43,7 @@ __all__ = [
     "SPARSE_KMEANS",
     "SVD",
     "TOPK",
+    "TRAIN",
     "Answer",
     "Call",
     "Fit",

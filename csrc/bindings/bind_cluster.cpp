@@ -1,6 +1,7 @@
 // bind_cluster.cpp: Lloyd's steps and those of mini-batches for Python.
 #include <pybind11/stl.h>
 
+#include "bindings/centers.h"
 #include "bindings/rows.h"
 #include "latom/cluster.h"
 
@@ -8,14 +9,6 @@ namespace latom {
 namespace {
 
 using namespace pybind11::literals;
-
-/// (indptr, indices, values) of compressed centers, values [m, d] of dense ones.
-template <class T>
-py::object centers_to_python(const Centers<T>& c, int64_t m, int64_t d) {
-    if (c.indices.empty() && static_cast<int64_t>(c.values.size()) == m * d && !c.values.empty())
-        return to_array(c.values).reshape({m, d});
-    return py::make_tuple(to_array(c.indptr), to_array(c.indices), to_array(c.values));
-}
 
 /// For objects that change with each call. To be waited for without the interpreter's lock, which whoever has the turn
 /// may ask for to see an interrupt.
@@ -50,6 +43,22 @@ public:
             centers.visit(ctx, [&](const auto& rows) {
                 if constexpr (requires { run.set_centers(ctx, rows, normalize); })
                     run.set_centers(ctx, rows, normalize);
+                else throw std::invalid_argument(ctx.function + ": centers must have the dtype of X");
+            });
+        });
+    }
+
+    void move_centers(const PyRows& centers, const Array<std::int64_t>& rows, const Array<std::int32_t>& labels) {
+        const std::vector<int64_t> which(rows.data(), rows.data() + rows.size());
+        const std::vector<int32_t> moved(labels.data(), labels.data() + labels.size());
+        alone([&](auto& run, const Context& ctx) {
+            if (which.size() != moved.size())
+                throw std::invalid_argument(ctx.function + ": rows and labels must have one length");
+            check_indices(ctx, "rows", which.data(), static_cast<int64_t>(which.size()), run.n());
+            check_indices(ctx, "labels", moved.data(), static_cast<int64_t>(moved.size()), run.m());
+            centers.visit(ctx, [&](const auto& from) {
+                if constexpr (requires { run.move_centers(ctx, from, which, moved); })
+                    run.move_centers(ctx, from, which, moved);
                 else throw std::invalid_argument(ctx.function + ": centers must have the dtype of X");
             });
         });
@@ -248,6 +257,7 @@ void register_cluster(py::module_& module) {
              "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0, "drop"_a = 0,
              py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
+        .def("move_centers", &PyLloyd::move_centers, "centers"_a, "rows"_a.noconvert(), "labels"_a.noconvert())
         .def("assign", &PyLloyd::assign)
         .def("update", &PyLloyd::update)
         .def("labels", &PyLloyd::labels)

@@ -271,6 +271,22 @@ py::array small_product(const Array<T>& X, const Array<T>& F) {
     return out;
 }
 
+/// (out, place, [largest, second]); rows [count, width].
+template <class T>
+py::tuple pursuit_step(const Array<T>& start, const Array<T>& rows, const Array<T>& factor, bool magnitudes) {
+    if (start.ndim() != 1 || start.size() < 1 || start.size() % (64 / sizeof(T)) || rows.ndim() != 2 ||
+        rows.shape(1) != start.size() || factor.size() != rows.shape(0))
+        throw py::value_error(
+            "pursuit_step: start must be whole lines of 64 bytes, rows [count, as many], factor [count]");
+    std::vector<const T*> row(static_cast<std::size_t>(rows.shape(0)));
+    for (py::ssize_t p = 0; p < rows.shape(0); ++p) row[p] = rows.data() + p * rows.shape(1);
+    py::array_t<T> out(start.size()), best(2);
+    const std::int64_t place =
+        active_kernels()->of<T>().pursuit_step(start.data(), row.data(), factor.data(), rows.shape(0), start.size(),
+                                               magnitudes, out.mutable_data(), best.mutable_data());
+    return py::make_tuple(out, place, best);
+}
+
 py::tuple solve_cholesky(const Array<double>& A, const Array<double>& b) {
     if (A.ndim() != 2 || A.shape(0) != A.shape(1) || b.ndim() != 1 || b.size() != A.shape(0))
         throw py::value_error("solve_cholesky: A must be [k, k], and b [k]");
@@ -297,6 +313,8 @@ void define_small(py::module_& kernels) {
     kernels.def("kth_magnitude", &kth_magnitude<T>, "x"_a.noconvert(), "k"_a);
     kernels.def("log_dot", &log_dot<T>, "v"_a.noconvert(), "y"_a.noconvert());
     kernels.def("small_product", &small_product<T>, "X"_a.noconvert(), "F"_a.noconvert());
+    kernels.def("pursuit_step", &pursuit_step<T>, "start"_a.noconvert(), "rows"_a.noconvert(), "factor"_a.noconvert(),
+                "magnitudes"_a);
 }
 
 template <class T, class I>

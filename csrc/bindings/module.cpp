@@ -20,10 +20,14 @@ void register_encode(py::module_& module);
 void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
 void register_kernels(py::module_& kernels);
+void register_pursuit(py::module_& module);
+void register_least_squares(py::module_& module);
 void register_quality(py::module_& module);
 void register_pointwise(py::module_& module);
 void register_seed(py::module_& module);
+void register_shards(py::module_& module);
 void register_spectral(py::module_& module);
+void register_train(py::module_& module);
 
 namespace {
 
@@ -60,10 +64,14 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     register_cluster(module);
     register_encode(module);
     register_factorize(module);
+    register_pursuit(module);
+    register_least_squares(module);
     register_quality(module);
     register_pointwise(module);
     register_seed(module);
+    register_shards(module);
     register_spectral(module);
+    register_train(module);
     // Only tests ask for it, and describing its functions would take a third of the import.
     module.def("__getattr__", [module](const std::string& name) -> py::object {
         if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");

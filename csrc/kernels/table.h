@@ -80,6 +80,11 @@ struct TypedKernels {
     // small_product.inl.h: out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
     void (*small_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out);
 
+    // pursuit_step.inl.h: out = start - sum of factor[p] * rows[p], all [width], whole lines; the place of the largest
+    // number or magnitude of out, which may be null, and in best [2] the two largest.
+    std::int64_t (*pursuit_step)(const T* start, const T* const* rows, const T* factor, std::int64_t count,
+                                 std::int64_t width, bool magnitudes, T* out, T* best);
+
     // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
     double (*coordinate_sweep)(T* x, const T* p, const T* G, const T* inverse, std::int64_t k);
     // extrapolate.inl.h: old [count] <- max(0, x + beta (x - old)).

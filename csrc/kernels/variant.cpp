@@ -36,6 +36,7 @@ namespace {
 #include "kernels/product_screen.inl.h"
 #include "kernels/candidates.inl.h"
 #include "kernels/pull_rows.inl.h"
+#include "kernels/pursuit_step.inl.h"
 #include "kernels/quantize_row.inl.h"
 #include "kernels/raise_bar.inl.h"
 #include "kernels/round_row.inl.h"
@@ -77,6 +78,7 @@ constexpr TypedKernels<T> typed_kernels() {
         .log_dot = log_dot<T>,
         .gram = gram<T>,
         .small_product = small_product<T>,
+        .pursuit_step = pursuit_step<T>,
         .coordinate_sweep = coordinate_sweep<T>,
         .extrapolate = extrapolate<T>,
         .transpose = transpose<T>,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from latom._base.config import __version__, config, show_config
 from latom._base.lazy import lazily
 from latom._base.threads import register_controller
-from latom.encode import above, decode, encode, topk
+from latom.encode import above, decode, encode, matching_pursuit, orthogonal_matching_pursuit, steer, topk
 
 # `latom.encode` names two things. As an attribute it is the function: importing the package binds its name
 # here, and the import above binds the function over it, once and for all, since a module is bound to its
@@ -21,7 +21,15 @@ from latom.encode import above, decode, encode, topk
 # What does not work is `import latom.encode.codes as codes`, which walks through attributes.
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState, HierarchyState, IterationState, MiniBatchState
+    from latom._base.history import (
+        AutoencoderState,
+        DictionaryState,
+        FactorizationState,
+        HierarchyState,
+        IterationState,
+        MiniBatchState,
+    )
+    from latom._base.stream import Stream
     from latom.cluster.assign import assign
     from latom.cluster.balanced import balanced_sample
     from latom.cluster.batch import BatchClusters, kmeans_batch
@@ -35,12 +43,19 @@ if TYPE_CHECKING:
     from latom.cluster.select import ClusterSweep, select_n_clusters
     from latom.cluster.semdedup import semdedup
     from latom.cluster.ward import WardClusters, ward_batch
+    from latom.encode.itda import ITDA
+    from latom.encode.pursuit_encoder import MatchingPursuit
+    from latom.encode.sparse_autoencoder import SparseAutoencoder
+    from latom.encode.threshold_encoder import ThresholdEncoder
     from latom.encode.topk_encoder import TopKEncoder
+    from latom.factorize.als import AlternatingLeastSquares
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.latent_label_shift import LatentLabelShift
+    from latom.factorize.low_rank_imputer import LowRankImputer
+    from latom.factorize.matrix_completion import MatrixCompletion
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_batch import Factorizations, nmf_batch
@@ -60,12 +75,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CUR",
+    "ITDA",
     "NMF",
     "RESCAL",
+    "AlternatingLeastSquares",
+    "AutoencoderState",
     "BatchClusters",
     "CURSearch",
     "ClusterSweep",
     "ConsensusNMF",
+    "DictionaryState",
     "FactorizationState",
     "Factorizations",
     "FastRP",
@@ -75,6 +94,9 @@ __all__ = [
     "IterationState",
     "KMeans",
     "LatentLabelShift",
+    "LowRankImputer",
+    "MatchingPursuit",
+    "MatrixCompletion",
     "MiniBatchKMeans",
     "MiniBatchNMF",
     "MiniBatchSphericalKMeans",
@@ -84,7 +106,10 @@ __all__ = [
     "PointwiseFactorization",
     "RankSelection",
     "SemiNMF",
+    "SparseAutoencoder",
     "SphericalKMeans",
+    "Stream",
+    "ThresholdEncoder",
     "TopKEncoder",
     "TruncatedSVD",
     "WardClusters",
@@ -103,9 +128,11 @@ __all__ = [
     "kmeans_plusplus",
     "kmeans_plusplus_init",
     "loss_sample",
+    "matching_pursuit",
     "maxsim",
     "nmf_batch",
     "non_negative_factorization",
+    "orthogonal_matching_pursuit",
     "pool_tokens",
     "select_n_clusters",
     "select_n_components",
@@ -113,6 +140,7 @@ __all__ = [
     "show_config",
     "silhouette",
     "silhouette_samples",
+    "steer",
     "topk",
     "ward_batch",
     "weighted_sample",
@@ -121,8 +149,10 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
+        **dict.fromkeys(("AutoencoderState", "DictionaryState"), "latom._base.history"),
         **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
         **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
+        "Stream": "latom._base.stream",
         **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
         **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         **dict.fromkeys(("SphericalKMeans", "WardClusters", "assign"), "latom.cluster"),
@@ -130,14 +160,16 @@ __getattr__ = lazily(
         **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
         "ward_batch": "latom.cluster",
-        "TopKEncoder": "latom.encode",
-        **dict.fromkeys(("CUR", "CURSearch", "Factorizations", "FastRP"), "latom.factorize"),
-        **dict.fromkeys(("IPSFactorization", "MiniBatchNMF", "NMF"), "latom.factorize"),
-        **dict.fromkeys(("PointwiseFactorization", "SemiNMF", "TruncatedSVD"), "latom.factorize"),
-        **dict.fromkeys(("ConsensusNMF", "LatentLabelShift"), "latom.factorize"),
-        **dict.fromkeys(("NonNegativeCP", "PMIFactorization", "RESCAL"), "latom.factorize"),
-        **dict.fromkeys(("RankSelection", "select_n_components"), "latom.factorize"),
-        **dict.fromkeys(("nmf_batch", "non_negative_factorization"), "latom.factorize"),
+        **dict.fromkeys(("ITDA", "MatchingPursuit", "SparseAutoencoder"), "latom.encode"),
+        **dict.fromkeys(("ThresholdEncoder", "TopKEncoder"), "latom.encode"),
+        **dict.fromkeys(("AlternatingLeastSquares", "CUR", "CURSearch"), "latom.factorize"),
+        **dict.fromkeys(("ConsensusNMF", "Factorizations", "FastRP"), "latom.factorize"),
+        **dict.fromkeys(("IPSFactorization", "LatentLabelShift", "LowRankImputer"), "latom.factorize"),
+        **dict.fromkeys(("MatrixCompletion", "MiniBatchNMF", "NMF"), "latom.factorize"),
+        **dict.fromkeys(("NonNegativeCP", "PMIFactorization"), "latom.factorize"),
+        **dict.fromkeys(("PointwiseFactorization", "RESCAL", "RankSelection"), "latom.factorize"),
+        **dict.fromkeys(("SemiNMF", "TruncatedSVD", "nmf_batch"), "latom.factorize"),
+        **dict.fromkeys(("non_negative_factorization", "select_n_components"), "latom.factorize"),
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },

@@ -23,11 +23,17 @@ def labels(model):
     return model.labels_
 
 
+def pairs(cls, A):
+    return cls(2, max_iter=2, random_state=0).fit(A).item_factors
+
+
 FUNCTIONS = {
     "assign": lambda A: latom.assign(A, ATOMS),
     "topk": lambda A: latom.topk(A, ATOMS, 2),
     "above": lambda A: latom.above(A, ATOMS, 1.0),
     "encode": lambda A: latom.encode(A, ATOMS, 2),
+    "matching_pursuit": lambda A: latom.matching_pursuit(A, ATOMS, 3),
+    "orthogonal_matching_pursuit": lambda A: latom.orthogonal_matching_pursuit(A, ATOMS, 3),
     "kmeans_plusplus": lambda A: latom.kmeans_plusplus(A, 3, random_state=0)[1],
     "kmeans_parallel": lambda A: latom.kmeans_parallel(A, 3, random_state=0)[1],
     "afkmc2": lambda A: latom.afkmc2(A, 3, random_state=0)[1],
@@ -47,8 +53,20 @@ ESTIMATORS = {
     "KMeans.score": lambda A: kmeans().fit(X).score(A),
     "SphericalKMeans.fit": lambda A: labels(latom.SphericalKMeans(3, random_state=0).fit(A)),
     "MiniBatchKMeans.fit": lambda A: labels(latom.MiniBatchKMeans(3, random_state=0).fit(A)),
+    "AlternatingLeastSquares.fit": lambda A: (
+        latom.AlternatingLeastSquares(2, iterations=2, random_state=0).fit(A).item_factors
+    ),
+    "MatrixCompletion.fit": lambda A: (
+        latom.MatrixCompletion(2, max_iter=2, tol=0, random_state=0).fit(A).components_
+    ),
+    "LowRankImputer.fit": lambda A: latom.LowRankImputer(2, max_iter=2, random_state=0).fit_transform(A),
     "NMF.fit": lambda A: latom.NMF(2, tol=0.1, init="nndsvd", random_state=0).fit(A).components_,
     "SemiNMF.fit": lambda A: latom.SemiNMF(2, tol=0.1, random_state=0).fit(A).components_,
+    "PointwiseFactorization.fit": lambda A: pairs(latom.PointwiseFactorization, A),
+    "IPSFactorization.fit": lambda A: pairs(latom.IPSFactorization, A),
+    "ITDA.fit": lambda A: latom.ITDA(2, 0.05, batch_size=16).fit(A).components_,
+    "MatchingPursuit.transform": lambda A: latom.MatchingPursuit(ATOMS).transform(A),
+    "ThresholdEncoder.transform": lambda A: latom.ThresholdEncoder(ATOMS, 1.0).transform(A),
     "TopKEncoder.fit": lambda A: latom.TopKEncoder(k=2, n_components=3, random_state=0).fit(A).components_,
     "TopKEncoder.transform": lambda A: latom.TopKEncoder(ATOMS, 2).transform(A),
 }
@@ -58,6 +76,7 @@ ARGUMENTS = {
     "topk atoms": (ATOMS, lambda A: latom.topk(X, A, 2)),
     "topk bias": (BIAS, lambda A: latom.topk(X, ATOMS, 2, bias=A)),
     "above threshold": (WEIGHTS, lambda A: latom.above(X, ATOMS, A)),
+    "matching_pursuit atoms": (ATOMS, lambda A: latom.matching_pursuit(X, A, 2)),
     "encode b_pre": (PLACE, lambda A: latom.encode(X, ATOMS, 2, b_pre=A)),
     "decode W_dec": (ATOMS, lambda A: latom.decode(sp.csr_array(np.eye(9)), A)),
     "decode values": (X[:, :2], lambda A: latom.decode((A, np.zeros((40, 2), int)), ATOMS)),

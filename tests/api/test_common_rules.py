@@ -17,11 +17,25 @@ X = np.abs(np.random.default_rng(0).standard_normal((60, 5)))
 SEEDED = {
     "KMeans": lambda seed: latom.KMeans(3, random_state=seed).fit(X).cluster_centers_,
     "SphericalKMeans": lambda seed: latom.SphericalKMeans(3, random_state=seed).fit(X).cluster_centers_,
+    "AlternatingLeastSquares": lambda seed: (
+        latom.AlternatingLeastSquares(3, iterations=2, random_state=seed).fit(X).item_factors
+    ),
+    "MatrixCompletion": lambda seed: (
+        latom.MatrixCompletion(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
+    ),
     "NMF": lambda seed: latom.NMF(3, init="random", random_state=seed).fit(X).components_,
     "MiniBatchNMF": lambda seed: (
         latom.MiniBatchNMF(3, max_iter=2, tol=0, random_state=seed).fit(X).components_
     ),
     "SemiNMF": lambda seed: latom.SemiNMF(3, max_iter=5, tol=0, random_state=seed).fit(X).components_,
+    "PointwiseFactorization": lambda seed: (
+        latom.PointwiseFactorization(3, max_iter=2, random_state=seed).fit(X > 1).item_factors
+    ),
+    "IPSFactorization": lambda seed: (
+        latom.IPSFactorization(3, max_iter=2, random_state=seed).fit(X > 1).item_factors
+    ),
+    "CUR": lambda seed: latom.CUR(3, 2, random_state=seed).fit(X).row_indices_,
+    "CURSearch": lambda seed: latom.CURSearch(X, n_anchor_items=2, random_state=seed).fit([0]).anchor_items_,
     "TopKEncoder": lambda seed: latom.TopKEncoder(k=1, n_components=3, random_state=seed).fit(X).components_,
     "kmeans_plusplus": lambda seed: latom.kmeans_plusplus(X, 3, random_state=seed)[0],
     "kmeans_batch": lambda seed: (
@@ -65,6 +79,8 @@ def test_an_int_is_the_random_state_of_that_seed(name):
 
 
 WITH_TOL = [latom.KMeans, latom.SphericalKMeans, latom.NMF, latom.MiniBatchNMF, latom.SemiNMF]
+WITH_TOL += [latom.PointwiseFactorization, latom.IPSFactorization]
+WITH_TOL += [latom.AlternatingLeastSquares, latom.MatrixCompletion]
 
 
 @pytest.mark.parametrize("cls", WITH_TOL)
@@ -143,6 +159,8 @@ FITS = [
     latom.NMF,
     latom.MiniBatchNMF,
     latom.SemiNMF,
+    latom.PointwiseFactorization,
+    latom.IPSFactorization,
 ]
 
 

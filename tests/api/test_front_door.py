@@ -195,6 +195,7 @@ SPARSE = {
     "KMeans": lambda A: latom.KMeans(1).fit(A),
     "KMeans init": lambda A: latom.KMeans(2, init=A).fit(np.eye(3)),
     "NMF": lambda A: latom.NMF(1).fit(A),
+    "PointwiseFactorization": lambda A: latom.PointwiseFactorization(1).fit(A),
     "decode": lambda A: latom.decode(A, np.eye(3)),
     "inverse_transform": lambda A: latom.TopKEncoder(np.eye(3), 1).inverse_transform(A),
 }

@@ -61,6 +61,26 @@ def prepare_csr(context: Any, indptr: Any, indices: Any, data: Any) -> Any:
     return _core.prepare(context, (indptr, indices, data, (4, 6)))
 
 
+CODES = {"indptr": INDPTR, "indices": INDICES, "values": f32(5)}
+MORE = {"indices.0+", "values.0+"}  # entries beyond those that indptr names are capacity
+
+
+def of_codes(name: str) -> Any:
+    """A function of codes that takes their parts apart."""
+
+    def given(context: Any, indptr: Any, indices: Any, values: Any, **rest: Any) -> Any:
+        return getattr(_core, name)(context, (indptr, indices, values), **rest)
+
+    return given
+
+
+def train_latents(context: Any, **a: Any) -> Any:
+    part = ((a["indptr"], a["indices"], a["values"]), a["slope"], a["residual"], 1.0)
+    encoder, bias = (a["W"], a["first"], a["second"]), (a["b"], a["b_first"], a["b_second"])
+    rest = (a["last"], 1e-3, 0.9, 0.999, 1e-8, 1, False, True)
+    return _core.train_latents(context, [part], a["X"], encoder, encoder, bias, *rest)
+
+
 def screened(rows: int, atoms: int) -> dict[str, Any]:
     return {
         "screen": "float32",
@@ -72,6 +92,13 @@ def screened(rows: int, atoms: int) -> dict[str, Any]:
         "row_bias": f32(rows),
         "magnitude": False,
     }
+
+
+def moved_lloyd() -> Any:
+    lloyd = _core.Lloyd(_core.Context("test", 1, 0), dense(), None, "euclidean")
+    lloyd.set_centers(dense(3), False)
+    lloyd.assign()
+    return lloyd
 
 
 def masked() -> dict[str, Any]:
@@ -98,6 +125,51 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "widen": (_core.widen, {"half": ints(3, 4, dtype=np.uint16), "storage": "float16"}, {"half.0", "half.1"}),
     "Rows.subset": (dense().subset, {"chosen": np.array([3, 0, 0])}, {"chosen.0"}),
     "Lloyd": (_core.Lloyd, {"X": dense(), "weights": f64(4), "metric": "cosine"}, set()),
+    "Lloyd.move_centers": (
+        lambda context, rows, labels: moved_lloyd().move_centers(dense(3), rows, labels),
+        {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
+        set(),
+    ),
+    "cluster_parts": (
+        _core.cluster_parts,
+        {
+            "X": dense(),
+            "weights": f64(4),
+            "labels": np.array([0, 2, -1, 0], np.int32),
+            "n_clusters": 3,
+            "metric": "euclidean",
+            "longest": 1e3,
+            "heaviest": 9.0,
+        },
+        set(),
+    ),
+    "next_centers": (
+        _core.next_centers,
+        {
+            "centers": dense(3),
+            "indptr": None,
+            "indices": None,
+            "sum": ints(3, 2, 6, dtype=np.int64),
+            "weight": ints(3, 3, dtype=np.int64),
+            "metric": "euclidean",
+            "longest": 1.0,
+            "heaviest": 1.0,
+        },
+        set(),
+    ),
+    "next_centers of CSR": (
+        lambda context, **given: _core.next_centers(context, csr(), **given),
+        {
+            "indptr": INDPTR,
+            "indices": INDICES,
+            "sum": ints(5, 2, dtype=np.int64),
+            "weight": ints(4, 3, dtype=np.int64),
+            "metric": "euclidean",
+            "longest": 1.0,
+            "heaviest": 1.0,
+        },
+        set(),
+    ),
     "MiniBatch": (
         _core.MiniBatch,
         {"centers": dense(3), "counts": f64(3), "metric": "cosine", "normalize": True},
@@ -200,11 +272,41 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"threshold": f64(4)},
         set(),
     ),
+    "Dictionary": (_core.Dictionary, {"atoms": f32(9, 6), "growable": True}, {"atoms.0", "atoms.1"}),
+    "Dictionary.adopt": (
+        lambda context, which: growing().adopt(context, dense(), which),
+        {"which": np.array([3, 0, 0])},
+        {"which.0"},
+    ),
     "fold_center": (_core.fold_center, {"atoms": f32(9, 6), "center": f64(6), "bias": f64(9)}, set()),
     "decode": (
         _core.decode,
         {"n": 4, "indptr": INDPTR, "indices": INDICES, "values": f32(5), "W_dec": f32(6, 3), "b_pre": f32(3)},
         {"indices.0+", "values.0+", "W_dec.0+"},
+    ),
+    "products_at": (of_codes("products_at"), CODES | {"rows": f32(4, 3), "W": f32(6, 3)}, MORE | {"W.0+"}),
+    "reconstruct": (
+        of_codes("reconstruct"),
+        CODES | {"X": f32(4, 3), "W_dec": f32(6, 3), "bias": f32(3), "scale": 1.0, "residual": f32(4, 3)},
+        MORE | {"W_dec.0+"},
+    ),
+    "gather_by_latent": (
+        of_codes("gather_by_latent"),
+        CODES | {"rows": f32(4, 3), "m": 6},
+        MORE | {"rows.1"},
+    ),
+    "contrast": (
+        of_codes("contrast"),
+        CODES | {"m": 6, "temperature": 0.2, "weight": 1.0, "slope": f32(5)},
+        MORE | {"indptr.0+"},
+    ),
+    "train_latents": (
+        train_latents,
+        CODES
+        | {"slope": f32(5), "residual": f32(4, 3), "X": f32(4, 3), "last": ints(6, dtype=np.int64)}
+        | {name: f32(6, 3) for name in ("W", "first", "second")}
+        | {name: f32(6) for name in ("b", "b_first", "b_second")},
+        MORE,
     ),
     "multiply": (_core.multiply, {"X": csr(), "F": f32(6, 3), "out": f32(4, 3)}, set()),
     "multiply_transposed": (
@@ -269,6 +371,30 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         set(),
     ),
     "refit_supports": (_core.refit_supports, {"G": np.eye(3), "B": f64(3, 5), "H": f64(3, 5)}, set()),
+    "pair_epoch": (
+        _core.pair_epoch,
+        {
+            "indptr": INDPTR,
+            "indices": INDICES,
+            "weights": f32(5),
+            "loss": "nbpo",
+            "negatives": 2,
+            "unlabelled": 1.0,
+            "epoch": 0,
+            "rows": f32(4, 16),
+            "columns": f32(6, 16),
+            "rate": 0.1,
+            "decay": 0.1,
+            "noise_rows": f32(4, 32),
+            "noise_columns": f32(6, 32),
+        },
+        set(),
+    ),
+    "kernels.pull_rows": (
+        k.pull_rows,
+        {"index": ints(3), "pull": f32(3), "keep": 0.9, "x": f32(16), "F": f32(2, 16)},
+        {"F.0"},
+    ),
     "kernels.dense_dot": (k.dense_dot, {"x": f32(9), "y": f32(9)}, {"x.0", "y.0"}),
     "kernels.sparse_dot": (
         k.sparse_dot,
@@ -370,6 +496,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"v.0", "y.0"},
     ),  # as many as the shorter has
     "kernels.small_product": (k.small_product, {"X": f32(5, 6), "F": f32(6, 16)}, {"X.0", "F.1"}),
+    "kernels.pursuit_step": (
+        k.pursuit_step,
+        {"start": f32(32), "rows": f32(3, 32), "factor": f32(3), "magnitudes": True},
+        set(),
+    ),
     "kernels.solve_cholesky": (k.solve_cholesky, {"A": f64(4, 4), "b": f64(4)}, set()),
     "kernels.binned_values": (
         k.binned_values,
@@ -405,6 +536,10 @@ WITHOUT_ARRAYS = {
 }  # fmt: skip
 
 
+def growing() -> Any:
+    return _core.Dictionary(context, f32(9, 6), True)
+
+
 def batches() -> Any:
     return _core.MiniBatch(context, dense(3), f64(3), "euclidean", False)
 
@@ -436,7 +571,7 @@ def test_every_function_that_takes_arrays_is_here():
         named |= {prefix + node.name for node in body if isinstance(node, ast.FunctionDef)}
     assert named - WITHOUT_ARRAYS == {
         name for name in CALLS if name.count(".") == name.count("kernels.") and name[0].islower()
-    } - {"prepare of CSR"}
+    } - {"next_centers of CSR", "prepare of CSR"}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -481,6 +616,15 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("prepare of CSR", {"indptr": INDPTR[::-1].copy()}),
         ("Rows.subset", {"chosen": np.array([4])}),
         ("Rows.subset", {"chosen": np.array([-1])}),
+        ("Lloyd.move_centers", {"rows": np.array([4, 0])}),
+        ("Lloyd.move_centers", {"labels": np.array([-1, 3], np.int32)}),
+        ("cluster_parts", {"labels": np.array([0, 3, -1, 0], np.int32)}),
+        ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
+        ("cluster_parts", {"n_clusters": 0}),
+        ("cluster_parts", {"longest": np.nan}),
+        ("next_centers", {"heaviest": np.inf}),
+        ("next_centers of CSR", {"indices": INDICES + 1}),
+        ("next_centers of CSR", {"indptr": INDPTR[::-1].copy()}),
         ("MiniBatch.replace", {"rows": np.array([4, 0])}),
         ("MiniBatch.replace", {"clusters": np.array([0, 3])}),
         ("kmeans_plusplus", {"n_clusters": 5}),
@@ -511,6 +655,12 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("keep_largest", {"k": 4}),
         ("multiply_sparse", {"indices": INDICES + 1}),
         ("sweep_masked", {"indices": INDICES + 1}),
+        ("pair_epoch", {"indices": INDICES + 1}),
+        ("pair_epoch", {"indptr": INDPTR[::-1].copy()}),
+        ("pair_epoch", {"loss": "none"}),
+        ("pair_epoch", {"negatives": 0}),
+        ("pair_epoch", {"negatives": 2**62}),
+        ("kernels.pull_rows", {"index": ints(3) + 2}),
         ("kernels.sparse_dot", {"column": INDICES + 1}),
         ("kernels.quantize_row", {"a": f32(31)}),
         ("kernels.accumulate", {"acc": ints(63)}),

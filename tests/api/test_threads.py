@@ -98,6 +98,10 @@ def calls() -> dict[str, Callable[[int | None], Any]]:
         found = kind(4, init="random", random_state=0, max_iter=5, tol=0, n_threads=threads, **more)
         return found.fit_transform(rows), found.components_
 
+    def pairs(kind: Any, threads: int | None) -> Any:
+        found = kind(4, random_state=0, max_iter=5, n_threads=threads).fit(twice)
+        return found.user_factors, found.item_factors
+
     return {
         "assign": lambda t: latom.assign(X, X[:40], n_threads=t),
         "assign dense": lambda t: latom.assign(D, W[:70], metric="euclidean", n_threads=t),
@@ -123,6 +127,8 @@ def calls() -> dict[str, Callable[[int | None], Any]]:
         ),
         "MiniBatchNMF": lambda t: factors(latom.MiniBatchNMF, twice, t, batch_size=64),
         "SemiNMF": lambda t: factors(latom.SemiNMF, D, t),
+        "PointwiseFactorization": lambda t: pairs(latom.PointwiseFactorization, t),
+        "IPSFactorization": lambda t: pairs(latom.IPSFactorization, t),
         "one SphericalKMeans": lambda t: (fitted.predict(X), fitted.score(X)),
         "one TopKEncoder": lambda t: encoder.transform(D),
         "one NMF": lambda t: nmf.transform(twice),

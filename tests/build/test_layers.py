@@ -28,10 +28,10 @@ FOLDERS = [
 # Of python/latom/, from below: what families share, families, hosts, the package itself, the command line.
 PACKAGES = [
     {"_base"},
-    {"seed", "neighbors", "metrics"},
+    {"seed", "neighbors"},
     {"cluster"},
     {"factorize", "encode"},
-    {"torch", "dask", "compat"},
+    {"torch", "dask", "compat", "metrics"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -20,7 +20,7 @@ STUBS = Path(_core.__file__).parent / "_core"
 # Their metaclass is pybind11's own.
 ALLOWED = "".join(
     f"latom._core.{name}\n"
-    for name in ("AtomIndex", "Context", "Lloyd", "MiniBatch", "Rows", "Rows.__init__")
+    for name in ("AtomIndex", "Context", "Dictionary", "Lloyd", "MiniBatch", "Rows", "Rows.__init__")
 )
 
 # stubtest imports every module that has a stub; the one of kernels is made when it is asked for.

@@ -72,3 +72,83 @@ def test_examples_of_factorizations_run(name: str, arguments: list[str], words: 
     assert done.returncode == 0, done.stderr
     assert words in done.stdout
     assert (tmp_path / "f.png").stat().st_size > 5_000
+
+
+def run(name: str, *arguments: str) -> list[str]:
+    """What an example prints on data that it makes itself."""
+    environment = {key: value for key, value in os.environ.items() if key != "LATOM_DATA"}
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / name, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_recommend_items_finds_what_was_held_out() -> None:
+    lines = run("recommend_items.py", "--epochs", "30", "--customers", "1")
+    assert lines[0].startswith("600 customers, 360 items")
+    figures = {line[:16].strip(): [float(cell) for cell in line[16:].split()] for line in lines[3:8]}
+    assert figures["NBPO"][0] > 3 * figures["popularity"][0]
+    assert figures["BPR"][0] > 3 * figures["popularity"][0]
+    assert any(line.startswith("customer 0 bought  kind") for line in lines)
+
+
+def test_unbiased_relevance_bears_out_its_claims() -> None:
+    lines = run(
+        "unbiased_relevance.py", "--power", "1", "--customers", "250", "--items", "120", "--epochs", "40"
+    )
+    claims = [line for line in lines if line.startswith("  claim:")]
+    assert len(claims) == 2
+    assert "all items yes" in claims[0]
+
+
+def test_search_by_dear_scores_keeps_its_order() -> None:
+    lines = run("search_by_dear_scores.py", "--budgets", "50", "80")
+    assert lines[0].startswith("240 items, 120 anchor queries")
+    figures = {line[:14].strip(): [float(cell) for cell in line[14:].split()] for line in lines[3:8]}
+    assert len(figures) == 5
+    for better, worse in (("ADACUR", "ANNCUR"), ("ANNCUR", "by chance")):
+        assert all(a >= b for a, b in zip(figures[better], figures[worse], strict=True))
+
+
+def test_activation_atoms_are_found_and_named() -> None:
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / "activation_atoms.py", "--rows", "1500"],
+        env={name: value for name, value in os.environ.items() if name != "LATOM_DATA"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "1,500 rows of 48 columns"
+    rows = {line.split("  ")[1]: line.split() for line in lines if line.startswith("  ")}
+    assert 0 < float(rows["ITDA"][1]) < 0.1
+    named = [line for line in lines if "[word" in line and "adding" not in line]
+    assert len(named) == 10
+    for line in named:  # an atom fires hardest on its own word
+        word = line.split("[")[1].split("]")[0]
+        assert word in line.split("]")[1].replace(",", " ").split()
+    assert float(lines[-1].split()[-1].rstrip("%")) > 90
+
+
+def test_retail_recommendations_beat_popularity() -> None:
+    lines = run("retail_recommendations.py", "--factors", "16", "--customers", "1")
+    recall = {line[:18].strip(): float(line[18:].split()[0]) for line in lines[2:5]}
+    assert recall["ALS, 16 factors"] > 1.3 * recall["popularity"]
+    assert any(line.startswith("a customer with item") for line in lines)
+
+
+def test_completion_recovers_and_fills() -> None:
+    arguments = ["--size", "60", "--trials", "1", "--entries", "200000", "--rows", "300", "--slow", "100"]
+    lines = run("completion.py", *arguments)
+    claims = [line for line in lines if line.startswith("claim: ")]
+    assert len(claims) == 2
+    error = {
+        line[:24].strip(): float(line[24:].split()[0]) for line in lines if line[:6] in ("column", "LowRan")
+    }
+    assert error["LowRankImputer, rank 5"] < 0.8 * error["column means"]

@@ -86,7 +86,7 @@ def test_sae_lens_in_bfloat16(X, weights, tmp_path):
         ({"architecture": "jumprelu"}, "got architecture 'jumprelu'"),
         ({"architecture": "batchtopk"}, "got architecture 'batchtopk'"),
         ({"architecture": "standard"}, "got architecture 'standard'"),
-        ({"normalize_activations": "layer_norm"}, "got normalize_activations 'layer_norm'"),
+        ({"normalize_activations": "sphere"}, "got normalize_activations 'sphere'"),
         ({"tensors": {"threshold": np.ones(M, np.float32)}}, r"\['threshold'\] as well .*means JumpReLU"),
         ({"tensors": {"scaling_factor": np.ones(M, np.float32)}}, r"\['scaling_factor'\] as well"),
     ],

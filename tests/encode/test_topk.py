@@ -358,3 +358,12 @@ def test_rows_do_not_depend_on_their_block(isa, rng):
         check(X, W, 5, threads=threads, expected=expected)
         for n in (8, 70, 200):
             check(X[:n], W, 5, threads=threads, expected=[part[:n] for part in expected])
+
+
+def test_scores_of_which_few_are_far_above_the_others_do_not_overflow(rng):
+    atoms = rng.random((3000, 24)).astype(np.float32) * np.arange(1, 3001, dtype=np.float32)[:, None] ** -1.2
+    X = rng.random((200, 24)).astype(np.float32)
+    _, indices, stats = latom.topk(X, atoms, 40, return_stats=True)
+    assert stats["overflowed"] == 0
+    scores = X.astype(float) @ atoms.T.astype(float)
+    assert (indices == np.argsort(-scores, axis=1, kind="stable")[:, :40]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import core
 import numpy as np
 
@@ -55,11 +57,11 @@ class Schedule:
             other = j + scaled(core.kernels.philox(seed, ITEMS, j)[0], m - j)
             columns[j], columns[other] = columns[other], columns[j]
         cut = [m * s // self.parts for s in range(self.parts + 1)]
-        self.sets = [columns[a:b] for a, b in zip(cut, cut[1:], strict=False)]
+        self.sets = [columns[a:b] for a, b in itertools.pairwise(cut)]
         before = X.indptr[:-1].astype(int) + np.arange(n)
         total = X.nnz + n
         starts = [int(np.searchsorted(before, total * t // self.parts)) for t in range(self.parts)] + [n]
-        self.runs = [range(a, b) for a, b in zip(starts, starts[1:], strict=False)]
+        self.runs = [range(a, b) for a, b in itertools.pairwise(starts)]
         self.first, self.pairs = {}, {}
         place = 0
         for t, run in enumerate(self.runs):

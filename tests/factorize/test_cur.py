@@ -127,7 +127,8 @@ def recall(A, search, budget):
 def test_recall_rises_with_the_budget_and_with_rounds(rng):
     A = low_rank(rng, 260, 400, 12) + 0.5 * rng.standard_normal((260, 400))
     one, many = (
-        CURSearch(A, n_anchor_items=24, rounds=rounds, ridge=0.05, random_state=0).fit(np.arange(200)) for rounds in (1, 4)
+        CURSearch(A, n_anchor_items=24, rounds=rounds, ridge=0.05, random_state=0).fit(np.arange(200))
+        for rounds in (1, 4)
     )
     recalls = [recall(A, one, budget) for budget in (34, 60, 120, 400)]
     assert recalls == sorted(recalls)
@@ -152,9 +153,18 @@ def test_estimates_are_those_of_the_pseudo_inverse(rng):
         (lambda A: CURSearch(A, n_anchor_items=91).fit([0]), "fit: n_anchor_items must be"),
         (lambda A: CURSearch(A, n_anchor_items=5, rounds=6).fit([0]), "fit: rounds must be"),
         (lambda A: CURSearch(A, n_anchor_items=5).fit([]), "fit: X must have at least one query"),
-        (lambda A: CURSearch(A, n_anchor_items=5, n_anchor_queries=2).fit([0]), "fit: n_anchor_queries must be"),
-        (lambda A: CURSearch(lambda q, items: items, n_anchor_items=5).fit([0]), "fit: n_items must be given"),
-        (lambda A: CURSearch(lambda q, items: [0.0], 90, n_anchor_items=5).fit([0]), "fit: score must return a"),
+        (
+            lambda A: CURSearch(A, n_anchor_items=5, n_anchor_queries=2).fit([0]),
+            "fit: n_anchor_queries must be",
+        ),
+        (
+            lambda A: CURSearch(lambda q, items: items, n_anchor_items=5).fit([0]),
+            "fit: n_items must be given",
+        ),
+        (
+            lambda A: CURSearch(lambda q, items: [0.0], 90, n_anchor_items=5).fit([0]),
+            "fit: score must return a",
+        ),
         (lambda A: CURSearch(A, n_anchor_items=5).fit([0]).search([1], 3, 4), "search: budget must be"),
         (lambda A: CURSearch(A, n_anchor_items=5).fit([0]).search([1], 9, 8), "search: budget must be"),
         (lambda A: CURSearch(A, n_anchor_items=5).fit([0]).search([1], 3, 91), "search: budget must be"),

@@ -62,7 +62,9 @@ def test_an_iteration_solves_the_normal_equations_of_each_row(rng):
     for i in range(60):
         assert np.allclose(U[i], np.linalg.solve(V.T @ V + np.eye(4), V.T @ R[i]), rtol=1e-6, atol=1e-12)
     for j in range(40):
-        assert np.allclose(last[j], np.linalg.solve(U.T @ U + np.eye(4), U.T @ R[:, j]), rtol=1e-6, atol=1e-12)
+        assert np.allclose(
+            last[j], np.linalg.solve(U.T @ U + np.eye(4), U.T @ R[:, j]), rtol=1e-6, atol=1e-12
+        )
 
 
 def test_propensities_say_the_same_in_every_form(rng):
@@ -134,7 +136,8 @@ def test_rare_items_are_judged_by_relevance(link, rng):
 def test_weight_is_that_of_pairs_without_a_click(rng):
     X = clicks(rng, 200, 100)
     low, high = (
-        IPSFactorization(4, link="logistic", weight=w, max_iter=60, random_state=0, tol=0).fit(X) for w in (0.1, 3)
+        IPSFactorization(4, link="logistic", weight=w, max_iter=60, random_state=0, tol=0).fit(X)
+        for w in (0.1, 3)
     )
 
     def mean(model):

@@ -1,11 +1,12 @@
-"""PointwiseFactorization: the gradient table, an epoch in plain Python, the same bits on any number of threads."""
+"""PointwiseFactorization: the gradient table, an epoch in plain Python, bits on any number of threads."""
 
 from __future__ import annotations
 
 import _thread
+import doctest
+import importlib
 import threading
 
-import core
 import numpy as np
 import plain_pairs as plain
 import pytest
@@ -63,7 +64,9 @@ def factors(rng, shape, k, noisy):
     return start + [rng.standard_normal((size, k)).astype(np.float32) for size in shape] if noisy else start
 
 
-def core_epoch(X, seed, number, loss, negatives, start, rate, decay, noise_decay=0.0, threads=1, weights=None, w=0.0):
+def core_epoch(
+    X, seed, number, loss, negatives, start, rate, decay, noise_decay=0.0, threads=1, weights=None, w=0.0
+):
     """pair_epoch on factors padded to whole lines; returns (factors, loss)."""
     k = start[0].shape[1]
     wide = [np.pad(f, ((0, 0), (0, -k % 16))) for f in start]
@@ -126,27 +129,14 @@ def test_the_same_bits_for_every_number_of_threads_and_variant(loss, rng):
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("width", [16, 32, 48, 112])
-def test_pull_rows_is_its_statement(isa, width, rng):
-    F = rng.standard_normal((6, width)).astype(np.float32)
-    x = rng.standard_normal(width).astype(np.float32)
-    index = np.array([4, 0, 4, 2], np.int32)
-    pull, keep = rng.standard_normal(4).astype(np.float32), np.float32(0.9)
-    rows, total = F.copy(), np.zeros(width, np.float32)
-    for j, amount in zip(index, pull, strict=True):
-        total = total + amount * rows[j]
-        rows[j] = keep * rows[j] + amount * x
-    got, moved = core.kernels.pull_rows(index, pull, float(keep), x, F)
-    assert got.tobytes() == rows.tobytes()
-    assert moved.tobytes() == (keep * x + total).tobytes()
-
-
 # ---- the estimator
 
 
 def blocks(rng, groups=4, users=30, items=20, density=0.4):
     """Users who choose within their group of items."""
-    X = np.kron(np.eye(groups), np.ones((users, items))) * (rng.random((groups * users, groups * items)) < density)
+    X = np.kron(np.eye(groups), np.ones((users, items))) * (
+        rng.random((groups * users, groups * items)) < density
+    )
     return sp.csr_array(X.astype(np.float32))
 
 
@@ -196,7 +186,9 @@ def test_zeros_that_are_stored_are_no_positives(rng):
 def test_callbacks_and_tol_end_a_fit(rng):
     X = clicks(rng)
     seen = []
-    model = PointwiseFactorization(4, random_state=0, callback=lambda state: seen.append(state) or len(seen) == 3)
+    model = PointwiseFactorization(
+        4, random_state=0, callback=lambda state: seen.append(state) or len(seen) == 3
+    )
     assert model.fit(X).n_iter_ == 3
     assert [state.iteration for state in seen] == [1, 2, 3]
     assert model.set_params(callback=None, tol=0.9).fit(X).n_iter_ == 2
@@ -304,3 +296,19 @@ def test_wrong_requests_are_refused(arguments, words, rng):
 
 def test_it_is_public():
     assert latom.PointwiseFactorization is PointwiseFactorization
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "factorize.pointwise",
+        "factorize.ips_factorization",
+        "factorize.cur",
+        "factorize.cur_search",
+        "metrics.ranking",
+    ],
+)
+def test_examples_of_docstrings_run(module):
+    found = doctest.testmod(importlib.import_module(f"latom.{module}"))
+    assert found.attempted
+    assert not found.failed

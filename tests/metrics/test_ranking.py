@@ -39,7 +39,9 @@ def test_values_are_those_of_sets(N, container, rng):
         for i in range(40):
             liked = set(np.flatnonzero(X[i]))
             if liked:
-                expected[i] = len(liked & set(ids[i, :kept])) / (min(kept, len(liked)) if capped else len(liked))
+                expected[i] = len(liked & set(ids[i, :kept])) / (
+                    min(kept, len(liked)) if capped else len(liked)
+                )
         got = recall(ids, container(X), N, capped=capped, average=False)
         assert np.allclose(got, expected, equal_nan=True)
         assert np.isclose(recall(ids, container(X), N, capped=capped), np.nanmean(expected))

@@ -32,6 +32,7 @@ public:
     int64_t m() const { return m_; }
     int64_t size(int64_t j) const { return begin_[j + 1] - begin_[j]; }
     int64_t begin(int64_t j) const { return begin_[j]; }
+    const std::vector<int64_t>& begins() const { return begin_; }
     /// Rows by cluster, and within one by their index.
     const std::vector<int64_t>& order() const { return order_; }
     const double* mean(int64_t j) const { return mean_.data() + j * rows_.d(); }

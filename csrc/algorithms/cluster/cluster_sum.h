@@ -84,6 +84,13 @@ public:
             }
         });
     }
+    /// f(column, integers, distance between their levels), columns rising: those that rows may have touched.
+    template <class F>
+    void each_integers(F f) const {
+        each_run([&](int64_t from, int64_t to) {
+            for (int64_t t = from; t < to; ++t) f(t, at(t), step());
+        });
+    }
     const BinGrid& grid() const { return grid_; }
 
 private:

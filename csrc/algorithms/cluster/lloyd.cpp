@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/center_sums.h"
 #include "algorithms/cluster/dense/dense_select.h"
 #include "algorithms/cluster/sparse/sparse_select.h"
@@ -60,6 +61,19 @@ public:
     }
     void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) override {
         take_centers(ctx, centers, normalize);
+    }
+
+    void move_centers(const Context& ctx, const Rows<DenseView<T>>& centers, const std::vector<int64_t>& which,
+                      const std::vector<int32_t>& labels) override {
+        follow(ctx, centers, which, labels);
+    }
+    void move_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers, const std::vector<int64_t>& which,
+                      const std::vector<int32_t>& labels) override {
+        follow(ctx, centers, which, labels);
+    }
+    void move_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, const std::vector<int64_t>& which,
+                      const std::vector<int32_t>& labels) override {
+        follow(ctx, centers, which, labels);
     }
 
     AssignStats assign(const Context& ctx) override {
@@ -203,21 +217,38 @@ private:
         atom.value.push_back(v);
     }
 
-    static void drop_zeros(Atom<T>& atom) {
-        if (std::find(atom.value.begin(), atom.value.end(), T{0}) == atom.value.end()) return;
-        std::size_t kept = 0;
-        for (std::size_t p = 0; p < atom.value.size(); ++p)
-            if (atom.value[p] != T{0}) {
-                atom.column[kept] = atom.column[p];
-                atom.value[kept++] = atom.value[p];
-            }
-        atom.column.resize(kept);
-        atom.value.resize(kept);
+    template <class Centers>
+    Atom<T> atom_of(const Centers& centers, int64_t j) const {
+        Atom<T> atom;
+        if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
+        centers.each(j, [&](int64_t t, T v) {
+            if constexpr (Rows<View>::sparse) push(atom, t, v);
+            else atom.value[t] = v;
+        });
+        atom.norm2 = self_dot(rows_.kernels(), atom);
+        return atom;
     }
 
-    static double self_dot(const KernelTable* kernels, const Atom<T>& atom) {
-        return kernels->of<T>().dense_dot(atom.value.data(), atom.value.data(),
-                                          static_cast<int64_t>(atom.value.size()));
+    template <class Centers>
+    void follow(const Context& ctx, const Centers& centers, const std::vector<int64_t>& which,
+                const std::vector<int32_t>& labels) {
+        if (!assigned_) throw std::logic_error("Lloyd::move_centers: assign must come first");
+        if (centers.d() != d() || centers.n() != m())
+            fail(ctx, "centers must have shape " + std::to_string(m()) + " x " + std::to_string(d()),
+                 std::to_string(centers.n()) + " x " + std::to_string(centers.d()), "Pass as many as before.");
+        std::vector<char> stale(atoms_.size(), 0);
+        for (std::size_t r = 0; r < which.size(); ++r) {
+            state_.label[which[r]] = labels[r];
+            state_.far[which[r]] = -1;  // the bound left out another atom
+            stale[labels[r]] = 1;
+        }
+        const std::vector<int64_t> begin = sort_by_label();
+        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
+        parallel_for(ctx, m(), [&](int64_t j, int worker) {
+            const bool moved = move_to(j, atom_of(centers, j), scratch[worker]) > 0;
+            if constexpr (Rows<View>::sparse)
+                if (moved || stale[j]) score_own(j, begin[j], begin[j + 1], scratch[worker]);
+        });
     }
 
     template <class Centers>
@@ -228,13 +259,7 @@ private:
                  "Pass centers of the features of X.");
         atoms_.assign(static_cast<std::size_t>(centers.n()), {});
         for (int64_t j = 0; j < m(); ++j) {
-            Atom<T>& atom = atoms_[j];
-            if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
-            centers.each(j, [&](int64_t t, T v) {
-                if constexpr (Rows<View>::sparse) push(atom, t, v);
-                else atom.value[t] = v;
-            });
-            atom.norm2 = self_dot(rows_.kernels(), atom);
+            Atom<T>& atom = atoms_[j] = atom_of(centers, j);
             if (normalize && atom.norm2 > 0) {
                 const double inverse = 1 / std::sqrt(atom.norm2);
                 for (T& v : atom.value) v = static_cast<T>(v * inverse);
@@ -291,24 +316,16 @@ private:
 
     // New center j from what scratch holds, a sum of weight `total`. Returns the squared distance that it moved.
     double replace(int64_t j, double total, Scratch& scratch) {
-        Atom<T>& atom = atoms_[j];
-        double length = total;
-        if (metric_ == Metric::kCosine) {
-            const double* sum = scratch.value.data();
-            length = std::sqrt(
-                rows_.kernels()->template of<double>().dense_dot(sum, sum, static_cast<int64_t>(scratch.value.size())));
-        }
-        if (!(length > (metric_ == Metric::kCosine ? 1e-12 * total : 0.0))) return 0;  // it keeps its center
         Atom<T> next;
-        next.value.resize(scratch.value.size());
-        for (std::size_t p = 0; p < scratch.value.size(); ++p)
-            next.value[p] = static_cast<T>(scratch.value[p] / length);
-        next.column = scratch.column;
-        if constexpr (Rows<View>::sparse) drop_zeros(next);
-        next.norm2 = self_dot(rows_.kernels(), next);
-        const double shift = measure_drift(j, atom, next, scratch.atom);
-        atom = std::move(next);
-        return shift;
+        if (!center_of_sum(rows_.kernels(), metric_, scratch.column, scratch.value, total, Rows<View>::sparse, next))
+            return 0;
+        return move_to(j, std::move(next), scratch.atom);
+    }
+    double move_to(int64_t j, Atom<T>&& next, AtomScratch<T>& scratch) {
+        const CenterMove move = measure_move(metric_, atoms_[j], next, d(), scratch);
+        if (move.shift2 > 0) drift_[j] = move.drift;
+        atoms_[j] = std::move(next);
+        return move.shift2;
     }
 
     // Scores of the rows by_label_[from, to) with center j, while it is at hand. (With unmoved centers too: relocated
@@ -324,28 +341,6 @@ private:
             state_.own[i] = metric_ == Metric::kCosine ? dot * inverse : dot + -0.5 * atom.norm2;
         }
         scratch.clear();
-    }
-
-    // Angle (cosine) or distance between old and new center into drift_, never too small; returns ||new - old||^2.
-    double measure_drift(int64_t j, const Atom<T>& old, const Atom<T>& next, AtomScratch<T>& scratch) {
-        if (old.column == next.column && old.value == next.value) return 0;
-        const T* dense = scratch.load(next, d());
-        double dot = 0;
-        for (std::size_t p = 0; p < old.value.size(); ++p)
-            dot +=
-                static_cast<double>(old.value[p]) * static_cast<double>(dense[old.column.empty() ? p : old.column[p]]);
-        scratch.clear();
-        const double gap2 = std::max(0.0, old.norm2 + next.norm2 - 2 * dot);
-        const double rounding = 1e-12 + 2.3e-16 * static_cast<double>(old.value.size());
-        if (metric_ == Metric::kEuclidean) {
-            drift_[j] = std::sqrt(gap2 + rounding * (old.norm2 + next.norm2));
-        } else if (old.norm2 > 0 && next.norm2 > 0) {
-            const double chord2 = std::max(0.0, 2 - 2 * dot / std::sqrt(old.norm2 * next.norm2));
-            drift_[j] = 2 * std::asin(std::min(1.0, 0.5 * std::sqrt(chord2 + 2 * rounding))) + 1e-9;
-        } else {
-            drift_[j] = 4;  // more than any angle
-        }
-        return std::max(gap2, 1e-300);
     }
 
     Rows<View> rows_;

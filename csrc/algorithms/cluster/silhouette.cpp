@@ -15,12 +15,13 @@
 //
 // since sqrt is concave, distances are convex, and sqrt(1 + s) >= 1 + s / 2 - c s^2 for s >= t, here with
 // 1 + t = (e - max r)^2 / M where e > max r, and 0 else. Clusters whose lower bound is above the least mean distance
-// known so far are not looked at. Bounds are loosened by what float64 may round.
+// known so far are not looked at. The others are, of dense rows, screened in float32 (block_distances.h); what that
+// leaves is found in float64. Bounds are loosened by what float64 may round.
 #include <algorithm>
 #include <cmath>
 
+#include "algorithms/cluster/block_distances.h"
 #include "algorithms/cluster/cluster_means.h"
-#include "algorithms/cluster/group_distances.h"
 #include "latom/quality.h"
 #include "rows/every_view.h"
 
@@ -87,7 +88,11 @@ template <class View>
 class EuclideanSilhouettes {
 public:
     EuclideanSilhouettes(const Context& ctx, const Rows<View>& rows, const ClusterMeans<View>& clusters)
-        : ctx_(ctx), rows_(rows), clusters_(clusters), spread_(static_cast<std::size_t>(clusters.m())) {
+        : ctx_(ctx),
+          rows_(rows),
+          clusters_(clusters),
+          measured_(BlockDistances<View>::measure(ctx, rows, clusters.order(), clusters.begins())),
+          spread_(static_cast<std::size_t>(clusters.m())) {
         for (int64_t j = 0; j < clusters.m(); ++j)
             for (int64_t from = 0; from < clusters.size(j); from += kRows)
                 blocks_.push_back({j, clusters.begin(j) + from, std::min(kRows, clusters.size(j) - from)});
@@ -112,7 +117,7 @@ public:
     }
 
 private:
-    static constexpr int64_t kRows = 64;
+    static constexpr int64_t kRows = BlockDistances<View>::kBlock;
     struct Block {
         int64_t cluster, first, count;  // rows order()[first, first + count)
     };
@@ -149,99 +154,131 @@ private:
 
     // a of the rows of a block; returns the sum over its rows and all of their cluster of <y, y'>^2.
     double look_within(const Block& block) {
-        GroupDistances<View> distances(rows_);
+        BlockDistances<View> distances(rows_, measured_);
         const int64_t j = block.cluster, size = clusters_.size(j);
         const int64_t *who = clusters_.order().data() + block.first, *all = members(j);
         const double mu2 = clusters_.norm2(j);
-        double crossed = 0;
-        for (int64_t from = 0; from < block.count; from += distances.kGroup) {
-            const int64_t count = std::min(distances.kGroup, block.count - from);
-            double sum[GroupDistances<View>::kGroup] = {};
-            distances.run(who + from, count, all, size, [&](int64_t g, int64_t r, double dot, double distance) {
-                const double product = dot - own_[who[from + g]] - own_[all[r]] + mu2;
-                crossed += product * product;
-                sum[g] += distance;
-            });
-            for (int64_t g = 0; g < count; ++g)
-                a_of(who[from + g]) = size > 1 ? sum[g] / static_cast<double>(size - 1) : 0.0;
-        }
+        double crossed = 0, sum[kRows] = {};
+        distances.exact(who, block.count, all, size, [&](int64_t g, int64_t r, double dot, double distance) {
+            const double product = dot - own_[who[g]] - own_[all[r]] + mu2;
+            crossed += product * product;
+            sum[g] += distance;
+        });
+        for (int64_t g = 0; g < block.count; ++g)
+            a_of(who[g]) = size > 1 ? sum[g] / static_cast<double>(size - 1) : 0.0;
         return crossed;
     }
     double& a_of(int64_t i) { return square_[i]; }  // squares are not needed any more
 
     struct Hope {
-        int64_t row;  // of the block
-        int64_t cluster;
+        int64_t cluster, row;  // of the block
         double low, high;
     };
 
     int64_t look_beyond(const Block& block, double* samples) {
+        std::vector<double> best(static_cast<std::size_t>(block.count), HUGE_VAL);  // upper bounds
+        std::vector<Hope> hopes = find_hopes(block, best);
+        int64_t pairs = block.count * clusters_.size(block.cluster);
+        BlockDistances<View> distances(rows_, measured_);
+        if constexpr (BlockDistances<View>::kScreens)
+            pairs += for_clusters(block, hopes, best, [&](const Some& s) { screen(distances, s, best); });
+        std::vector<double> exact(best.size(), HUGE_VAL);
+        pairs += for_clusters(block, hopes, best, [&](const Some& s) { decide(distances, s, best, exact); });
+        const int64_t* who = clusters_.order().data() + block.first;
+        for (int64_t r = 0; r < block.count; ++r)
+            samples[who[r]] = silhouette_of(a_of(who[r]), exact[r], clusters_.size(block.cluster));
+        return pairs;
+    }
+
+    // Pairs of row and cluster that bounds leave: clusters by falling number of rows that they are best for.
+    std::vector<Hope> find_hopes(const Block& block, std::vector<double>& best) const {
         const int64_t m = clusters_.m(), *who = clusters_.order().data() + block.first;
-        std::vector<std::vector<Hope>> hopes(static_cast<std::size_t>(block.count));
-        std::vector<double> best(static_cast<std::size_t>(block.count), HUGE_VAL);
         std::vector<double> product(static_cast<std::size_t>(m));
+        std::vector<int64_t> votes(static_cast<std::size_t>(m), 0);
+        std::vector<Hope> hopes;
         typename ClusterMeans<View>::Scratch scratch;
         for (int64_t r = 0; r < block.count; ++r) {
+            const std::size_t first = hopes.size();
             clusters_.products(who[r], scratch, product.data());
-            double least = HUGE_VAL;
+            int64_t nearest = -1;
             for (int64_t j = 0; j < m; ++j) {
                 if (j == block.cluster || clusters_.size(j) == 0) continue;
                 const double e2 = rows_.norm2(who[r]) + clusters_.norm2(j) - 2 * product[j];
                 const Bounds bounds = mean_distance_bounds(e2, spread_[j], rounding(who[r], j));
-                least = std::min(least, bounds.high);
-                if (bounds.low <= least) hopes[r].push_back({r, j, bounds.low, bounds.high});
+                if (bounds.high < best[r] || nearest < 0) nearest = j;
+                best[r] = std::min(best[r], bounds.high);
+                if (bounds.low <= best[r]) hopes.push_back({j, r, bounds.low, bounds.high});
             }
-            // The most hopeful last.
-            std::stable_sort(hopes[r].begin(), hopes[r].end(),
-                             [](const Hope& a, const Hope& b) { return a.high > b.high; });
+            const auto gone = [&](const Hope& hope) { return !(hope.low <= best[r]); };
+            hopes.erase(std::remove_if(hopes.begin() + static_cast<std::ptrdiff_t>(first), hopes.end(), gone),
+                        hopes.end());
+            if (nearest >= 0) ++votes[nearest];
         }
-        int64_t pairs = block.count * clusters_.size(block.cluster);
-        for (std::vector<Hope> round = next(hopes, best); !round.empty(); round = next(hopes, best))
-            pairs += look_at(round, who, best);
-        for (int64_t r = 0; r < block.count; ++r)
-            samples[who[r]] = silhouette_of(a_of(who[r]), best[r], clusters_.size(block.cluster));
-        return pairs;
+        std::stable_sort(hopes.begin(), hopes.end(), [&](const Hope& a, const Hope& b) {
+            return votes[a.cluster] != votes[b.cluster] ? votes[a.cluster] > votes[b.cluster] : a.cluster < b.cluster;
+        });
+        return hopes;
     }
 
-    // Of each row its most hopeful cluster that may still be nearer than the best, by cluster.
-    static std::vector<Hope> next(std::vector<std::vector<Hope>>& hopes, const std::vector<double>& best) {
-        std::vector<Hope> round;
-        for (std::size_t r = 0; r < hopes.size(); ++r) {
-            while (!hopes[r].empty() && !(hopes[r].back().low <= best[r])) hopes[r].pop_back();
-            if (hopes[r].empty()) continue;
-            round.push_back(hopes[r].back());
-            hopes[r].pop_back();
-        }
-        std::stable_sort(round.begin(), round.end(),
-                         [](const Hope& a, const Hope& b) { return a.cluster < b.cluster; });
-        return round;
-    }
+    struct Some {  // rows of a block for which a cluster may be the nearest
+        int64_t cluster, count;
+        const int64_t* rows;  // [count], of X
+        Hope* const* hope;    // [count]
+    };
 
-    int64_t look_at(const std::vector<Hope>& round, const int64_t* who, std::vector<double>& best) {
-        GroupDistances<View> distances(rows_);
-        constexpr int64_t kGroup = GroupDistances<View>::kGroup;
+    // f(rows) for each cluster that hopes are left for; returns the pairs of rows looked at.
+    template <class F>
+    int64_t for_clusters(const Block& block, std::vector<Hope>& hopes, const std::vector<double>& best, F f) const {
+        const int64_t* who = clusters_.order().data() + block.first;
         int64_t pairs = 0;
-        for (std::size_t from = 0; from < round.size();) {
-            const int64_t j = round[from].cluster, size = clusters_.size(j);
-            int64_t few[kGroup], count = 0;
-            for (; count < kGroup && from + count < round.size() && round[from + count].cluster == j; ++count)
-                few[count] = who[round[from + count].row];
-            double sum[kGroup] = {};
-            distances.run(few, count, members(j), size,
-                          [&](int64_t g, int64_t, double, double distance) { sum[g] += distance; });
-            for (int64_t g = 0; g < count; ++g) {
-                double& least = best[round[from + g].row];
-                least = std::min(least, sum[g] / static_cast<double>(size));
+        std::vector<int64_t> rows;
+        std::vector<Hope*> left;
+        for (std::size_t h = 0; h < hopes.size();) {
+            const int64_t j = hopes[h].cluster;
+            rows.clear();
+            left.clear();
+            for (; h < hopes.size() && hopes[h].cluster == j; ++h) {
+                if (!(hopes[h].low <= best[hopes[h].row])) continue;
+                rows.push_back(who[hopes[h].row]);
+                left.push_back(&hopes[h]);
             }
-            pairs += count * size;
-            from += static_cast<std::size_t>(count);
+            if (left.empty()) continue;
+            f(Some{j, static_cast<int64_t>(left.size()), rows.data(), left.data()});
+            pairs += static_cast<int64_t>(left.size()) * clusters_.size(j);
         }
         return pairs;
+    }
+
+    void screen(BlockDistances<View>& distances, const Some& s, std::vector<double>& best) const {
+        double reach[kRows];
+        MeanInterval found[kRows];
+        for (int64_t g = 0; g < s.count; ++g) reach[g] = s.hope[g]->high;
+        distances.screen(s.rows, s.count, s.cluster, members(s.cluster), clusters_.size(s.cluster), reach, found);
+        for (int64_t g = 0; g < s.count; ++g) {
+            Hope& hope = *s.hope[g];
+            hope.low = std::max(hope.low, found[g].low);
+            hope.high = std::min(hope.high, found[g].high);
+            best[hope.row] = std::min(best[hope.row], hope.high);
+        }
+    }
+
+    void decide(BlockDistances<View>& distances, const Some& s, std::vector<double>& best,
+                std::vector<double>& exact) const {
+        double sum[kRows] = {};
+        const int64_t size = clusters_.size(s.cluster);
+        distances.exact(s.rows, s.count, members(s.cluster), size,
+                        [&](int64_t g, int64_t, double, double distance) { sum[g] += distance; });
+        for (int64_t g = 0; g < s.count; ++g) {
+            const int64_t r = s.hope[g]->row;
+            exact[r] = std::min(exact[r], sum[g] / static_cast<double>(size));
+            best[r] = std::min(best[r], exact[r]);
+        }
     }
 
     const Context& ctx_;
     const Rows<View>& rows_;
     const ClusterMeans<View>& clusters_;
+    typename BlockDistances<View>::Measured measured_;
     std::vector<Spread> spread_;
     std::vector<Block> blocks_;
     std::vector<double> own_, square_;  // [n]: <x, mu>; |x - mu|^2, and later a

@@ -165,11 +165,15 @@ float RowBlock<T>::kth_lower(int64_t r, float low, int halvings) const {
 // False if the row is overflowed.
 template <class T>
 bool RowBlock<T>::tighten(int64_t r) {
-    if (!from_above_) {
-        set_tau(r, kth_lower(r, tau_[r], 6));  // any bar that k candidates reach will do
-        drop(r);
-    }
     const auto most = static_cast<int32_t>(capacity_ - kMostPanel);
+    // Any bar that k candidates reach will do. Where few scores are far above most others, as those of popular items
+    // are, the first halvings all fall between these two kinds.
+    for (const int halvings : {6, 24}) {
+        if (from_above_) break;
+        set_tau(r, kth_lower(r, tau_[r], halvings));
+        drop(r);
+        if (filled_[r] + batch() / 2 <= most) break;
+    }
     full_[r] = std::min(filled_[r] + batch(), most);
     if (filled_[r] + batch() / 2 <= most) return true;
     overflowed_[r] = 1;

@@ -71,6 +71,14 @@ public:
     virtual void set_centers(const Context& ctx, const Rows<DenseView<T>>& centers, bool normalize) = 0;
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers, bool normalize) = 0;
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) = 0;
+    /// The centers that an update elsewhere made of all rows, of which these are a part (shards.h). What is known of
+    /// the rows from earlier steps stays in use. Rows `which`, relocated there, have `labels` first.
+    virtual void move_centers(const Context& ctx, const Rows<DenseView<T>>& centers, const std::vector<int64_t>& which,
+                              const std::vector<int32_t>& labels) = 0;
+    virtual void move_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers,
+                              const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
+    virtual void move_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers,
+                              const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
     /// New labels for the present centers.
     virtual AssignStats assign(const Context& ctx) = 0;
     /// New centers for the present labels.

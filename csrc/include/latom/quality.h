@@ -15,7 +15,7 @@ namespace latom {
 ///
 /// Cost      cosine: n m d multiply-adds. euclidean: these, and d per pair of rows of one cluster, and of a row and a
 ///           cluster whose bounds on the mean distance do not rule it out: at worst n^2 d.
-/// Memory    8 bytes per cluster and column, some per row.
+/// Memory    8 bytes per cluster and column, some per row; euclidean, dense: X once more in float32.
 ///
 /// Source    Rousseeuw 1987.
 template <class View>

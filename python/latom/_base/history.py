@@ -138,7 +138,78 @@ class HierarchyState:
         return f"level {self.level}, {self.largest} rows in the largest cluster"
 
 
-State = TypeVar("State", IterationState, FactorizationState, MiniBatchState, HierarchyState)
+@dataclass(frozen=True)
+class DictionaryState:
+    """One batch of a growing dictionary, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first batch.
+    objective : float
+        Mean squared error of the batch's rows, each scaled to length 1, with the atoms that they met.
+    added : int
+        Rows of the batch that became atoms.
+    n_atoms : int
+        Atoms after the batch.
+    seconds : float
+        Time of the batch.
+    """
+
+    iteration: int
+    objective: float
+    added: int
+    n_atoms: int
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"{self.n_atoms} atoms, {self.added} of them new"
+
+
+@dataclass(frozen=True)
+class AutoencoderState:
+    """One epoch of a sparse autoencoder's training, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration : int
+        1 for the first epoch.
+    objective : float
+        Mean loss of its batches, each with the weights that its step started from.
+    fvu : float
+        Squared error of the reconstructions, relative to that of the rows' mean.
+    l0 : float
+        Entries of the codes per row.
+    dead : float
+        Share of the latents that had been silent for too long at its end.
+    seconds : float
+        Time of the epoch.
+    """
+
+    iteration: int
+    objective: float
+    fvu: float
+    l0: float
+    dead: float
+    seconds: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        return f"FVU {self.fvu:.4f}, {self.dead:.1%} dead"
+
+
+State = TypeVar(
+    "State",
+    IterationState,
+    FactorizationState,
+    MiniBatchState,
+    HierarchyState,
+    DictionaryState,
+    AutoencoderState,
+)
 
 
 class Iterations(Generic[State]):

@@ -65,6 +65,7 @@ class Lloyd:
     @property
     def zero_rows(self) -> int: ...
     def set_centers(self, centers: Rows, normalize: bool) -> None: ...
+    def move_centers(self, centers: Rows, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> None: ...
     def assign(self) -> tuple[int, float, float]: ...
     def update(self) -> tuple[int, int, float]: ...
     def labels(self) -> NDArray[np.int32]: ...
@@ -121,6 +122,33 @@ def coreset(
 def weighted_sample(
     context: Context, weights: _Float64, size: int, replacement: bool
 ) -> NDArray[np.int64]: ...
+
+class Dictionary:
+    """Atoms that rows are pursued with; a growable one takes more."""
+
+    @property
+    def m(self) -> int: ...
+    def __init__(
+        self, context: Context, atoms: NDArray[Any], growable: bool = False, gram: str = "auto"
+    ) -> None: ...
+    def atoms(self, context: Context) -> NDArray[Any]: ...
+    # (indptr, indices, values, squared residuals)
+    def pursue(
+        self,
+        context: Context,
+        X: Rows,
+        steps: int,
+        orthogonal: bool = False,
+        positive: bool = False,
+        repeat: bool = True,
+        tol: float = -1.0,
+        relative: bool = False,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any], _Float64]: ...
+    # (rows that became atoms, relative squared residuals)
+    def grow(
+        self, context: Context, X: Rows, steps: int, orthogonal: bool, tol: float, most: int
+    ) -> tuple[NDArray[np.int64], _Float64]: ...
+    def adopt(self, context: Context, X: Rows, which: NDArray[np.int64]) -> None: ...
 
 class AtomIndex:
     """Atoms that rows are compared with."""
@@ -242,6 +270,42 @@ def pair_epoch(
     noise_decay: float = 0.0,
 ) -> float: ...
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
+def least_squares_rows(
+    context: Context,
+    X: Rows,
+    V: NDArray[Any],
+    G: _Float64 | None,
+    ridge: _Float64,
+    out: NDArray[Any],
+    rule: str,
+    alpha: float = 1.0,
+    offsets: NDArray[Any] | None = None,
+    solver: str = "auto",
+    steps: int = 3,
+    any_sign: int = 0,
+) -> tuple[float, int]: ...
+def least_squares_block(
+    context: Context,
+    X: Rows,
+    V: NDArray[Any],
+    G: _Float64 | None,
+    ridge: _Float64,
+    out: NDArray[Any],
+    predictions: NDArray[Any],
+    first: int,
+    width: int,
+    rule: str,
+    alpha: float = 1.0,
+    offsets: NDArray[Any] | None = None,
+) -> int: ...
+def predict_stored(context: Context, X: Rows, V: NDArray[Any], U: NDArray[Any]) -> NDArray[Any]: ...
+def predict_pairs(
+    context: Context,
+    U: NDArray[Any],
+    V: NDArray[Any],
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+) -> NDArray[Any]: ...
 def kmeans_batch(
     context: Context,
     X: Rows,
@@ -327,3 +391,58 @@ def factorize_replicates(
     inner_tol: float,
     with_W: bool,
 ) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...
+def cluster_parts(
+    context: Context,
+    X: Rows,
+    weights: _Float64 | None,
+    labels: NDArray[np.int32],
+    n_clusters: int,
+    metric: str,
+    longest: float,
+    heaviest: float,
+) -> tuple[Any, ...]: ...
+def next_centers(
+    context: Context,
+    centers: Rows,
+    indptr: NDArray[np.int64] | None,
+    indices: NDArray[np.int32] | None,
+    sum: NDArray[np.int64],
+    weight: NDArray[np.int64],
+    metric: str,
+    longest: float,
+    heaviest: float,
+) -> tuple[Any, int, float]: ...
+
+_Codes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]
+_Parameter = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+def products_at(context: Context, codes: _Codes, rows: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]: ...
+def reconstruct(
+    context: Context,
+    codes: _Codes,
+    X: NDArray[Any],
+    W_dec: NDArray[Any],
+    bias: NDArray[Any] | None,
+    scale: float,
+    residual: NDArray[Any],
+) -> tuple[NDArray[Any], _Float64]: ...
+def gather_by_latent(context: Context, codes: _Codes, rows: NDArray[Any], m: int) -> NDArray[Any]: ...
+def contrast(
+    context: Context, codes: _Codes, m: int, temperature: float, weight: float, slope: NDArray[Any]
+) -> float: ...
+def train_latents(
+    context: Context,
+    parts: list[tuple[Any, ...]],
+    X: NDArray[Any],
+    encoder: _Parameter | None,
+    decoder: _Parameter | None,
+    bias: _Parameter | None,
+    last: NDArray[np.int64],
+    rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    step: int,
+    lazy: bool,
+    unit_norm: bool,
+) -> _Float64: ...

@@ -117,6 +117,14 @@ def small_product(
     X: NDArray[np.float32] | NDArray[np.float64], F: NDArray[np.float32] | NDArray[np.float64]
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
 
+# (out, place, [largest, second])
+def pursuit_step(
+    start: NDArray[np.float32] | NDArray[np.float64],
+    rows: NDArray[np.float32] | NDArray[np.float64],
+    factor: NDArray[np.float32] | NDArray[np.float64],
+    magnitudes: bool,
+) -> tuple[NDArray[Any], int, NDArray[Any]]: ...
+
 # (F, x) after rows index[p] of F and x have stepped along each other
 def pull_rows(
     index: NDArray[np.int32],

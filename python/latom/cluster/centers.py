@@ -59,7 +59,7 @@ def initial_centers(
     k = m if fixed is None else m - len(fixed)
     if isinstance(init, str) and k:
         if init == "random":
-            chosen = _random_rows(len(rows), k, weights, rng)
+            chosen = random_rows(len(rows), k, weights, rng)
         elif fixed is None:
             chosen = starting_rows(name, rows, k, weights, metric, rng, n_threads)
         else:
@@ -82,7 +82,7 @@ def initial_centers(
         if callable(init):
             init = init(rows[:], k, random_state=as_random_state(name, rng))
         given = Rows(name, init, "init", like=rows)
-        _check_shape(name, given.shape, (k, rows.shape[1]))
+        check_shape(name, given.shape, (k, rows.shape[1]))
         if fixed is None:
             return given.core
         others = given.array
@@ -99,7 +99,7 @@ def stacked(parts: list[Matrix]) -> Matrix:
     return np.vstack(parts)
 
 
-def _random_rows(n: int, k: int, weights: NDArray[np.float64] | None, rng: Any) -> NDArray[np.int64]:
+def random_rows(n: int, k: int, weights: NDArray[np.float64] | None, rng: Any) -> NDArray[np.int64]:
     """Rows of positive weight first."""
     order = rng.permutation(n)
     if weights is not None:
@@ -107,7 +107,8 @@ def _random_rows(n: int, k: int, weights: NDArray[np.float64] | None, rng: Any) 
     return np.ascontiguousarray(order[:k], np.int64)
 
 
-def _check_shape(name: str, got: tuple[int, int], wanted: tuple[int, int]) -> None:
+def check_shape(name: str, got: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Refuse starting centers of another shape."""
     for axis, what, remedy in (
         (0, f"number of clusters {wanted[0]}", "Pass one center for each cluster."),
         (1, f"number of features of the data {wanted[1]}", "Pass one number for each column of X."),

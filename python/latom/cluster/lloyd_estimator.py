@@ -18,6 +18,7 @@ from latom._base.estimator import as_generator
 from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom._base.stream import Stream
 from latom.cluster.centers import warn_of_size
 from latom.cluster.fixed_lloyd import FixedLloyd
 from latom.cluster.kmeans_base import KMeansBase
@@ -68,7 +69,8 @@ class LloydEstimator(KMeansBase):
         Parameters
         ----------
         X : array or CSR of shape (n, d), float32 or float64
-            Rows; not copied when C-contiguous or canonical CSR (int32 or int64 indices).
+            Rows; not copied when C-contiguous or canonical CSR (int32 or int64 indices). Or a
+            :class:`latom.Stream` of more rows than memory holds.
         y : ignored
         sample_weight : array of shape (n,), optional
             Weight of each row in centers and objective; it does not change which center is nearest.
@@ -85,6 +87,10 @@ class LloydEstimator(KMeansBase):
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
+        if isinstance(X, Stream):
+            from latom.cluster.streamed import fit_stream
+
+            return fit_stream(self, name, X, sample_weight)
         rows, weights = self._rows(name, X, True, sample_weight)
         fixed = self._fixed(name, rows)
         rng = as_generator(name, self.random_state)

@@ -46,7 +46,8 @@ def silhouette_samples(
     Exact: sums of float64 distances. Under cosine they follow from the clusters' sums, at the cost of one
     assignment pass. Euclidean distances are found within clusters, and to those other clusters that bounds on
     the mean distance leave: two or three where clusters are many and dense rows have many columns, all at
-    worst, for n**2 * d operations. Memory is 8 bytes per cluster and column.
+    worst, for n**2 * d operations. Memory is 8 bytes per cluster and column, and for Euclidean
+    distances of dense rows a copy in float32.
 
     Source: Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster
     analysis", 1987.

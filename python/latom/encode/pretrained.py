@@ -14,8 +14,11 @@ from typing import Any
 
 from latom._base.checks import check_flag
 from latom.encode.checkpoint import Checkpoint
+from latom.encode.threshold_pretrained import need_normalized
 
 _STATISTICS = {"stats_last_nonzero", "latents_activation_frequency", "latents_mean_square"}
+
+_THRESHOLDS = "Use ThresholdEncoder.from_pretrained, or the library that wrote it."
 
 Parameters = dict[str, Any]
 
@@ -83,10 +86,10 @@ class _Formats:
         kind = config.get("activation_fn_str", config.get("activation_fn"))  # up to version 5
         architecture = config.get("architecture", "topk" if kind == "topk" else "standard")
         if architecture != "topk" and not (architecture == "standard" and kind == "topk"):
-            ours.refuse("of a top-k autoencoder", f"architecture {reprlib.repr(architecture)}")
-        scaling = config.get("normalize_activations")
-        if scaling not in ("none", None):
-            ours.refuse("without scaling of its input", f"normalize_activations {reprlib.repr(scaling)}")
+            others = architecture in ("jumprelu", "jumprelu_transcoder", "transcoder", "standard")
+            remedy = _THRESHOLDS if others else "Use the library that wrote it."
+            ours.refuse("of a top-k autoencoder", f"architecture {reprlib.repr(architecture)}", remedy)
+        need_normalized(ours, config, self.input_normalized)
         subtract = ours.flag(config, "apply_b_dec_to_input", True)
         t = ours.tensors(file, {"W_enc", "W_dec", "b_enc", "b_dec"})
         older = config.get("activation_fn_kwargs")
@@ -132,7 +135,7 @@ class _Formats:
         trainer = self.checkpoint.config(file, "config.json").get("trainer")
         kind = trainer.get("dict_class") if isinstance(trainer, dict) else trainer
         if kind != "AutoEncoderTopK":  # the others apply the threshold
-            self.checkpoint.refuse("of dict_class 'AutoEncoderTopK'", reprlib.repr(kind))
+            self.checkpoint.refuse("of dict_class 'AutoEncoderTopK'", reprlib.repr(kind), _THRESHOLDS)
         names = {"encoder.weight", "encoder.bias", "decoder.weight", "b_dec"}
         t = self.checkpoint.tensors(file, names, {"k", "threshold"})
         return {

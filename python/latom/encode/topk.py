@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_numpy, as_vector
+from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, shown
 from latom._base.device import place_of
@@ -123,14 +123,17 @@ def above(
     *,
     bias: Any = None,
     metric: str = "dot",
+    output: str = "numpy",
     n_threads: int | None = None,
-) -> Matrix:
+) -> Any:
     """All atoms of each row that score above a threshold, exactly, without an n x m matrix.
 
     Parameters
     ----------
     X, atoms, bias, metric, n_threads
         As in :func:`topk`.
+    output : {"numpy", "torch"}, default "numpy"
+        Matches are CSR of scipy, also for tensors, unless "torch" asks for a sparse COO tensor.
     threshold : float or array of shape (n,) or (...)
         Atoms with a float64 score above it are returned; an array has one threshold per row. Under
         ``metric="euclidean"`` scores are minus squared distances: ``-radius**2`` finds the neighbors nearer
@@ -160,8 +163,10 @@ def above(
     """
     function = "above"
     check_choice(function, "metric", metric, _METRICS)
+    check_output(function, output)
     table = _scored_atoms(function, atoms, bias, metric)
-    return table.above(call(function, n_threads), X, _thresholds(function, threshold))
+    matches = table.above(call(function, n_threads), X, _thresholds(function, threshold))
+    return as_output(function, matches, output)
 
 
 def _thresholds(function: str, threshold: Any) -> NDArray[np.float64]:

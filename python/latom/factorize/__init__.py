@@ -9,11 +9,14 @@ from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
 if TYPE_CHECKING:
     from latom._base.history import FactorizationState
+    from latom.factorize.als import AlternatingLeastSquares
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
     from latom.factorize.fast_rp import FastRP
     from latom.factorize.ips_factorization import IPSFactorization
     from latom.factorize.latent_label_shift import LatentLabelShift
+    from latom.factorize.low_rank_imputer import LowRankImputer
+    from latom.factorize.matrix_completion import MatrixCompletion
     from latom.factorize.minibatch_nmf import MiniBatchNMF
     from latom.factorize.nmf import NMF
     from latom.factorize.nmf_function import non_negative_factorization
@@ -30,6 +33,7 @@ __all__ = [
     "CUR",
     "NMF",
     "RESCAL",
+    "AlternatingLeastSquares",
     "CURSearch",
     "ConsensusNMF",
     "FactorizationState",
@@ -37,6 +41,8 @@ __all__ = [
     "FastRP",
     "IPSFactorization",
     "LatentLabelShift",
+    "LowRankImputer",
+    "MatrixCompletion",
     "MiniBatchNMF",
     "NonNegativeCP",
     "PMIFactorization",
@@ -53,21 +59,23 @@ __getattr__ = lazily(
     globals(),
     {
         "FactorizationState": "latom._base.history",
+        "AlternatingLeastSquares": "latom.factorize.als",
         "CUR": "latom.factorize.cur",
         "CURSearch": "latom.factorize.cur_search",
         "FastRP": "latom.factorize.fast_rp",
         "IPSFactorization": "latom.factorize.ips_factorization",
         "LatentLabelShift": "latom.factorize.latent_label_shift",
-        "NonNegativeCP": "latom.factorize.nonnegative_cp",
-        "PMIFactorization": "latom.factorize.pmi",
-        "RESCAL": "latom.factorize.rescal",
-        "RankSelection": "latom.factorize.rank.selection",
-        "select_n_components": "latom.factorize.rank.selection",
-        "ConsensusNMF": "latom.factorize.rank.consensus",
+        "LowRankImputer": "latom.factorize.low_rank_imputer",
+        "MatrixCompletion": "latom.factorize.matrix_completion",
         "MiniBatchNMF": "latom.factorize.minibatch_nmf",
         "NMF": "latom.factorize.nmf",
         "non_negative_factorization": "latom.factorize.nmf_function",
+        "NonNegativeCP": "latom.factorize.nonnegative_cp",
+        "PMIFactorization": "latom.factorize.pmi",
         "PointwiseFactorization": "latom.factorize.pointwise",
+        "ConsensusNMF": "latom.factorize.rank.consensus",
+        **dict.fromkeys(("RankSelection", "select_n_components"), "latom.factorize.rank.selection"),
+        "RESCAL": "latom.factorize.rescal",
         "SemiNMF": "latom.factorize.semi_nmf",
         "TruncatedSVD": "latom.factorize.truncated_svd",
     },

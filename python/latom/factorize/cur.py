@@ -199,13 +199,14 @@ class CUR(Placed, BaseEstimator):
         self, how: str, A: NDArray[Any] | None, n: int, count: int, rng: np.random.Generator
     ) -> NDArray[np.int64]:
         if how == "uniform" or A is None:
-            found = rng.choice(n, count, replace=False)
+            found: NDArray[Any] = rng.choice(n, count, replace=False)
         elif how == "kmeans++":
             seed = int(rng.integers(2**63))
             found = kmeans_plusplus(A, count, random_state=seed, n_threads=self.n_threads)[1]
         else:
             found = rng.choice(n, count, replace=False, p=leverage(A, count))
-        return np.sort(found).astype(np.int64)
+        chosen: NDArray[np.int64] = np.sort(found).astype(np.int64)
+        return chosen
 
 
 def scores_of(name: str, score: Any, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Any]:
@@ -222,7 +223,7 @@ def scores_of(name: str, score: Any, rows: NDArray[np.int64], columns: NDArray[n
 
 
 def pseudo_inverse(A: NDArray[Any], rcond: float, ridge: float) -> NDArray[Any]:
-    """The inverse of A by its singular values: those below rcond times the first are dropped, ridge dampens."""
+    """The inverse of A by singular values: those below rcond times the first go, ridge dampens the rest."""
     left, values, right = np.linalg.svd(A.astype(np.float64), full_matrices=False)
     kept = values > rcond * values[0] if values[0] > 0 else np.zeros(len(values), bool)
     damped = np.divide(values, values**2 + (ridge * values[0]) ** 2, out=np.zeros_like(values), where=kept)
@@ -240,4 +241,5 @@ def leverage(A: NDArray[Any], count: int) -> NDArray[np.float64]:
     U, values, _ = randomized_svd(A, min(count, *A.shape), random_state=0)
     U = U[:, values > 1e-10 * values[0]] if values[0] > 0 else U
     chances: NDArray[np.float64] = (U.astype(np.float64) ** 2).sum(axis=1) + 1e-9
-    return chances / chances.sum()
+    chances /= chances.sum()
+    return chances

@@ -1,4 +1,4 @@
-"""Search by a dear similarity: few exact scores per query, the rest from a factorization of anchors (ANNCUR, ADACUR)."""
+"""Search by a dear similarity: few scores per query, the others estimated from anchors (ANNCUR, ADACUR)."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ class CURSearch(Placed, BaseEstimator):
     --------
     >>> import numpy as np
     >>> from latom import CURSearch
-    >>> A = np.random.default_rng(0).standard_normal((60, 3)) @ np.random.default_rng(1).standard_normal((3, 200))
+    >>> rng = np.random.default_rng(0)
+    >>> A = rng.standard_normal((60, 3)) @ rng.standard_normal((3, 200))
     >>> search = CURSearch(A, n_anchor_items=6, random_state=0).fit(np.arange(50))
     >>> values, indices, calls = search.search([55], k=1, budget=10)
     >>> bool(indices[0, 0] == A[55].argmax()), calls.tolist()
@@ -142,11 +143,13 @@ class CURSearch(Placed, BaseEstimator):
             most = check_integer(name, "n_anchor_queries", self.n_anchor_queries, count)
             chosen = np.sort(rng.choice(count, most, replace=False))
         every = np.arange(m)
-        self.R_ = np.stack([score(X[q], every) for q in chosen])
+        self.R_ = np.stack([score(X[q], every) for q in map(int, chosen)])
         self.calls_ = self.R_.size
         self.anchor_items_ = np.sort(rng.choice(m, self._parts()[0], replace=False)).astype(np.int64)
         inverse = pseudo_inverse(self.R_[:, self.anchor_items_], self.rcond, self.ridge)
-        self._first = np.ascontiguousarray((inverse @ self.R_).T)  # [m, |S|]: items as the first round sees them
+        self._first = np.ascontiguousarray(
+            (inverse @ self.R_).T
+        )  # [m, |S|]: items as the first round sees them
         self._items = np.ascontiguousarray(self.R_.T)
         return self
 
@@ -205,9 +208,7 @@ class CURSearch(Placed, BaseEstimator):
         """Anchor items of each round."""
         return [len(part) for part in np.array_split(np.arange(self.n_anchor_items), self.rounds)]
 
-    def _estimates(
-        self, known: NDArray[np.int64], values: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _estimates(self, known: NDArray[np.int64], values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Rows and atoms whose products are the estimated scores of all items."""
         if known.shape[1] == len(self.anchor_items_):
             return values, self._first
@@ -216,7 +217,9 @@ class CURSearch(Placed, BaseEstimator):
             S = self._items[items].astype(np.float64)  # [|S|, q]
             squares, vectors = np.linalg.eigh(S @ S.T)
             bar = max(self.rcond, 1e-7) ** 2 * squares[-1]  # squares are known to some 1e-16 of the largest
-            damped = np.divide(1, squares + self.ridge**2 * squares[-1], out=np.zeros_like(squares), where=squares > bar)
+            damped = np.divide(
+                1, squares + self.ridge**2 * squares[-1], out=np.zeros_like(squares), where=squares > bar
+            )
             weights[i] = (vectors @ (damped * (vectors.T @ found))) @ S
         return weights, self._items
 
@@ -249,4 +252,6 @@ def _finite(name: str, given: Any, count: int) -> NDArray[Any]:
 def _as_csr(columns: NDArray[np.int64], m: int) -> Any:
     n, width = columns.shape
     indptr = np.arange(0, n * width + 1, width)
-    return sp.csr_array((np.ones(n * width, np.int8), np.sort(columns, axis=1).reshape(-1), indptr), shape=(n, m))
+    return sp.csr_array(
+        (np.ones(n * width, np.int8), np.sort(columns, axis=1).reshape(-1), indptr), shape=(n, m)
+    )

@@ -113,8 +113,8 @@ class IPSFactorization(Recommender):
     >>> from latom import IPSFactorization
     >>> Y = np.array([[1.0, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 1]])
     >>> model = IPSFactorization(2, regularization=0.1, random_state=0).fit(Y)
-    >>> (model.user_factors @ model.item_factors.T).round(1)[0].tolist()
-    [0.9, 1.3, -0.0]
+    >>> abs(model.user_factors @ model.item_factors.T).round(1)[0].tolist()
+    [1.0, 1.4, 0.0]
     """
 
     def __init__(
@@ -177,12 +177,11 @@ class IPSFactorization(Recommender):
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
         positives = self._positives(name, X)
-        dtype = np.float32 if getattr(X, "dtype", None) == np.float32 else np.float64
         weights = 1 / np.maximum(self._propensities(name, positives), self.clip)
         seed = as_seed(name, self.random_state)
         rng = np.random.Generator(np.random.Philox(seed))
         if self.link == "identity":
-            self._fit_identity(name, X, positives, weights.astype(dtype), rng)
+            self._fit_identity(name, X, positives, weights.astype(positives.dtype), rng)
         else:
             self._fit_logistic(name, X, positives, weights.astype(np.float32), seed, rng)
         return self
@@ -246,18 +245,19 @@ class IPSFactorization(Recommender):
 
     def _propensities(self, name: str, positives: Positives) -> NDArray[np.float64]:
         """theta of each click."""
-        n, m = positives.shape
+        m = positives.shape[1]
         if self.propensity is None:
             return np.ones(len(positives.indices))
         if isinstance(self.propensity, str):
             check_choice(name, "propensity", self.propensity, ("popularity",))
             clicks = np.bincount(positives.indices, minlength=m)
-            return ((clicks / clicks.max()) ** self.power)[positives.indices]
+            theta: NDArray[np.float64] = (clicks / clicks.max()) ** self.power
+            return theta[positives.indices]
         if sp.issparse(self.propensity):
-            theta = as_csr(name, self.propensity, "propensity")
-            self._check_shape(name, theta.shape, positives.shape)
+            given = as_csr(name, self.propensity, "propensity")
+            self._check_shape(name, given.shape, positives.shape)
             found: NDArray[np.float64] = np.asarray(
-                theta[positives.rows, positives.indices], np.float64
+                given[positives.rows, positives.indices], np.float64
             ).reshape(-1)
         else:
             array = as_numpy(name, self.propensity, "propensity")

@@ -18,7 +18,7 @@ LOSSES = ("bpr", "bpo", "nbpo", "nbpo_s", "nbpo_o")
 
 
 class PointwiseFactorization(Recommender):
-    """Factors of users and items from what users chose, by gradient steps on pairs; repeatable on all threads.
+    """Factors of users and items from what users chose, by gradient steps on pairs; repeatable throughout.
 
     A score is the product u_u . v_i, and p = 1 / (1 + exp(-score)). A step takes a positive pair and
     ``n_negatives`` items that the user does not have, and moves their factors along the gradient of the
@@ -42,8 +42,8 @@ class PointwiseFactorization(Recommender):
     learning_decay : float, default 0.99
         The rate is multiplied by it after each epoch.
     regularization : float, default 0.01
-        A step multiplies what it touches by 1 - learning_rate * regularization, so a row of X shrinks as often
-        as it has positives. (The authors of NBPO shrink all factors once per batch.)
+        A step multiplies what it touches by 1 - learning_rate * regularization, so a user shrinks as often as
+        there are positives. (The authors of NBPO shrink all factors once per batch.)
     noise_components : int, optional
         Factors of gamma. None: n_components.
     noise_regularization : float, default 0.01
@@ -101,12 +101,13 @@ class PointwiseFactorization(Recommender):
     >>> import numpy as np
     >>> import scipy.sparse as sp
     >>> from latom import PointwiseFactorization
-    >>> X = sp.csr_array(np.kron(np.eye(2), np.ones((6, 4))) - np.diag(np.ones(8), 0).repeat(1, 0)[:8].repeat(2, 0)[:12])
-    >>> X = sp.csr_array((X.toarray() > 0).astype(np.float32))
+    >>> X = np.kron(np.eye(2), np.ones((6, 4)))  # two groups, within which all is chosen ...
+    >>> X[0, 3] = 0  # ... but this
+    >>> X = sp.csr_array(X)
     >>> model = PointwiseFactorization(4, max_iter=200, random_state=0).fit(X)
-    >>> ids, scores = model.recommend([0, 11], X[[0, 11]], N=1)
-    >>> ids.shape
-    (2, 1)
+    >>> ids, scores = model.recommend(0, X[[0]], N=1)
+    >>> ids.tolist()
+    [3]
     """
 
     user_noise_factors_: NDArray[np.float32]
@@ -210,7 +211,9 @@ class PointwiseFactorization(Recommender):
         n, m = shape
         root = np.sqrt(self.n_components)
         low = -0.5 if self.loss == "bpr" else 0.0
-        factors = [padded(rng.uniform(low / root, (low + 1) / root, (size, self.n_components))) for size in shape]
+        factors = [
+            padded(rng.uniform(low / root, (low + 1) / root, (size, self.n_components))) for size in shape
+        ]
         if self.loss.startswith("nbpo"):
             k = self.noise_components or self.n_components
             factors.append(padded(rng.uniform(0, 5 / np.sqrt(k), (n, k))))
@@ -222,4 +225,6 @@ class PointwiseFactorization(Recommender):
         self.user_factors, self.item_factors = (factor[:, :k] for factor in steps.factors[:2])
         if len(steps.factors) > 2:
             k = self.noise_components or k
-            self.user_noise_factors_, self.item_noise_factors_ = (factor[:, :k] for factor in steps.factors[2:])
+            self.user_noise_factors_, self.item_noise_factors_ = (
+                factor[:, :k] for factor in steps.factors[2:]
+            )

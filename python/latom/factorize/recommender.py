@@ -10,14 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_numpy
 from latom._base.backend import backend, call
 from latom._base.callbacks import FitTasks
 from latom._base.checks import check_flag, check_integer
-from latom._base.csr import check_sparse
-from latom._base.estimator import Iterative
+from latom._base.estimator import Iterative, validated_rows
 from latom._base.history import FactorizationState, Iterations
 from latom._base.progress import Progress
 from latom._base.rows import Rows
@@ -35,14 +33,15 @@ class Positives:
     indptr : int64 array
     indices : int32 array
         Rising within a row.
-    values : float64 array
     shape : tuple of int
+    dtype : dtype
+        Of X as it is computed with.
     """
 
     indptr: NDArray[np.int64]
     indices: NDArray[np.int32]
-    values: NDArray[np.float64]
     shape: tuple[int, int]
+    dtype: np.dtype[Any]
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -50,12 +49,10 @@ class Positives:
         return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
 
 
-def positives_of(name: str, X: Any) -> Positives:
+def positives_of(name: str, rows: Rows) -> Positives:
     """The entries of X that are not 0; refuses entries below 0."""
-    context = call(name)
-    rows = Rows(name, X)
-    rows.core.zero_rows(context)  # measures, and so refuses NaN
-    matrix = sp.csr_array(rows.array)
+    rows.core.zero_rows(call(name))  # measures, and so refuses NaN
+    matrix = sp.csr_array(rows[:] if rows.storage else rows.array)
     values = matrix.data.astype(np.float64)
     if (values < 0).any():
         row = int(np.searchsorted(matrix.indptr, np.flatnonzero(values < 0)[0], side="right")) - 1
@@ -72,7 +69,7 @@ def positives_of(name: str, X: Any) -> Positives:
         raise ValueError(
             f"{name}: X must have an entry above 0; got none. Pass the pairs of users and items that met."
         )
-    return Positives(indptr, np.ascontiguousarray(indices), values, rows.shape)
+    return Positives(indptr, np.ascontiguousarray(indices), rows.shape, rows.dtype)
 
 
 def padded(factors: NDArray[Any]) -> NDArray[np.float32]:
@@ -104,14 +101,7 @@ class Recommender(Iterative, BaseEstimator):
         return self.item_factors.T
 
     def _positives(self, name: str, X: Any) -> Positives:
-        if sp.issparse(X):
-            check_sparse(name, X, "X")
-        elif isinstance(X, (list, tuple)):
-            X = as_numpy(name, X, "X")
-        X = validate_data(
-            self, X, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_all_finite=False
-        )
-        return positives_of(name, X)
+        return positives_of(name, validated_rows(self, name, X, reset=True))
 
     def _run(self, X: Any, epoch: Callable[[int], float]) -> None:
         """Epochs until max_iter, tol or a callback end the fit; epoch gives the objective.
@@ -133,6 +123,8 @@ class Recommender(Iterative, BaseEstimator):
                     last = run.stop(settled, objective=objective, violation=np.nan)
             finally:  # an interrupt leaves what belongs to the last whole epoch
                 self.n_iter_, self.history_ = len(run.states), run.history
+                self.user_factors = np.ascontiguousarray(self.user_factors)
+                self.item_factors = np.ascontiguousarray(self.item_factors)
         task.end(run.attributes)
         tasks.end()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from latom.metrics.codes import cooccurrence, dead_share, fvu, jaccard, l0, mean_max_cosine
 from latom.metrics.ranking import ndcg, recall
 
-__all__ = ["ndcg", "recall"]
+__all__ = ["cooccurrence", "dead_share", "fvu", "jaccard", "l0", "mean_max_cosine", "ndcg", "recall"]

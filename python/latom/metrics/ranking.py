@@ -141,8 +141,8 @@ def _hits(
         )
     if ids.ndim != 2 or len(ids) != X.shape[0] or ids.shape[1] < 1:
         raise ValueError(
-            f"{function}: recommended must have a row for each of the {X.shape[0]} rows of held_out; got shape "
-            f"{ids.shape}. Pass held_out of the users who were recommended to."
+            f"{function}: recommended must have a row for each of the {X.shape[0]} rows of held_out; "
+            f"got shape {ids.shape}. Pass held_out of the users who were recommended to."
         )
     kept = ids.shape[1] if N is None else check_integer(function, "N", N, ids.shape[1])
     ids = ids[:, :kept].astype(np.int64)

@@ -1,0 +1,150 @@
+// shards.cpp: what rows add to clusters, and the centers that merged parts make.
+#include "latom/shards.h"
+
+#include <numeric>
+
+#include "algorithms/cluster/center_step.h"
+#include "algorithms/cluster/cluster_sum.h"
+#include "rows/every_view.h"
+#include "rows/rows.h"
+
+namespace latom {
+namespace {
+
+BinGrid grid_of(double bound) { return BinGrid(bound > 0 ? bound : 1.0); }
+
+/// Rows by label [n], and where each label begins [m + 1]; rows of label -1 are left out.
+std::vector<int64_t> sorted_rows(const int32_t* labels, int64_t n, int64_t m, std::vector<int64_t>& begin) {
+    begin.assign(static_cast<std::size_t>(m) + 1, 0);
+    for (int64_t i = 0; i < n; ++i)
+        if (labels[i] >= 0) ++begin[labels[i] + 1];
+    std::partial_sum(begin.begin(), begin.end(), begin.begin());
+    std::vector<int64_t> next(begin.begin(), begin.end() - 1), order(static_cast<std::size_t>(begin.back()));
+    for (int64_t i = 0; i < n; ++i)
+        if (labels[i] >= 0) order[next[labels[i]]++] = i;
+    return order;
+}
+
+template <class View>
+struct Scratch {
+    ClusterSum<View> sum;
+    std::vector<int64_t> which;
+    std::vector<double> factor;
+};
+
+}  // namespace
+
+int sum_levels(const SumBounds& bounds) { return grid_of(bounds.longest).levels(); }
+
+template <class View>
+ClusterParts cluster_parts(const Context& ctx, const Rows<View>& rows, const double* weights, const int32_t* labels,
+                           int64_t m, Metric metric, const SumBounds& bounds) {
+    const BinGrid grid = grid_of(bounds.longest), weight_grid = grid_of(bounds.heaviest);
+    const int64_t d = rows.d(), levels = grid.levels();
+    std::vector<int64_t> begin;
+    const std::vector<int64_t> order = sorted_rows(labels, rows.n(), m, begin);
+    ClusterParts out;
+    out.levels = grid.levels();
+    out.weight.assign(static_cast<std::size_t>(m) * BinGrid::kMostLevels, 0);
+    std::vector<std::vector<int32_t>> column(kIsSparse<View> ? static_cast<std::size_t>(m) : 0);
+    std::vector<std::vector<int64_t>> value(column.size());
+    if constexpr (!kIsSparse<View>) out.sum.assign(static_cast<std::size_t>(m * levels * d), 0);
+
+    std::vector<Scratch<View>> scratch(static_cast<std::size_t>(workers(ctx, m)));
+    parallel_for(ctx, m, [&](int64_t j, int worker) {
+        if (begin[j] == begin[j + 1]) return;
+        Scratch<View>& s = scratch[worker];
+        s.sum.reset(grid, d);
+        s.which.clear();
+        s.factor.clear();
+        for (int64_t r = begin[j]; r < begin[j + 1]; ++r) {
+            const int64_t i = order[r];
+            const double w = weights ? weights[i] : 1.0;
+            weight_grid.add(w, out.weight.data() + j * BinGrid::kMostLevels);
+            if (w == 0 || !(rows.norm2(i) > 0)) continue;
+            s.which.push_back(i);
+            s.factor.push_back(metric == Metric::kCosine ? w / std::sqrt(rows.norm2(i)) : w);
+        }
+        s.sum.add(rows, s.which.data(), s.factor.data(), static_cast<int64_t>(s.which.size()));
+        s.sum.each_integers([&](int64_t t, const int64_t* part, int64_t step) {
+            if constexpr (kIsSparse<View>) {
+                if (std::all_of(part, part + levels, [](int64_t v) { return v == 0; })) return;
+                column[j].push_back(static_cast<int32_t>(t));
+                value[j].insert(value[j].end(), part, part + levels);
+            } else {
+                for (int64_t l = 0; l < levels; ++l) out.sum[(j * levels + l) * d + t] = part[l * step];
+            }
+        });
+    });
+    if constexpr (kIsSparse<View>) {
+        out.indptr.push_back(0);
+        for (int64_t j = 0; j < m; ++j) {
+            out.indices.insert(out.indices.end(), column[j].begin(), column[j].end());
+            out.sum.insert(out.sum.end(), value[j].begin(), value[j].end());
+            out.indptr.push_back(static_cast<int64_t>(out.indices.size()));
+        }
+    }
+    return out;
+}
+
+template <class View>
+Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<View>& centers, const PartsView& parts,
+                                                Metric metric, const SumBounds& bounds, UpdateStats& stats) {
+    using T = typename View::value_type;
+    constexpr bool kSparse = kIsSparse<View>;
+    const BinGrid grid = grid_of(bounds.longest), weight_grid = grid_of(bounds.heaviest);
+    const int64_t m = centers.n(), d = centers.d(), levels = grid.levels();
+    std::vector<Atom<T>> atoms(static_cast<std::size_t>(m));
+    std::vector<double> shift(static_cast<std::size_t>(m), 0.0);
+    std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m)));
+    parallel_for(ctx, m, [&](int64_t j, int worker) {
+        Atom<T>& atom = atoms[j];
+        centers.each(j, [&](int64_t t, T v) {
+            if constexpr (kSparse) atom.column.push_back(static_cast<int32_t>(t));
+            atom.value.push_back(v);
+        });
+        atom.norm2 = self_dot(ctx.kernels, atom);
+        std::vector<int32_t> column;
+        std::vector<double> sum;
+        if constexpr (kSparse) {
+            const int64_t from = parts.indptr[j], count = parts.indptr[j + 1] - from;
+            sum.resize(static_cast<std::size_t>(count));
+            ctx.kernels->binned_values(parts.sum + from * levels, count, 1, grid.unit(), grid.levels(), sum.data());
+            std::size_t kept = 0;
+            for (int64_t p = 0; p < count; ++p)
+                if (sum[p] != 0) {
+                    column.push_back(parts.indices[from + p]);
+                    sum[kept++] = sum[p];
+                }
+            sum.resize(kept);
+        } else {
+            sum.resize(static_cast<std::size_t>(d));
+            ctx.kernels->binned_values(parts.sum + j * levels * d, d, d, grid.unit(), grid.levels(), sum.data());
+        }
+        Atom<T> next;
+        const double total = weight_grid.value(parts.weight + j * BinGrid::kMostLevels);
+        if (!center_of_sum(ctx.kernels, metric, column, sum, total, kSparse, next)) return;
+        shift[j] = measure_move(metric, atom, next, d, scratch[worker]).shift2;
+        atom = std::move(next);
+    });
+    Centers<T> out;
+    out.indptr.push_back(0);
+    for (int64_t j = 0; j < m; ++j) {
+        stats.moved += shift[j] > 0;
+        stats.shift += shift[j];
+        out.indices.insert(out.indices.end(), atoms[j].column.begin(), atoms[j].column.end());
+        out.values.insert(out.values.end(), atoms[j].value.begin(), atoms[j].value.end());
+        out.indptr.push_back(static_cast<int64_t>(out.values.size()));
+    }
+    return out;
+}
+
+#define LATOM_INSTANTIATE(View)                                                                                    \
+    template ClusterParts cluster_parts(const Context&, const Rows<View>&, const double*, const int32_t*, int64_t, \
+                                        Metric, const SumBounds&);                                                 \
+    template Centers<View::value_type> next_centers(const Context&, const Rows<View>&, const PartsView&, Metric,   \
+                                                    const SumBounds&, UpdateStats&);
+LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
+#undef LATOM_INSTANTIATE
+
+}  // namespace latom

@@ -1,0 +1,146 @@
+"""Rows that need not fit in memory: files, memory-mapped arrays, or blocks that can be iterated again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from latom._base.arrays import Matrix
+from latom._base.checks import check_integer, shown
+
+BLOCK_BYTES = 32 << 20
+SUFFIXES = (".npy", ".npz", ".parquet", ".arrow", ".feather")
+
+
+class Stream:
+    """Rows that are read block by block, as often as an algorithm asks for them.
+
+    Pass it to ``fit`` of :class:`SphericalKMeans` or :class:`KMeans` in place of X: each iteration reads all
+    blocks once, and memory holds the centers, their sums, a label per row and a few blocks.
+
+    Parameters
+    ----------
+    source : path, array, CSR, or iterable
+        A file or a folder of files, in order of their names: ``.npy`` (dense, C order), ``.npz`` of
+        :func:`scipy.sparse.save_npz` (each file is a block), ``.parquet``, ``.arrow`` and ``.feather`` (by
+        row groups and record batches; needs pyarrow; numeric columns, or one column of lists of one length).
+        Or an array, such as ``numpy.memmap``. Or an iterable whose every ``iter()`` yields the same blocks,
+        dense or CSR, of one number of columns; a generator is none.
+    block_rows : int, optional
+        Rows per block of arrays and ``.npy`` files; None takes blocks of some 32 MiB. The result does not
+        depend on it.
+    checkpoint : path, optional
+        A file that holds the state of a fit after each iteration, written whole and renamed in place. Where
+        it exists, a fit goes on from it, to the same bits; it is removed when the fit is done.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+    >>> streamed = latom.KMeans(3, init=X[:3]).fit(latom.Stream(X, block_rows=64))
+    >>> whole = latom.KMeans(3, init=X[:3]).fit(X)
+    >>> bool((streamed.cluster_centers_ == whole.cluster_centers_).all())
+    True
+    """
+
+    def __init__(self, source: Any, *, block_rows: int | None = None, checkpoint: Any = None) -> None:
+        if block_rows is not None:
+            block_rows = check_integer("Stream", "block_rows", block_rows)
+        self.source, self.block_rows, self.checkpoint = source, block_rows, checkpoint
+        if isinstance(source, (str, os.PathLike)):
+            self._files = _files(Path(source))
+        elif isinstance(source, np.ndarray) or sp.issparse(source):
+            if source.ndim != 2:
+                raise ValueError(f"Stream: source must be 2-d; got shape {source.shape}. Reshape it.")
+        elif not hasattr(source, "__iter__") or iter(source) is source:
+            raise ValueError(
+                f"Stream: source must be a path, an array, or iterable more than once; got "
+                f"{type(source).__name__}. Pass an object whose __iter__ starts anew."
+            )
+
+    def __iter__(self) -> Iterator[Matrix]:
+        if isinstance(self.source, (str, os.PathLike)):
+            for file in self._files:
+                yield from self._read(file)
+        elif isinstance(self.source, np.ndarray) or sp.issparse(self.source):
+            yield from self._slices(self.source)
+        else:
+            yield from self.source
+
+    def _step(self, d: int, itemsize: int) -> int:
+        return self.block_rows or max(64, BLOCK_BYTES // max(1, itemsize * d) // 64 * 64)
+
+    def _slices(self, array: Any) -> Iterator[Matrix]:
+        n, d = array.shape
+        dense = not sp.issparse(array)
+        step = self._step(d if dense else max(1, array.nnz // max(1, n)), 8 if not dense else array.itemsize)
+        for first in range(0, n, step):
+            part = array[first : first + step]
+            yield np.array(part) if dense else part
+
+    def _read(self, file: Path) -> Iterator[Matrix]:
+        if file.suffix == ".npy":
+            mapped = np.load(file, mmap_mode="r")
+            if mapped.ndim != 2 or not mapped.flags.c_contiguous:
+                raise ValueError(
+                    f"Stream: {file.name} must hold a 2-d array in C order; got shape {mapped.shape}. Save "
+                    "numpy.ascontiguousarray of it."
+                )
+            (n, d), dtype, offset = mapped.shape, mapped.dtype, getattr(mapped, "offset", 0)
+            del mapped
+            step = self._step(d, dtype.itemsize)
+            with open(file, "rb") as stream:
+                stream.seek(offset)
+                for first in range(0, n, step):
+                    rows = min(step, n - first)
+                    yield np.fromfile(stream, dtype, rows * d).reshape(rows, d)
+        elif file.suffix == ".npz":
+            yield sp.csr_array(sp.load_npz(file))
+        else:
+            yield from _tables(file)
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES)
+    else:
+        files = [path] if path.exists() else []
+    if not files or any(p.suffix not in SUFFIXES for p in files):
+        raise ValueError(
+            f"Stream: source must be a file or folder of {', '.join(SUFFIXES)}; got {shown(str(path))}. Pass "
+            "one that exists."
+        )
+    return files
+
+
+def _tables(file: Path) -> Iterator[Matrix]:
+    import pyarrow as pa
+
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.ParquetFile(file)
+        for group in range(table.num_row_groups):
+            yield _matrix(table.read_row_group(group))
+        return
+    with pa.memory_map(str(file)) as source:
+        reader = pa.ipc.open_file(source)
+        for batch in range(reader.num_record_batches):
+            yield _matrix(pa.Table.from_batches([reader.get_batch(batch)]))
+
+
+def _matrix(table: Any) -> Matrix:
+    """Numeric columns side by side, or one column of lists as rows."""
+    import pyarrow as pa
+
+    first = table.column(0)
+    if table.num_columns == 1 and (pa.types.is_fixed_size_list(first.type) or pa.types.is_list(first.type)):
+        flat = np.asarray(first.combine_chunks().flatten())
+        return np.ascontiguousarray(flat.reshape(table.num_rows, -1))
+    columns = [np.asarray(table.column(c)) for c in range(table.num_columns)]
+    return np.ascontiguousarray(np.stack(columns, axis=1))

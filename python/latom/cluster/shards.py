@@ -1,0 +1,329 @@
+"""Parts of the rows of a k-means: what each adds to an iteration, and how that is merged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from latom._base.arrays import Matrix
+from latom._base.backend import backend, call
+from latom._base.rows import Rows
+from latom.cluster.assign import assign_rows
+from latom.cluster.centers import from_core
+
+Piece: TypeAlias = "tuple[int, bool, NDArray[np.float64]]"
+CHUNK = 4096  # rows whose costs the core adds up together; the grid counts from the first row of all
+
+
+@dataclass
+class Bounds:
+    """What a first look at rows tells: their number, and how large what they add to sums can be."""
+
+    rows: int = 0
+    columns: int = 0
+    longest: float = 0.0
+    heaviest: float = 0.0
+    zero_rows: int = 0
+    dtype: Any = None
+    mean: Any = None  # of columns, for parts put together in order
+    spread: float = 0.0  # sum of squared distances to the mean
+
+    def merge(self, other: Bounds) -> Bounds:
+        """Both together, this one first."""
+        if not self.rows:
+            return other
+        n = self.rows + other.rows
+        mean = spread = None
+        if self.mean is not None:
+            gap = other.mean - self.mean
+            mean = self.mean + gap * (other.rows / n)
+            spread = self.spread + other.spread + float(gap @ gap) * self.rows * other.rows / n
+        return Bounds(
+            n,
+            self.columns,
+            max(self.longest, other.longest),
+            max(self.heaviest, other.heaviest),
+            self.zero_rows + other.zero_rows,
+            np.result_type(self.dtype, other.dtype),
+            mean,
+            spread or 0.0,
+        )
+
+
+class Sums:
+    """Sums of all clusters, as integers: adding them up in any order gives the same bits.
+
+    Parameters
+    ----------
+    parts : tuple
+        As the core's cluster_parts returns them.
+    d : int
+    """
+
+    def __init__(self, parts: tuple[Any, ...], d: int) -> None:
+        self.weight: NDArray[np.int64] = parts[-1]
+        if len(parts) == 2:
+            self.total: Any = parts[0]
+            return
+        indptr, indices, values, weight = parts
+        self.levels = levels = values.shape[1] if values.ndim == 2 and values.shape[1] else 1
+        columns = (indices.astype(np.int64)[:, None] * levels + np.arange(levels)).ravel()
+        shape = (len(weight), d * levels)
+        self.total = sp.csr_array((values.ravel(), columns, indptr * levels), shape=shape)
+
+    def add(self, other: Sums, sign: int = 1) -> Sums:
+        """Adds another's rows (or takes them away)."""
+        self.weight = self.weight + sign * other.weight
+        if sp.issparse(self.total):
+            self.total = self.total + sign * other.total
+        elif sign > 0:
+            self.total += other.total
+        else:
+            self.total -= other.total
+        return self
+
+    def centers(
+        self, name: str, before: Rows, metric: str, bounds: Bounds, n_threads: int | None
+    ) -> tuple[Rows, int, float]:
+        """The centers that an update makes, how many moved, and their squared shift."""
+        indptr = indices = None
+        total = self.total
+        if sp.issparse(total):
+            d = before.shape[1]
+            entry = total.tocoo()
+            key, place = np.unique(
+                entry.row.astype(np.int64) * d + entry.col // self.levels, return_inverse=True
+            )
+            values = np.zeros((len(key), self.levels), np.int64)
+            values[place, entry.col % self.levels] = entry.data
+            indptr = np.searchsorted(key, np.arange(total.shape[0] + 1, dtype=np.int64) * d).astype(np.int64)
+            indices, total = (key % d).astype(np.int32), values
+        found, moved, shift = backend().next_centers(
+            call(name, n_threads), before.core, indptr, indices, total, self.weight, metric,
+            bounds.longest, bounds.heaviest,
+        )  # fmt: skip
+        return Rows(name, from_core(found, before), "centers", like=before), moved, shift
+
+
+@dataclass
+class Step:
+    """What an assignment of some rows gives: mergeable, in order of the rows."""
+
+    first: int  # the first row's number among all rows
+    rows: int
+    changed: int
+    products: float
+    sizes: NDArray[np.int64]
+    sums: Sums
+    costs: list[Piece] = field(default_factory=list)
+
+    def merge(self, other: Step) -> Step:
+        """Both together."""
+        self.changed += other.changed
+        self.products += other.products
+        self.rows += other.rows
+        self.sizes = self.sizes + other.sizes
+        self.sums.add(other.sums)
+        self.costs += other.costs
+        return self
+
+    def objective(self) -> float:
+        """The sum of all costs."""
+        return total_cost(self.costs)
+
+
+def total_cost(costs: list[Piece]) -> float:
+    """The sum of all costs, to the bits of the core's sum over all rows."""
+    chunks: list[float] = []
+    pending: list[NDArray[np.float64]] = []
+    for first, whole, numbers in sorted(costs, key=lambda piece: piece[0]):
+        if pending and first % CHUNK == 0:
+            chunks.append(_in_order(np.concatenate(pending)))
+            pending = []
+        if whole:
+            chunks += numbers.tolist()
+        else:
+            pending.append(numbers)
+    if pending:
+        chunks.append(_in_order(np.concatenate(pending)))
+    return _in_order(np.array(chunks))
+
+
+def _in_order(numbers: NDArray[np.float64]) -> float:
+    return float(np.cumsum(numbers)[-1]) if len(numbers) else 0.0
+
+
+class Shard:
+    """Some of the rows, with what k-means knows of them from one iteration to the next.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the function.
+    X : array or CSR
+    first : int
+        The number of the first row among all rows.
+    weights : float64 array, optional
+    metric : {"cosine", "euclidean"}
+    n_threads : int, optional
+    dtype : dtype, optional
+        That of all rows together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        X: Matrix,
+        first: int,
+        weights: NDArray[np.float64] | None,
+        metric: str,
+        n_threads: int | None,
+        dtype: Any = None,
+    ) -> None:
+        self.rows, self.first, self.weights = Rows(name, X, dtype=dtype), first, weights
+        self._name, self._metric, self._threads = name, metric, n_threads
+        self._lloyd: Any = None
+        self._before: NDArray[np.int32] | None = None
+
+    def bounds(self, moments: bool) -> Bounds:
+        """A first look at the rows; with moments also at how far they spread."""
+        norm2 = self.rows.core.norm2(call(self._name))
+        w = np.ones(1) if self.weights is None else self.weights
+        n, d = self.rows.shape
+        found = Bounds(
+            n,
+            d,
+            float((w if self._metric == "cosine" else w * np.sqrt(norm2)).max(initial=0.0)),
+            float(w.max(initial=0.0)),
+            int((norm2 == 0).sum()),
+            self.rows.dtype,
+        )
+        if moments:
+            X = self.rows[:]
+            found.mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()
+            core = backend().mean_variance(call(self._name, self._threads), self.rows.core)
+            found.spread = float(core) * n * d
+        return found
+
+    def assign(
+        self, centers: Rows, bounds: Bounds, before: NDArray[np.int32] | None = None, moved: Any = None
+    ) -> Step:
+        """New labels by these centers; before: labels that changes are counted from, where other than own."""
+        if self._lloyd is None:
+            self._lloyd = backend().Lloyd(
+                call(self._name, self._threads), self.rows.core, self.weights, self._metric
+            )
+            self._lloyd.set_centers(centers.core, False)
+        else:
+            rows, labels = moved if moved is not None else (np.empty(0, np.int64), np.empty(0, np.int32))
+            self._lloyd.move_centers(centers.core, rows - self.first, labels)
+        changed, _, products = self._lloyd.assign()
+        labels = self._lloyd.labels()
+        if before is not None:
+            changed = int((labels != before).sum())
+        self._labels = labels
+        costs = self.costs()
+        sums = self._sums(self.rows, self.weights, labels, len(centers), bounds)
+        sizes = np.bincount(labels, minlength=len(centers))
+        step = Step(self.first, len(self.rows), changed, products, sizes, sums)
+        step.costs = _pieces(self.first, costs)
+        return step
+
+    def labels(self) -> NDArray[np.int32]:
+        """Labels of the last assignment."""
+        return self._labels
+
+    def costs(self) -> NDArray[np.float64]:
+        """Weighted cost of each row as of the last assignment."""
+        scores = self._lloyd.scores()
+        costs = 1 - scores if self._metric == "cosine" else -scores
+        return costs if self.weights is None else self.weights * costs
+
+    def worst(self, count: int) -> tuple[NDArray[Any], ...]:
+        """Costs, numbers and labels of rows that an empty cluster may take, the worst-fitting first."""
+        weighted, norm2 = self.costs(), self.rows.core.norm2(call(self._name))
+        w = np.ones(len(weighted)) if self.weights is None else self.weights
+        scores = self._lloyd.scores()
+        if self._metric == "cosine":
+            may = (w > 0) & (norm2 > 0) & (1 - scores > 1e-12)
+        else:
+            may = (w > 0) & (-scores > 1e-12 * norm2)
+        rows = np.flatnonzero(may)
+        rows = rows[np.lexsort((rows, -weighted[rows]))[:count]]
+        return weighted[rows], rows + self.first, self._labels[rows]
+
+    def take(self, numbers: NDArray[np.int64]) -> Matrix:
+        """Rows by their numbers among all rows."""
+        return self.rows[numbers - self.first]
+
+    def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
+        """What sums change by where some rows get new labels."""
+        local = numbers - self.first
+        rows = Rows(self._name, self.rows[local], like=self.rows)
+        weights = None if self.weights is None else np.ascontiguousarray(self.weights[local])
+        gained = self._sums(rows, weights, new, m, bounds)
+        return gained.add(self._sums(rows, weights, self._labels[local], m, bounds), -1)
+
+    def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], list[Piece]]:
+        """Rows drawn one by one with probability share * weighted cost, and the costs of all.
+
+        The draw of a row depends on the seed and its number alone.
+        """
+        scores = assign_rows(self._name, self.rows, centers.array, self._metric, self._threads)[1]
+        costs = 1 - scores if self._metric == "cosine" else -scores
+        if self.weights is not None:
+            costs = self.weights * costs
+        philox = np.random.Philox(key=seed)
+        philox.advance(self.first // 4)  # four numbers a count
+        skip = self.first % 4
+        chance = np.random.Generator(philox).random(skip + len(costs))[skip:]
+        return np.flatnonzero(chance < share * costs) + self.first, _pieces(self.first, costs)
+
+    def _sums(self, rows: Rows, weights: Any, labels: Any, m: int, bounds: Bounds) -> Sums:
+        parts = backend().cluster_parts(
+            call(self._name, self._threads), rows.core, weights, np.ascontiguousarray(labels, np.int32), m,
+            self._metric, bounds.longest, bounds.heaviest,
+        )  # fmt: skip
+        return Sums(parts, rows.shape[1])
+
+
+def _pieces(first: int, costs: NDArray[np.float64]) -> list[Piece]:
+    """Costs of rows, in place of those of whole chunks their sums (marked True), with the first row."""
+    head = min(-first % CHUNK, len(costs))
+    end = head + (len(costs) - head) // CHUNK * CHUNK
+    pieces = [(first, False, costs[:head])] if head else []
+    if end > head:
+        sums = np.cumsum(costs[head:end].reshape(-1, CHUNK), axis=1)[:, -1]
+        pieces.append((first + head, True, sums))
+    if end < len(costs):
+        pieces.append((first + end, False, costs[end:]))
+    return pieces
+
+
+def relocations(
+    sizes: NDArray[np.int64], worst: list[tuple[NDArray[Any], ...]]
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Rows that empty clusters take, and their new labels, as the core would choose them among all rows.
+
+    Parameters
+    ----------
+    sizes : int64 array of shape (m,)
+    worst : list
+        Of each part: costs, numbers and labels of its worst rows, as many as there are clusters and empty
+        clusters together.
+    """
+    cost, number, label = (np.concatenate([part[k] for part in worst]) for k in range(3))
+    left, empty = sizes.copy(), np.flatnonzero(sizes == 0)
+    taken = []
+    for r in np.lexsort((number, -cost)):
+        if len(taken) == len(empty):
+            break
+        if left[label[r]] < 2:
+            continue
+        left[label[r]] -= 1
+        taken.append(r)
+    return number[taken].astype(np.int64), empty[: len(taken)].astype(np.int32)

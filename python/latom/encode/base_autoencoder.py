@@ -1,0 +1,191 @@
+"""How an autoencoder is fitted: from the start, resumed, or on rows as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from latom._base.arrays import as_seed
+from latom._base.backend import call
+from latom._base.callbacks import CallbackSupport, FitTasks, with_callbacks
+from latom._base.estimator import Estimator, validated_rows
+from latom._base.history import AutoencoderState, Iterations
+from latom._base.progress import Progress
+from latom._base.rows import Rows
+from latom.encode.atoms import unstacked
+from latom.encode.recipe import checked_recipe
+from latom.encode.topk_encoder import TopKEncoder
+from latom.encode.training_run import TrainingRun
+
+Array = NDArray[Any]
+
+
+class BaseAutoencoder(CallbackSupport, Estimator):
+    """The fits of :class:`latom.SparseAutoencoder`, which has the parameters."""
+
+    threshold_: float
+
+    k: int
+    activation: str
+    selection: str
+    batch_size: int
+    max_epochs: int
+    random_state: Any
+    verbose: int
+    callback: Callable[[AutoencoderState], Any] | None
+    _run: TrainingRun
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any = None) -> Any:
+        """Train from the start.
+
+        Parameters
+        ----------
+        X : dense array of shape (n, d) or (..., d)
+            Rows, float32, float64, float16 or bfloat16; memory-mapped if wished.
+        y : ignored
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter or X is out of range, or the loss does not stay finite.
+        """
+        name = "SparseAutoencoder.fit"
+        rows = self._rows(name, X, reset=True)
+        self._begin(name, rows)
+        self._train(name, rows, X, y)
+        return self
+
+    @with_callbacks
+    def resume(self, X: Any, y: Any = None) -> Any:
+        """Go on with a fit that was stopped, up to ``max_epochs``, as if it had not been.
+
+        After a checkpoint was loaded, an interrupt, a callback that stopped it, or with more ``max_epochs``.
+
+        Parameters
+        ----------
+        X : dense array of shape (n, d) or (..., d)
+            The rows of the fit.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        name = "SparseAutoencoder.resume"
+        check_is_fitted(self)
+        rows = self._rows(name, X, reset=False)
+        self._train(name, rows, X, y)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None) -> Any:
+        """Train on the rows once, in their order; k is ``k`` throughout.
+
+        Parameters
+        ----------
+        X : dense array of shape (n, d) or (..., d)
+            Rows, cut into batches of at most ``batch_size``.
+        y : ignored
+
+        Returns
+        -------
+        self
+        """
+        name = "SparseAutoencoder.partial_fit"
+        first = not self.__sklearn_is_fitted__()
+        rows = self._rows(name, X, reset=first)
+        recipe = checked_recipe(name, self, rows.shape[1])
+        if first:
+            self._begin(name, rows)
+        run, context = self._run, call(name, self.n_threads)
+        for start in range(0, len(rows), self.batch_size):
+            batch = run.batch(context, rows, np.arange(start, min(len(rows), start + self.batch_size)))
+            run.trainer.step(context, batch, min(self.k, run.latents), recipe)
+        self._publish()
+        return self
+
+    def _rows(self, name: str, X: Any, reset: bool) -> Rows:
+        return validated_rows(self, name, unstacked(name, X)[0], reset=reset, accept_sparse=False)
+
+    def _begin(self, name: str, rows: Rows) -> None:
+        checked_recipe(name, self, rows.shape[1])
+        context = call(name, self.n_threads)
+        self._run = TrainingRun.start(context, rows, self, as_seed(name, self.random_state))
+
+    def _train(self, name: str, rows: Rows, X: Any, y: Any) -> None:
+        recipe = checked_recipe(name, self, rows.shape[1])
+        context, run = call(name, self.n_threads), self._run
+        tasks = FitTasks(self, 1, X, y)
+        task = tasks.start(self.max_epochs)
+        try:
+            with Progress("SparseAutoencoder", self.max_epochs, self.verbose) as progress:
+                epochs = Iterations(
+                    AutoencoderState, self.max_epochs, self.callback, progress, task, self._learned
+                )
+                epochs.states = list(run.states)
+                while run.epoch < self.max_epochs:
+                    for batch, k in run.batches(context, rows, self):
+                        run.count(batch, run.trainer.step(context, batch, k, recipe))
+                    last = epochs.stop(False, **run.numbers(recipe))
+                    run.end_epoch(epochs.states)
+                    if last:
+                        break
+        finally:  # what was learned stays, also where Ctrl-C ends the fit
+            self._publish()
+        task.end(epochs.attributes)
+        tasks.end()
+
+    def _learned(self) -> dict[str, Any]:
+        """Weights by the names of attributes."""
+        weights = self._run.weights()
+        decoder = weights["encoder"] if weights["decoder"] is None else weights["decoder"]
+        return {
+            "components_": decoder,
+            "encoder_components_": weights["encoder"],
+            "b_enc_": weights["b_enc"],
+            "b_pre_": weights["b_pre"],
+        }
+
+    def _attribute(self, name: str) -> Any:
+        if not hasattr(self, "_run"):
+            raise AttributeError(f"{type(self).__name__} has no {name} before it is fitted.")
+        return self._learned()[name]
+
+    components_ = property(lambda self: self._attribute("components_"))
+    encoder_components_ = property(lambda self: self._attribute("encoder_components_"))
+    b_enc_ = property(lambda self: self._attribute("b_enc_"))
+    b_pre_ = property(lambda self: self._attribute("b_pre_"))
+
+    def _publish(self) -> None:
+        """Attributes from the run."""
+        run = self._run
+        if self.selection == "batch":
+            self.threshold_ = run.trainer.threshold
+        names = [part.name for part in fields(AutoencoderState)]
+        kinds = [(name, np.int64 if name == "iteration" else np.float64) for name in names]
+        values = [tuple(getattr(state, name) for name in names) for state in run.states]
+        self.history_ = np.array(values, dtype=np.dtype(kinds))
+        self.n_epochs_, self.n_steps_ = run.epoch, run.trainer.steps
+
+    def _made_encoder(self) -> TopKEncoder:
+        return TopKEncoder(
+            self.encoder_components_,
+            min(self.k, len(self.components_)),
+            W_dec=None if self._run.trainer.tied else self.components_,
+            b_enc=self.b_enc_,
+            b_pre=self.b_pre_,
+            activation=self.activation,
+            n_threads=self.n_threads,
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_run")

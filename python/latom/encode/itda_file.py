@@ -1,0 +1,80 @@
+"""A grown dictionary as a file: numpy's .npz, read without pickles as what may be broken or hostile."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latom._base.checks import shown
+
+_FORMAT = "latom.ITDA 1"
+
+
+def write(name: str, path: str | os.PathLike[str], parameters: dict[str, Any], state: dict[str, Any]) -> None:
+    """Write what :func:`read` returns."""
+    labels = {} if state["atom_labels_"] is None else {"labels": state["atom_labels_"]}
+    if labels and labels["labels"].dtype.hasobject:
+        raise TypeError(
+            f"{name}: labels must be numbers or strings to be saved; got objects. "
+            "Fit with an array of one type."
+        )
+    config = {
+        "format": _FORMAT,
+        "parameters": parameters,
+        "seen": state["_seen"],
+        "labeled": state["_labeled"],
+    }
+    text = json.dumps(config, default=lambda value: value.item())
+    np.savez(
+        path, config=np.array(text), atoms=state["components_"], indices=state["atom_indices_"], **labels
+    )
+
+
+def read(name: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and learned attributes."""
+    try:
+        with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            parts = {key: file[key] for key in file.files}
+        config = json.loads(str(parts["config"]))
+        if config["format"] != _FORMAT:
+            raise ValueError(f"format {shown(config['format'])} in place of {_FORMAT!r}")
+        atoms: NDArray[Any] = parts["atoms"]
+        indices, labels = parts["indices"], parts.get("labels")
+        if atoms.ndim != 2 or not atoms.shape[1] or atoms.dtype not in (np.float32, np.float64):
+            raise ValueError(f"atoms of shape {atoms.shape} and dtype {atoms.dtype}")
+        if not np.isfinite(atoms).all():
+            raise ValueError("atoms with NaN or infinity")
+        if indices.shape != (len(atoms),) or indices.dtype != np.int64:
+            raise ValueError(f"{len(indices)} rows for {len(atoms)} atoms")
+        if labels is not None and (not labels.ndim or len(labels) != len(atoms)):
+            raise ValueError(f"labels of shape {labels.shape} for {len(atoms)} atoms")
+        state = {
+            "components_": np.ascontiguousarray(atoms),
+            "atom_indices_": indices,
+            "atom_labels_": labels,
+            "n_features_in_": int(atoms.shape[1]),
+            "_seen": int(config["seen"]),
+            "_labeled": bool(config["labeled"]),
+        }
+        return dict(config["parameters"]), state
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{name}: path must be readable; got {error.strerror} for {shown(str(path))}. "
+            "Pass a path that is there."
+        ) from error
+    except Exception as error:  # a reader of files may raise anything
+        refuse(name, path, error)
+
+
+def refuse(name: str, path: str | os.PathLike[str], error: Exception) -> NoReturn:
+    """Raises one error for all that may be wrong with a file."""
+    reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+    raise ValueError(
+        f"{name}: path must be a file that ITDA.save has written; got {shown(str(path))}: {reason}. "
+        "Save it again."
+    ) from error

@@ -1,0 +1,138 @@
+"""k-means on a cluster of workers: the bits of one machine, for any chunks, also when a worker dies."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import latom
+
+pytest.importorskip("dask.array")
+distributed = pytest.importorskip("distributed")
+
+import dask.array as da  # noqa: E402
+
+import latom.dask  # noqa: E402
+
+KINDS = {"cosine": "SphericalKMeans", "euclidean": "KMeans"}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as made,
+    ):
+        yield made
+
+
+def rows(sparse, n=600):
+    rng = np.random.default_rng(0)
+    if sparse:
+        return sp.csr_array(sp.random_array((n, 80), density=0.1, rng=rng, dtype=np.float32))
+    return rng.normal(size=(n, 13)).astype(np.float32)
+
+
+def chunked(X, cuts):
+    edges = [0, *cuts, X.shape[0]]
+    parts = [
+        da.from_delayed(_delayed(X[a:b]), (b - a, X.shape[1]), dtype=X.dtype, meta=X[:0])
+        for a, b in itertools.pairwise(edges)
+    ]
+    return da.concatenate(parts, axis=0)
+
+
+def _delayed(part):
+    import dask
+
+    return dask.delayed(part)
+
+
+def same(a, b):
+    x, y = a.cluster_centers_, b.cluster_centers_
+    if sp.issparse(x):
+        assert np.array_equal(x.indices, y.indices)
+        x, y = x.data, y.data
+    assert np.array_equal(x, y)
+    assert np.array_equal(a.labels_, b.labels_)
+    assert a.inertia_ == b.inertia_
+    for field in ("objective", "changed", "moved"):
+        assert np.array_equal(a.history_[field], b.history_[field])
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_the_bits_of_one_machine(client, metric, sparse):
+    X = rows(sparse)
+    w = np.random.default_rng(1).random(600)
+    start = X[[0, 0, *range(11)]]  # one cluster is empty at first
+    whole = getattr(latom, KINDS[metric])(13, init=start, tol=0).fit(X, sample_weight=w)
+    for cuts in ([300], [1, 100, 250]):
+        kind = getattr(latom.dask, KINDS[metric])
+        model = kind(13, init=start, tol=0, client=client, n_threads=1).fit(chunked(X, cuts), sample_weight=w)
+        same(whole, model)
+        assert np.array_equal(model.predict(chunked(X, cuts)).compute(), whole.predict(X))
+
+
+def test_seeds_are_those_of_a_stream(client):
+    X = rows(False)
+    streamed = latom.KMeans(7, random_state=2).fit(latom.Stream(X, block_rows=100))
+    same(streamed, latom.dask.KMeans(7, random_state=2, client=client).fit(chunked(X, [50, 400])))
+
+
+def test_functions(client):
+    X = rows(False)
+    atoms = X[:40]
+    parts = chunked(X, [77, 300])
+    for got, wanted in zip(
+        latom.dask.assign(parts, atoms, client=client), latom.assign(X, atoms), strict=True
+    ):
+        assert np.array_equal(got.compute(), wanted)
+    for got, wanted in zip(
+        latom.dask.topk(parts, atoms, 3, client=client), latom.topk(X, atoms, 3), strict=True
+    ):
+        assert np.array_equal(got.compute(), wanted)
+    got, wanted = latom.dask.encode(parts, atoms, 3, client=client).compute(), latom.encode(X, atoms, 3)
+    assert (sp.csr_array(got) != sp.csr_array(wanted)).nnz == 0
+
+
+def test_mini_batches(client):
+    X = rows(False)
+    plain = latom.MiniBatchKMeans(5, random_state=0)
+    for part in (X[:300], X[300:]):
+        plain.partial_fit(part)
+    model = latom.dask.MiniBatchKMeans(5, random_state=0, client=client).fit(chunked(X, [300]))
+    assert np.array_equal(model.cluster_centers_, plain.cluster_centers_)
+
+
+def test_what_is_refused(client):
+    with pytest.raises(ValueError, match="X must be a 2-d dask array"):
+        latom.dask.KMeans(2, client=client).fit(rows(False))
+
+
+def test_a_worker_that_dies_changes_nothing():
+    X = rows(False, 400)
+    whole = latom.KMeans(9, init=X[:9], tol=0).fit(X)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        parts = da.from_array(X, chunks=(100, -1))
+        killed = []
+
+        def kill(state):
+            if state.iteration == 2:
+                worker = next(iter(client.scheduler_info()["workers"].values()))["id"]
+                cluster.workers[worker].process.process._process.kill()
+                killed.append(worker)
+
+        model = latom.dask.KMeans(9, init=X[:9], tol=0, client=client, n_threads=1, callback=kill).fit(parts)
+    assert killed
+    same(whole, model)

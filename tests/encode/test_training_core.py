@@ -1,0 +1,124 @@
+"""The core's parts of a training step against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from plain_autoencoder import differences
+
+from latom._base.backend import backend, call
+
+
+def codes_of(rng, n, m, dtype, density=0.2):
+    dense = np.where(rng.random((n, m)) < density, rng.standard_normal((n, m)), 0).astype(dtype)
+    csr = sp.csr_array(dense)
+    return dense, (csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (5, 3, 7), (40, 16, 9), (33, 17, 70), (600, 31, 3)])
+def test_parts_are_their_formulas(isa, dtype, n, d, m, rng):
+    core, context = backend(), call("test", 2)
+    Z, codes = codes_of(rng, n, m, dtype, 0.5)
+    X, W = rng.standard_normal((n, d)).astype(dtype), rng.standard_normal((m, d)).astype(dtype)
+    b = rng.standard_normal(d).astype(dtype)
+    near = 2e-5 if dtype == np.float32 else 1e-12
+    R = b.astype(np.float64) + Z.astype(np.float64) @ W - X
+    residual = np.empty((n, d), dtype)
+    slope, squared = core.reconstruct(context, codes, X, W, b, 0.5, residual)
+    rows = np.repeat(np.arange(n), np.diff(codes[0]))
+    assert abs(residual - R).max() <= near * (1 + abs(R).max())
+    wanted = 0.5 * np.einsum("ij,ij->i", R[rows], W[codes[1]].astype(np.float64))
+    assert np.allclose(slope, wanted, rtol=near * 10, atol=near * 10 * (1 + abs(wanted).max(initial=0)))
+    assert np.allclose(squared, (R**2).sum(axis=1), rtol=near * 10)
+    products = core.products_at(context, codes, X, W)
+    wanted = np.einsum("ij,ij->i", X[rows].astype(np.float64), W[codes[1]].astype(np.float64))
+    assert np.allclose(products, wanted, rtol=near, atol=near)
+    gathered = core.gather_by_latent(context, codes, X, m)
+    wanted = Z.T.astype(np.float64) @ X
+    assert abs(gathered - wanted).max() <= near * (1 + abs(wanted).max()) * 10
+
+
+def test_slopes_are_0_where_the_code_is(rng):
+    codes = (np.array([0, 2], np.int64), np.array([0, 1], np.int32), np.array([0.0, 1.0]))
+    residual = np.empty((1, 3))
+    slope, _ = backend().reconstruct(
+        call("test"), codes, rng.standard_normal((1, 3)), np.ones((2, 3)), None, 1.0, residual
+    )
+    assert slope[0] == 0
+    assert slope[1] != 0
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0])
+def test_contrast_has_the_slope_of_its_loss(temperature, rng):
+    n, m = 9, 6
+    _, (indptr, indices, values) = codes_of(rng, n, m, np.float64, 0.5)
+
+    def loss():
+        Z = sp.csr_array((values, indices, indptr), shape=(n, m)).toarray()
+        lengths = np.linalg.norm(Z, axis=1)
+        Z = Z[lengths > 0] / lengths[lengths > 0, None]
+        return np.log(np.exp((Z @ Z.T - 1) / temperature).sum(axis=1)).sum() / n
+
+    slope = np.zeros(len(values))
+    got = backend().contrast(call("test", 2), (indptr, indices, values), m, temperature, 2.0, slope)
+    assert got == pytest.approx(loss(), rel=1e-12)
+    assert np.allclose(slope, 2 * differences(loss, values), atol=1e-6)
+
+
+def test_bits_do_not_depend_on_threads_and_kernels(rng):
+    core = backend()
+    n, d, m = 300, 45, 150
+    X, W = rng.standard_normal((n, d)).astype(np.float32), rng.standard_normal((m, d)).astype(np.float32)
+    _, codes = codes_of(rng, n, m, np.float32, 0.1)
+    before, seen = core.isa(), set()
+    try:
+        for isa in core.available_isas():
+            core.set_isa(isa)
+            for threads in (1, 2, 5):
+                context, residual = call("test", threads), np.empty((n, d), np.float32)
+                slope, squared = core.reconstruct(context, codes, X, W, None, 1.0, residual)
+                parts = [(codes, slope, residual, 0.1)]
+                of = [tuple(np.array(a) for a in (W, 0 * W, 0 * W)) for _ in range(2)]
+                bias = tuple(np.zeros(m, np.float32) for _ in range(3))
+                arguments = (np.zeros(m, np.int64), 1e-3, 0.9, 0.999, 1e-8, 1, False, True)
+                by = core.train_latents(context, parts, X, of[0], of[1], bias, *arguments)
+                slope = slope.copy()
+                loss = core.contrast(context, codes, m, 0.2, 1.0, slope)
+                made = (residual, slope, squared, by, *of[0], *of[1], *bias, np.float64(loss))
+                gathered = core.gather_by_latent(context, codes, X, m)
+                seen.add(b"".join(np.asarray(a).tobytes() for a in (*made, gathered)))
+    finally:
+        core.set_isa(before)
+    assert len(seen) == 1
+
+
+def test_sizes_that_could_lead_past_an_array_are_refused():
+    core, context = backend(), call("test")
+    X, W, out = np.ones((2, 3)), np.ones((4, 3)), np.empty((2, 3))
+
+    def codes(indptr, indices):
+        return np.array(indptr, np.int64), np.array(indices, np.int32), np.ones(len(indices))
+
+    good = codes([0, 1, 2], [0, 3])
+    with pytest.raises(ValueError, match="indices in"):
+        core.reconstruct(context, codes([0, 1, 2], [0, 4]), X, W, None, 1.0, out)
+    with pytest.raises(ValueError, match="codes"):
+        core.reconstruct(context, codes([0, 1, 3], [0, 3]), X, W, None, 1.0, out)
+    with pytest.raises(ValueError, match="X must have shape"):
+        core.reconstruct(context, good, X[:, :2].copy(), W, None, 1.0, out)
+    with pytest.raises(ValueError, match="residual must have shape"):
+        core.reconstruct(context, good, X, W, None, 1.0, np.empty((1, 3)))
+    with pytest.raises(ValueError, match="indices in"):
+        core.gather_by_latent(context, good, X, 3)
+    with pytest.raises(ValueError, match="slope must have shape"):
+        core.contrast(context, good, 4, 0.2, 1.0, np.zeros(1))
+    of = (np.ones((4, 3)), np.zeros((4, 3)), np.zeros((4, 3)))
+    short = (np.ones((3, 3)), np.zeros((3, 3)), np.zeros((3, 3)))
+    part = [(good, np.zeros(2), np.zeros((2, 3)), 1.0)]
+    rest = (None, np.zeros(4, np.int64), 1e-3, 0.9, 0.999, 1e-8, 1, False, False)
+    with pytest.raises(ValueError, match="encoder must have shape"):
+        core.train_latents(context, part, X, short, None, *rest)
+    with pytest.raises(ValueError, match="residual must have shape"):
+        core.train_latents(context, [(good, np.zeros(2), np.zeros((1, 3)), 1.0)], X, of, None, *rest)
