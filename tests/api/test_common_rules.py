@@ -44,6 +44,13 @@ SEEDED = {
     "pool_tokens": lambda seed: latom.pool_tokens(X, [0, 60], method="kmeans", random_state=seed)[0],
     "select_n_clusters": lambda seed: latom.select_n_clusters(X, [2, 4], random_state=seed).inertia,
     "nmf_batch": lambda seed: latom.nmf_batch(X, 2, 3, random_state=seed).W,
+    "TruncatedSVD": lambda seed: latom.TruncatedSVD(2, random_state=seed).fit(X).components_,
+    "FastRP": lambda seed: latom.FastRP(4, random_state=seed).fit_transform(X @ X.T),
+    "PMIFactorization": lambda seed: latom.PMIFactorization(2, random_state=seed).fit(X).components_,
+    "RESCAL": lambda seed: latom.RESCAL(2, max_iter=3, tol=0, random_state=seed).fit([X @ X.T]).A_,
+    "NonNegativeCP": lambda seed: (
+        latom.NonNegativeCP(2, max_iter=3, tol=0, random_state=seed).fit(X.reshape(6, 10, 5)).weights_
+    ),
 }
 
 

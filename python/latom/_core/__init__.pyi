@@ -281,22 +281,11 @@ def multiply_sparse(
     values: NDArray[Any],
 ) -> NDArray[Any]: ...
 def pair_epoch(
-    context: Context,
-    indptr: NDArray[np.int64],
-    indices: NDArray[np.int32],
-    weights: _Float32 | None,
-    loss: str,
-    negatives: int,
-    unlabelled: float,
-    epoch: int,
-    rows: _Float32,
-    columns: _Float32,
-    rate: float,
-    decay: float,
-    noise_rows: _Float32 | None = None,
-    noise_columns: _Float32 | None = None,
+    context: Context, indptr: NDArray[np.int64], indices: NDArray[np.int32], weights: _Float32 | None,
+    loss: str, negatives: int, unlabelled: float, epoch: int, rows: _Float32, columns: _Float32,
+    rate: float, decay: float, noise_rows: _Float32 | None = None, noise_columns: _Float32 | None = None,
     noise_decay: float = 0.0,
-) -> float: ...
+) -> float: ...  # fmt: skip
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
 def least_squares_rows(
     context: Context,
@@ -335,22 +324,11 @@ def predict_pairs(
     columns: NDArray[np.int64],
 ) -> NDArray[Any]: ...
 def kmeans_batch(
-    context: Context,
-    X: Rows,
-    offsets: NDArray[np.int64],
-    center_offsets: NDArray[np.int64],
-    metric: str,
-    start: str,
-    max_iter: int,
-    tol: float,
-    n_init: int,
-    weights: _Float64 | None,
-    fixed: NDArray[np.int32] | None,
-    labels: NDArray[np.int32] | None,
-    centers: NDArray[Any] | None,
-    seeds: NDArray[np.uint64] | None,
-    wide: bool,
-) -> tuple[NDArray[np.int32], NDArray[Any], _Float64, NDArray[np.int64], NDArray[np.int64]]: ...
+    context: Context, X: Rows, offsets: NDArray[np.int64], center_offsets: NDArray[np.int64], metric: str,
+    start: str, max_iter: int, tol: float, n_init: int, weights: _Float64 | None,
+    fixed: NDArray[np.int32] | None, labels: NDArray[np.int32] | None, centers: NDArray[Any] | None,
+    seeds: NDArray[np.uint64] | None, wide: bool,
+) -> tuple[NDArray[np.int32], NDArray[Any], _Float64, NDArray[np.int64], NDArray[np.int64]]: ...  # fmt: skip
 def maxsim(
     context: Context,
     queries: Rows,
@@ -383,42 +361,17 @@ def randomized_svd(
     context: Context, X: Rows, k: int, oversamples: int, iterations: int, say: Any = None, start: Any = None
 ) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...
 def randomized_svd_of(
-    context: Context,
-    products: Any,
-    n: int,
-    d: int,
-    wide: bool,
-    k: int,
-    oversamples: int,
-    iterations: int,
-    say: Any = None,
-    start: Any = None,
-) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...
+    context: Context, products: Any, n: int, d: int, wide: bool, k: int, oversamples: int, iterations: int,
+    say: Any = None, start: Any = None,
+) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...  # fmt: skip
 def projected_powers(
-    context: Context,
-    A: Rows,
-    width: int,
-    density: float,
-    factor: _Float64 | None,
-    weights: list[float],
-    transition: bool,
-    normalize: bool,
-    concatenate: bool,
-    from_start: bool,
-) -> NDArray[Any]: ...
+    context: Context, A: Rows, width: int, density: float, factor: _Float64 | None, weights: list[float],
+    transition: bool, normalize: bool, concatenate: bool, from_start: bool,
+) -> NDArray[Any]: ...  # fmt: skip
 def factorize_replicates(
-    context: Context,
-    X: Rows,
-    k: list[int],
-    stream: list[int],
-    noise: float,
-    tol: float,
-    mean: float,
-    max_iter: int,
-    sweeps: int,
-    inner_tol: float,
-    with_W: bool,
-) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...
+    context: Context, X: Rows, k: list[int], stream: list[int], noise: float, tol: float, mean: float,
+    max_iter: int, sweeps: int, inner_tol: float, with_W: bool,
+) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...  # fmt: skip
 def cluster_parts(
     context: Context,
     X: Rows,
@@ -459,18 +412,7 @@ def contrast(
     context: Context, codes: _Codes, m: int, temperature: float, weight: float, slope: NDArray[Any]
 ) -> float: ...
 def train_latents(
-    context: Context,
-    parts: list[tuple[Any, ...]],
-    X: NDArray[Any],
-    encoder: _Parameter | None,
-    decoder: _Parameter | None,
-    bias: _Parameter | None,
-    last: NDArray[np.int64],
-    rate: float,
-    beta1: float,
-    beta2: float,
-    epsilon: float,
-    step: int,
-    lazy: bool,
-    unit_norm: bool,
-) -> _Float64: ...
+    context: Context, parts: list[tuple[Any, ...]], X: NDArray[Any], encoder: _Parameter | None,
+    decoder: _Parameter | None, bias: _Parameter | None, last: NDArray[np.int64], rate: float,
+    beta1: float, beta2: float, epsilon: float, step: int, lazy: bool, unit_norm: bool,
+) -> _Float64: ...  # fmt: skip
