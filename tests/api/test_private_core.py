@@ -308,6 +308,31 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         | {name: f32(6) for name in ("b", "b_first", "b_second")},
         MORE,
     ),
+    "least_squares_rows": (
+        _core.least_squares_rows,
+        {
+            "X": csr(),
+            "V": f32(6, 3),
+            "G": np.eye(3),
+            "ridge": f64(4) + 1,
+            "out": f32(4, 3),
+            "rule": "observed",
+        }
+        | {"offsets": f32(6)},
+        set(),
+    ),
+    "least_squares_block": (
+        _core.least_squares_block,
+        {"X": csr(), "V": f32(6, 3), "G": np.eye(3), "ridge": f64(4) + 1, "out": f32(4, 3)}
+        | {"predictions": f32(5), "first": 1, "width": 2, "rule": "observed", "offsets": f32(6)},
+        set(),
+    ),
+    "predict_stored": (_core.predict_stored, {"X": csr(), "V": f32(6, 3), "U": f32(4, 3)}, set()),
+    "predict_pairs": (
+        _core.predict_pairs,
+        {"U": f32(4, 3), "V": f32(6, 3), "rows": np.array([0, 3]), "columns": np.array([5, 0])},
+        {"U.0+", "V.0+"},
+    ),
     "multiply": (_core.multiply, {"X": csr(), "F": f32(6, 3), "out": f32(4, 3)}, set()),
     "multiply_transposed": (
         _core.multiply_transposed,
@@ -616,6 +641,13 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("prepare of CSR", {"indptr": INDPTR[::-1].copy()}),
         ("Rows.subset", {"chosen": np.array([4])}),
         ("Rows.subset", {"chosen": np.array([-1])}),
+        ("least_squares_rows", {"any_sign": 4}),
+        ("least_squares_block", {"first": 2}),
+        ("least_squares_block", {"first": -1}),
+        ("least_squares_block", {"first": 0, "width": 2**63 - 1}),
+        ("predict_pairs", {"rows": np.array([0, 4])}),
+        ("predict_pairs", {"rows": np.array([-1, 0])}),
+        ("predict_pairs", {"columns": np.array([6, 0])}),
         ("Lloyd.move_centers", {"rows": np.array([4, 0])}),
         ("Lloyd.move_centers", {"labels": np.array([-1, 3], np.int32)}),
         ("cluster_parts", {"labels": np.array([0, 3, -1, 0], np.int32)}),

@@ -90,20 +90,10 @@ class MiniBatch:
 
 def mean_variance(context: Context, X: Rows) -> float: ...
 def kmeans_plusplus(
-    context: Context,
-    X: Rows,
-    n_clusters: int,
-    weights: _Float64 | None,
-    metric: str,
-    *,
-    method: str = "auto",
-    bound: str = "auto",
-    local_trials: int = 1,
-    budget: float = ...,
-    max_trials: int = 0,
-    potential: bool = False,
-    existing: Rows | None = None,
-) -> dict[str, Any]: ...
+    context: Context, X: Rows, n_clusters: int, weights: _Float64 | None, metric: str, *, method: str =
+    "auto", bound: str = "auto", local_trials: int = 1, budget: float = ..., max_trials: int = 0, potential:
+    bool = False, existing: Rows | None = None
+) -> dict[str, Any]: ...  # fmt: skip
 def afkmc2(
     context: Context, X: Rows, n_clusters: int, chain: int, weights: _Float64 | None, metric: str
 ) -> dict[str, Any]: ...
@@ -236,31 +226,14 @@ def coordinate_sweep(
     out: NDArray[Any] | None = None,
 ) -> tuple[float, float]: ...
 def solve_rows(
-    context: Context,
-    X: NDArray[Any],
-    H: NDArray[Any],
-    G: _Float64,
-    curvature: float,
-    P: NDArray[Any],
-    W: NDArray[Any],
-    sweeps: int,
-    inner_tol: float,
-) -> float: ...
+    context: Context, X: NDArray[Any], H: NDArray[Any], G: _Float64, curvature: float, P: NDArray[Any], W:
+    NDArray[Any], sweeps: int, inner_tol: float
+) -> float: ...  # fmt: skip
 def sweep_masked(
-    context: Context,
-    G: _Float64,
-    l2: float,
-    F: NDArray[Any],
-    indptr: NDArray[np.int64],
-    indices: NDArray[Any],
-    observed: bool,
-    P: NDArray[Any],
-    X: NDArray[Any],
-    l1: float = 0.0,
-    sweeps: int = 1,
-    inner_tol: float = 0.0,
-    out: NDArray[Any] | None = None,
-) -> tuple[float, float, float]: ...
+    context: Context, G: _Float64, l2: float, F: NDArray[Any], indptr: NDArray[np.int64], indices:
+    NDArray[Any], observed: bool, P: NDArray[Any], X: NDArray[Any], l1: float = 0.0, sweeps: int = 1,
+    inner_tol: float = 0.0, out: NDArray[Any] | None = None
+) -> tuple[float, float, float]: ...  # fmt: skip
 def extrapolate(context: Context, X: NDArray[Any], old: NDArray[Any], beta: float) -> None: ...
 def factorize_small(
     context: Context,
@@ -288,33 +261,15 @@ def pair_epoch(
 ) -> float: ...  # fmt: skip
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
 def least_squares_rows(
-    context: Context,
-    X: Rows,
-    V: NDArray[Any],
-    G: _Float64 | None,
-    ridge: _Float64,
-    out: NDArray[Any],
-    rule: str,
-    alpha: float = 1.0,
-    offsets: NDArray[Any] | None = None,
-    solver: str = "auto",
-    steps: int = 3,
-    any_sign: int = 0,
-) -> tuple[float, int]: ...
+    context: Context, X: Rows, V: NDArray[Any], G: _Float64 | None, ridge: _Float64, out: NDArray[Any], rule:
+    str, alpha: float = 1.0, offsets: NDArray[Any] | None = None, solver: str = "auto", steps: int = 3,
+    any_sign: int = 0
+) -> tuple[float, int]: ...  # fmt: skip
 def least_squares_block(
-    context: Context,
-    X: Rows,
-    V: NDArray[Any],
-    G: _Float64 | None,
-    ridge: _Float64,
-    out: NDArray[Any],
-    predictions: NDArray[Any],
-    first: int,
-    width: int,
-    rule: str,
-    alpha: float = 1.0,
-    offsets: NDArray[Any] | None = None,
-) -> int: ...
+    context: Context, X: Rows, V: NDArray[Any], G: _Float64 | None, ridge: _Float64, out: NDArray[Any],
+    predictions: NDArray[Any], first: int, width: int, rule: str, alpha: float = 1.0, offsets: NDArray[Any] |
+    None = None
+) -> int: ...  # fmt: skip
 def predict_stored(context: Context, X: Rows, V: NDArray[Any], U: NDArray[Any]) -> NDArray[Any]: ...
 def predict_pairs(
     context: Context,
