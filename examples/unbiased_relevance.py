@@ -8,7 +8,7 @@ learning from missing-not-at-random implicit feedback" (2020), from purchases: a
 gives each pair a relevance, one of which pairs met an exposure; a click needs both. --power sharpens
 exposure. Methods see clicks, and some the true exposure; each is measured by the true relevance of what it
 would recommend: DCG@5 over all items, and over the rarer half. Exposure guessed from popularity is no help
-here: what is clicked often is also what is relevant.
+over all items here: what is clicked often is also what is relevant.
 
 Their claim: Rel-MF, which weighs clicks by inverse exposure, is ahead of unweighted factorization, above all
 for rare items. That of Yu & Qin (2020): NBPO, which expects noise among what was not clicked, is ahead of the

@@ -11,7 +11,7 @@ so that no array of rows times latents is made in either direction.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from latom._base.rows import Rows
 from latom.encode.atoms import Atoms
 from latom.encode.codes import decoded
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = torch.Tensor
 _WARNED: set[str] = set()
 
 
