@@ -57,6 +57,9 @@ def install_group(session: nox.Session, name: str) -> None:
 
 def build_core(session: nox.Session) -> None:
     """Builds what knows no Python, and has whatever installs latom from here on link it."""
+    if built := os.environ.get("LATOM_CORE"):  # another build's, as in .ci/run
+        session.env["SKBUILD_CMAKE_DEFINE"] = f"LATOM_CORE={built}"
+        return
     build = Path("build/core").resolve()
     session.install("cmake>=3.20", "ninja")
     make = Path(session.bin, "ninja")  # not that of the session which built before

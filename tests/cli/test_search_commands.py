@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 
 from latom.cli.main import main
@@ -48,3 +49,12 @@ def test_a_matrix_is_searched_by_its_terms(tmp_path, capsys):
     arguments = [str(tmp_path / "X.npz"), "green", "--vocabulary", str(tmp_path / "terms.txt")]
     assert main(["neighbors", *arguments]) == 0
     assert "1.000  row 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["neighbors", "duplicates"])
+def test_messages_name_the_command(command, tmp_path, capsys):
+    words = ["some words"] if command == "neighbors" else []
+    assert main([command, str(tmp_path / "missing"), *words]) == 2
+    assert capsys.readouterr().err.startswith(f"latom {command}: ")
+    assert main([command, "--no-such-option"]) == 2
+    assert capsys.readouterr().err.startswith(f"latom {command}: ")

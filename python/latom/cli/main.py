@@ -51,6 +51,8 @@ class _Parser(argparse.ArgumentParser):
         message = message.removeprefix("argument ").replace(": ", " ", 1)
         if _HELP not in message:
             message += f". {_HELP}"
+        command = self.prog.rpartition(" ")[2]
+        outputs.speak_as("cluster" if command == "latom" else command)
         outputs.tell(message)
         self.exit(2)
 
@@ -180,6 +182,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr or io.StringIO())
         return 2
+    outputs.speak_as(arguments.command)
     if arguments.command == "cuda-check":
         from latom.cli.cuda_check import run_check
 

@@ -1,4 +1,4 @@
-"""What ``python -m latom cluster`` writes besides the table: labels, pictures, messages."""
+"""What the command line writes besides tables: labels, pictures, messages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ from latom.cli.report import Clusters, Corpus, printable
 LABEL_SUFFIXES = (".txt", ".csv", ".npy")
 
 
+_speaker = ["cluster"]  # the command that messages name
+
+
+def speak_as(command: str) -> None:
+    """Have messages name a command."""
+    _speaker[0] = command
+
+
 def tell(message: str) -> None:
     """Print a line on stderr; where that is closed or full, nobody listens."""
     if sys.stderr is not None:  # as which print takes stdout
         with suppress(OSError, ValueError):
-            print(f"latom cluster: {printable(message)}", file=sys.stderr, flush=True)
+            print(f"latom {_speaker[0]}: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def stderr_is_terminal() -> bool:
