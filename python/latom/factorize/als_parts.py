@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -66,8 +65,8 @@ def explanation(
     if user_weights is None:
         G = side.gram(context, V)
         A = (W.T * a) @ W + side.ridge[0] * np.eye(V.shape[1])
-        user_weights = scipy.linalg.cho_factor(A if G is None else A + G)
-    added = (W @ scipy.linalg.cho_solve(user_weights, V[item].astype(np.float64))) * b
+        user_weights = A if G is None else A + G
+    added = (W @ np.linalg.solve(user_weights, V[item].astype(np.float64))) * b
     chosen = np.flatnonzero(b > 0)
     order = chosen[np.argsort(-added[chosen], kind="stable")]
     return float(added.sum()), [(int(index[p]), float(added[p])) for p in order[:N]], user_weights

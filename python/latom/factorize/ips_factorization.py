@@ -308,10 +308,8 @@ class IPSFactorization(Recommender):
 
 
 def _solved(products: NDArray[Any], normal: NDArray[np.float64]) -> NDArray[Any]:
-    """products @ inverse of the normal matrix, by its Cholesky factor."""
-    from scipy.linalg import cho_factor, cho_solve
-
-    solved = cho_solve(cho_factor(normal), products.T.astype(np.float64), overwrite_b=True)
+    """products @ inverse of the normal matrix."""
+    solved = np.linalg.solve(normal, products.T.astype(np.float64))
     return np.ascontiguousarray(solved.T.astype(products.dtype))
 
 
