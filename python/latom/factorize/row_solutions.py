@@ -101,7 +101,7 @@ class RowSolutions(FactorRecommender):
             The row of ``user_items``.
         user_items : CSR of shape (users, m)
         itemid : int
-        user_weights : tuple, optional
+        user_weights : array of shape (factors, factors), optional
             What an earlier call for this user returned, to save its factorization.
         N : int, default 10
             Items to name.
@@ -112,7 +112,7 @@ class RowSolutions(FactorRecommender):
             The score with the user's factors as solved for: the sum over all of the user's items.
         contributions : list of (int, float)
             Items and what they add, the highest first.
-        user_weights : tuple
+        user_weights : array of shape (factors, factors)
         """
         name = f"{type(self).__name__}.explain"
         check_is_fitted(self, "item_factors")
