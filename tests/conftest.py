@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator
 
@@ -20,6 +21,22 @@ hypothesis.settings.load_profile("latom")
 def ctrl_c() -> None:
     """Python's own handler: a shell starts what runs in its background with SIGINT ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def no_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No collection of garbage while a test waits for Ctrl-C.
+
+    What a handler raises inside a callback of a weak reference is lost, and libraries that were imported
+    leave such callbacks behind.
+    """
+    waits = "ctrl_c" in request.node.name
+    if waits:
+        gc.collect()
+        gc.disable()
+    yield
+    if waits:
+        gc.enable()
 
 
 @pytest.fixture(params=_core.available_isas())
