@@ -25,12 +25,12 @@ def ctrl_c() -> None:
 
 @pytest.fixture(autouse=True)
 def no_garbage(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No collection of garbage while a test waits for Ctrl-C.
+    """No collection of garbage while a test waits for Ctrl-C or another signal.
 
     What a handler raises inside a callback of a weak reference is lost, and libraries that were imported
     leave such callbacks behind.
     """
-    waits = "ctrl_c" in request.node.name
+    waits = "ctrl_c" in request.node.name or "a_signal_stops" in request.node.name
     if waits:
         gc.collect()
         gc.disable()

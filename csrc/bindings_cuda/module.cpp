@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -89,19 +90,19 @@ private:
     int device_;
 };
 
-/// The product of a device, made once: by cuBLASLt from this path, or by our own kernel where the path is empty.
-ScreenProduct& product_of(const std::string& library) {
+/// The product of a device, made once and kept, as other threads may be using it: by cuBLASLt from this path, or by our
+/// own kernel where the path is empty.
+ScreenProduct& product_of(const std::string& library, int device) {
     static std::mutex mutex;
-    static std::string loaded;
-    static std::unique_ptr<ScreenProduct> product;
+    static std::map<std::pair<std::string, int>, std::unique_ptr<ScreenProduct>> products;
     const std::lock_guard<std::mutex> lock(mutex);
-    if (!product || loaded != library) {
+    std::unique_ptr<ScreenProduct>& product = products[{library, device}];
+    if (!product) {
 #if defined(LATOM_CUBLASLT)
         product = library.empty() ? make_plain_product() : make_lt_product(library);
 #else
         product = make_plain_product();
 #endif
-        loaded = library;
     }
     return *product;
 }
@@ -123,7 +124,7 @@ Report run_topk(const TopKCall<T>& call, const Memory& workspace, const std::str
     const OnDevice on(device);
     const py::gil_scoped_release released;
     const AtomBounds* at =
-        topk(call, reinterpret_cast<void*>(workspace.pointer()), product_of(library), stream_of(stream));
+        topk(call, reinterpret_cast<void*>(workspace.pointer()), product_of(library, device), stream_of(stream));
     AtomBounds bounds;
     check(cudaMemcpyAsync(&bounds, at, sizeof bounds, cudaMemcpyDeviceToHost, stream_of(stream)), "a copy");
     check(cudaStreamSynchronize(stream_of(stream)), "a call");
@@ -168,7 +169,7 @@ void product(const Memory& X, const Memory& W, const Memory& score, std::int64_t
         throw std::invalid_argument("extents must be positive multiples of 8 that the memory holds");
     const auto half = [](const Memory& of) { return reinterpret_cast<__half*>(of.pointer()); };
     const OnDevice on(device);
-    product_of(library).run(half(X), half(W), half(score), {rows, atoms, depth, atoms}, stream_of(stream));
+    product_of(library, device).run(half(X), half(W), half(score), {rows, atoms, depth, atoms}, stream_of(stream));
 }
 
 py::tuple devices() {

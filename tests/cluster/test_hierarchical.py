@@ -134,6 +134,14 @@ def test_levels_fit_together(metric, container, rng):
         assert len(tree.balanced_sample(40, strategy=strategy)) == 40
 
 
+def test_half_precision_is_clustered_by_its_numbers(rng):
+    X = rng.standard_normal((80, 5)).astype(np.float16)
+    model = latom.HierarchicalKMeans((6, 2), metric="euclidean", n_resampling=2, random_state=0)
+    labels = model.fit(X).labels_[0]
+    assert (model.fit(X.astype(np.float32)).labels_[0] == labels).all()
+    assert (model.predict(X) == labels).all()
+
+
 def test_warm_start_goes_on_from_the_centers(rng):
     X = rng.standard_normal((400, 5))
     tree = latom.HierarchicalKMeans(

@@ -164,6 +164,8 @@ class HierarchicalKMeans(IterativeEstimator):
         """
         name = f"{type(self).__name__}.fit"
         rows = validated_rows(self, name, X, reset=True)
+        if rows.storage:  # read again and again: widened once
+            rows = Rows(name, rows[:])
         counts, rounds, sizes = self._levels(name, len(rows))
         rng = as_generator(name, self.random_state)
         if self.max_leaf_size is not None:
