@@ -83,6 +83,11 @@ class Rows:
         return widen(np.ascontiguousarray(part), self.storage) if self.storage else part
 
     @property
+    def numbers(self) -> Matrix:
+        """All rows as float32 or float64: those that came in, or a copy of half precision."""
+        return self[:] if self.storage else self.array
+
+    @property
     def entries(self) -> int:
         """Stored numbers."""
         return int(self.array.nnz if self.sparse else self.array.size)
@@ -91,7 +96,7 @@ class Rows:
         """The same rows as float32 or float64; these themselves where they are so."""
         if self.dtype == dtype:
             return self
-        return Rows(function, self[:] if self.storage else self.array, self._name, dtype)
+        return Rows(function, self.numbers, self._name, dtype)
 
     def blocks(self, n_threads: int | None = None) -> Iterator[tuple[slice, NDArray[Any]]]:
         """Dense rows one block at a time, as float32 or float64.

@@ -277,13 +277,13 @@ class HierarchicalKMeans(IterativeEstimator):
         taken = np.arange(len(rows))
         while True:
             model = self._kmeans(count, rng, start if not run.states else None)
-            part = rows if len(taken) == len(rows) else rows[taken]
+            part = rows.numbers if len(taken) == len(rows) else rows[taken]
             with (
                 warnings.catch_warnings()
             ):  # of rows without direction, which the first clustering has told of
                 if run.states:
                     warnings.simplefilter("ignore")
-                centers = model.fit(part.array if isinstance(part, Rows) else part).cluster_centers_
+                centers = model.fit(part).cluster_centers_
             labels, scores = assign_rows(name, rows, centers, self.metric, self.n_threads)
             sizes = np.bincount(labels, minlength=count)
             cost = float((1 - scores).sum() if self.metric == "cosine" else -scores.sum())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_seed, widen
+from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_clusters, check_range
 from latom._base.rows import Rows
@@ -84,8 +84,7 @@ def semdedup(
     check_choice(function, "keep", keep, KEEP)
     seed = as_seed(function, random_state)
     if centers is None:
-        given = widen(rows.array, rows.storage) if rows.storage else rows.array
-        model = SphericalKMeans(n_clusters, random_state=seed % 2**32, n_threads=n_threads).fit(given)
+        model = SphericalKMeans(n_clusters, random_state=seed % 2**32, n_threads=n_threads).fit(rows.numbers)
         centers = model.cluster_centers_
     elif np.shape(centers)[0] != n_clusters:
         raise ValueError(

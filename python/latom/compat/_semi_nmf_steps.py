@@ -25,7 +25,7 @@ def measured(name: str, X: Any, d: int | None = None) -> tuple[Array, float]:
             f"{name}: X must have the {d} columns of the components; got {rows.shape[1]}. Pass rows of that "
             "width."
         )
-    return rows[:] if rows.storage else rows.array, float(rows.core.norm2(call(name)).sum())
+    return rows.numbers, float(rows.core.norm2(call(name)).sum())
 
 
 def swept(name: str, X: Array, G: Array, H: Array, sweeps: int, inner_tol: float) -> Array:

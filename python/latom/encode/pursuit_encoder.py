@@ -226,7 +226,7 @@ class MatchingPursuit(Estimator):
 
     def _shrunk(self, rows: Rows, atoms: NDArray[Any], alpha: float) -> Matrix:
         """Products beyond the threshold, and how far they are."""
-        X = rows[:] if rows.storage else rows.array
+        X = rows.numbers
         codes = _beyond(above(X, atoms, alpha, n_threads=self.n_threads), alpha)
         if not self.positive_code:
             codes = sp.csr_array(codes - _beyond(above(X, -atoms, alpha, n_threads=self.n_threads), alpha))

@@ -162,7 +162,7 @@ class RelativeRepresentation(Estimator):
         context = call(name, self.n_threads)
         squares, own = rows.core.norm2(context), anchors.core.norm2(context)
         dtype = np.result_type(rows.dtype, anchors.dtype)
-        product = rows.array @ anchors.array.T if not rows.storage else rows[:] @ anchors.array.T
+        product = rows.numbers @ anchors.numbers.T
         if sp.issparse(product):
             product = product.toarray()
         product = np.asarray(product, dtype)

@@ -48,7 +48,7 @@ class _Searcher(BaseEstimator):
         check_choice(name, "metric", self.metric, _METRICS)
         rows = validated_rows(self, name, X, reset=True)
         rows.core.norm2(call(name, self.n_threads))  # refuses what cannot be searched
-        self._fit_rows = rows.array if not rows.storage else rows[:]
+        self._fit_rows = rows.numbers
         self._collection = Collection(rows, self.metric)
         self.n_samples_fit_ = len(rows)
         self.effective_metric_ = self.metric

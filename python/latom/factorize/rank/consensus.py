@@ -166,7 +166,7 @@ class ConsensusNMF(BaseEstimator):
                 "or shares."
             )
         self._seed = as_seed(name, self.random_state)
-        self._X = rows[:] if rows.storage else rows.array
+        self._X = rows.numbers
         self._mean, self._deviation = _moments(self._X)
         d = rows.shape[1]
         self.features_ = np.arange(d)
