@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_numpy, as_seed
+from latom._base.arrays import Matrix, as_numpy, as_seed, check_held
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_flag, check_integer, number_of, shown
 from latom._base.estimator import Estimator, validated_rows
@@ -154,6 +154,7 @@ class FastRP(Estimator):
         self._graph = rows.array
         weights = self._check_parameters(name)
         embedding = self._powers(name, rows, weights, self.weights is None, False)
+        check_held(name, "X", "an embedding", embedding)
         columns = embedding.shape[1]
         self.mean_, self.scale_ = np.zeros(columns), np.ones(columns)
         if self.standardize:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_seed
+from latom._base.arrays import Matrix, as_seed, check_held
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_integer, check_range
 from latom._base.estimator import Estimator, validated_rows
@@ -157,10 +157,12 @@ class TruncatedSVD(Estimator):
         else:
             wide = rows.dtype == np.float64
             products = RowBlocks(context, rows)
-            _, S, V = backend().randomized_svd_of(
-                context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
-            )
+            with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are refused below
+                _, S, V = backend().randomized_svd_of(
+                    context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
+                )
         codes = multiply_rows(context, rows, V)
+        check_held(name, "X", "singular vectors", V, codes)
         self.components_ = np.ascontiguousarray(V.T)
         self.singular_values_ = S.astype(rows.dtype)
         self.explained_variance_ = np.var(codes, axis=0, dtype=np.float64).astype(rows.dtype)
