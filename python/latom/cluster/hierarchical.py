@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_seed
-from latom._base.backend import call
 from latom._base.callbacks import FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
 from latom._base.estimator import IterativeEstimator, as_generator, validated_rows
@@ -20,9 +19,9 @@ from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
 from latom.cluster.balanced import balanced_sample, ranks_within
-from latom.cluster.distances import all_distances
 from latom.cluster.kmeans import KMeans, SphericalKMeans
 from latom.cluster.leaves import Leaves
+from latom.cluster.packed_centers import PackedCenters
 
 
 class HierarchicalKMeans(IterativeEstimator):
@@ -237,7 +236,7 @@ class HierarchicalKMeans(IterativeEstimator):
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
         rows = validated_rows(self, name, X, reset=False)
-        return all_distances(call(name, self.n_threads), rows, self.cluster_centers_[0], self.metric)
+        return PackedCenters(self.cluster_centers_[0], self.metric).distances(name, rows, self.n_threads)
 
     def balanced_sample(
         self, size: int, *, strategy: str = "random", random_state: Any = None
