@@ -30,7 +30,8 @@ PairFactors factors_of(const Context& ctx, const std::string& name, Array<float>
                 {static_cast<py::ssize_t>(m), static_cast<py::ssize_t>(width)});
     if (width != whole_lines<float>(width))
         fail(ctx, name + " factors must have a multiple of 16 columns", width, "Pad them with zeros.");
-    return {rows.mutable_data(), columns.mutable_data(), width, static_cast<float>(rate), static_cast<float>(decay), -1};
+    return {rows.mutable_data(),      columns.mutable_data(),    width,
+            static_cast<float>(rate), static_cast<float>(decay), -1};
 }
 
 /// Factors are changed in place; returns the mean loss.

@@ -31,9 +31,9 @@ SharedSystem<T>::SharedSystem(const Context& context, const LeastSquares<T>& giv
     : ctx(context),
       problem(given),
       white(whitening(context, given, n)),
-      V(white ? GatheredRows<T>(context, given.V,
-                                [&](const T* v, int64_t count, T* out) { white->rows(v, count, out); })
-              : GatheredRows<T>(context, given.V)) {
+      V(white
+            ? GatheredRows<T>(context, given.V, [&](const T* v, int64_t count, T* out) { white->rows(v, count, out); })
+            : GatheredRows<T>(context, given.V)) {
     const int64_t k = V.k(), wide = whole_lines<double>(k);
     if (white || !given.G || given.solver == RowSolver::kNonNegative) return;
     if (n < 1 || std::any_of(given.ridge, given.ridge + n, [&](double r) { return r != given.ridge[0]; })) return;
@@ -281,7 +281,7 @@ void RowSystemSolver<T>::descend(TileRow<T, I>* const* rows, int64_t count, bool
         }
         return sum;
     };
-    keep_local(rows, count);
+    if (s_.problem.steps > 1) keep_local(rows, count);
     double rho[kTileRows], least[kTileRows], ridges[kTileRows] = {};
     for (int64_t i = 0; i < count; ++i) {
         ridges[i] = rows[i]->ridge;
@@ -305,7 +305,8 @@ void RowSystemSolver<T>::descend(TileRow<T, I>* const* rows, int64_t count, bool
             if (!(dot(ri, ri, width_) > least[i])) continue;  // settled
             double curvature = dot(pi, qi, width_);
             if (!rows[i]->unweighted)
-                curvature += s_.V.pass(last ? Pass::kCurvature : Pass::kProduct, rows[i]->entries, pi, dots_.data(), qi);
+                curvature +=
+                    s_.V.pass(last ? Pass::kCurvature : Pass::kProduct, rows[i]->entries, pi, dots_.data(), qi);
             if (!(curvature > 0)) continue;
             const double length = rho[i] / curvature;
             const auto factor = static_cast<T>(length);

@@ -26,11 +26,12 @@ public:
             least_ = std::min(least_, ridge[i]);
             most = std::max(most, ridge[i]);
         }
-        least_ = std::max(least_, floor * mean);
+        constexpr double kRepresented = sizeof(T) == 4 ? 1e-30 : 1e-200;  // R and its inverse are numbers T
+        least_ = std::max({least_, floor * mean, kRepresented});
         AlignedVector<double> R, inverse(kk, 0.0), nothing(static_cast<std::size_t>(k));
         for (double more = 0;; more = more ? 1e3 * more : 1e-6) {
             R.assign(G, G + kk);
-            const double added = least_ + more * (std::abs(mean) + std::numeric_limits<double>::min());
+            const double added = least_ + more * std::max(mean, kRepresented);
             for (int64_t t = 0; t < k; ++t) R[t * (k + 1)] += added;
             if (!ctx.kernels->solve_cholesky(R.data(), nothing.data(), k) && more < 1e7) continue;
             least_ = added;

@@ -17,7 +17,7 @@ RECALL_AT = 20
 
 
 def steps_for(weight: float) -> int:
-    """Steps that leave at most an eighth of the squared error, where eigenvalues are in [1, 1 + weight]; 3 at most."""
+    """Steps that leave an eighth of the squared error where eigenvalues are in [1, 1 + weight], at most 3."""
     return 1 if weight <= 1 else 2 if weight <= 4 else 3
 
 

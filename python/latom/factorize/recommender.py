@@ -133,6 +133,31 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
     def _made(self) -> dict[str, Any]:
         return {"user_factors": self.user_factors, "item_factors": self.item_factors}
 
+    def decision_function(self, rows: Any, columns: Any) -> NDArray[np.float64]:
+        """Scores of pairs: the product of the factors of rows[i] and columns[i].
+
+        Parameters
+        ----------
+        rows, columns : int arrays of one length
+
+        Returns
+        -------
+        scores : float64 array of that length
+        """
+        check_is_fitted(self, "item_factors")
+        name = f"{type(self).__name__}.decision_function"
+        users, _ = as_ids(name, "rows", rows, len(self.user_factors))
+        items, _ = as_ids(name, "columns", columns, len(self.item_factors))
+        if len(users) != len(items):
+            raise ValueError(
+                f"{name}: columns must have as many numbers as rows, {len(users)}; got {len(items)}. "
+                "Pass one of each per pair."
+            )
+        scores: NDArray[np.float64] = np.einsum(
+            "ij,ij->i", self.user_factors[users], self.item_factors[items], dtype=np.float64
+        )
+        return scores
+
     def recalculate_user(self, userid: Any, user_items: Any) -> NDArray[Any]:
         """Factors of users from their items alone, with items' factors as they are; nothing is stored.
 
