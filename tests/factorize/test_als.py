@@ -181,6 +181,14 @@ def test_factors_beyond_the_items_and_odd_numbers(solver, rng):
         fitted(sp.csr_matrix(np.array([[1.0, np.nan]])))
 
 
+def test_more_than_a_thousand_factors(rng):
+    X = counts(rng, 9, 7)
+    model = fitted(X, factors=1030, solver="cg", iterations=3, regularization=0.1)
+    few = fitted(X, factors=9, solver="cholesky", iterations=3, regularization=0.1)
+    assert np.isfinite(model.user_factors).all()
+    assert model.history_["objective"][-1] == pytest.approx(few.history_["objective"][-1], rel=0.2)
+
+
 def test_known_factors_come_back():
     X = np.array(
         [[1, 1, 0, 1, 0, 0], [0, 1, 1, 1, 0, 0], [1, 0, 1, 0, 0, 0], [1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 0, 1]]

@@ -264,7 +264,7 @@ def pair_epoch(
     context: Context, indptr: NDArray[np.int64], indices: NDArray[np.int32], weights: _Float32 | None,
     loss: str, negatives: int, unlabelled: float, epoch: int, rows: _Float32, columns: _Float32,
     rate: float, decay: float, noise_rows: _Float32 | None = None, noise_columns: _Float32 | None = None,
-    noise_decay: float = 0.0,
+    noise_decay: float = 0.0, ones: int = -1, fixed_columns: bool = False,
 ) -> float: ...  # fmt: skip
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
 def least_squares_rows(

@@ -57,11 +57,13 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         Seed of the start.
     solver : {"auto", "cholesky", "cg", "block"}, default "auto"
         "cholesky": each row exactly, in float64. "cg": ``cg_steps`` steps of conjugate gradients from where
-        the row stands (Takács, Pilászy & Tikk 2011). "block": blocks of ``block_size`` coordinates, users and
-        items in turn, from shared predictions (iALS++: Rendle et al. 2021). "auto": one system for all rows
-        where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
+        the row stands (Takács, Pilászy & Tikk 2011), preconditioned with what all rows share, so that the
+        largest weight alone decides how many steps it takes. "block": blocks of ``block_size`` coordinates,
+        users and items in turn, from shared predictions (iALS++: Rendle et al. 2021). "auto": one system for
+        all rows where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
     block_size : int, default 64
     cg_steps : int, default 3
+        "auto" takes one where stored entries weigh at most twice what others do, and two up to five times.
     loss : {"implicit", "ials"}, default "implicit"
         "ials" adds the weight of stored entries to that of all others: a stored entry has weight |c| for its
         target 1 and 1 for 0 (Rendle et al. 2021, with alpha = 1 / their alpha_0).
@@ -96,7 +98,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
     Notes
     -----
     The same bits for every number of threads and every processor. An iteration costs, for each of the n + m
-    rows with n_u entries, n_u k^2 + k^3 / 3 flops ("cholesky"), (s + 1)(2 k^2 + 4 n_u k) ("cg") or n_u k b +
+    rows with n_u entries, n_u k^2 + k^3 / 3 flops ("cholesky"), 3 k^2 + (4 s + 2) n_u k ("cg") or n_u k b +
     4 n_u k + k b^2 / 3 ("block"). Memory: X, its transpose, three times the factors. Ctrl-C leaves the
     factors of the last whole iteration.
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.arrays import as_dense, as_numpy, as_seed, check_held
 from latom._base.checks import check_choice, check_integer, check_range, shown
 from latom._base.estimator import Placed
-from latom.factorize.recommend import as_ids
+from latom.factorize.packed_search import as_ids
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 SELECTIONS = ("uniform", "leverage", "kmeans++")
@@ -168,9 +168,9 @@ class CUR(Placed, BaseEstimator):
         name = f"{type(self).__name__}.reconstruct"
         C, R = self.C_, self.R_
         if rows is not None:
-            C = C[as_ids(name, "rows", rows, len(C))]
+            C = C[as_ids(name, "rows", rows, len(C))[0]]
         if columns is not None:
-            R = R[:, as_ids(name, "columns", columns, R.shape[1])]
+            R = R[:, as_ids(name, "columns", columns, R.shape[1])[0]]
         left = len(C) * self.U_.shape[1] * (self.U_.shape[0] + R.shape[1])
         right = R.shape[1] * self.U_.shape[0] * (self.U_.shape[1] + len(C))
         entries: NDArray[Any] = (C @ self.U_) @ R if left <= right else C @ (self.U_ @ R)

@@ -65,6 +65,11 @@ class Side:
         """Whether stored entries weigh what the others do, so that all rows share one system."""
         return self.rule == "implicit" and bool((np.abs(self.rows.array.data * self.alpha) == 1).all())
 
+    def most_weight(self) -> float:
+        """The most that an entry weighs beyond what those that are not stored do."""
+        most = float(np.abs(self.rows.array.data).max(initial=0)) * self.alpha
+        return most - 1 if self.rule == "implicit" else most
+
     def gram(self, context: Any, V: Array) -> NDArray[np.float64] | None:
         """What all entries add to each system, the ones that are not stored with them."""
         return None if self.rule == "observed" else backend().gram(context, V)
