@@ -23,6 +23,7 @@ from latom.cluster.balanced import balanced_sample, ranks_within
 from latom.cluster.distances import all_distances
 from latom.cluster.kmeans import KMeans, SphericalKMeans
 from latom.cluster.leaves import Leaves
+from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 
 class HierarchicalKMeans(IterativeEstimator):
@@ -91,7 +92,8 @@ class HierarchicalKMeans(IterativeEstimator):
 
     Notes
     -----
-    A round costs a k-means of the rows taken and one assignment of all rows of the level. Extra memory: the
+    A round costs a k-means of the rows taken, from plain k-means++, and one assignment of all rows of the
+    level. Extra memory: the
     rows taken, and what k-means needs. X may be memory-mapped. A fitted object can be pickled.
 
     References
@@ -305,13 +307,20 @@ class HierarchicalKMeans(IterativeEstimator):
         kind = SphericalKMeans if self.metric == "cosine" else KMeans
         return kind(
             count,
-            init="k-means++" if start is None else start,
+            init=self._seeds if start is None else start,
             n_init=1 if start is not None else self.n_init,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=as_seed(type(self).__name__, rng) % 2**32,
             n_threads=self.n_threads,
         )
+
+    def _seeds(self, X: Matrix, n_clusters: int, random_state: Any) -> Matrix:
+        """Plain k-means++: rounds that follow make up for what greedy draws would gain, and cost as much."""
+        drawn: Matrix = kmeans_plusplus(
+            X, n_clusters, metric=self.metric, random_state=random_state, n_threads=self.n_threads
+        )[0]
+        return drawn
 
     def _climb(self, labels: NDArray[np.int32]) -> list[NDArray[np.int32]]:
         """The clusters of all levels from those of the finest."""
