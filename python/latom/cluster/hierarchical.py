@@ -278,7 +278,7 @@ class HierarchicalKMeans(IterativeEstimator):
         """Centers of a level, with the cluster and score of each of its rows."""
         taken = np.arange(len(rows))
         while True:
-            model = self._kmeans(count, rng, start if not run.states else None)
+            model = self._kmeans(count, rng, start if start is not None and not run.states else self._seeds)
             part = rows.numbers if len(taken) == len(rows) else rows[taken]
             with (
                 warnings.catch_warnings()
@@ -303,12 +303,12 @@ class HierarchicalKMeans(IterativeEstimator):
                 left = np.setdiff1d(np.arange(len(rows)), taken)
                 taken = np.sort(np.concatenate([taken, left[np.argsort(scores[left])[: count - len(taken)]]]))
 
-    def _kmeans(self, count: int, rng: Any, start: Matrix | None = None) -> Any:
+    def _kmeans(self, count: int, rng: Any, start: Any = "k-means++") -> Any:
         kind = SphericalKMeans if self.metric == "cosine" else KMeans
         return kind(
             count,
-            init=self._seeds if start is None else start,
-            n_init=1 if start is not None else self.n_init,
+            init=start,
+            n_init=self.n_init if isinstance(start, str) or callable(start) else 1,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=as_seed(type(self).__name__, rng) % 2**32,
@@ -317,9 +317,11 @@ class HierarchicalKMeans(IterativeEstimator):
 
     def _seeds(self, X: Matrix, n_clusters: int, random_state: Any) -> Matrix:
         """Plain k-means++: rounds that follow make up for what greedy draws would gain, and cost as much."""
-        drawn: Matrix = kmeans_plusplus(
-            X, n_clusters, metric=self.metric, random_state=random_state, n_threads=self.n_threads
-        )[0]
+        with warnings.catch_warnings():  # of few distinct rows, which k-means tells of
+            warnings.simplefilter("ignore")
+            drawn: Matrix = kmeans_plusplus(
+                X, n_clusters, metric=self.metric, random_state=random_state, n_threads=self.n_threads
+            )[0]
         return drawn
 
     def _climb(self, labels: NDArray[np.int32]) -> list[NDArray[np.int32]]:
