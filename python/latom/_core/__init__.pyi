@@ -334,16 +334,40 @@ def factorize_replicates(
     context: Context, X: Rows, k: list[int], stream: list[int], noise: float, tol: float, mean: float,
     max_iter: int, sweeps: int, inner_tol: float, with_W: bool,
 ) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...  # fmt: skip
+
+class BlockLloyd:
+    """Lloyd's assignment on rows that come block by block."""
+
+    def __init__(self, context: Context, n: int, metric: str) -> None: ...
+    def set_centers(self, context: Context, centers: Rows) -> None: ...
+    def assign(
+        self, context: Context, X: Rows, first: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], float]: ...
+    def relocate(self, context: Context, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> None: ...
+
 def cluster_parts(
     context: Context,
     X: Rows,
     weights: _Float64 | None,
+    before: NDArray[np.int32] | None,
     labels: NDArray[np.int32],
     n_clusters: int,
     metric: str,
     longest: float,
     heaviest: float,
 ) -> tuple[Any, ...]: ...
+def add_parts(
+    context: Context,
+    X: Rows,
+    weights: _Float64 | None,
+    before: NDArray[np.int32] | None,
+    labels: NDArray[np.int32],
+    metric: str,
+    longest: float,
+    heaviest: float,
+    sum: NDArray[np.int64],
+    weight: NDArray[np.int64],
+) -> None: ...
 def next_centers(
     context: Context,
     centers: Rows,
