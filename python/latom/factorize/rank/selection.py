@@ -144,7 +144,8 @@ def select_n_components(
     Notes
     -----
     Replicates with the same numbers, of all candidates, advance together, some 64 components of them as one
-    thread's work, and those of a sparse X share its pattern. A factorization costs 4 nnz k flops an iteration. For CSR the result does not depend on threads.
+    thread's work, and those of a sparse X share its pattern. A factorization costs 4 nnz k flops an
+    iteration. For CSR the result does not depend on threads.
 
     References
     ----------
