@@ -423,6 +423,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         | {"transition": True, "normalize": False, "concatenate": False, "from_start": False},
         set(),
     ),
+    "solve_columns": (_core.solve_columns, {"G": np.eye(3), "B": f64(3, 5)}, {"B.1"}),
     "refit_supports": (_core.refit_supports, {"G": np.eye(3), "B": f64(3, 5), "H": f64(3, 5)}, set()),
     "pair_epoch": (
         _core.pair_epoch,

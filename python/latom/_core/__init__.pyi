@@ -266,6 +266,7 @@ def pair_epoch(
     rate: float, decay: float, noise_rows: _Float32 | None = None, noise_columns: _Float32 | None = None,
     noise_decay: float = 0.0, ones: int = -1, fixed_columns: bool = False,
 ) -> float: ...  # fmt: skip
+def solve_columns(context: Context, G: _Float64, B: _Float64) -> None: ...
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
 def least_squares_rows(
     context: Context, X: Rows, V: NDArray[Any], G: _Float64 | None, ridge: _Float64, out: NDArray[Any], rule:
