@@ -61,8 +61,9 @@ class FastRP(Estimator):
 
     Notes
     -----
-    R is drawn by counters into the memory that the second power takes, and is stored nowhere else. A power
-    costs 2 nnz n_components flops; extra memory is two arrays of the embedding's size. The result does not
+    Of a sparse R only the entries are drawn, so that the first power costs little; any other stands in the
+    memory that the second power takes. A power costs 2 nnz n_components flops; extra memory is two arrays
+    of the embedding's size. The result does not
     depend on threads or processor, to the bit.
 
     References

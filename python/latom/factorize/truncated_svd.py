@@ -39,7 +39,8 @@ class TruncatedSVD(Estimator):
         A random range and power iterations. scikit-learn's "arpack" is refused: raise ``n_iter`` instead.
     n_iter : int, default 5
         Power iterations. Each shrinks what is missing of a singular vector by the square of the ratio of
-        the first singular value that is left out to its own.
+        the first singular value that is left out to its own. For many components of a large X, narrow blocks
+        take their place (block Krylov), as many as find no less.
     n_oversamples : int, default 10
         Columns beside the k, at least; rounded up so that they fill cache lines.
     power_iteration_normalizer : {"auto", "QR"}, default "auto"
@@ -65,13 +66,16 @@ class TruncatedSVD(Estimator):
     Notes
     -----
     The cost is that of 2 + 2 n_iter products, 2 nnz (k + n_oversamples) flops each, and of 4 (n + d)
-    (k + n_oversamples)^2 flops between two of them. Extra memory: twice (n + d) (k + n_oversamples) numbers,
+    (k + n_oversamples)^2 flops between two of them; with blocks, of 4 + 0.6 n_iter products. Extra memory:
+    twice (n + d) (k + n_oversamples) numbers, with blocks 1 + 0.3 n_iter times as much of the shorter side,
     and a transposed copy of sparse X. Results for CSR do not depend on threads or processor, to the bit;
     products of dense X are numpy's.
 
     References
     ----------
     Halko, Martinsson & Tropp, "Finding structure with randomness", 2011.
+    Musco & Musco, "Randomized block Krylov methods for stronger and faster approximate singular value
+    decomposition", 2015.
     Yamamoto, Nakatsukasa, Yanagisawa & Fukaya, "Roundoff error analysis of the CholeskyQR2 algorithm", 2015.
 
     Examples
