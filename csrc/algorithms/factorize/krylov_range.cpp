@@ -17,7 +17,7 @@ constexpr int64_t kBlock = 32;      // columns; by measurement
 constexpr int64_t kRows = 256;      // of a product, in T, before it is added in float64
 constexpr int64_t kGroups = 32;     // of rows, whose sums are made apart
 constexpr double kLost = 1e-3;      // of a block, left when its part in others is taken: then it is taken twice
-constexpr double kPerWidth = 0.3;   // columns of all blocks per power iteration, relative to those of the range
+constexpr double kPerWidth = 0.25;  // columns of all blocks per power iteration, relative to those of the range
 constexpr int64_t kIterations = 3;  // fewer do not need blocks
 
 int64_t count_blocks(int64_t width, int64_t iterations) {

@@ -11,8 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_integer, check_range
-from latom._base.estimator import Estimator, validated_rows
+from latom._base.estimator import validated_rows
 from latom._base.rows import Rows
+from latom.factorize.embedding import Embedding
 from latom.factorize.product_in_parts import product_in_parts
 from latom.factorize.row_blocks import RowBlocks
 
@@ -28,7 +29,7 @@ def multiply_rows(context: Any, rows: Rows, F: Array) -> Array:
     return RowBlocks(context, rows).times(F) if rows.storage else product_in_parts(rows.array, F)
 
 
-class TruncatedSVD(Estimator):
+class TruncatedSVD(Embedding):
     """The leading singular vectors of rows, which are not centered (latent semantic analysis).
 
     Parameters
@@ -89,8 +90,6 @@ class TruncatedSVD(Estimator):
     True
     """
 
-    _takes_sparse = True
-
     components_: Array
     singular_values_: Array
     explained_variance_: Array
@@ -117,29 +116,14 @@ class TruncatedSVD(Estimator):
         self.tol = tol
         self.n_threads = n_threads
 
-    def fit(self, X: Matrix, y: Any = None) -> TruncatedSVD:
-        """Find the singular vectors of X.
+    def fit_transform(self, X: Matrix, y: Any = None) -> Array:
+        """Find the singular vectors of X and return its rows in their terms.
 
         Parameters
         ----------
         X : array or CSR of shape (n, d)
             float32 or float64, finite; half precision is widened a block at a time.
         y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self.fit_transform(X)
-        return self
-
-    def fit_transform(self, X: Matrix, y: Any = None) -> Array:
-        """Find the singular vectors of X and return its rows in their terms.
-
-        Parameters
-        ----------
-        X, y
-            As in :meth:`fit`.
 
         Returns
         -------
@@ -207,18 +191,8 @@ class TruncatedSVD(Estimator):
         rows: Array = np.asarray(X) @ self.components_
         return rows
 
-    @property
-    def _n_features_out(self) -> int:
-        return int(self.components_.shape[0])
-
     def _check_parameters(self, name: str, rows: Rows) -> int:
-        k = check_integer(name, "n_components", self.n_components)
-        n, d = rows.shape
-        if k > min(n, d):
-            raise ValueError(
-                f"{name}: n_components must be at most the rows and the columns of X; got {k} for "
-                f"n_samples={n} and n_features={d}. Lower it to {min(n, d)}."
-            )
+        k = self._check_n_components(name, rows.shape)
         if self.algorithm != "randomized":
             raise ValueError(
                 f"{name}: algorithm must be 'randomized'; got {self.algorithm!r}. Raise n_iter for singular "
