@@ -8,6 +8,7 @@ import plain_least_squares as plain
 import pytest
 import scipy.sparse as sp
 
+from latom.factorize.als_parts import steps_for
 from latom.factorize.observed import Blocks, Side, as_csr_rows, transposed
 
 RULES = ("implicit", "weighted", "observed")
@@ -93,6 +94,26 @@ def test_the_condition_of_what_rows_share_takes_no_steps(rng):
         out, _, _ = solved(side, V, np.float64, solver="cg", steps=steps)
         reached = plain.objective(X, out, V, "weighted", 1.0, side.ridge, np.zeros(30))
         assert reached - least <= 4 * rate ** (2 * steps) * (zero - least) * 1.001
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rule", "alpha", "spread", "steps"),
+    [
+        ([1, 1], "implicit", 2.0, 2, 1),
+        ([1, 2], "implicit", 2.0, 4, 2),
+        ([-3, 1], "implicit", 2.0, 6, 3),
+        ([1, 1], "implicit", 0.5, 2, 1),
+        ([1, 5], "implicit", 0.2, 5, 2),
+        ([1, 0], "implicit", 1.0, 1e300, 3),
+        ([1, 1], "weighted", 1.0, 2, 1),
+        ([], "implicit", 1.0, 1, 1),
+    ],
+)
+def test_steps_follow_how_far_weights_lie_apart(numbers, rule, alpha, spread, steps):
+    X = sp.csr_array((np.array(numbers, float), np.arange(len(numbers)), [0, len(numbers)]), shape=(1, 3))
+    side = Side(as_csr_rows("test", X, np.float64), rule, alpha, 0.1)
+    assert side.spread() == pytest.approx(spread)
+    assert steps_for(side.spread()) == steps
 
 
 def test_float32_gradients_keep_to_float64(rng):

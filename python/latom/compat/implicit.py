@@ -146,7 +146,7 @@ class AlternatingLeastSquares(_AlternatingLeastSquares):
                 )
         return tuple(np.ascontiguousarray(factors, self._type) for factors in chosen)
 
-    def recommend(
+    def recommend(  # type: ignore[override]
         self,
         userid: Any,
         user_items: Any,

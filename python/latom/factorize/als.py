@@ -63,7 +63,8 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         all rows where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
     block_size : int, default 64
     cg_steps : int, default 3
-        "auto" takes one where stored entries weigh at most twice what others do, and two up to five times.
+        "auto" takes one where no weight is more than twice another, those of entries that are not stored with
+        them, two up to five times, and at most so many.
     loss : {"implicit", "ials"}, default "implicit"
         "ials" adds the weight of stored entries to that of all others: a stored entry has weight |c| for its
         target 1 and 1 for 0 (Rendle et al. 2021, with alpha = 1 / their alpha_0).
