@@ -79,8 +79,8 @@ def test_bounds_that_rows_keep_from_pass_to_pass_change_no_bit(metric, kind):
             X.data[X.indptr[500] :] *= rng.choice([-1, 1], X.nnz - X.indptr[500])
         if kind == "int64":
             X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
-    init = X[np.sort(rng.permutation(900)[: m - 2])]
-    init = sp.vstack([init, X[:2]], format="csr") if sp.issparse(X) else np.concatenate([init, X[:2]])
+    drawn = np.sort(rng.permutation(900)[: m - 6])
+    init = X[np.concatenate([drawn, drawn[:6]])]  # clusters that stand empty, and take rows
     whole = KINDS[metric](m, init=init, tol=0, max_iter=12).fit(X)
     assert whole.n_iter_ > 2
     streamed = KINDS[metric](m, init=init, tol=0, max_iter=12, n_threads=5).fit(

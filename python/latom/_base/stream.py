@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from latom._base.arrays import Matrix
 from latom._base.checks import check_integer, shown
 
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 64 << 20
 SUFFIXES = (".npy", ".npz", ".parquet", ".arrow", ".feather")
 
 
@@ -35,7 +35,7 @@ class Stream:
         Or an array, such as ``numpy.memmap``. Or an iterable whose every ``iter()`` yields the same blocks,
         dense or CSR, of one number of columns; a generator is none.
     block_rows : int, optional
-        Rows per block of arrays and ``.npy`` files; None takes blocks of some 32 MiB. The result does not
+        Rows per block of arrays and ``.npy`` files; None takes blocks of some 64 MiB. The result does not
         depend on it.
     checkpoint : path, optional
         A file that holds the state of a fit after each iteration, written whole and renamed in place. Where

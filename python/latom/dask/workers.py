@@ -54,6 +54,8 @@ def _assign(
     """
     shard = _shard(fit, number, chunk, about)
     rows = Rows(about["name"], centers, dtype=shard.rows.dtype)
+    if before is not None:
+        before = np.require(before, np.int32, "CA")  # what has come over a wire may lie anywhere
     moved = None
     if getattr(shard, "turn", None) == turn - 1 and before is not None:
         where = np.flatnonzero(before != shard.labels())
