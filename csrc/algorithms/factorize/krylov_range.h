@@ -15,10 +15,10 @@ namespace latom {
 /// Whether a range of `width` columns for so many power iterations is wide enough, and X large enough, for blocks.
 bool blocks_pay(int64_t n, int64_t d, int64_t width, int64_t iterations);
 
-/// out [X.d, width] = X^T X times the leading `width` Ritz vectors, each divided by its value. Returns the share of the
-/// largest value that the last one has: where rounding is larger, vectors of small singular values are missed.
+/// out [X.d, width] = X^T X times the leading `width` Ritz vectors, each divided by its value. False: the last values
+/// are too small beside the first for T, and their Ritz vectors, which stand there themselves, not to be relied on.
 /// Memory: X.d rows of three times `width` or so, and a block of X.n rows.
 template <class T>
-double krylov_range(const Context& ctx, const LinearMap<T>& X, int64_t iterations, int64_t width, T* out);
+bool krylov_range(const Context& ctx, const LinearMap<T>& X, int64_t iterations, int64_t width, T* out);
 
 }  // namespace latom

@@ -1,6 +1,6 @@
 // randomized_svd.cpp: a random range, power iterations, and the singular vectors of a small triangle.
 //
-//   Q R = orth((X X^T)^q X Omega),   X^T Q = Q' R',   R'^T = u s v^T (one-sided Jacobi),   U = Q u,  V = Q' v
+//   Q = orth((X^T X)^(q + 1) Omega),   X Q = Q' R,   R = u s v^T (one-sided Jacobi),   U = Q' u,  V = Q v
 //
 // Where many columns are asked for, narrow blocks take the place of the powers (krylov_range.h); these follow where the
 // singular values fall so far that the blocks, which square them, lose the last in rounding.
@@ -9,7 +9,6 @@
 // float64, and a product with a triangle. The triangle keeps small singular values, which a Gram matrix would square.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "algorithms/factorize/krylov_range.h"
@@ -23,7 +22,6 @@ namespace latom {
 namespace {
 
 constexpr int kSweeps = 40;          // of all pairs of rows, at most
-constexpr double kPrecise = 100;     // times what rounds a number: a share of X^T X that blocks resolve
 constexpr double kParallel = 1e-15;  // of the lengths of two rows: their product, where they count as orthogonal
 
 /// Rotates rows of A [w, w] until they are orthogonal, and those of B, at first the identity, with them.
@@ -86,6 +84,37 @@ private:
     const LinearMap<T>& X_;
 };
 
+/// Factors of A [rows, k], of a range that stays or of what it was multiplied to.
+template <class T>
+struct Side {
+    DenseView<T> range;
+    T* out;
+};
+
+/// From orthonormal columns on one side and X, or X^T, times them on the other, which is made orthonormal here.
+template <class T>
+void finish(const Context& ctx, int64_t k, const Side<T>& known, T* product, const Side<T>& made, double* S) {
+    const int64_t width = made.range.d;
+    std::vector<double> R(static_cast<std::size_t>(width * width)), B(R.size());
+    orthonormalize(ctx, made.range.n, width, product, 2, R.data());
+    jacobi(ctx, width, R.data(), B.data());  // R was B^T times the rows that are left, which are orthogonal
+    std::vector<double> length(static_cast<std::size_t>(width)), a(static_cast<std::size_t>(width * k)), b(a.size());
+    std::vector<int64_t> order(static_cast<std::size_t>(width));
+    for (int64_t t = 0; t < width; ++t)
+        length[t] = std::sqrt(ctx.kernels->f64.dense_dot(R.data() + t * width, R.data() + t * width, width));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](int64_t x, int64_t y) { return length[x] > length[y]; });
+    for (int64_t t = 0; t < k; ++t) {
+        S[t] = length[order[t]];
+        for (int64_t s = 0; s < width && S[t] > 0; ++s) {
+            a[s * k + t] = R[order[t] * width + s] / S[t];
+            b[s * k + t] = B[order[t] * width + s];
+        }
+    }
+    multiply_rows(ctx, known.range, a.data(), k, known.out);
+    multiply_rows(ctx, made.range, b.data(), k, made.out);
+}
+
 }  // namespace
 
 template <class T>
@@ -93,51 +122,43 @@ void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions&
                     double* S, T* V) {
     const int64_t n = X.n, d = X.d, k = options.k, least = std::min(n, d);
     const int64_t asked = std::min(k + options.oversamples, least), width = whole_lines<T>(asked);
-    const bool blocks = !start && blocks_pay(n, d, width, options.iterations);
-    if (blocks && n < d) {  // blocks stand on the shorter side
-        randomized_svd(ctx, Turned<T>(X), options, start, V, S, U);
-        return set_signs(n, d, k, U, V);
-    }
     AlignedVector<T> Y(static_cast<std::size_t>(n * width)), Z(static_cast<std::size_t>(d * width));
     const DenseView<T> of_rows{Y.data(), n, width, width}, of_columns{Z.data(), d, width, width};
+    int64_t rounds = options.iterations + 1;
     if (start) {
         std::fill(Z.begin(), Z.end(), T{0});
         for (int64_t j = 0; j < d; ++j) std::copy_n(start + j * asked, asked, Z.data() + j * width);
-    } else if (!blocks) {
+        --rounds;
+    } else if (blocks_pay(n, d, width, options.iterations)) {
+        bool precise = false;  // blocks stand on the shorter side
+        if (n < d) {
+            precise = krylov_range(ctx, Turned<T>(X), options.iterations, width, Y.data());
+            X.transposed_times(of_rows, Z.data());
+        } else {
+            precise = krylov_range(ctx, X, options.iterations, width, Z.data());
+        }
+        if (precise) rounds = 0;
+        else orthonormalize(ctx, d, width, Z.data(), 1, nullptr);
+    } else {
         fill_normal(ctx, d, std::min(width, least), width, Z.data());
     }
-    int64_t iterations = options.iterations;
-    if (blocks && krylov_range(ctx, X, iterations, width, Z.data()) > kPrecise * std::numeric_limits<T>::epsilon())
-        iterations = 0;
-    X.times(of_columns, Y.data());
-    for (int64_t done = 0; done < iterations; ++done) {
-        if (options.before) options.before(done);
+    for (int64_t done = 0; done < rounds; ++done) {
+        if (options.before && done < options.iterations) options.before(done);
+        X.times(of_columns, Y.data());
         orthonormalize(ctx, n, width, Y.data(), 1, nullptr);
         X.transposed_times(of_rows, Z.data());
-        orthonormalize(ctx, d, width, Z.data(), 1, nullptr);
+        if (start || done + 1 < rounds) orthonormalize(ctx, d, width, Z.data(), 1, nullptr);
+    }
+    if (start) {  // as who gave it goes on: to X^T
         X.times(of_columns, Y.data());
+        orthonormalize(ctx, n, width, Y.data(), 2, nullptr);
+        X.transposed_times(of_rows, Z.data());
+        finish<T>(ctx, k, {of_rows, U}, Z.data(), {of_columns, V}, S);
+    } else {  // to X, so that U S is X V
+        orthonormalize(ctx, d, width, Z.data(), 2, nullptr);
+        X.times(of_columns, Y.data());
+        finish<T>(ctx, k, {of_columns, V}, Y.data(), {of_rows, U}, S);
     }
-    orthonormalize(ctx, n, width, Y.data(), 2, nullptr);
-    X.transposed_times(of_rows, Z.data());
-    std::vector<double> R(static_cast<std::size_t>(width * width)), B(R.size());
-    orthonormalize(ctx, d, width, Z.data(), 2, R.data());
-    jacobi(ctx, width, R.data(), B.data());  // rows of R are the columns of u s, rows of B those of v
-
-    std::vector<double> length(static_cast<std::size_t>(width)), u(static_cast<std::size_t>(width * k)), v(u.size());
-    std::vector<int64_t> order(static_cast<std::size_t>(width));
-    for (int64_t t = 0; t < width; ++t)
-        length[t] = std::sqrt(ctx.kernels->f64.dense_dot(R.data() + t * width, R.data() + t * width, width));
-    std::iota(order.begin(), order.end(), int64_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length[a] > length[b]; });
-    for (int64_t t = 0; t < k; ++t) {
-        S[t] = length[order[t]];
-        for (int64_t s = 0; s < width && S[t] > 0; ++s) {
-            u[s * k + t] = R[order[t] * width + s] / S[t];
-            v[s * k + t] = B[order[t] * width + s];
-        }
-    }
-    multiply_rows(ctx, of_rows, u.data(), k, U);
-    multiply_rows(ctx, of_columns, v.data(), k, V);
     set_signs(n, d, k, U, V);
 }
 

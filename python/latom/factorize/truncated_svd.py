@@ -66,9 +66,9 @@ class TruncatedSVD(Embedding):
 
     Notes
     -----
-    The cost is that of 2 + 2 n_iter products, 2 nnz (k + n_oversamples) flops each, and of 4 (n + d)
-    (k + n_oversamples)^2 flops between two of them; with blocks, of 4 + 0.6 n_iter products. Extra memory:
-    twice (n + d) (k + n_oversamples) numbers, with blocks 1 + 0.3 n_iter times as much of the shorter side,
+    The cost is that of 3 + 2 n_iter products, 2 nnz (k + n_oversamples) flops each, and of 4 (n + d)
+    (k + n_oversamples)^2 flops between two of them; with blocks, of 3 + 0.5 n_iter products. Extra memory:
+    twice (n + d) (k + n_oversamples) numbers, with blocks 1 + 0.25 n_iter times as much of the shorter side,
     and a transposed copy of sparse X. Results for CSR do not depend on threads or processor, to the bit;
     products of dense X are numpy's.
 
@@ -141,14 +141,14 @@ class TruncatedSVD(Embedding):
         context = call(name, self.n_threads, as_seed(name, self.random_state))
         norm2 = rows.core.norm2(context)
         if rows.sparse:
-            _, S, V = backend().randomized_svd(context, rows.core, k, self.n_oversamples, self.n_iter)
+            U, S, V = backend().randomized_svd(context, rows.core, k, self.n_oversamples, self.n_iter)
         else:
             wide = rows.dtype == np.float64
             products = RowBlocks(context, rows)
-            _, S, V = backend().randomized_svd_of(
+            U, S, V = backend().randomized_svd_of(
                 context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
             )
-        codes = multiply_rows(context, rows, V)
+        codes: Array = U * S.astype(rows.dtype)
         self.components_ = np.ascontiguousarray(V.T)
         self.singular_values_ = S.astype(rows.dtype)
         self.explained_variance_ = np.var(codes, axis=0, dtype=np.float64).astype(rows.dtype)
