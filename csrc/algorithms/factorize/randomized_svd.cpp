@@ -56,20 +56,18 @@ void jacobi(const Context& ctx, int64_t w, double* A, double* B) {
     }
 }
 
-/// Of each column of V the entry of the largest magnitude is made positive, and U follows.
+/// The sign of the entry of the largest magnitude of each column of V, which is made positive.
 template <class T>
-void set_signs(int64_t n, int64_t d, int64_t k, T* U, T* V) {
+std::vector<double> take_signs(int64_t d, int64_t k, T* V) {
     std::vector<T> largest(static_cast<std::size_t>(k), T{0});
     for (int64_t j = 0; j < d; ++j)
         for (int64_t t = 0; t < k; ++t)
             if (std::abs(V[j * k + t]) > std::abs(largest[t])) largest[t] = V[j * k + t];
-    const auto turn = [&](int64_t rows, T* A) {
-        for (int64_t i = 0; i < rows; ++i)
-            for (int64_t t = 0; t < k; ++t)
-                if (largest[t] < 0) A[i * k + t] = -A[i * k + t];
-    };
-    turn(n, U);
-    turn(d, V);
+    std::vector<double> sign;
+    for (const T v : largest) sign.push_back(v < 0 ? -1 : 1);
+    for (int64_t j = 0; j < d; ++j)
+        for (int64_t t = 0; t < k; ++t) V[j * k + t] *= static_cast<T>(sign[t]);
+    return sign;
 }
 
 /// X^T.
@@ -84,35 +82,39 @@ private:
     const LinearMap<T>& X_;
 };
 
-/// Factors of A [rows, k], of a range that stays or of what it was multiplied to.
+/// Ranges of both sides, where U and V go, and the singular values.
 template <class T>
-struct Side {
-    DenseView<T> range;
-    T* out;
+struct Triplets {
+    DenseView<T> of_rows, of_columns;
+    T *U, *V;
+    double* S;
 };
 
-/// From orthonormal columns on one side and X, or X^T, times them on the other, which is made orthonormal here.
+/// From orthonormal columns on one side and X, or X^T, times them on the other: `made`, which becomes orthonormal here.
 template <class T>
-void finish(const Context& ctx, int64_t k, const Side<T>& known, T* product, const Side<T>& made, double* S) {
-    const int64_t width = made.range.d;
+void finish(const Context& ctx, int64_t k, const Triplets<T>& out, bool made_rows, T* made) {
+    const int64_t width = out.of_rows.d;
     std::vector<double> R(static_cast<std::size_t>(width * width)), B(R.size());
-    orthonormalize(ctx, made.range.n, width, product, 2, R.data());
+    orthonormalize(ctx, made_rows ? out.of_rows.n : out.of_columns.n, width, made, 2, R.data());
     jacobi(ctx, width, R.data(), B.data());  // R was B^T times the rows that are left, which are orthogonal
-    std::vector<double> length(static_cast<std::size_t>(width)), a(static_cast<std::size_t>(width * k)), b(a.size());
+    std::vector<double> length(static_cast<std::size_t>(width)), u(static_cast<std::size_t>(width * k)), v(u.size());
     std::vector<int64_t> order(static_cast<std::size_t>(width));
     for (int64_t t = 0; t < width; ++t)
         length[t] = std::sqrt(ctx.kernels->f64.dense_dot(R.data() + t * width, R.data() + t * width, width));
     std::iota(order.begin(), order.end(), int64_t{0});
     std::stable_sort(order.begin(), order.end(), [&](int64_t x, int64_t y) { return length[x] > length[y]; });
     for (int64_t t = 0; t < k; ++t) {
-        S[t] = length[order[t]];
-        for (int64_t s = 0; s < width && S[t] > 0; ++s) {
-            a[s * k + t] = R[order[t] * width + s] / S[t];
-            b[s * k + t] = B[order[t] * width + s];
+        out.S[t] = length[order[t]];
+        for (int64_t s = 0; s < width && out.S[t] > 0; ++s) {
+            (made_rows ? v : u)[s * k + t] = R[order[t] * width + s] / out.S[t];
+            (made_rows ? u : v)[s * k + t] = B[order[t] * width + s];
         }
     }
-    multiply_rows(ctx, known.range, a.data(), k, known.out);
-    multiply_rows(ctx, made.range, b.data(), k, made.out);
+    multiply_rows(ctx, out.of_columns, v.data(), k, out.V);
+    const std::vector<double> sign = take_signs(out.of_columns.n, k, out.V);
+    for (int64_t s = 0; s < width; ++s)
+        for (int64_t t = 0; t < k; ++t) u[s * k + t] *= sign[t];
+    multiply_rows(ctx, out.of_rows, u.data(), k, out.U);
 }
 
 }  // namespace
@@ -153,13 +155,12 @@ void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions&
         X.times(of_columns, Y.data());
         orthonormalize(ctx, n, width, Y.data(), 2, nullptr);
         X.transposed_times(of_rows, Z.data());
-        finish<T>(ctx, k, {of_rows, U}, Z.data(), {of_columns, V}, S);
+        finish<T>(ctx, k, {of_rows, of_columns, U, V, S}, false, Z.data());
     } else {  // to X, so that U S is X V
         orthonormalize(ctx, d, width, Z.data(), 2, nullptr);
         X.times(of_columns, Y.data());
-        finish<T>(ctx, k, {of_columns, V}, Y.data(), {of_rows, U}, S);
+        finish<T>(ctx, k, {of_rows, of_columns, U, V, S}, true, Y.data());
     }
-    set_signs(n, d, k, U, V);
 }
 
 template void randomized_svd(const Context&, const LinearMap<float>&, const SvdOptions&, const float*, float*, double*,

@@ -148,12 +148,14 @@ class TruncatedSVD(Embedding):
             U, S, V = backend().randomized_svd_of(
                 context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
             )
-        codes: Array = U * S.astype(rows.dtype)
+        codes: Array = np.multiply(U, S.astype(rows.dtype), out=U)
         self.components_ = np.ascontiguousarray(V.T)
         self.singular_values_ = S.astype(rows.dtype)
-        self.explained_variance_ = np.var(codes, axis=0, dtype=np.float64).astype(rows.dtype)
-        total = norm2.sum() / len(rows) - np.square(_column_means(rows)).sum()
-        share = self.explained_variance_ / total if total > 0 else np.zeros(k)
+        n, means = len(rows), codes.mean(axis=0, dtype=np.float64)
+        variance = np.maximum(S**2 / n - means**2, 0)  # U has columns of length 1
+        self.explained_variance_ = variance.astype(rows.dtype)
+        total = norm2.sum() / n - np.square(_column_means(context, rows)).sum()
+        share = variance / total if total > 0 else np.zeros(k)
         self.explained_variance_ratio_ = share.astype(rows.dtype)
         return codes
 
@@ -206,11 +208,11 @@ class TruncatedSVD(Embedding):
         return k
 
 
-def _column_means(rows: Rows) -> NDArray[np.float64]:
+def _column_means(context: Any, rows: Rows) -> NDArray[np.float64]:
     if rows.sparse:
-        sums = np.bincount(rows.array.indices, rows.array.data.astype(np.float64), minlength=rows.shape[1])
-        means: NDArray[np.float64] = sums / len(rows)
-        return means
+        ones = np.ones((len(rows), 1), rows.dtype)
+        sums: Array = backend().multiply_transposed(context, rows.core, ones)
+        return sums[:, 0].astype(np.float64) / len(rows)
     total = np.zeros(rows.shape[1])
     for _, block in rows.blocks():
         total += block.sum(axis=0, dtype=np.float64)
