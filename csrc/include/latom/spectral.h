@@ -58,6 +58,7 @@ struct PowerOptions {
     bool transition, normalize;   // each U_q is added with rows of length 1
     bool concatenate;             // beside each other, not added; U_q times its weight
     bool from_start;              // weights begin with U_0
+    double *mean, *scale;         // of each column of what comes out, by which it is standardized; null: it is not
 };
 
 /// out [n, width], or [n, weights width], for square A. Of a sparse R only the entries are made, else it stands in the
