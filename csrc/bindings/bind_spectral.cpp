@@ -154,16 +154,26 @@ py::array_t<double> py_orthonormalize(const Call& call, Array<T>& Y, int passes)
     return R;
 }
 
+/// (embedding, means, scales), these of its columns before they are standardized: 0 and 1 where they are not.
 py::object py_projected_powers(const Call& call, const PyRows& A, int64_t width, double density,
                                const OptionalWeights& factor, const std::vector<double>& weights, bool transition,
-                               bool normalize, bool concatenate, bool from_start) {
+                               bool normalize, bool concatenate, bool from_start, bool standardize) {
     const Context ctx = call.context();
     if (A.n() != A.d())
         fail(ctx, "A must be square", std::to_string(A.n()) + " x " + std::to_string(A.d()), "Pass an adjacency.");
     if (width < 1 || weights.empty()) fail(ctx, "width must be positive", width, "Ask for a column.");
     const RandomProjection R{width, density, weights_of(ctx, factor, A.n())};
-    const PowerOptions options{weights, transition, normalize, concatenate, from_start};
     const int64_t columns = width * (concatenate ? static_cast<int64_t>(weights.size()) : 1);
+    py::array_t<double> mean(static_cast<py::ssize_t>(columns)), scale(static_cast<py::ssize_t>(columns));
+    std::fill_n(mean.mutable_data(), columns, 0.0);
+    std::fill_n(scale.mutable_data(), columns, 1.0);
+    const PowerOptions options{weights,
+                               transition,
+                               normalize,
+                               concatenate,
+                               from_start,
+                               standardize ? mean.mutable_data() : nullptr,
+                               standardize ? scale.mutable_data() : nullptr};
     const AnyRows& any = [&]() -> const AnyRows& {
         const Released released;
         return A.rows(ctx);
@@ -179,7 +189,7 @@ py::object py_projected_powers(const Call& call, const PyRows& A, int64_t width,
                     const Released released;
                     projected_powers(ctx, rows, R, options, numbers);
                 }
-                return out;
+                return py::make_tuple(out, mean, scale);
             } else {
                 throw py::type_error(ctx.function + ": A must be CSR");
             }
@@ -278,7 +288,7 @@ void register_spectral(py::module_& module) {
     module.def("randomized_svd_of", &py_randomized_svd_of, "context"_a, "products"_a, "n"_a, "d"_a, "wide"_a, "k"_a,
                "oversamples"_a, "iterations"_a, "say"_a = py::none(), "start"_a = py::none());
     module.def("projected_powers", &py_projected_powers, "context"_a, "A"_a, "width"_a, "density"_a, "factor"_a,
-               "weights"_a, "transition"_a, "normalize"_a, "concatenate"_a, "from_start"_a);
+               "weights"_a, "transition"_a, "normalize"_a, "concatenate"_a, "from_start"_a, "standardize"_a);
     module.def("factorize_replicates", &py_factorize_replicates, "context"_a, "X"_a, "k"_a, "stream"_a, "noise"_a,
                "tol"_a, "mean"_a, "max_iter"_a, "sweeps"_a, "inner_tol"_a, "with_W"_a);
 }

@@ -420,7 +420,8 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "projected_powers": (
         _core.projected_powers,
         {"A": square(), "width": 3, "density": 0.5, "factor": f64(4), "weights": [1.0, 2.0]}
-        | {"transition": True, "normalize": False, "concatenate": False, "from_start": False},
+        | {"transition": True, "normalize": False, "concatenate": False}
+        | {"from_start": False, "standardize": True},
         set(),
     ),
     "solve_columns": (_core.solve_columns, {"G": np.eye(3), "B": f64(3, 5)}, {"B.1"}),

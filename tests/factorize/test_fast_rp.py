@@ -23,8 +23,8 @@ def projection(A, width, density, seed=0):
     """R, by itself."""
     core = Rows("f", A).core
     return _core.projected_powers(
-        call("f", None, seed), core, width, density, None, [1.0], False, False, False, True
-    )
+        call("f", None, seed), core, width, density, None, [1.0], False, False, False, True, False
+    )[0]
 
 
 def powers(A, R, count, transition):

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "algorithms/factorize/normal_numbers.h"
 #include "algorithms/factorize/symmetric_eigen.h"
@@ -16,9 +17,13 @@ namespace {
 constexpr int64_t kBlock = 32;      // columns; by measurement
 constexpr int64_t kRows = 256;      // of a product, in T, before it is added in float64
 constexpr int64_t kGroups = 32;     // of rows, whose sums are made apart
-constexpr double kLost = 1e-3;      // of a block, left when its part in others is taken: then it is taken twice
-constexpr double kPerWidth = 0.25;  // columns of all blocks per power iteration, relative to those of the range
+constexpr double kLost = 1e-3;      // of a block, left when its part in others is taken: then it is taken again
+constexpr double kSettled = 0.7;    // of a column of length 1, left at least
+constexpr int kPasses = 4;          // more are of no use
+constexpr double kPrecise = 100;    // times what rounds a number: a share of the largest value that T_ resolves
+constexpr double kPerWidth = 0.3;   // columns of all blocks per power iteration, relative to those of the range
 constexpr int64_t kIterations = 3;  // fewer do not need blocks
+constexpr int64_t kWidest = 512;    // eigenvectors of T_ cost the cube of what all blocks hold
 
 int64_t count_blocks(int64_t width, int64_t iterations) {
     const double columns = static_cast<double>(width) * (1 + kPerWidth * static_cast<double>(iterations));
@@ -73,26 +78,31 @@ void take_apart(const Context& ctx, const DenseView<T>& B, T* Z, std::vector<dou
     subtract(ctx, B, C.data(), Z);
     orthonormalize(ctx, B.n, kBlock, Z, 2, R.data());
     for (int64_t a = 0; a < kBlock; ++a) least = std::min(least, R[a * kBlock + a]);
-    if (least > kLost * largest) return;
-    // What is left may be rounding, which has a part in B as well.
+    // What is left may be rounding, which has a part in B as well: it is taken until little of it is.
     std::vector<double> again(C.size()), S(R.size());
-    cross(ctx, B, Z, again.data());
-    subtract(ctx, B, again.data(), Z);
-    orthonormalize(ctx, B.n, kBlock, Z, 2, S.data());
-    const std::vector<double> more = product(B.d, kBlock, kBlock, again.data(), R.data());
-    for (std::size_t q = 0; q < C.size(); ++q) C[q] += more[q];
-    R = product(kBlock, kBlock, kBlock, S.data(), R.data());
+    bool settled = least > kLost * largest;
+    for (int pass = 0; !settled && pass < kPasses; ++pass) {
+        cross(ctx, B, Z, again.data());
+        subtract(ctx, B, again.data(), Z);
+        orthonormalize(ctx, B.n, kBlock, Z, 2, S.data());
+        const std::vector<double> more = product(B.d, kBlock, kBlock, again.data(), R.data());
+        for (std::size_t q = 0; q < C.size(); ++q) C[q] += more[q];
+        R = product(kBlock, kBlock, kBlock, S.data(), R.data());
+        settled = true;  // but for columns that still had a part in B; those that are 0 stay so
+        for (int64_t a = 0; a < kBlock; ++a)
+            settled = settled && !(S[a * kBlock + a] > 0 && S[a * kBlock + a] < kSettled);
+    }
 }
 
 }  // namespace
 
 bool blocks_pay(int64_t n, int64_t d, int64_t width, int64_t iterations) {
-    return iterations >= kIterations && width > 2 * kBlock &&
+    return iterations >= kIterations && width > 2 * kBlock && width <= kWidest &&
            (count_blocks(width, iterations) + 1) * kBlock * 2 <= std::min(n, d);
 }
 
 template <class T>
-double krylov_range(const Context& ctx, const LinearMap<T>& X, int64_t iterations, int64_t width, T* out) {
+bool krylov_range(const Context& ctx, const LinearMap<T>& X, int64_t iterations, int64_t width, T* out) {
     const int64_t d = X.d, blocks = count_blocks(width, iterations), all = blocks * kBlock, stride = all + kBlock;
     AlignedVector<T> B(static_cast<std::size_t>(d * stride)), Y(static_cast<std::size_t>(X.n * kBlock));
     AlignedVector<T> Z(static_cast<std::size_t>(d * kBlock));
@@ -122,17 +132,20 @@ double krylov_range(const Context& ctx, const LinearMap<T>& X, int64_t iteration
         for (int64_t b = 0; b < a; ++b)
             square[a * all + b] = square[b * all + a] = (T_[a * all + b] + T_[b * all + a]) / 2;
     symmetric_eigen(ctx, all, width, square.data(), values, vectors);
+    const double least = kPrecise * static_cast<double>(std::numeric_limits<T>::epsilon()) * values[0];
     std::vector<double> coefficients(static_cast<std::size_t>(stride * width), 0.0);
     for (int64_t a = 0; a < stride; ++a)
-        for (int64_t t = 0; t < width; ++t)
-            if (values[t] > 0)
-                coefficients[a * width + t] =
-                    ctx.kernels->f64.dense_dot(T_.data() + a * all, vectors.data() + t * all, all) / values[t];
+        for (int64_t t = 0; t < width; ++t) {
+            const double* v = vectors.data() + t * all;
+            double& c = coefficients[a * width + t];
+            if (values[t] > least) c = ctx.kernels->f64.dense_dot(T_.data() + a * all, v, all) / values[t];
+            else if (a < all) c = v[a];
+        }
     multiply_rows(ctx, DenseView<T>{B.data(), d, stride, stride}, coefficients.data(), width, out);
-    return values[0] > 0 ? values[width - 1] / values[0] : 1;
+    return values[width - 1] > least || values[0] <= 0;
 }
 
-template double krylov_range(const Context&, const LinearMap<float>&, int64_t, int64_t, float*);
-template double krylov_range(const Context&, const LinearMap<double>&, int64_t, int64_t, double*);
+template bool krylov_range(const Context&, const LinearMap<float>&, int64_t, int64_t, float*);
+template bool krylov_range(const Context&, const LinearMap<double>&, int64_t, int64_t, double*);
 
 }  // namespace latom

@@ -11,8 +11,9 @@
 namespace latom {
 namespace {
 
-constexpr int64_t kRows = 64;    // of a block
-constexpr double kSparse = 0.1;  // share of R's numbers that are not 0, at most, where it is kept by entries
+constexpr int64_t kRows = 64;      // of a block
+constexpr int64_t kSummed = 1024;  // rows whose sums are made apart
+constexpr double kSparse = 0.1;    // share of R's numbers that are not 0, at most, where it is kept by entries
 
 /// f(place, number) for the entries of rows [first, last) of R, a block of kRows, that are not 0: places rise, and
 /// count from the block's first row. A sparse block is drawn by the gaps between its entries.
@@ -139,6 +140,39 @@ public:
         });
     }
 
+    /// Columns of out less their means, divided by their deviations where these are not 0; both are kept.
+    void standardize(double* mean, double* scale) {
+        const int64_t some = chunk_count(n_, kSummed);
+        std::vector<double> sums(static_cast<std::size_t>(2 * some * stride_), 0.0);
+        parallel_for(ctx_, some, [&](int64_t c, int) {
+            double *sum = sums.data() + 2 * c * stride_, *square = sum + stride_;
+            for (int64_t i = c * kSummed; i < std::min(n_, (c + 1) * kSummed); ++i)
+                for (int64_t t = 0; t < stride_; ++t) {
+                    const double x = static_cast<double>(out_[i * stride_ + t]);
+                    sum[t] += x;
+                    square[t] += x * x;
+                }
+        });
+        const double count = static_cast<double>(n_);
+        std::vector<T> less(static_cast<std::size_t>(stride_)), by(less.size());
+        for (int64_t t = 0; t < stride_; ++t) {
+            double sum = 0, square = 0;
+            for (int64_t c = 0; c < some; ++c) {
+                sum += sums[2 * c * stride_ + t];
+                square += sums[(2 * c + 1) * stride_ + t];
+            }
+            mean[t] = sum / count;
+            const double variance = square / count - mean[t] * mean[t];
+            scale[t] = variance > 0 ? std::sqrt(variance) : 1;
+            less[t] = static_cast<T>(mean[t]);
+            by[t] = static_cast<T>(scale[t]);
+        }
+        each_block([&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; ++i)
+                for (int64_t t = 0; t < stride_; ++t) out_[i * stride_ + t] = (out_[i * stride_ + t] - less[t]) / by[t];
+        });
+    }
+
 private:
     /// f(first row, last row) for all blocks.
     template <class F>
@@ -183,6 +217,7 @@ void projected_powers(const Context& ctx, const Rows<CsrView<T, I>>& A, const Ra
     if (sparse) all.first(SparseProjection<T>(ctx, draws, R, A.n()));
     else all.begin(draws, R);
     for (int64_t p = sparse || options.from_start ? 1 : 0; p < powers; ++p) all.step(p);
+    if (options.mean) all.standardize(options.mean, options.scale);
 }
 
 #define LATOM_INSTANTIATE(T, I)                                                                         \

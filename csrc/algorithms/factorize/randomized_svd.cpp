@@ -1,6 +1,6 @@
 // randomized_svd.cpp: a random range, power iterations, and the singular vectors of a small triangle.
 //
-//   Q R = orth((X X^T)^q X Omega),   X^T Q = Q' R',   R'^T = u s v^T (one-sided Jacobi),   U = Q u,  V = Q' v
+//   Q = orth((X^T X)^(q + 1) Omega),   X Q = Q' R,   R = u s v^T (one-sided Jacobi),   U = Q' u,  V = Q v
 //
 // Where many columns are asked for, narrow blocks take the place of the powers (krylov_range.h); these follow where the
 // singular values fall so far that the blocks, which square them, lose the last in rounding.
@@ -9,7 +9,6 @@
 // float64, and a product with a triangle. The triangle keeps small singular values, which a Gram matrix would square.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "algorithms/factorize/krylov_range.h"
@@ -23,7 +22,6 @@ namespace latom {
 namespace {
 
 constexpr int kSweeps = 40;          // of all pairs of rows, at most
-constexpr double kPrecise = 100;     // times what rounds a number: a share of X^T X that blocks resolve
 constexpr double kParallel = 1e-15;  // of the lengths of two rows: their product, where they count as orthogonal
 
 /// Rotates rows of A [w, w] until they are orthogonal, and those of B, at first the identity, with them.
@@ -58,20 +56,18 @@ void jacobi(const Context& ctx, int64_t w, double* A, double* B) {
     }
 }
 
-/// Of each column of V the entry of the largest magnitude is made positive, and U follows.
+/// The sign of the entry of the largest magnitude of each column of V, which is made positive.
 template <class T>
-void set_signs(int64_t n, int64_t d, int64_t k, T* U, T* V) {
+std::vector<double> take_signs(int64_t d, int64_t k, T* V) {
     std::vector<T> largest(static_cast<std::size_t>(k), T{0});
     for (int64_t j = 0; j < d; ++j)
         for (int64_t t = 0; t < k; ++t)
             if (std::abs(V[j * k + t]) > std::abs(largest[t])) largest[t] = V[j * k + t];
-    const auto turn = [&](int64_t rows, T* A) {
-        for (int64_t i = 0; i < rows; ++i)
-            for (int64_t t = 0; t < k; ++t)
-                if (largest[t] < 0) A[i * k + t] = -A[i * k + t];
-    };
-    turn(n, U);
-    turn(d, V);
+    std::vector<double> sign;
+    for (const T v : largest) sign.push_back(v < 0 ? -1 : 1);
+    for (int64_t j = 0; j < d; ++j)
+        for (int64_t t = 0; t < k; ++t) V[j * k + t] *= static_cast<T>(sign[t]);
+    return sign;
 }
 
 /// X^T.
@@ -86,6 +82,41 @@ private:
     const LinearMap<T>& X_;
 };
 
+/// Ranges of both sides, where U and V go, and the singular values.
+template <class T>
+struct Triplets {
+    DenseView<T> of_rows, of_columns;
+    T *U, *V;
+    double* S;
+};
+
+/// From orthonormal columns on one side and X, or X^T, times them on the other: `made`, which becomes orthonormal here.
+template <class T>
+void finish(const Context& ctx, int64_t k, const Triplets<T>& out, bool made_rows, T* made) {
+    const int64_t width = out.of_rows.d;
+    std::vector<double> R(static_cast<std::size_t>(width * width)), B(R.size());
+    orthonormalize(ctx, made_rows ? out.of_rows.n : out.of_columns.n, width, made, 2, R.data());
+    jacobi(ctx, width, R.data(), B.data());  // R was B^T times the rows that are left, which are orthogonal
+    std::vector<double> length(static_cast<std::size_t>(width)), u(static_cast<std::size_t>(width * k)), v(u.size());
+    std::vector<int64_t> order(static_cast<std::size_t>(width));
+    for (int64_t t = 0; t < width; ++t)
+        length[t] = std::sqrt(ctx.kernels->f64.dense_dot(R.data() + t * width, R.data() + t * width, width));
+    std::iota(order.begin(), order.end(), int64_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](int64_t x, int64_t y) { return length[x] > length[y]; });
+    for (int64_t t = 0; t < k; ++t) {
+        out.S[t] = length[order[t]];
+        for (int64_t s = 0; s < width && out.S[t] > 0; ++s) {
+            (made_rows ? v : u)[s * k + t] = R[order[t] * width + s] / out.S[t];
+            (made_rows ? u : v)[s * k + t] = B[order[t] * width + s];
+        }
+    }
+    multiply_rows(ctx, out.of_columns, v.data(), k, out.V);
+    const std::vector<double> sign = take_signs(out.of_columns.n, k, out.V);
+    for (int64_t s = 0; s < width; ++s)
+        for (int64_t t = 0; t < k; ++t) u[s * k + t] *= sign[t];
+    multiply_rows(ctx, out.of_rows, u.data(), k, out.U);
+}
+
 }  // namespace
 
 template <class T>
@@ -93,52 +124,43 @@ void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions&
                     double* S, T* V) {
     const int64_t n = X.n, d = X.d, k = options.k, least = std::min(n, d);
     const int64_t asked = std::min(k + options.oversamples, least), width = whole_lines<T>(asked);
-    const bool blocks = !start && blocks_pay(n, d, width, options.iterations);
-    if (blocks && n < d) {  // blocks stand on the shorter side
-        randomized_svd(ctx, Turned<T>(X), options, start, V, S, U);
-        return set_signs(n, d, k, U, V);
-    }
     AlignedVector<T> Y(static_cast<std::size_t>(n * width)), Z(static_cast<std::size_t>(d * width));
     const DenseView<T> of_rows{Y.data(), n, width, width}, of_columns{Z.data(), d, width, width};
+    int64_t rounds = options.iterations + 1;
     if (start) {
         std::fill(Z.begin(), Z.end(), T{0});
         for (int64_t j = 0; j < d; ++j) std::copy_n(start + j * asked, asked, Z.data() + j * width);
-    } else if (!blocks) {
+        --rounds;
+    } else if (blocks_pay(n, d, width, options.iterations)) {
+        bool precise = false;  // blocks stand on the shorter side
+        if (n < d) {
+            precise = krylov_range(ctx, Turned<T>(X), options.iterations, width, Y.data());
+            X.transposed_times(of_rows, Z.data());
+        } else {
+            precise = krylov_range(ctx, X, options.iterations, width, Z.data());
+        }
+        if (precise) rounds = 0;
+        else orthonormalize(ctx, d, width, Z.data(), 1, nullptr);
+    } else {
         fill_normal(ctx, d, std::min(width, least), width, Z.data());
     }
-    int64_t iterations = options.iterations;
-    if (blocks && krylov_range(ctx, X, iterations, width, Z.data()) > kPrecise * std::numeric_limits<T>::epsilon())
-        iterations = 0;
-    X.times(of_columns, Y.data());
-    for (int64_t done = 0; done < iterations; ++done) {
-        if (options.before) options.before(done);
+    for (int64_t done = 0; done < rounds; ++done) {
+        if (options.before && done < options.iterations) options.before(done);
+        X.times(of_columns, Y.data());
         orthonormalize(ctx, n, width, Y.data(), 1, nullptr);
         X.transposed_times(of_rows, Z.data());
-        orthonormalize(ctx, d, width, Z.data(), 1, nullptr);
+        if (start || done + 1 < rounds) orthonormalize(ctx, d, width, Z.data(), 1, nullptr);
+    }
+    if (start) {  // as who gave it goes on: to X^T
         X.times(of_columns, Y.data());
+        orthonormalize(ctx, n, width, Y.data(), 2, nullptr);
+        X.transposed_times(of_rows, Z.data());
+        finish<T>(ctx, k, {of_rows, of_columns, U, V, S}, false, Z.data());
+    } else {  // to X, so that U S is X V
+        orthonormalize(ctx, d, width, Z.data(), 2, nullptr);
+        X.times(of_columns, Y.data());
+        finish<T>(ctx, k, {of_rows, of_columns, U, V, S}, true, Y.data());
     }
-    orthonormalize(ctx, n, width, Y.data(), 2, nullptr);
-    X.transposed_times(of_rows, Z.data());
-    std::vector<double> R(static_cast<std::size_t>(width * width)), B(R.size());
-    orthonormalize(ctx, d, width, Z.data(), 2, R.data());
-    jacobi(ctx, width, R.data(), B.data());  // rows of R are the columns of u s, rows of B those of v
-
-    std::vector<double> length(static_cast<std::size_t>(width)), u(static_cast<std::size_t>(width * k)), v(u.size());
-    std::vector<int64_t> order(static_cast<std::size_t>(width));
-    for (int64_t t = 0; t < width; ++t)
-        length[t] = std::sqrt(ctx.kernels->f64.dense_dot(R.data() + t * width, R.data() + t * width, width));
-    std::iota(order.begin(), order.end(), int64_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length[a] > length[b]; });
-    for (int64_t t = 0; t < k; ++t) {
-        S[t] = length[order[t]];
-        for (int64_t s = 0; s < width && S[t] > 0; ++s) {
-            u[s * k + t] = R[order[t] * width + s] / S[t];
-            v[s * k + t] = B[order[t] * width + s];
-        }
-    }
-    multiply_rows(ctx, of_rows, u.data(), k, U);
-    multiply_rows(ctx, of_columns, v.data(), k, V);
-    set_signs(n, d, k, U, V);
 }
 
 template void randomized_svd(const Context&, const LinearMap<float>&, const SvdOptions&, const float*, float*, double*,

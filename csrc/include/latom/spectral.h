@@ -36,11 +36,11 @@ struct SvdOptions {
 };
 
 /// U [n, k], S [k] falling, V [d, k]: X is about U S V^T, by a randomized range finder (Halko, Martinsson & Tropp
-/// 2011). Of each column of V the largest magnitude is positive; vectors of singular values that are 0 are 0. Cost: 2 +
-/// 2 iterations products with k + oversamples columns, rounded up to whole lines of 64 bytes; a third less where blocks
-/// pay (krylov_range.h). Memory: that many columns of n + d rows, twice.
-/// start [d, k + oversamples, or as many as X has rows or columns]: the random matrix; null: normal numbers of
-/// ctx.seed.
+/// 2011); from no `start`, U S is X V to rounding. Of each column of V the largest magnitude is positive; vectors of
+/// singular values that are 0 are 0. Cost: 2 + 2 iterations products (3 without `start`) with k + oversamples columns,
+/// rounded up to whole lines of 64 bytes; a third less where blocks pay (krylov_range.h). Memory: that many columns of
+/// n + d rows, twice. start [d, k + oversamples, or as many as X has rows or columns]: the random matrix; null: normal
+/// numbers of ctx.seed.
 template <class T>
 void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions& options, const T* start, T* U,
                     double* S, T* V);
@@ -58,6 +58,7 @@ struct PowerOptions {
     bool transition, normalize;   // each U_q is added with rows of length 1
     bool concatenate;             // beside each other, not added; U_q times its weight
     bool from_start;              // weights begin with U_0
+    double *mean, *scale;         // of each column of what comes out, by which it is standardized; null: it is not
 };
 
 /// out [n, width], or [n, weights width], for square A. Of a sparse R only the entries are made, else it stands in the

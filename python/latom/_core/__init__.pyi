@@ -329,8 +329,8 @@ def randomized_svd_of(
 ) -> tuple[NDArray[Any], _Float64, NDArray[Any]]: ...  # fmt: skip
 def projected_powers(
     context: Context, A: Rows, width: int, density: float, factor: _Float64 | None, weights: list[float],
-    transition: bool, normalize: bool, concatenate: bool, from_start: bool,
-) -> NDArray[Any]: ...  # fmt: skip
+    transition: bool, normalize: bool, concatenate: bool, from_start: bool, standardize: bool,
+) -> tuple[NDArray[Any], _Float64, _Float64]: ...  # fmt: skip
 def factorize_replicates(
     context: Context, X: Rows, k: list[int], stream: list[int], noise: float, tol: float, mean: float,
     max_iter: int, sweeps: int, inner_tol: float, with_W: bool,

@@ -137,18 +137,10 @@ class FastRP(Embedding):
         self._seed = as_seed(name, self.random_state)
         self._graph = rows.array
         weights = self._check_parameters(name)
-        embedding = self._powers(name, rows, weights, self.weights is None, False)
-        check_held(name, "X", "an embedding", embedding)
-        columns = embedding.shape[1]
-        self.mean_, self.scale_ = np.zeros(columns), np.ones(columns)
-        if self.standardize:
-            self.mean_ = embedding.mean(axis=0, dtype=np.float64)
-            deviation = np.sqrt(
-                np.maximum(np.einsum("ij,ij->j", embedding, embedding, dtype=np.float64) / len(rows), 0)
-            )
-            deviation = np.sqrt(np.maximum(deviation**2 - self.mean_**2, 0))
-            self.scale_ = np.where(deviation > 0, deviation, 1)
-        self.embedding_ = self._standardized(embedding)
+        self.embedding_, self.mean_, self.scale_ = self._powers(
+            name, rows, weights, self.weights is None, False
+        )
+        check_held(name, "X", "an embedding", self.embedding_)
         return self.embedding_
 
     def transform(self, X: Matrix) -> Array:
@@ -168,7 +160,7 @@ class FastRP(Embedding):
         rows = self._rows(name, X, reset=False)
         weights = self._check_parameters(name)
         graph = Rows(name, self._graph)
-        powers = self._powers(name, graph, [1.0] * len(weights), True, True)
+        powers, _, _ = self._powers(name, graph, [1.0] * len(weights), True, True)
         moved = multiply_rows(call(name, self.n_threads), rows, powers)
         if self.transition:
             sums = np.asarray(rows.array.sum(axis=1, dtype=np.float64)).ravel()
@@ -195,7 +187,7 @@ class FastRP(Embedding):
 
     def _powers(
         self, name: str, graph: Rows, weights: list[float], concatenate: bool, from_start: bool
-    ) -> Array:
+    ) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]]:
         context = call(name, self.n_threads, self._seed)
         n = len(graph)
         factor = None
@@ -203,8 +195,7 @@ class FastRP(Embedding):
             degrees = np.asarray(graph.array.sum(axis=1, dtype=np.float64)).ravel()
             factor = np.power(degrees / degrees.sum(), self.beta, out=np.zeros(n), where=degrees > 0)
         density = 1 / np.sqrt(n) if self.projection == "sparse" else 0.0
-        normalize = self.normalize and not from_start
-        made: Array = backend().projected_powers(
+        return backend().projected_powers(
             context,
             graph.core,
             self.n_components,
@@ -212,11 +203,11 @@ class FastRP(Embedding):
             factor,
             weights,
             self.transition,
-            normalize,
+            self.normalize and not from_start,
             concatenate,
             from_start,
+            self.standardize and not from_start,
         )
-        return made
 
     def _standardized(self, embedding: Array) -> Array:
         if self.standardize:

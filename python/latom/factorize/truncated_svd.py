@@ -66,9 +66,9 @@ class TruncatedSVD(Embedding):
 
     Notes
     -----
-    The cost is that of 2 + 2 n_iter products, 2 nnz (k + n_oversamples) flops each, and of 4 (n + d)
-    (k + n_oversamples)^2 flops between two of them; with blocks, of 4 + 0.6 n_iter products. Extra memory:
-    twice (n + d) (k + n_oversamples) numbers, with blocks 1 + 0.3 n_iter times as much of the shorter side,
+    The cost is that of 3 + 2 n_iter products, 2 nnz (k + n_oversamples) flops each, and of 4 (n + d)
+    (k + n_oversamples)^2 flops between two of them; with blocks, of 3 + 0.5 n_iter products. Extra memory:
+    twice (n + d) (k + n_oversamples) numbers, with blocks 1 + 0.25 n_iter times as much of the shorter side,
     and a transposed copy of sparse X. Results for CSR do not depend on threads or processor, to the bit;
     products of dense X are numpy's.
 
@@ -141,21 +141,23 @@ class TruncatedSVD(Embedding):
         context = call(name, self.n_threads, as_seed(name, self.random_state))
         norm2 = rows.core.norm2(context)
         if rows.sparse:
-            _, S, V = backend().randomized_svd(context, rows.core, k, self.n_oversamples, self.n_iter)
+            U, S, V = backend().randomized_svd(context, rows.core, k, self.n_oversamples, self.n_iter)
         else:
             wide = rows.dtype == np.float64
             products = RowBlocks(context, rows)
             with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are refused below
-                _, S, V = backend().randomized_svd_of(
+                U, S, V = backend().randomized_svd_of(
                     context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
                 )
-        codes = multiply_rows(context, rows, V)
-        check_held(name, "X", "singular vectors", V, codes)
+        check_held(name, "X", "singular vectors", U, V)
+        codes: Array = np.multiply(U, S.astype(rows.dtype), out=U)
         self.components_ = np.ascontiguousarray(V.T)
         self.singular_values_ = S.astype(rows.dtype)
-        self.explained_variance_ = np.var(codes, axis=0, dtype=np.float64).astype(rows.dtype)
-        total = norm2.sum() / len(rows) - np.square(_column_means(rows)).sum()
-        share = self.explained_variance_ / total if total > 0 else np.zeros(k)
+        n, means = len(rows), codes.mean(axis=0, dtype=np.float64)
+        variance = np.maximum(S**2 / n - means**2, 0)  # U has columns of length 1
+        self.explained_variance_ = variance.astype(rows.dtype)
+        total = norm2.sum() / n - np.square(_column_means(context, rows)).sum()
+        share = variance / total if total > 0 else np.zeros(k)
         self.explained_variance_ratio_ = share.astype(rows.dtype)
         return codes
 
@@ -208,11 +210,11 @@ class TruncatedSVD(Embedding):
         return k
 
 
-def _column_means(rows: Rows) -> NDArray[np.float64]:
+def _column_means(context: Any, rows: Rows) -> NDArray[np.float64]:
     if rows.sparse:
-        sums = np.bincount(rows.array.indices, rows.array.data.astype(np.float64), minlength=rows.shape[1])
-        means: NDArray[np.float64] = sums / len(rows)
-        return means
+        ones = np.ones((len(rows), 1), rows.dtype)
+        sums: Array = backend().multiply_transposed(context, rows.core, ones)
+        return sums[:, 0].astype(np.float64) / len(rows)
     total = np.zeros(rows.shape[1])
     for _, block in rows.blocks():
         total += block.sum(axis=0, dtype=np.float64)
