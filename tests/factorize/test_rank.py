@@ -38,6 +38,21 @@ def test_the_planted_rank_is_found(k):
     assert found.replicates[k].shape == (10, k, 150)
 
 
+def test_components_that_overlap_are_given_time():
+    """Of dense factors, whose components all look alike."""
+    rng = np.random.default_rng(6)
+    X = rng.random((120, 5)) @ rng.random((5, 80))
+    X = np.maximum(X * (1 + 0.05 * rng.standard_normal(X.shape)), 0).astype(np.float32)
+    found = latom.select_n_components(X, (4, 5, 6), n_replicates=6, random_state=0)
+    assert found.n_components == 5
+    assert found.stability[1] > 0.95
+    assert found.stability[2] < 0.5
+    hasty = latom.NMF(tol=1e-4, max_iter=200)  # the default's first try, and no other
+    given = latom.select_n_components(X, (4, 5, 6), n_replicates=6, estimator=hasty, random_state=0)
+    assert given.stability[1] < 0.9
+    assert given.losses[6].tolist() == found.losses[6].tolist()  # no better than 5: not tried for longer
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_replicates_reach_the_losses_of_scikit_learn(container, dtype):
