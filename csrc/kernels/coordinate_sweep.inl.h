@@ -5,8 +5,8 @@
 // minimizes x G x / 2 - p x over x >= 0, row by row: rows share G and nothing else, so they lie side by side in
 // vectors.
 //
-// Shapes    A tile: x, p [k, sweep_rows], row r of the problem in column r; k a multiple of 8, padded with zeros.
-//           G in blocks of 8 coordinates: [k / 8, k, 8] numbers G[s][t]. inverse [k] is 1 / G[t][t], or 0: leave x[t].
+// Shapes    A tile: x, p [k, sweep_rows], row r of the problem in column r. G in blocks of 8 coordinates: [k / 8, k, 8]
+//           numbers G[s][t]. inverse [k] is 1 / G[t][t], or 0: leave x[t]. Zeros fill the last block; 64 are behind G.
 // Numerics  In T. The gradients of a block of 8 are summed over s in order, with x as the block found it; a change of
 //           x[t] is then added, times G, to those behind it in the block. Products rounded before they are added.
 //           Returns the violation, sum |g| over x > 0 and |min(g, 0)| over x = 0: as it was when each x[t] was met.

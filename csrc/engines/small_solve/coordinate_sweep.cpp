@@ -45,11 +45,11 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
     if (stride == 0) stride = P.d;
     constexpr int64_t kRows = 128 / sizeof(T);
     const int64_t n = P.n, k = P.d, width = chunk_count(k, kBlock) * kBlock;
-    AlignedVector<T> blocks(static_cast<std::size_t>(width * width)), inverse(static_cast<std::size_t>(width));
-    for (int64_t s = 0; s < width; ++s)
-        for (int64_t t = 0; t < width; ++t)
-            blocks[(t / kBlock * width + s) * kBlock + t % kBlock] =
-                s < k && t < k ? static_cast<T>(G[s * k + t]) : T{0};
+    AlignedVector<T> inverse(static_cast<std::size_t>(width));
+    AlignedVector<T> blocks(static_cast<std::size_t>(width * k + kBlock * kBlock), T{0});
+    for (int64_t s = 0; s < k; ++s)
+        for (int64_t t = 0; t < k; ++t)
+            blocks[(t / kBlock * k + s) * kBlock + t % kBlock] = static_cast<T>(G[s * k + t]);
     for (int64_t t = 0; t < width; ++t) inverse[t] = t < k ? inverse_of<T>(G[t * k + t]) : T{0};
 
     const int64_t rows = kRows * std::clamp<int64_t>((1 << 15) / (kRows * k), 1, 8), chunks = chunk_count(n, rows);
@@ -70,8 +70,7 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
             transpose(P.row(i), count, P.stride, k, p, kRows);
             if (l1 != 0)
                 for (int64_t q = 0; q < k * kRows; ++q) p[q] -= l1;
-            parts[c].violation +=
-                sweep_until(options, [&] { return sweep(x, p, blocks.data(), inverse.data(), width); });
+            parts[c].violation += sweep_until(options, [&] { return sweep(x, p, blocks.data(), inverse.data(), k); });
             parts[c].cross += dot(x, p, k * kRows);
             transpose(x, k, kRows, count, out + i * stride, stride);
         }
