@@ -75,7 +75,10 @@ private:
             for (int lane = 0; lane < 4; ++lane) high[lane] = std::max(high[lane], score[j + lane]);
         for (; j < count; ++j) high[0] = std::max(high[0], score[j]);
         const double highest = std::max(std::max(high[0], high[1]), std::max(high[2], high[3]));
-        return static_cast<int32_t>(std::find(score, score + count, highest) - score);
+        if (count > 32) return static_cast<int32_t>(std::find(score, score + count, highest) - score);
+        auto lowest = static_cast<int32_t>(count - 1);  // with no branch, whose end could not be foretold
+        for (j = count - 2; j >= 0; --j) lowest = score[j] == highest ? static_cast<int32_t>(j) : lowest;
+        return lowest;
     }
 
     int64_t m_ = 0, stride_ = 0;
