@@ -66,6 +66,22 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
                                   std::int64_t* sum) {
     typedef Line<std::int64_t>::Part Integers;
     std::int64_t p = 0;
+    if constexpr (L == 2) {  // rows of one number, as codes have: one pair of integers for all columns
+        while (p < nnz && x[p] == x[0]) ++p;
+        if (p == nnz && nnz > 0) {
+            typedef std::int64_t Pair __attribute__((vector_size(16)));
+            Integers own[L] = {};
+            bin<L>(spread<Wide>(static_cast<double>(x[0]) * factor), magic, own);
+            const Pair all = {own[0][0], own[1][0]};
+            for (p = 0; p < nnz; ++p) {
+                std::int64_t* at = sum + static_cast<std::int64_t>(column[p]) * L;
+                const Pair added = load<Pair>(at) + all;
+                __builtin_memcpy(at, &added, sizeof added);
+            }
+            return;
+        }
+        p = 0;
+    }
     for (; p + kWide <= nnz; p += kWide) {
         Integers own[L] = {};
         bin<L>(wide(x + p) * factor, magic, own);

@@ -21,7 +21,7 @@ STUBS = Path(_core.__file__).parent / "_core"
 ALLOWED = "".join(
     f"latom._core.{name}\n"
     for name in (
-        *("AtomIndex", "Context", "Dictionary", "DocumentSearch", "Lloyd", "MiniBatch"),
+        *("AtomIndex", "CenterDistances", "Context", "Dictionary", "DocumentSearch", "Lloyd", "MiniBatch"),
         *("Rows", "Rows.__init__"),
     )
 )

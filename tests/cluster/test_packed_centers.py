@@ -15,6 +15,7 @@ import scipy.sparse as sp
 
 import latom
 from latom import _core
+from latom.cluster import packed_centers
 
 
 def fitted(rng, cls=latom.KMeans, n=60, d=20, m=7, dtype=np.float32, **arguments):
@@ -57,6 +58,42 @@ def test_number_types_may_differ(cls, made_of, rng):
         assert (
             km.predict(other) == km.predict(np.array(other.toarray() if sp.issparse(other) else other))
         ).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*Number of distinct clusters")
+@pytest.mark.parametrize("cls", [latom.KMeans, latom.SphericalKMeans])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m", [1, 2, 47, 48, 49, 145, 200])
+def test_answers_for_sparse_rows(cls, m, dtype, rng):
+    X = sp.random_array((260, 90), density=0.1, rng=rng, format="csr", dtype=dtype)
+    for sparse_centers in (False, True):
+        km = cls(m, random_state=0, max_iter=1, sparse_centers=sparse_centers).fit(X)
+        for n in (1, 9, 130, 260):
+            Y = X[:n].copy()
+            Y.data[: len(Y.data) // 2] *= -1
+            Y.data[Y.indptr[n // 2] : Y.indptr[n // 2 + 1]] = 0  # without direction
+            for threads in (1, 2, 5):
+                agrees(km.set_params(n_threads=threads), Y)
+            wide = sp.csr_array((Y.data, Y.indices.astype(np.int64), Y.indptr.astype(np.int64)), Y.shape)
+            agrees(km, wide)
+            agrees(km, Y.astype(np.float64))
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 28])
+def test_what_is_not_kept_gives_the_same(kept, rng, monkeypatch):
+    monkeypatch.setattr(packed_centers, "MOST_BYTES", kept)
+    km, X = fitted(rng)
+    agrees(km, sp.csr_array(X))
+
+
+def test_centers_may_be_anything_that_holds_numbers(rng):
+    km, X = fitted(rng)
+    centers = km.cluster_centers_
+    for given in (centers.tolist(), centers.astype(np.float64), np.asfortranarray(centers), centers[::-1]):
+        km.cluster_centers_ = given
+        for _ in range(2):
+            labels = latom.assign(X, np.ascontiguousarray(given), metric="euclidean")[0]
+            assert (km.predict(X) == labels).all()
 
 
 def test_equal_centers_give_the_lowest_label(rng):

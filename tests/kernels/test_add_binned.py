@@ -52,14 +52,18 @@ def test_sparse_rows_are_cut_exactly(isa: str, dtype: str, index: str, rng: np.r
     for bound in (1.0, 5e4):
         exponent, magic = grid(bound)
         for nnz in (0, *WIDTHS):
-            x = rng.uniform(-1, 1, nnz).astype(dtype)
             column = rng.choice(200, nnz, replace=False).astype(index)
             factor = bound * rng.uniform(0.1, 1)
-            got = core.kernels.scatter_binned(x, column, factor, magic, np.zeros((200, len(magic)), np.int64))
-            expected = np.zeros((200, len(magic)), np.int64)
-            for v, t in zip(x, column, strict=True):
-                expected[t] += cut(float(v) * factor, exponent, len(magic))
-            assert (got == expected).all(), nnz
+            several = rng.uniform(-1, 1, nnz).astype(dtype)
+            one = np.full(nnz, 0.3, dtype)  # as codes have
+            but_last = np.append(one[:-1], several[:1]).astype(dtype)
+            for x in (several, one, but_last):
+                before = rng.integers(-(2**40), 2**40, (200, len(magic)))
+                got = core.kernels.scatter_binned(x, column, factor, magic, before)
+                expected = before.copy()
+                for v, t in zip(x, column, strict=True):
+                    expected[t] += cut(float(v) * factor, exponent, len(magic))
+                assert (got == expected).all(), nnz
 
 
 def test_halves_of_a_unit_go_to_even(isa: str) -> None:

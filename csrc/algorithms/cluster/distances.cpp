@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "core/buffer.h"
 #include "core/parallel.h"
+#include "engines/product_select/score_rule.h"
 #include "rows/atom.h"
 #include "rows/every_view.h"
 #include "rows/rows.h"
@@ -31,6 +33,12 @@ public:
     void run(const Context& ctx, const Rows<DenseView<T>>& X, T* out) const override { fill(ctx, X, out); }
     void run(const Context& ctx, const Rows<CsrView<T, int32_t>>& X, T* out) const override { fill(ctx, X, out); }
     void run(const Context& ctx, const Rows<CsrView<T, int64_t>>& X, T* out) const override { fill(ctx, X, out); }
+    void nearest(const Context& ctx, const Rows<CsrView<T, int32_t>>& X, double* score, int32_t* label) const override {
+        find(ctx, X, score, label);
+    }
+    void nearest(const Context& ctx, const Rows<CsrView<T, int64_t>>& X, double* score, int32_t* label) const override {
+        find(ctx, X, score, label);
+    }
 
 private:
     struct Scratch {
@@ -42,11 +50,18 @@ private:
 
     int64_t tiles() const { return chunk_count(m(), kWidth); }
     int64_t width(int64_t tile) const { return std::min(kWidth, whole_lines<T>(m() - tile * kWidth)); }
+    void check_columns(const Context& ctx, int64_t d) const {
+        if (d != d_)
+            fail(ctx, "X must have the columns of the centers (" + std::to_string(d_) + ")", d,
+                 "Pass rows of the same features.");
+    }
     void pack(int64_t tile, T* out) const;
     template <class View>
     void fill(const Context& ctx, const Rows<View>& X, T* out) const;
     template <class View>
     void block(const Rows<View>& X, int64_t from, int64_t to, int64_t tile, const T* cells, Scratch& s, T* out) const;
+    template <class View>
+    void find(const Context& ctx, const Rows<View>& X, double* score, int32_t* label) const;
     template <class View>
     void again(const Rows<View>& X, int64_t i, int64_t first, double near, Scratch& s) const;
 
@@ -55,6 +70,7 @@ private:
     bool safe_ = true;  // float32 products neither overflow nor lose what counts
     std::vector<Atom<T>> atoms_;
     std::vector<double> norm2_, inverse_;  // [m]
+    ScoreRule rule_;                       // of CSR rows
     AlignedVector<T> tiles_;               // [tiles][d][width], or empty
 };
 
@@ -68,6 +84,10 @@ Tiles<T>::Tiles(const Context& ctx, const Rows<View>& centers, Metric metric)
         if constexpr (kIsSparse<View>) atom.column.assign(centers.columns(j), centers.columns(j) + centers.size(j));
         norm2_.push_back(atom.norm2 = centers.norm2(j));
         inverse_.push_back(atom.norm2 > 0 ? 1 / std::sqrt(atom.norm2) : 0.0);
+        std::vector<T> stored;  // Lloyd's steps leave zeros out, and so add up in another order
+        std::copy_if(atom.value.begin(), atom.value.end(), std::back_inserter(stored), [](T v) { return v != T{0}; });
+        rule_.add(metric,
+                  ctx.kernels->of<T>().dense_dot(stored.data(), stored.data(), static_cast<int64_t>(stored.size())));
         safe_ &= sizeof(T) == 8 || moderate(atom.norm2);
     }
     const int64_t padded = (tiles() - 1) * kWidth + width(tiles() - 1);
@@ -91,9 +111,7 @@ void Tiles<T>::pack(int64_t tile, T* out) const {
 template <class T>
 template <class View>
 void Tiles<T>::fill(const Context& ctx, const Rows<View>& X, T* out) const {
-    if (X.d() != d_)
-        fail(ctx, "X must have the columns of the centers (" + std::to_string(d_) + ")", X.d(),
-             "Pass rows of the same features.");
+    check_columns(ctx, X.d());
     constexpr int64_t kGroup = 8;  // rows that the kernel takes together
     const int64_t n = X.n();
     const int64_t rows =
@@ -180,6 +198,51 @@ void Tiles<T>::again(const Rows<View>& X, int64_t i, int64_t first, double near,
         for (int64_t t = 0; t < d_; ++t) s.apart[t] = static_cast<double>(x[t]) - static_cast<double>(c[t]);
         v[j] = X.kernels()->f64.dense_dot(s.apart.data(), s.apart.data(), d_);
     }
+}
+
+template <class T>
+template <class View>
+void Tiles<T>::find(const Context& ctx, const Rows<View>& X, double* score, int32_t* label) const {
+    check_columns(ctx, X.d());
+    const auto scores = X.kernels()->template of<T, typename View::index_type>().sparse_scores;
+    const int32_t zero_label = rule_.zero_label();
+    const int64_t n = X.n(), rows = std::clamp<int64_t>(chunk_count(n, 4 * ctx.n_threads), 1, 64);
+    std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, chunk_count(n, rows))));
+    std::vector<double> best(static_cast<std::size_t>(n), -HUGE_VAL);
+    const auto look = [&](int64_t from, int64_t to, int64_t tile, const T* cells, Scratch& s) {
+        const int64_t first = tile * kWidth, count = std::min(kWidth, m() - first);
+        for (int64_t i = from; i < to; ++i) {
+            if (!(X.norm2(i) > 0)) continue;
+            scores(X.values(i), X.columns(i), X.size(i), cells, width(tile), s.row.data());
+            for (int64_t j = 0; j < count; ++j) {
+                const double v = rule_(s.row[j], first + j);
+                if (!(v > best[i])) continue;  // ties go to the lowest
+                best[i] = v;
+                label[i] = static_cast<int32_t>(first + j);
+            }
+        }
+    };
+    const auto settle = [&](int64_t i) {
+        const double x2 = X.norm2(i);
+        if (!(x2 > 0)) {
+            label[i] = zero_label;
+            best[i] = rule_(0.0, zero_label);
+        }
+        if (metric_ == Metric::kEuclidean) score[i] = -std::max(0.0, x2 - 2 * best[i]);
+        else score[i] = x2 > 0 ? std::clamp(best[i] / std::sqrt(x2), -1.0, 1.0) : 0.0;
+    };
+    AlignedVector<T> cells(static_cast<std::size_t>(tiles_.empty() ? d_ * kWidth : 0));
+    for (int64_t tile = 0; tile < (tiles_.empty() ? tiles() : 1); ++tile) {
+        if (tiles_.empty()) pack(tile, cells.data());
+        parallel_for(ctx, chunk_count(n, rows), [&](int64_t c, int worker) {
+            Scratch& s = scratch[worker];
+            s.row.resize(static_cast<std::size_t>(kWidth));
+            const int64_t from = c * rows, to = std::min(n, from + rows);
+            if (tiles_.empty()) return look(from, to, tile, cells.data(), s);
+            for (int64_t t = 0; t < tiles(); ++t) look(from, to, t, tiles_.data() + t * kWidth * d_, s);
+        });
+    }
+    for (int64_t i = 0; i < n; ++i) settle(i);
 }
 
 }  // namespace

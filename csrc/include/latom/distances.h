@@ -1,4 +1,4 @@
-// distances.h: distances of rows to all centers.
+// distances.h: distances of rows to all centers, and the nearest center of CSR rows.
 //
 //   cosine      1 - <x, c> / (|x| |c|), within [0, 2]; 1 where a length is 0
 //   euclidean   sqrt(|x|^2 + |c|^2 - 2 <x, c>)
@@ -30,6 +30,11 @@ public:
     virtual void run(const Context& ctx, const Rows<DenseView<T>>& X, T* out) const = 0;
     virtual void run(const Context& ctx, const Rows<CsrView<T, int32_t>>& X, T* out) const = 0;
     virtual void run(const Context& ctx, const Rows<CsrView<T, int64_t>>& X, T* out) const = 0;
+    /// The nearest center of each row, and its score, as Lloyd's steps have them (cluster.h): all in float64.
+    virtual void nearest(const Context& ctx, const Rows<CsrView<T, int32_t>>& X, double* score,
+                         int32_t* label) const = 0;
+    virtual void nearest(const Context& ctx, const Rows<CsrView<T, int64_t>>& X, double* score,
+                         int32_t* label) const = 0;
 };
 
 template <class View>

@@ -104,7 +104,10 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         """The present centers, packed; made again when they are others, or have been written into."""
         centers = self.cluster_centers_
         made: PackedCenters = packed(
-            self, (centers,), lambda: PackedCenters(centers, self._metric), lambda kept: kept.holds(centers)
+            self,
+            (centers,),
+            lambda: PackedCenters(centers, self._metric),
+            lambda kept: kept.holds(centers, self.n_threads),
         )
         return made
 

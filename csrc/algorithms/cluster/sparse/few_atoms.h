@@ -18,11 +18,7 @@ template <class View>
 class FewAtoms {
 public:
     using T = typename View::value_type;
-    /// Whether that is faster than a screen: few atoms, or all of them within the second cache. By measurement.
-    static bool pays(int64_t m, int64_t d) {
-        const double bytes = static_cast<double>(sizeof(T)) * static_cast<double>(m) * static_cast<double>(d);
-        return m <= 144 || (m <= kMost && bytes <= kCacheBytes);
-    }
+    static constexpr int64_t kMost = 144;  // atoms; by measurement
 
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, int64_t d) {
         m_ = static_cast<int64_t>(atoms.size());
@@ -64,9 +60,6 @@ public:
     }
 
 private:
-    static constexpr int64_t kMost = 512;  // atoms
-    static constexpr double kCacheBytes = 1 << 20;
-
     // The lowest of the indices of the highest number.
     static int32_t first_highest(const double* score, int64_t count) {
         double high[4] = {score[0], score[0], score[0], score[0]};  // apart, so that none waits for the one before
@@ -75,7 +68,10 @@ private:
             for (int lane = 0; lane < 4; ++lane) high[lane] = std::max(high[lane], score[j + lane]);
         for (; j < count; ++j) high[0] = std::max(high[0], score[j]);
         const double highest = std::max(std::max(high[0], high[1]), std::max(high[2], high[3]));
-        return static_cast<int32_t>(std::find(score, score + count, highest) - score);
+        if (count > 32) return static_cast<int32_t>(std::find(score, score + count, highest) - score);
+        auto lowest = static_cast<int32_t>(count - 1);  // with no branch, whose end could not be foretold
+        for (j = count - 2; j >= 0; --j) lowest = score[j] == highest ? static_cast<int32_t>(j) : lowest;
+        return lowest;
     }
 
     int64_t m_ = 0, stride_ = 0;
