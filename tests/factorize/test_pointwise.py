@@ -173,7 +173,9 @@ def test_biases_of_items_stand_beside_their_factors(rng):
     assert (model.user_factors[:, 4] == 1).all()
     popularity = np.asarray(X.sum(axis=0)).ravel()
     assert np.corrcoef(model.item_factors[:, 4], popularity)[0, 1] > 0.9
-    assert model.recalculate_user(0, sp.csr_array((1, 100))).tolist() == [0, 0, 0, 0, 1]
+    zeros = sp.csr_array((np.zeros(2, np.float32), [3, 7], [0, 2]), shape=(1, 100))
+    for nothing in (sp.csr_array((1, 100)), zeros):
+        assert model.recalculate_user(0, nothing).tolist() == [0, 0, 0, 0, 1]
     ids, _ = model.recommend(0, sp.csr_array((1, 100)), N=5, recalculate_user=True)
     assert (popularity[ids] >= np.sort(popularity)[-20]).all()
 
