@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, check_held
 from latom._base.backend import call
 from latom._base.callbacks import CallbackSupport, FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_flag, check_integer, check_range, check_tol, shown
@@ -226,6 +226,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
                     last = run.stop(settled, objective=objective, violation=fall)
         finally:  # Ctrl-C leaves the last whole iteration
             self.user_factors, self.item_factors = U, V
+        check_held(name, "X", "factors", self.user_factors, self.item_factors)
         if validation is not None:
             _, self.user_factors, self.item_factors, _ = kept
             self.validation_scores_ = np.array(recalls)
@@ -316,7 +317,10 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
 
     @property
     def _type(self) -> Any:
-        return np.dtype(self.dtype)
+        try:
+            return np.dtype(self.dtype)
+        except TypeError:  # names no type, and is refused
+            return np.dtype(object)
 
     def _side(self, rows: Rows) -> Side:
         return Side(rows, RULES[self.loss], self.alpha, self.regularization, self.reg_exponent)
