@@ -163,6 +163,15 @@ def test_groups_are_found(loss, rng):
         assert objective[-10:].mean() < 0.8 * objective[0]
 
 
+def test_the_rate_falls_from_epoch_to_epoch(rng):
+    X = clicks(rng)
+    one = PointwiseFactorization(4, max_iter=1, random_state=0).fit(X)
+    still = PointwiseFactorization(4, max_iter=5, learning_decay=1e-9, random_state=0).fit(X)
+    on = PointwiseFactorization(4, max_iter=5, learning_decay=0.9, random_state=0).fit(X)
+    assert np.abs(still.item_factors - one.item_factors).max() < 1e-6
+    assert np.abs(on.item_factors - one.item_factors).max() > 1e-3
+
+
 def test_biases_of_items_stand_beside_their_factors(rng):
     X = sp.csr_array(np.where(rng.random((300, 100)) < np.linspace(0.4, 0.02, 100), 1.0, 0.0))
     plain_model = PointwiseFactorization(4, max_iter=20, random_state=0).fit(X)
