@@ -163,6 +163,15 @@ def test_groups_are_found(loss, rng):
         assert objective[-10:].mean() < 0.8 * objective[0]
 
 
+def test_the_rate_falls_from_epoch_to_epoch(rng):
+    X = clicks(rng)
+    one = PointwiseFactorization(4, max_iter=1, random_state=0).fit(X)
+    still = PointwiseFactorization(4, max_iter=5, learning_decay=1e-9, random_state=0).fit(X)
+    on = PointwiseFactorization(4, max_iter=5, learning_decay=0.9, random_state=0).fit(X)
+    assert np.abs(still.item_factors - one.item_factors).max() < 1e-6
+    assert np.abs(on.item_factors - one.item_factors).max() > 1e-3
+
+
 def test_biases_of_items_stand_beside_their_factors(rng):
     X = sp.csr_array(np.where(rng.random((300, 100)) < np.linspace(0.4, 0.02, 100), 1.0, 0.0))
     plain_model = PointwiseFactorization(4, max_iter=20, random_state=0).fit(X)
@@ -173,7 +182,9 @@ def test_biases_of_items_stand_beside_their_factors(rng):
     assert (model.user_factors[:, 4] == 1).all()
     popularity = np.asarray(X.sum(axis=0)).ravel()
     assert np.corrcoef(model.item_factors[:, 4], popularity)[0, 1] > 0.9
-    assert model.recalculate_user(0, sp.csr_array((1, 100))).tolist() == [0, 0, 0, 0, 1]
+    zeros = sp.csr_array((np.zeros(2, np.float32), [3, 7], [0, 2]), shape=(1, 100))
+    for nothing in (sp.csr_array((1, 100)), zeros):
+        assert model.recalculate_user(0, nothing).tolist() == [0, 0, 0, 0, 1]
     ids, _ = model.recommend(0, sp.csr_array((1, 100)), N=5, recalculate_user=True)
     assert (popularity[ids] >= np.sort(popularity)[-20]).all()
 
