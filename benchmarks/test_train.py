@@ -16,7 +16,7 @@ from runner import available_cpus
 Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
 RunCase = Callable[[Case, str], None]
 
-SHAPES = {"small": (4096, 384, 4096, 32), "large": (4096, 768, 16_384, 32)}
+SHAPES = {"small": (4096, 384, 4096, 32), "wide": (4096, 2048, 8192, 64), "large": (4096, 768, 16_384, 32)}
 
 
 @pytest.mark.parametrize("library", TRAIN)

@@ -57,6 +57,18 @@ inline Pairs pairs_at(const std::uint32_t* p) { return _mm_loadu_si128(reinterpr
 inline Pairs pairs_of(std::uint32_t v) { return _mm_set1_epi32(static_cast<int>(v)); }
 inline Lanes pairs_as_float(Pairs v) { return _mm_cvtepi32_ps(v); }
 inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) { return _mm_add_epi32(sum, _mm_madd_epi16(a, b)); }
+#else
+typedef std::int32_t Pairs __attribute__((vector_size(16)));
+inline Pairs pairs_at(const std::uint32_t* p) {
+    Pairs v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return v;
+}
+inline Pairs pairs_of(std::uint32_t v) { return Pairs{} + static_cast<std::int32_t>(v); }
+inline Lanes pairs_as_float(Pairs v) { return __builtin_convertvector(v, Lanes); }
+inline Pairs pairs_add(Pairs sum, Pairs a, Pairs b) {
+    return sum + ((a << 16) >> 16) * ((b << 16) >> 16) + (a >> 16) * (b >> 16);
+}
 #endif
 inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
     std::uint32_t mask = 0;

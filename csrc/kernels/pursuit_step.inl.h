@@ -1,91 +1,69 @@
-// pursuit_step.inl.h: correlations after a step of matching pursuit, and the two largest of them, in one pass.
+// pursuit_step.inl.h: screened correlations after a step of matching pursuit, and the largest of each block of atoms.
 //
-//   a[j] = start[j] - (factor[0] rows[0][j] + factor[1] rows[1][j] + ...)
+//   weave_row      pairs[j] = row[j] in the lower half, or, where `odd`, in the upper half beside what is in the lower
+//   pursuit_pairs  out[j] = start[j] - unit sum over p, both halves, of factor[p] * pairs[p][j]
+//   pursuit_row    out[j] -= factor row[j]
+//   both           block[b] = the largest out[j], or |out[j]|, of the b-th kPursuitBlock atoms
 //
-// Shapes    start and each of rows [width], width whole lines of 64 bytes; factor [count]. out [width] may be null, or
-//           start itself. magnitude: rank by |a|.
-// Numerics  in T: from start[j] on, each product is rounded and then subtracted, in order. Same bits in every variant.
-// Returns   the lowest place of the largest number, with best = [largest, second]: at most so much is reached at any
-//           other place. NaN is never best: it marks places that must not be taken. 0 and minus infinity if all are.
-// Cost      2 count flops per number, and the rows read once; out is written once if asked for.
+// Shapes    width is a multiple of kPursuitBlock; start, out, row and each of pairs [width]. out may be start. Halves
+//           are int16, cells of factor as those of pairs.
+// Numerics  pursuit_pairs sums integers, exact while sum |factor| < 2^16, and rounds at its end; variants may round
+//           differently: the caller's bound covers three float32 roundings. NaN is never the largest, and stays NaN:
+//           it marks places that must not be taken. Minus infinity where all are.
+// Cost      pursuit_pairs 4 flops per pair and atom, in one instruction for 16 atoms; the pairs read once.
 
-template <class T>
-struct PlaceOf {
-    typedef std::int32_t Type;
-};
-template <>
-struct PlaceOf<double> {
-    typedef std::int64_t Type;
-};
+constexpr int kPursuitLanes = 8;  // registers of sums side by side, as one alone waits for each addition
 
-// Each lane's largest number with its first place, and the largest of the others.
-template <class T>
-struct BestLanes {
-    typedef typename PlaceOf<T>::Type I;
-    Line<T> best, second;
-    Line<I> place;
+inline Lanes larger_lanes(Lanes a, Lanes b) { return a > b ? a : b; }  // b where a is NaN
 
-    inline void take(const Line<T>& v, const Line<I>& at) {
-        const Line<T> lesser = where_less(best, v, best, v);
-        second = where_less(second, lesser, lesser, second);
-        place = where_less(best, v, at, place);
-        best = where_less(best, v, v, best);
-    }
-};
+void weave_row(const std::int16_t* row, bool odd, std::int64_t width, std::uint32_t* pairs) {
+    if (odd)
+        for (std::int64_t j = 0; j < width; ++j)
+            pairs[j] |= static_cast<std::uint32_t>(static_cast<std::uint16_t>(row[j])) << 16;
+    else
+        for (std::int64_t j = 0; j < width; ++j) pairs[j] = static_cast<std::uint16_t>(row[j]);
+}
 
-// N lines side by side, as one alone waits for each subtraction; the next are on their way.
-template <int N, class T>
-inline void pursuit_lines(const T* start, const T* const* rows, const T* factor, std::int64_t count, std::int64_t at,
-                          bool magnitudes, BestLanes<T>& best, Line<typename PlaceOf<T>::Type>& place, T* out) {
-    Line<T> sum[N];
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) sum[i] = line_at(start + at + i * Line<T>::kCount);
-    for (std::int64_t p = 0; p < count; ++p) {
-        const T* row = rows[p] + at;
-        const T f = factor[p];
-#pragma GCC unroll 8
-        for (int i = 0; i < N; ++i) __builtin_prefetch(row + (N + i) * Line<T>::kCount);
-#pragma GCC unroll 8
-        for (int i = 0; i < N; ++i) {
-            const Line<T> product = line_at(row + i * Line<T>::kCount) * f;
-            sum[i] = sum[i] - product;
-        }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < N; ++i) {
-        if (out) line_to(out + at + i * Line<T>::kCount, sum[i]);
-        best.take(magnitudes ? magnitude(sum[i]) : sum[i], place);
-        place = place + Line<T>::kCount;
+// next(i, at): lane i of the results at `at`, which it also stores.
+template <class Next>
+inline void largest_of_blocks(std::int64_t width, bool magnitudes, float* block, Next next) {
+    constexpr int kStep = kPursuitLanes * kLanes;
+    for (std::int64_t at = 0; at < width; at += kPursuitBlock) {
+        Lanes most = lanes_of(-__builtin_inff());
+        for (int part = 0; part < kPursuitBlock; part += kStep) next(at + part, magnitudes, most);
+        block[at / kPursuitBlock] = fold_vector(most, [](auto a, auto b) { return a > b ? a : b; });
     }
 }
 
-template <class T>
-std::int64_t pursuit_step(const T* start, const T* const* rows, const T* factor, std::int64_t count, std::int64_t width,
-                          bool magnitudes, T* out, T* best) {
-    typedef typename PlaceOf<T>::Type I;
-    constexpr int kCount = Line<T>::kCount, kTogether = kVectorBytes == 64 ? 8 : 4;
-    const T none = -static_cast<T>(__builtin_inff());
-    BestLanes<T> lanes = {line_of(none), line_of(none), line_of(I{0})};
-    I first[kCount];
-    for (int l = 0; l < kCount; ++l) first[l] = l;
-    Line<I> place = line_at(first);
-    std::int64_t at = 0;
-    for (; at + kTogether * kCount <= width; at += kTogether * kCount)
-        pursuit_lines<kTogether>(start, rows, factor, count, at, magnitudes, lanes, place, out);
-    for (; at < width; at += kCount) pursuit_lines<1>(start, rows, factor, count, at, magnitudes, lanes, place, out);
-    T value[kCount], second[kCount];
-    I where[kCount];
-    line_to(value, lanes.best);
-    line_to(second, lanes.second);
-    line_to(where, lanes.place);
-    int top = 0;
-    for (int l = 1; l < kCount; ++l)
-        if (value[l] > value[top] || (value[l] == value[top] && where[l] < where[top])) top = l;
-    best[0] = value[top];
-    best[1] = second[top];
-    for (int l = 0; l < kCount; ++l) {
-        if (l != top && value[l] > best[1]) best[1] = value[l];
-        if (second[l] > best[1]) best[1] = second[l];
-    }
-    return where[top];
+void pursuit_pairs(const float* start, const std::uint32_t* const* pairs, const std::uint32_t* factor,
+                   std::int64_t count, float unit, std::int64_t width, bool magnitudes, float* out, float* block) {
+    largest_of_blocks(width, magnitudes, block, [=](std::int64_t at, bool absolute, Lanes& most) {
+        Pairs sum[kPursuitLanes] = {};
+        for (std::int64_t p = 0; p < count; ++p) {
+            const std::uint32_t* row = pairs[p] + at;
+            const Pairs f = pairs_of(factor[p]);
+#pragma GCC unroll 8
+            for (int i = 0; i < kPursuitLanes; ++i) sum[i] = pairs_add(sum[i], f, pairs_at(row + i * kLanes));
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < kPursuitLanes; ++i) {
+            const Lanes v = lanes_fma(lanes_of(-unit), pairs_as_float(sum[i]), lanes_at(start + at + i * kLanes));
+            lanes_to(out + at + i * kLanes, v);
+            most = larger_lanes(absolute ? lanes_abs(v) : v, most);
+        }
+    });
+}
+
+void pursuit_row(const std::int16_t* row, float factor, std::int64_t width, bool magnitudes, float* out, float* block) {
+    typedef std::int16_t Shorts __attribute__((vector_size(kLanes * 2)));
+    typedef std::int32_t Whole __attribute__((vector_size(kLanes * 4)));
+    largest_of_blocks(width, magnitudes, block, [=](std::int64_t at, bool absolute, Lanes& most) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kPursuitLanes; ++i) {
+            const Whole g = __builtin_convertvector(load<Shorts>(row + at + i * kLanes), Whole);
+            const Lanes v = lanes_fma(lanes_of(-factor), pairs_as_float((Pairs)g), lanes_at(out + at + i * kLanes));
+            lanes_to(out + at + i * kLanes, v);
+            most = larger_lanes(absolute ? lanes_abs(v) : v, most);
+        }
+    });
 }

@@ -42,6 +42,8 @@ struct RowCandidates {
     std::int64_t capacity;
 };
 
+constexpr std::int64_t kPursuitBlock = 128;  // atoms
+
 typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);
 
@@ -82,11 +84,6 @@ struct TypedKernels {
     // triangular_product: the same of F that is upper triangular, or else lower.
     void (*triangular_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width,
                                bool upper, T* out);
-
-    // pursuit_step.inl.h: out = start - sum of factor[p] * rows[p], all [width], whole lines; the place of the largest
-    // number or magnitude of out, which may be null, and in best [2] the two largest.
-    std::int64_t (*pursuit_step)(const T* start, const T* const* rows, const T* factor, std::int64_t count,
-                                 std::int64_t width, bool magnitudes, T* out, T* best);
 
     // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
     double (*coordinate_sweep)(T* x, const T* p, const T* G, const T* inverse, std::int64_t k);
@@ -167,6 +164,15 @@ struct KernelTable {
     // pull_rows.inl.h: rows index[p] of F and x step along each other, by pull[p], after both shrink by keep.
     void (*pull_rows)(const std::int32_t* index, const float* pull, std::int64_t count, float keep, float* x, float* F,
                       std::int64_t width);
+
+    // pursuit_step.inl.h: out = start - unit * (sum over pairs of rows, of factor times halves), or out -= factor *
+    // row; and block [width / kPursuitBlock], the largest of each. weave_row puts a row into the lower or upper halves.
+    void (*weave_row)(const std::int16_t* row, bool odd, std::int64_t width, std::uint32_t* pairs);
+    void (*pursuit_pairs)(const float* start, const std::uint32_t* const* pairs, const std::uint32_t* factor,
+                          std::int64_t count, float unit, std::int64_t width, bool magnitudes, float* out,
+                          float* block);
+    void (*pursuit_row)(const std::int16_t* row, float factor, std::int64_t width, bool magnitudes, float* out,
+                        float* block);
 
     // raise_bar.inl.h: a number that at least k of v [count] reach, or low.
     float (*raise_bar)(const float* v, std::int64_t count, std::int64_t k, float low, int halvings);

@@ -552,9 +552,20 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"v.0", "y.0"},
     ),  # as many as the shorter has
     "kernels.small_product": (k.small_product, {"X": f32(5, 6), "F": f32(6, 16)}, {"X.0", "F.1"}),
-    "kernels.pursuit_step": (
-        k.pursuit_step,
-        {"start": f32(32), "rows": f32(3, 32), "factor": f32(3), "magnitudes": True},
+    "kernels.pursuit_pairs": (
+        k.pursuit_pairs,
+        {
+            "start": f32(128),
+            "rows": ints(2, 128, dtype=np.int16),
+            "factor": ints(2, dtype=np.int16),
+            "unit": 1.0,
+            "magnitudes": True,
+        },
+        set(),
+    ),
+    "kernels.pursuit_row": (
+        k.pursuit_row,
+        {"row": ints(128, dtype=np.int16), "factor": 1.0, "start": f32(128), "magnitudes": True},
         set(),
     ),
     "kernels.solve_cholesky": (k.solve_cholesky, {"A": f64(4, 4), "b": f64(4)}, set()),

@@ -164,6 +164,55 @@ def test_planted_codes_are_recovered(dtype, rng):
     assert (np.diff(more.indptr)[right] == 5).all()
 
 
+@pytest.mark.parametrize("gram", ["always", "never"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_residual_below_the_rounding_of_the_screen(dtype, gram, rng):
+    """Each atom adds a twentieth of the one before: soon 16 bits of the row cannot tell any apart."""
+    _, atoms = problem(rng, 1, 48, 300, dtype)
+    steps = 4 if dtype == "float32" else 6
+    X = np.zeros((30, 48))
+    for row in X:
+        row += 20.0 ** -np.arange(steps) @ atoms[rng.permutation(300)[:steps]].astype(np.float64)
+    X = X.astype(dtype)
+    for orthogonal in (True, False):
+        dictionary = core.Dictionary(core.context(), atoms, False, gram)
+        found = dictionary.pursue(core.context(), core.rows(X), steps, orthogonal=orthogonal)
+        codes = sp.csr_array((found[2], found[1], found[0]), shape=(30, 300)).toarray()
+        want = plain.all_rows(X, atoms, steps, orthogonal=orthogonal)
+        assert ((codes != 0) == (want != 0)).all()
+        assert np.abs(codes - want).max() < (1e-5 if dtype == "float32" else 1e-10)
+
+
+@pytest.mark.parametrize("m", [127, 128, 129, 160])
+@pytest.mark.parametrize("gram", ["always", "never"])
+def test_atoms_of_few_numbers_at_the_ends_of_blocks(gram, m, rng):
+    """Atoms with one number other than 0, or two: 16 bits would cut off what is scaled too far up."""
+    atoms = np.zeros((m, 40))
+    atoms[np.arange(m), rng.integers(0, 40, m)] = rng.uniform(0.4, 1.6, m)
+    atoms[np.arange(m), rng.integers(0, 40, m)] -= 0.3
+    X = rng.standard_normal((20, 40))
+    X[:, 3] *= 50
+    for options in ({"orthogonal": True}, {"repeat": False}, {"positive": True}):
+        dictionary = core.Dictionary(core.context(), atoms, False, gram)
+        indptr, indices, values, _ = dictionary.pursue(core.context(), core.rows(X), 6, **options)
+        codes = sp.csr_array((values, indices, indptr), shape=(20, m)).toarray()
+        assert np.abs(codes - plain.all_rows(X, atoms, 6, **options)).max() < 1e-8
+
+
+def test_longer_atoms_may_come_later(rng):
+    X, atoms = problem(rng, 40, 24, 60)
+    rows = X[::-1] + X
+    dictionary = core.Dictionary(core.context(), 1e-3 * atoms, True, "always")
+    dictionary.pursue(core.context(), core.rows(X), 3)  # makes the Gram matrix of short ones
+    for chosen in (np.arange(5), np.arange(5, 40)):
+        dictionary.adopt(core.context(), core.rows(X), chosen)
+        known = dictionary.atoms(core.context())
+        found = dictionary.pursue(core.context(), core.rows(rows), 5, orthogonal=True)
+        codes = sp.csr_array((found[2], found[1], found[0]), shape=(40, len(known))).toarray()
+        want = plain.all_rows(rows, known, 5, orthogonal=True)
+        assert np.allclose(codes @ known, want @ known, atol=1e-8)
+
+
 def test_rows_of_zeros_and_dependent_atoms():
     X = np.array([[0.0, 0, 0], [1, 2, 3], [0, 0, 4]])
     atoms = np.array([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]])

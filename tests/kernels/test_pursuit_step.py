@@ -1,79 +1,71 @@
-"""pursuit_step: a start less multiples of rows, each product rounded, and its two largest numbers."""
+"""pursuit_pairs and pursuit_row: a start less multiples of rows in 16 bits, and the largest of each 128."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import core
 import numpy as np
-import plain_kernels as plain
 import pytest
 from numpy.typing import NDArray
 
-LINES = (1, 2, 3, 4, 5, 8, 11)
-COUNTS = (0, 1, 2, 5)
+BLOCK = 128
 
 
-def lanes(dtype: str) -> int:
-    return 64 // np.dtype(dtype).itemsize
-
-
-def expected(start: NDArray[Any], rows: NDArray[Any], factor: NDArray[Any], magnitudes: bool) -> Any:
-    out = start.copy()
-    for f, row in zip(factor, rows, strict=True):
-        out = out - f * row
+def largest(out: NDArray[np.float32], magnitudes: bool) -> NDArray[np.float32]:
     score = np.abs(out) if magnitudes else out
-    place = int(np.nanargmax(score))
-    others = np.delete(score, place)
-    return out, place, np.array([score[place], np.nanmax(others)], start.dtype)
+    return np.where(np.isnan(score), -np.inf, score).reshape(-1, BLOCK).max(axis=1)
 
 
 @pytest.mark.parametrize("magnitudes", [True, False])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_it_is_the_plain_statement(isa: str, dtype: str, magnitudes: bool, rng: np.random.Generator) -> None:
-    for lines in LINES:
-        for count in COUNTS:
-            width = lines * lanes(dtype)
-            start = rng.standard_normal(width).astype(dtype)
-            rows = rng.standard_normal((count, width)).astype(dtype)
-            factor = rng.standard_normal(count).astype(dtype)
-            out, place, best = core.kernels.pursuit_step(start, rows, factor, magnitudes)
-            want = expected(start, rows, factor, magnitudes)
-            assert plain.bits(out) == plain.bits(want[0])
-            assert place == want[1]
-            assert plain.bits(best) == plain.bits(want[2])
+def test_pairs_are_the_plain_statement(isa: str, magnitudes: bool, rng: np.random.Generator) -> None:
+    for blocks in (1, 2, 5):
+        for count in (0, 1, 2, 5):
+            width = blocks * BLOCK
+            start = rng.standard_normal(width).astype(np.float32)
+            start[rng.permutation(width)[:7]] = np.nan
+            rows = rng.integers(-32767, 32768, (2 * count, width)).astype(np.int16)
+            factor = rng.integers(-6000, 6001, 2 * count).astype(np.int16)
+            out, block = core.kernels.pursuit_pairs(start, rows, factor, 2.0**-29, magnitudes)
+            want = start - 2.0**-29 * (factor.astype(np.int64) @ rows.astype(np.int64))
+            assert np.allclose(out, want, rtol=1e-6, atol=1e-6, equal_nan=True)
+            assert (block == largest(out, magnitudes)).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_lowest_of_equal_places_wins(isa: str, dtype: str, rng: np.random.Generator) -> None:
-    none = np.zeros((0, 6 * lanes(dtype)), dtype), np.zeros(0, dtype)
-    for _ in range(50):
-        start = rng.integers(-3, 4, 6 * lanes(dtype)).astype(dtype)
-        _, place, best = core.kernels.pursuit_step(start, *none, True)
-        order = np.sort(np.abs(start))
-        assert place == np.abs(start).argmax()
-        assert best.tolist() == [order[-1], order[-2]]
+def test_sums_end_only_at_31_bits(isa: str) -> None:
+    """The most that factors may be: their magnitudes sum up to less than 2^16."""
+    rows = np.full((4, BLOCK), 32767, np.int16)
+    rows[:, 1] *= -1
+    factor = np.full(4, 16250, np.int16)
+    out, _ = core.kernels.pursuit_pairs(np.zeros(BLOCK, np.float32), rows, factor, 1.0, True)
+    assert out[0] == np.float32(-65000 * 32767)
+    assert out[1] == -out[0]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_nan_is_never_best(isa: str, dtype: str, rng: np.random.Generator) -> None:
-    width = 6 * lanes(dtype)
-    for kept in (0, 1, 2, 40):
-        start = np.full(width, np.nan, dtype)
-        start[rng.permutation(width)[:kept]] = -rng.random(kept) - 1
-        out, place, best = core.kernels.pursuit_step(
-            start, np.ones((1, width), dtype), np.ones(1, dtype), False
-        )
-        assert np.isnan(out).sum() == width - kept
-        falling = np.sort(out[~np.isnan(out)])[::-1].tolist() + [-np.inf] * 2
-        assert best.tolist() == falling[:2]
-        assert place == (np.nanargmax(out) if kept else 0)
+@pytest.mark.parametrize("magnitudes", [True, False])
+def test_a_row_is_the_plain_statement(isa: str, magnitudes: bool, rng: np.random.Generator) -> None:
+    for blocks in (1, 2, 5):
+        start = rng.standard_normal(blocks * BLOCK).astype(np.float32)
+        start[rng.permutation(len(start))[:7]] = np.nan
+        row = rng.integers(-32767, 32768, len(start)).astype(np.int16)
+        factor = np.float32(1e-4 * rng.standard_normal())
+        out, block = core.kernels.pursuit_row(row, factor, start, magnitudes)
+        assert np.allclose(out, start - np.float64(factor) * row, rtol=1e-6, atol=1e-6, equal_nan=True)
+        assert (block == largest(out, magnitudes)).all()
+
+
+def test_of_nothing_that_may_be_taken_none_is_largest(isa: str) -> None:
+    start, row = np.full(BLOCK, np.nan, np.float32), np.ones(BLOCK, np.int16)
+    assert core.kernels.pursuit_row(row, 1.0, start, True)[1].tolist() == [-np.inf]
 
 
 def test_wrong_arguments_are_refused() -> None:
-    start, rows, factor = np.ones(16), np.ones((2, 16)), np.ones(2)
-    for bad in ((start[:7].copy(), rows[:, :7].copy(), factor), (start, rows[:, :8].copy(), factor)):
-        with pytest.raises(ValueError, match="pursuit_step"):
-            core.kernels.pursuit_step(*bad, True)
-    with pytest.raises(ValueError, match="pursuit_step"):
-        core.kernels.pursuit_step(start, rows, np.ones(3), True)
+    start, rows, factor = np.ones(BLOCK, np.float32), np.ones((2, BLOCK), np.int16), np.ones(2, np.int16)
+    for bad in (
+        (start[:7].copy(), rows[:, :7].copy(), factor),
+        (start, rows[:, :64].copy(), factor),
+        (start, rows[:1], factor[:1]),
+        (start, rows, factor[:1]),
+    ):
+        with pytest.raises(ValueError, match="pursuit"):
+            core.kernels.pursuit_pairs(*bad, 1.0, True)
+    with pytest.raises(ValueError, match="pursuit"):
+        core.kernels.pursuit_row(rows[0, :64].copy(), 1.0, start, True)

@@ -4,55 +4,69 @@
 #include <algorithm>
 #include <numeric>
 
-#include "algorithms/encode/row_pursuit.h"
+#include "algorithms/encode/screened_pursuit.h"
 #include "core/message.h"
 #include "rows/row_reader.h"
 
 namespace latom {
 namespace {
 
-constexpr double kMostGram = 1 << 30;             // bytes, where it is kept only if it pays
-constexpr int64_t kBlockBytes = 2 << 20;          // of the products of a block: they stay in the second cache
-constexpr int64_t kMostRows = 64, kTogether = 8;  // of a block; rows that one product takes together
+constexpr double kMostGram = 1 << 30;     // bytes, where it is kept only if it pays
+constexpr int64_t kBlockBytes = 2 << 20;  // of the products of a block
+constexpr int64_t kMostRows = 70;         // of a block: whole tiles of most kernels
+constexpr int64_t kLanes = 2;             // rows that step in turn: what one needs is fetched meanwhile
 
 /// Rows of X, scaled by powers of two to lengths in [1/2, 1), with what their pursuit needs.
 template <class T>
 struct PursuitBlock {
     typename RowReader<T>::Block read;
-    AlignedVector<T> x, products, tile;
+    AlignedVector<T> x;
     std::vector<int> exponent;
     std::vector<double> norm2;  // scaled
-    std::vector<const T*> rows;
-    std::vector<T> factors;
     int64_t count = 0;
+    // Residuals whose products with all atoms are made together.
+    AlignedVector<double> left;
+    std::vector<double> left2;
+    PursuitTiles tiles;
+    AlignedVector<float> products;
+    int64_t stride = 0;
 
     void load(const RowReader<T>& reader, const KernelTable* kernels, int64_t from, int64_t end, int64_t d) {
         count = end - from;
         std::vector<int64_t> which(static_cast<std::size_t>(count));
         std::iota(which.begin(), which.end(), from);
         reader.read(which, read);
-        const int64_t padded = padded_rows(count);
-        x.resize(static_cast<std::size_t>(padded * d));
-        std::fill(x.begin(), x.end(), T{0});
+        x.resize(static_cast<std::size_t>(count * d));
         exponent.assign(static_cast<std::size_t>(count), 0);
         norm2.assign(static_cast<std::size_t>(count), 0.0);
-        tile.resize(static_cast<std::size_t>(PursuitAtoms<T>::kTileRows * PursuitAtoms<T>::kPanel));
         for (int64_t r = 0; r < count; ++r) {
             if (read.norm2[r] > 0) std::frexp(std::sqrt(read.norm2[r]), &exponent[r]);
             T* row = x.data() + r * d;
-            for (int64_t t = 0; t < d; ++t)
-                row[t] = static_cast<T>(std::ldexp(static_cast<double>(read.row[r][t]), -exponent[r]));
+            const double scale = std::ldexp(1.0, -exponent[r]);
+            for (int64_t t = 0; t < d; ++t) row[t] = static_cast<T>(static_cast<double>(read.row[r][t]) * scale);
             norm2[r] = kernels->of<T>().dense_dot(row, row, d);
         }
-    }
-    /// One or two rows cost less alone.
-    static int64_t padded_rows(int64_t count) {
-        return count > 2 ? (count + kTogether - 1) / kTogether * kTogether : count;
     }
     double tol(const PursuitOptions& options, int64_t r) const {
         if (options.tol < 0) return -1;
         return options.relative ? options.tol * norm2[r] : std::ldexp(options.tol, -2 * exponent[r]);
     }
+
+    /// residual(r, out [d]): the r-th of `rows` residuals; returns its squared length.
+    template <class Residual>
+    void load_residuals(const PursuitAtoms<T>& atoms, int64_t rows, Residual residual) {
+        const int64_t d = atoms.d();
+        left.resize(static_cast<std::size_t>(rows * d));
+        left2.resize(static_cast<std::size_t>(rows));
+        for (int64_t r = 0; r < rows; ++r) left2[r] = residual(r, left.data() + r * d);
+        atoms.load(rows, [&](int64_t r) { return left.data() + r * d; }, [&](int64_t r) { return left2[r]; }, tiles);
+    }
+    /// Room for products with so many atoms. Rows do not begin at the same places of the cache.
+    void make_room(int64_t rows, int64_t width) {
+        stride = width + 48;
+        products.resize(static_cast<std::size_t>(rows * stride));
+    }
+    float* products_of(int64_t r) { return products.data() + r * stride; }
 };
 
 template <class T>
@@ -93,14 +107,14 @@ public:
         check(ctx, X);
         const bool gram = with_gram(ctx, X.n, options);
         const RowReader<T> reader(ctx.kernels, X);
-        const int64_t fitting = kBlockBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(1, atoms_.width());
-        const int64_t rows = std::clamp(fitting / kTogether * kTogether, kTogether, kMostRows);
+        const int64_t fitting = kBlockBytes / 4 / std::max<int64_t>(1, atoms_.width());
+        const int64_t rows = std::clamp<int64_t>(fitting, ctx.kernels->tile_rows, kMostRows);
         std::vector<PursuitCodes<T>> parts(static_cast<std::size_t>(chunk_count(X.n, rows)));
-        parallel_for(ctx, chunk_count(X.n, rows), [&](int64_t c, int) {
-            PursuitBlock<T> block;
+        std::vector<PursuitBlock<T>> blocks(static_cast<std::size_t>(workers(ctx, chunk_count(X.n, rows))));
+        parallel_for(ctx, chunk_count(X.n, rows), [&](int64_t c, int worker) {
+            PursuitBlock<T>& block = blocks[worker];
             block.load(reader, ctx.kernels, c * rows, std::min(X.n, (c + 1) * rows), d());
-            if (gram) rows_with_gram(block, options, parts[c]);
-            else rows_in_step(block, options, parts[c]);
+            pursue_block(block, options, gram, parts[c]);
         });
         reader.check(ctx);
         return joined(parts, X.n);
@@ -114,22 +128,26 @@ public:
         std::vector<T> fresh(static_cast<std::size_t>(d()));
         std::fill_n(error, X.n, std::numeric_limits<double>::quiet_NaN());
         for (int64_t from = 0; from < X.n && m() < most; from += kMostRows) {
-            PursuitBlock<T> block;
+            PursuitBlock<T> block, alone;
             block.load(reader, ctx.kernels, from, std::min(X.n, from + kMostRows), d());
             const bool gram = with_gram(ctx, X.n, options);
-            const int64_t known = m() / PursuitAtoms<T>::kPanel, before = atoms_.panels();
-            const int64_t stride = atoms_.width() + kMostRows + PursuitAtoms<T>::kPanel;
-            if (gram) multiply(ctx, block, before, stride);
+            const int64_t known = m() / ctx.kernels->panel_atoms;  // panels that stay as they are
+            multiply(ctx, block, known);
             for (int64_t r = 0; r < block.count && m() < most; ++r) {
                 poll_for(ctx);
                 RowPursuit<T> pursuit(atoms_, options);
-                if (gram && atoms_.has_gram()) {
-                    const T* x = block.x.data() + r * d();
-                    T* products = block.products.data() + r * stride;
-                    atoms_.products(x, 1, known, atoms_.panels(), products, stride, block.tile.data());
-                    one_with_gram(block, r, products, options, pursuit);
-                } else {
-                    one_alone(block, r, options, pursuit);
+                start(pursuit, block, r, options);
+                alone.load_residuals(atoms_, 1, [&](int64_t, double* out) { return pursuit.residual(out); });
+                alone.make_room(1, atoms_.width());
+                std::copy_n(block.products_of(r), known * ctx.kernels->panel_atoms, alone.products.data());
+                atoms_.products(alone.tiles, known, atoms_.panels(), alone.products.data(), alone.stride);
+                ScreenedPursuit<T> lane(atoms_, options, gram && atoms_.has_gram());
+                while (!pursuit.done()) {
+                    lane.begin(pursuit, alone.products.data(), atoms_.error(alone.tiles, 0));
+                    while (lane.busy()) lane.step();
+                    if (pursuit.done()) break;
+                    alone.load_residuals(atoms_, 1, [&](int64_t, double* out) { return pursuit.residual(out); });
+                    atoms_.products(alone.tiles, 0, atoms_.panels(), alone.products.data(), alone.stride);
                 }
                 const double norm2 = block.norm2[r];
                 std::vector<double> left(static_cast<std::size_t>(d()));
@@ -145,7 +163,7 @@ public:
     }
 
 private:
-    static bool fits(int64_t m) { return static_cast<double>(m) * static_cast<double>(m) * sizeof(T) <= kMostGram; }
+    static bool fits(int64_t m) { return static_cast<double>(m) * static_cast<double>(m) * 2 <= kMostGram; }
 
     static void poll_for(const Context& ctx) {
         if (ctx.check_interrupt && !running_chunk().ctx) ctx.check_interrupt();
@@ -170,125 +188,53 @@ private:
         return (use_ == GramUse::kAlways || pays) && atoms_.make_gram(ctx);
     }
 
-    /// Products of the block's rows with all panels, over threads.
-    void multiply(const Context& ctx, PursuitBlock<T>& block, int64_t panels, int64_t stride) const {
-        block.products.resize(static_cast<std::size_t>(kMostRows * stride));
-        const int64_t padded = PursuitBlock<T>::padded_rows(block.count);
-        parallel_for(ctx, chunk_count(padded, kTogether), [&](int64_t c, int) {
-            AlignedVector<T> tile(static_cast<std::size_t>(kTogether * PursuitAtoms<T>::kPanel));
-            const int64_t some = std::min(kTogether, padded - c * kTogether);
-            atoms_.products(block.x.data() + c * kTogether * d(), some, 0, panels,
-                            block.products.data() + c * kTogether * stride, stride, tile.data());
+    void start(RowPursuit<T>& pursuit, const PursuitBlock<T>& block, int64_t r, const PursuitOptions& options) const {
+        pursuit.start(block.x.data() + r * d(), block.norm2[r], block.tol(options, r));
+    }
+
+    /// Products of the block's rows with the first panels, over threads.
+    void multiply(const Context& ctx, PursuitBlock<T>& block, int64_t panels) const {
+        const int64_t width = panels * ctx.kernels->panel_atoms, rows = ctx.kernels->tile_rows;
+        block.make_room(block.count, width);
+        parallel_for(ctx, chunk_count(block.count, rows), [&](int64_t c, int) {
+            PursuitTiles tiles;
+            atoms_.load(
+                std::min(rows, block.count - c * rows),
+                [&](int64_t r) { return block.x.data() + (c * rows + r) * d(); },
+                [&](int64_t r) { return block.norm2[c * rows + r]; }, tiles);
+            atoms_.products(tiles, 0, panels, block.products_of(c * rows), block.stride);
         });
     }
 
-    void rows_with_gram(PursuitBlock<T>& block, const PursuitOptions& options, PursuitCodes<T>& out) const {
-        const int64_t padded = PursuitBlock<T>::padded_rows(block.count), width = atoms_.width();
-        block.products.resize(static_cast<std::size_t>(padded * width));
-        atoms_.products(block.x.data(), padded, 0, atoms_.panels(), block.products.data(), width, block.tile.data());
-        RowPursuit<T> pursuit(atoms_, options);
-        for (int64_t r = 0; r < block.count; ++r) {
-            one_with_gram(block, r, block.products.data() + r * width, options, pursuit);
-            write(pursuit, block.exponent[r], out);
-        }
-    }
-
-    /// products [width] of row r with all atoms; they are written over.
-    void one_with_gram(PursuitBlock<T>& block, int64_t r, T* products, const PursuitOptions& options,
-                       RowPursuit<T>& pursuit) const {
-        const auto step = atoms_.kernels()->template of<T>().pursuit_step;
-        const int64_t width = atoms_.width();
-        pursuit.start(block.x.data() + r * d(), block.norm2[r], block.tol(options, r));
-        T best[2];
-        int64_t subtracted = 0;
-        auto& rows = block.rows;
-        auto& factors = block.factors;
-        rows.clear();
-        factors.clear();
-        AlignedVector<T> values;
-        while (!pursuit.done()) {
-            const auto count = static_cast<int64_t>(rows.size());
-            T* kept = options.orthogonal ? nullptr : products;
-            const int64_t place =
-                step(products, rows.data(), factors.data(), count, width, !options.positive, kept, best);
-            const auto of_all = [&]() -> const T* {
-                if (kept) return kept;
-                values.resize(static_cast<std::size_t>(width));
-                T again[2];
-                step(products, rows.data(), factors.data(), count, width, true, values.data(), again);
-                return values.data();
-            };
-            pursuit.take(place, best, subtracted, false, of_all);
-            if (pursuit.done()) break;
-            const auto& support = pursuit.support();
-            rows.clear();
-            factors.clear();
-            if (options.orthogonal) {
-                for (std::size_t p = 0; p < support.size(); ++p) {
-                    rows.push_back(atoms_.gram(support[p]));
-                    factors.push_back(static_cast<T>(pursuit.coefs()[p]));
-                }
-                subtracted = static_cast<int64_t>(support.size());
-            } else {
-                rows.push_back(atoms_.gram(pursuit.last_atom()));
-                factors.push_back(static_cast<T>(pursuit.last_step()));
-                ++subtracted;
-                if (!options.repeat) products[pursuit.last_atom()] = std::numeric_limits<T>::quiet_NaN();
-            }
-        }
-    }
-
-    /// All rows of the block take their next atom, then the next: products with residuals go over the atoms together.
-    void rows_in_step(PursuitBlock<T>& block, const PursuitOptions& options, PursuitCodes<T>& out) const {
+    /// Products of what is left of all rows, steps with them as far as they tell atoms apart, and again.
+    void pursue_block(PursuitBlock<T>& block, const PursuitOptions& options, bool gram, PursuitCodes<T>& out) const {
         std::vector<RowPursuit<T>> pursuits;
-        for (int64_t r = 0; r < block.count; ++r) {
-            pursuits.emplace_back(atoms_, options);
-            pursuits.back().start(block.x.data() + r * d(), block.norm2[r], block.tol(options, r));
-        }
+        for (int64_t r = 0; r < block.count; ++r) start(pursuits.emplace_back(atoms_, options), block, r, options);
         std::vector<RowPursuit<T>*> active;
-        for (auto& pursuit : pursuits)
-            if (!pursuit.done()) active.push_back(&pursuit);
-        AlignedVector<T> left(block.x);
-        std::vector<double> wide(static_cast<std::size_t>(d()));
-        block.products.resize(static_cast<std::size_t>(PursuitBlock<T>::padded_rows(block.count) * atoms_.width()));
-        for (bool first = true; !active.empty(); first = false) {
+        for (auto& pursuit : pursuits) active.push_back(&pursuit);
+        std::vector<ScreenedPursuit<T>> lanes(kLanes, ScreenedPursuit<T>(atoms_, options, gram));
+        block.make_room(block.count, atoms_.width());
+        while (true) {
+            std::erase_if(active, [](const RowPursuit<T>* pursuit) { return pursuit->done(); });
+            if (active.empty()) break;
             poll();
             const auto count = static_cast<int64_t>(active.size());
-            for (int64_t a = 0; a < count; ++a) {
-                T* row = left.data() + a * d();
-                if (first) std::copy_n(active[a]->row(), d(), row);
-                else active[a]->residual(wide.data());
-                for (int64_t t = 0; !first && t < d(); ++t) row[t] = static_cast<T>(wide[t]);
+            block.load_residuals(atoms_, count, [&](int64_t r, double* to) { return active[r]->residual(to); });
+            atoms_.products(block.tiles, 0, atoms_.panels(), block.products.data(), block.stride);
+            int64_t next = 0;
+            for (bool busy = true; busy;) {
+                busy = false;
+                for (auto& lane : lanes) {
+                    if (!lane.busy() && next < count) {
+                        lane.begin(*active[next], block.products_of(next), atoms_.error(block.tiles, next));
+                        ++next;
+                    }
+                    if (lane.busy()) lane.step();
+                    busy |= lane.busy() || next < count;
+                }
             }
-            const int64_t padded = PursuitBlock<T>::padded_rows(count);
-            atoms_.products(left.data(), padded, 0, atoms_.panels(), block.products.data(), atoms_.width(),
-                            block.tile.data());
-            for (int64_t a = 0; a < count; ++a)
-                next_atom(block.products.data() + a * atoms_.width(), options, *active[a]);
-            std::erase_if(active, [](const RowPursuit<T>* pursuit) { return pursuit->done(); });
         }
         for (int64_t r = 0; r < block.count; ++r) write(pursuits[r], block.exponent[r], out);
-    }
-
-    void next_atom(T* products, const PursuitOptions& options, RowPursuit<T>& pursuit) const {
-        if (!options.repeat)
-            for (const int32_t j : pursuit.support()) products[j] = std::numeric_limits<T>::quiet_NaN();
-        T best[2];
-        const int64_t place = atoms_.kernels()->template of<T>().pursuit_step(
-            products, nullptr, nullptr, 0, atoms_.width(), !options.positive, nullptr, best);
-        pursuit.take(place, best, 0, true, [&]() -> const T* { return products; });
-    }
-
-    void one_alone(PursuitBlock<T>& block, int64_t r, const PursuitOptions& options, RowPursuit<T>& pursuit) const {
-        AlignedVector<T> products(static_cast<std::size_t>(atoms_.width())), left(static_cast<std::size_t>(d()));
-        std::vector<double> wide(left.size());
-        pursuit.start(block.x.data() + r * d(), block.norm2[r], block.tol(options, r));
-        while (!pursuit.done()) {
-            pursuit.residual(wide.data());
-            for (std::size_t t = 0; t < left.size(); ++t) left[t] = static_cast<T>(wide[t]);
-            atoms_.products(left.data(), 1, 0, atoms_.panels(), products.data(), atoms_.width(), block.tile.data());
-            next_atom(products.data(), options, pursuit);
-        }
     }
 
     void write(const RowPursuit<T>& pursuit, int exponent, PursuitCodes<T>& out) const {

@@ -1,15 +1,8 @@
 // row_pursuit.h: the pursuit of one row: what has been taken, what is left, and the exact choice of the next atom.
 //
-// A screen gives a~_j for the products a_j = <r, w_j> of the residual r = x - sum_p c_p w_p, in T with unit roundoff u:
-//
-//   with a Gram matrix     a~ = x W^T - sum_p c~_p G_p:    |a~_j - a_j| <= u (d + count + 16) (|x| + sum_p |c_p| |w_p|)
-//   W without                a~ = r~ W^T:                    the same with |r| for the sum
-//
-// W the longest atom's length, count the products subtracted so far: the sums of d products lose at most d u of the sum
-// of their magnitudes (Jeannerod & Rump 2013), which Cauchy-Schwarz bounds; c~ and r~ are rounded once, and each
-// product and difference once more. So an atom that is ahead by more than twice the bound is the one that float64
-// takes. Where others are as near, their products with r are summed in float64, which rounds u' d as much, u' that of
-// float64: where T is float64 the bound counts twice.
+// A screen gives numbers that the products a_j = <r, w_j> of the residual r = x - sum_p c_p w_p are within `error` of
+// (algorithms/encode/screened_pursuit.h). So an atom that is ahead by more than twice that is the one that float64
+// takes. Where others are as near, their products with r are summed in float64.
 //
 // The products of atoms taken are summed in float64 (kernels/dot.inl.h), d multiply-adds per pair.
 #pragma once
@@ -33,13 +26,14 @@ public:
           residual_(static_cast<std::size_t>(atoms.d())),
           wide_(static_cast<std::size_t>(atoms.d())) {}
 
+    static constexpr int64_t kNone = -1, kAsk = -2;
+
     /// x [d] of squared length norm2, both scaled; tol in the same scale.
     void start(const T* x, double norm2, double tol) {
         x_ = x;
         norm2_ = left_ = norm2;
         tol_ = tol;
         steps_ = 0;
-        moved_ = 0;
         support_.clear();
         right_.clear();
         coefs_.clear();
@@ -54,25 +48,50 @@ public:
     int32_t last_atom() const { return last_; }  // and what its coefficient grew by; plain alone
     double last_step() const { return step_; }
 
-    /// Takes the atom that the screen found, or the one that float64 prefers. place, best: of kernels/pursuit_step;
-    /// values [m] are the screen's, asked for where two are too near. Nothing is taken where the pursuit has ended.
-    template <class Values>
-    void take(int64_t place, const T* best, int64_t subtracted, bool of_residual, Values values) {
-        const double whole = of_residual ? std::sqrt(std::max(left_, 0.0)) * (1 + 1e-6) + 1e-6 * std::sqrt(norm2_)
-                                         : std::sqrt(norm2_) + moved_;
-        const double error = bound(subtracted) * whole * atoms_.longest();
-        const double top = static_cast<double>(best[0]);
+    /// What is left of |x|^2, roughly.
+    double left() const { return left_; }
+
+    /// The next atom; kNone where the pursuit has ended. values [width]: the screen's, with the largest of each block
+    /// (kernels/pursuit_step), all within `error`. kAsk: many are as near, and products anew, within `again`, would
+    /// tell more of them apart.
+    int64_t choose(const float* values, const float* blocks, double error, double again) {
+        const int64_t count = atoms_.width() / kPursuitBlock;
+        const double top = static_cast<double>(*std::max_element(blocks, blocks + count));
         // Whatever atom came next, add() would end with it.
         const bool nothing_left = left_ < 0.99 * std::numeric_limits<T>::epsilon() * norm2_;
-        if (nothing_left || !(top + error > 0)) {
-            done_ = true;
+        done_ = nothing_left || top + error <= 0 || top == -HUGE_VAL;
+        if (done_) return kNone;
+        find_near(values, blocks, top - 2 * error);
+        if (near_.size() == 1) return near_[0];
+        if (near_.size() > kMany && again < error / 4) return kAsk;
+        const int64_t found = decide();
+        done_ = found < 0;
+        return found;
+    }
+
+    /// Takes atom j, unless that would bring nothing: then the pursuit has ended.
+    void add(int64_t j) {
+        const auto size = static_cast<int64_t>(support_.size());
+        const int64_t at = std::find(support_.begin(), support_.end(), static_cast<int32_t>(j)) - support_.begin();
+        if (at == size) learn(j);
+        const double* products = pairs_.data() + at * (at + 1) / 2;
+        double rest = right_[at];
+        for (int64_t p = 0; p < size; ++p) rest -= coefs_[p] * (p <= at ? products[p] : pairs_[p * (p + 1) / 2 + at]);
+        const double least = std::numeric_limits<T>::epsilon() * norm2_ * atoms_.norm2(j);
+        const bool small = (options_.positive ? !(rest > 0) : rest == 0) || !(rest * rest >= least);
+        if (small || (options_.orthogonal && at < size) || (options_.orthogonal && !extend(at))) {
+            end(size);
             return;
         }
-        // Beyond the atoms stand zeros, which may be ahead where all products are negative.
-        if (place >= atoms_.m() || !(top - static_cast<double>(best[1]) > 2 * error))
-            place = decide(values(), top - 2 * error);
-        if (place < 0) done_ = true;
-        else add(place);
+        if (!options_.orthogonal) {
+            last_ = static_cast<int32_t>(j);
+            step_ = rest / atoms_.norm2(j);
+            if (at == size) coefs_.push_back(0);
+            coefs_[at] += step_;
+            left_ -= rest * step_;
+        }
+        ++steps_;
+        done_ = steps_ == options_.steps || reached();
     }
 
     /// The residual in float64, [d]; returns its squared length.
@@ -86,20 +105,37 @@ public:
     }
 
 private:
-    double bound(int64_t subtracted) const {
-        const auto roundings = static_cast<double>(atoms_.d() + subtracted + 16);
-        return 1.01 * (sizeof(T) == 4 ? 0x1p-24 : 0x1p-52) * roundings;
+    static constexpr std::size_t kMany = 64;  // atoms whose float64 products cost as much as all in 16 bits
+
+    /// Atoms whose screened score is at least `bar`, which is rounded down.
+    void find_near(const float* values, const float* blocks, double bar) {
+        constexpr int64_t kGroup = 16;
+        const float least = std::nextafter(static_cast<float>(bar), -HUGE_VALF);
+        const int64_t m = atoms_.m();
+        near_.clear();
+        for (int64_t from = 0; from < m; from += kPursuitBlock) {
+            if (blocks[from / kPursuitBlock] < least) continue;
+            for (int64_t at = from; at < from + kPursuitBlock; at += kGroup) {
+                int any = 0;
+                float score[kGroup];
+                for (int64_t i = 0; i < kGroup; ++i) {
+                    const float v = values[at + i];
+                    score[i] = options_.positive ? v : std::abs(v);
+                    any |= score[i] >= least;
+                }
+                for (int64_t i = 0; any && i < kGroup; ++i)
+                    if (score[i] >= least) near_.push_back(static_cast<int32_t>(at + i));
+            }
+        }
     }
 
-    /// The first atom with the largest float64 product among those whose screened one reaches `bar`; -1: there is none.
-    int64_t decide(const T* values, double bar) {
+    /// The first with the largest float64 product of those that are near; kNone: all are 0, or below where signs count.
+    int64_t decide() {
         const int64_t d = atoms_.d();
         residual(residual_.data());
-        int64_t found = -1;
-        double most = -HUGE_VAL;
-        for (int64_t j = 0; j < atoms_.m(); ++j) {
-            const double screened = static_cast<double>(values[j]);
-            if (!((options_.positive ? screened : std::abs(screened)) >= bar)) continue;
+        int64_t found = kNone;
+        double most = 0;
+        for (const int32_t j : near_) {
             const T* row = atoms_.row(j);
             for (int64_t t = 0; t < d; ++t) wide_[t] = static_cast<double>(row[t]);
             const double exact = atoms_.kernels()->f64.dense_dot(residual_.data(), wide_.data(), d);
@@ -110,31 +146,6 @@ private:
             }
         }
         return found;
-    }
-
-    void add(int64_t j) {
-        const auto size = static_cast<int64_t>(support_.size());
-        const int64_t at = std::find(support_.begin(), support_.end(), static_cast<int32_t>(j)) - support_.begin();
-        if (at == size) learn(j);
-        const double* products = pairs_.data() + at * (at + 1) / 2;
-        double rest = right_[at];
-        for (int64_t p = 0; p < size; ++p) rest -= coefs_[p] * (p <= at ? products[p] : pairs_[p * (p + 1) / 2 + at]);
-        const double least = std::numeric_limits<T>::epsilon() * norm2_ * atoms_.norm2(j);
-        const bool small = options_.positive ? !(rest > 0) || rest * rest < least : !(rest * rest >= least);
-        if (small || (options_.orthogonal && at < size) || (options_.orthogonal && !extend(at))) {
-            end(size);
-            return;
-        }
-        if (!options_.orthogonal) {
-            last_ = static_cast<int32_t>(j);
-            step_ = rest / atoms_.norm2(j);
-            if (at == size) coefs_.push_back(0);
-            coefs_[at] += step_;
-            moved_ += std::abs(step_) * std::sqrt(atoms_.norm2(j));
-            left_ -= rest * step_;
-        }
-        ++steps_;
-        done_ = steps_ == options_.steps || reached();
     }
 
     /// Atom j with its products with x and with those taken.
@@ -159,9 +170,6 @@ private:
         left_ -= cholesky_.gain();
         coefs_.resize(support_.size());
         cholesky_.solve(coefs_.data());
-        moved_ = 0;
-        for (std::size_t p = 0; p < coefs_.size(); ++p)
-            moved_ += std::abs(coefs_[p]) * std::sqrt(atoms_.norm2(support_[p]));
         return true;
     }
 
@@ -182,11 +190,11 @@ private:
     const PursuitAtoms<T>& atoms_;
     const PursuitOptions& options_;
     const T* x_ = nullptr;
-    double norm2_ = 0, left_ = 0, tol_ = -1, moved_ = 0, step_ = 0;
+    double norm2_ = 0, left_ = 0, tol_ = -1, step_ = 0;
     int64_t steps_ = 0;
     int32_t last_ = 0;
     bool done_ = true;
-    std::vector<int32_t> support_;
+    std::vector<int32_t> support_, near_;
     std::vector<double> right_, coefs_, pairs_, residual_, wide_;  // <x, w>, c, <w, w'> by rows of a triangle
     std::vector<const T*> others_, same_;
     ProgressiveCholesky cholesky_;

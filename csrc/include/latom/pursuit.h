@@ -6,9 +6,9 @@
 //   orthogonal   c = the least squares of x over the atoms taken       (Pati, Rezaiifar & Krishnaprasad 1993)
 //
 // Exact: the atoms taken are those of float64 products with the float64 residual, ties to the lowest index. Products in
-// T only discard: with a proven bound on their rounding (algorithms/encode/row_pursuit.h), an atom that is ahead of all
-// others by more than it is taken, and others that are as near are compared in float64. So codes do not depend on
-// threads, kernel variant, the rows beside, or whether a Gram matrix was there.
+// 16 bits only discard: with a proven bound on their rounding (algorithms/encode/screened_pursuit.h), an atom that is
+// ahead of all others by more than it is taken, and others that are as near are compared in float64. So codes do not
+// depend on threads, kernel variant, the rows beside, or whether a Gram matrix was there.
 #pragma once
 
 #include <memory>
@@ -41,10 +41,11 @@ struct PursuitCodes {
 /// multiply-adds.
 enum class GramUse { kNever, kWherePays, kAlways };
 
-/// Atoms [m, d] that rows are pursued with; it holds copies: m d numbers twice, and the Gram matrix m^2.
+/// Atoms [m, d] that rows are pursued with; it holds copies: m d numbers, as many in 16 bits, and the Gram matrix, m^2
+/// in 16 bits.
 ///
-/// Cost of a row: m d multiply-adds once; then per step s, with a Gram matrix m (plain) or s m (orthogonal), without
-/// one m d. The Gram matrix itself costs m^2 d / 2, and append() m d per new atom.
+/// Cost of a row: m d multiply-adds in 16 bits once; then per step s, with a Gram matrix m (plain) or s m (orthogonal),
+/// without one m d. The Gram matrix itself costs m^2 d, and append() m d per new atom.
 template <class T>
 class Dictionary {
 public:

@@ -119,13 +119,17 @@ def small_product(
     triangle: int = 0,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
 
-# (out, place, [largest, second])
-def pursuit_step(
-    start: NDArray[np.float32] | NDArray[np.float64],
-    rows: NDArray[np.float32] | NDArray[np.float64],
-    factor: NDArray[np.float32] | NDArray[np.float64],
+# (out, the largest of each 128)
+def pursuit_pairs(
+    start: NDArray[np.float32],
+    rows: NDArray[np.int16],
+    factor: NDArray[np.int16],
+    unit: float,
     magnitudes: bool,
-) -> tuple[NDArray[Any], int, NDArray[Any]]: ...
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+def pursuit_row(
+    row: NDArray[np.int16], factor: float, start: NDArray[np.float32], magnitudes: bool
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
 
 # (F, x) after rows index[p] of F and x have stepped along each other
 def pull_rows(

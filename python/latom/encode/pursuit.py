@@ -70,13 +70,13 @@ def matching_pursuit(
     Notes
     -----
     The atoms taken are those of float64 products with the float64 residual, the lowest index among equal
-    ones; products in the dtype of X discard the rest by a proven bound. So codes are the same for every
+    ones; products in 16 bits discard the rest by a proven bound. So codes are the same for every
     number of threads, every processor, and whatever rows stand beside. A row ends early once no product
     matters: when the square of the largest is below ``eps |x|^2 |w|^2``, eps that of the dtype.
 
-    Cost: 2 m d flops per row, and per step m numbers of the Gram matrix of the atoms, which takes m^2 d flops
-    and m^2 numbers once. Where it would take more than 1 GiB, or there are few rows, a step costs 2 m d flops
-    instead.
+    Cost: 2 m d flops per row, and per step m numbers of the Gram matrix of the atoms, which takes 2 m^2 d
+    flops once and 2 m^2 bytes. Where it would take more than 1 GiB, or there are few rows, a step costs
+    2 m d flops instead.
 
     References
     ----------

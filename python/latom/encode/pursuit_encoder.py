@@ -6,15 +6,14 @@ from typing import Any, NoReturn
 
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn import get_config
 
-from latom._base.arrays import Matrix, as_rows
+from latom._base.arrays import Matrix
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer, check_range
-from latom._base.csr import as_csr, csr_of
-from latom._base.estimator import Estimator, validated_rows
+from latom._base.csr import csr_of
 from latom._base.rows import Rows
-from latom.encode.atoms import as_atoms, unstacked
+from latom.encode.atoms import as_atoms
+from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
 from latom.encode.pursuit import PursuitAtoms
 from latom.encode.topk import above
@@ -22,7 +21,7 @@ from latom.encode.topk import above
 ALGORITHMS = ("omp", "mp", "threshold")
 
 
-class MatchingPursuit(Estimator):
+class MatchingPursuit(BaseEncoder):
     """Sparse codes of rows over a dictionary that is given: scikit-learn's ``SparseCoder``, with CSR out.
 
     Parameters
@@ -108,7 +107,7 @@ class MatchingPursuit(Estimator):
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=True, accept_sparse=False)
+        rows = self._rows(name, X, reset=True)
         self.components_ = self._fitting(name, rows).rows
         return self
 
@@ -125,15 +124,7 @@ class MatchingPursuit(Estimator):
         """
         name = f"{type(self).__name__}.transform"
         self._check_parameters(name)
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=False, accept_sparse=False)
-        frames = getattr(self, "_sklearn_output_config", {}).get(
-            "transform", get_config()["transform_output"]
-        )
-        if self.sparse_output and frames != "default":
-            raise ValueError(
-                f"{name}: sparse_output must be False for set_output(transform={frames!r}); got True. "
-                "Set it to False: frames hold no sparse codes."
-            )
+        rows = self._rows_to_code(name, X)
         codes = self._codes(name, rows, self._fitting(name, rows))
         if self.split_sign:
             codes = sp.csr_array(sp.hstack([codes.maximum(0), (-codes).maximum(0)]))
@@ -152,7 +143,7 @@ class MatchingPursuit(Estimator):
         """
         name = f"{type(self).__name__}.inverse_transform"
         atoms = as_atoms(name, "dictionary", self.dictionary)
-        codes = as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
+        codes = self._given_codes(name, X)
         if self.split_sign:
             m = len(atoms)
             if codes.shape[1] != 2 * m:
@@ -174,27 +165,13 @@ class MatchingPursuit(Estimator):
     def _n_features_out(self) -> int:
         return len(self.dictionary) * (2 if self.split_sign else 1)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_cache", None)
-        return state
-
     # ---- the parts
 
     def _fitting(self, name: str, rows: Rows) -> PursuitAtoms:
         """The packed dictionary, made again when the parameter is another object."""
-        made, atoms = getattr(self, "_cache", (None, None))
-        if atoms is None or made is not self.dictionary:
-            atoms = PursuitAtoms(as_atoms(name, "dictionary", self.dictionary))
-            self._cache = (self.dictionary, atoms)
+        atoms: PursuitAtoms = packed(
+            self, (self.dictionary,), lambda: PursuitAtoms(as_atoms(name, "dictionary", self.dictionary))
+        )
         if atoms.rows.shape[1] != rows.shape[1]:
             raise ValueError(
                 f"{name}: X must have as many columns as dictionary, {atoms.rows.shape[1]}; got "

@@ -6,22 +6,19 @@ import os
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn import get_config
 
-from latom._base.arrays import as_numpy, as_rows, as_vector
+from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import call
 from latom._base.checks import check_flag, shown
-from latom._base.csr import as_csr
-from latom._base.estimator import Estimator, validated_rows
-from latom.encode.atoms import Atoms, as_atoms, encoder_atoms, unstacked
+from latom.encode.atoms import Atoms, as_atoms, encoder_atoms
+from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
-from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
+from latom.encode.tensors import as_output, check_output
 from latom.encode.threshold_pretrained import load
 
 
-class ThresholdEncoder(Estimator):
+class ThresholdEncoder(BaseEncoder):
     """Sparse codes of dense rows by a threshold per latent, from the weights of a sparse autoencoder.
 
     A latent's code is its pre-activation ``p = W_enc @ (x - b_pre) + b_enc`` where p is above the latent's
@@ -145,7 +142,7 @@ class ThresholdEncoder(Estimator):
         """
         name = f"{type(self).__name__}.fit"
         atoms = self._prepared(name)[0]
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=True, accept_sparse=False)
+        rows = self._rows(name, X, reset=True)
         if rows.shape[1] != atoms.rows.shape[1]:
             raise ValueError(
                 f"{name}: W_enc must have as many columns as X, {rows.shape[1]}; got {atoms.rows.shape[1]}. "
@@ -169,15 +166,7 @@ class ThresholdEncoder(Estimator):
         check_flag(name, "sparse_output", self.sparse_output)
         check_output(name, self.output)
         atoms, threshold = self._prepared(name)
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=False, accept_sparse=False)
-        frames = getattr(self, "_sklearn_output_config", {}).get(
-            "transform", get_config()["transform_output"]
-        )
-        if self.sparse_output and frames != "default":
-            raise ValueError(
-                f"{name}: sparse_output must be False for set_output(transform={frames!r}); got True. "
-                "Set it to False: frames hold no sparse codes."
-            )
+        rows = self._rows_to_code(name, X)
         codes = atoms.above(call(name, self.n_threads), rows, np.zeros(1))
         codes.data = (codes.data + threshold[codes.indices]).astype(codes.dtype)
         return as_output(name, codes if self.sparse_output else codes.toarray(), self.output)
@@ -195,9 +184,7 @@ class ThresholdEncoder(Estimator):
         """
         name = f"{type(self).__name__}.inverse_transform"
         W_dec = as_atoms(name, "W_dec", self.W_enc if self.W_dec is None else self.W_dec)
-        if is_sparse_tensor(X):
-            X = from_sparse_tensor(name, X, "X")
-        codes = as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
+        codes = self._given_codes(name, X)
         b_dec = ("b_pre", self.b_pre) if self.b_dec is None else ("b_dec", self.b_dec)
         return as_output(name, decoded(name, codes, W_dec, *b_dec, self.n_threads), self.output)
 
@@ -207,25 +194,13 @@ class ThresholdEncoder(Estimator):
     def _n_features_out(self) -> int:
         return len(self.W_enc)
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_cache", None)
-        return state
-
     def _prepared(self, name: str) -> tuple[Atoms, NDArray[np.float64]]:
         """The packed atoms, their bias less the threshold; made again when a parameter is another object."""
         parts = (self.W_enc, self.threshold, self.b_enc, self.b_pre)
-        made, kept = getattr(self, "_cache", ((), None))
-        if kept is not None and all(a is b for a, b in zip(made, parts, strict=True)):
-            return kept  # type: ignore[no-any-return]
+        made: tuple[Atoms, NDArray[np.float64]] = packed(self, parts, lambda: self._pack(name))
+        return made
+
+    def _pack(self, name: str) -> tuple[Atoms, NDArray[np.float64]]:
         self._check_place(name)
         atoms = encoder_atoms(
             call(name, self.n_threads), as_atoms(name, "W_enc", self.W_enc), self.b_enc, self.b_pre
@@ -242,5 +217,4 @@ class ThresholdEncoder(Estimator):
             )
         threshold = np.maximum(threshold, 0.0)
         atoms.bias = -threshold if atoms.bias is None else atoms.bias - threshold
-        self._cache = (parts, (atoms, threshold))
         return atoms, threshold

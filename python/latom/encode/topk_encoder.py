@@ -6,27 +6,25 @@ import os
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn import get_config
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import normalize
 
-from latom._base.arrays import as_rows, as_seed
+from latom._base.arrays import as_seed
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer
-from latom._base.csr import as_csr, csr_of
-from latom._base.estimator import Estimator, validated_rows
+from latom._base.csr import csr_of
 from latom._base.packed import packed
 from latom._base.rows import Rows
-from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms, unstacked
+from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
+from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
 from latom.encode.pretrained import load
-from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
+from latom.encode.tensors import as_output, check_output
 from latom.seed.kmeans_plusplus import draw
 
 
-class TopKEncoder(Estimator):
+class TopKEncoder(BaseEncoder):
     """Top-k sparse codes of dense rows, from the weights of a sparse autoencoder or from rows of X.
 
     ``transform`` keeps the k best latents of ``W_enc @ (x - b_pre) + b_enc``; ``inverse_transform`` is
@@ -183,7 +181,7 @@ class TopKEncoder(Estimator):
         self
         """
         name = f"{type(self).__name__}.fit"
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=True, accept_sparse=False)
+        rows = self._rows(name, X, reset=True)
         if self.W_enc is None:
             self.components_ = self._draw(name, rows)
         else:
@@ -213,15 +211,7 @@ class TopKEncoder(Estimator):
         name = f"{type(self).__name__}.transform"
         atoms = self._prepared(name)
         k = self._check_parameters(name, len(atoms.rows))
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=False, accept_sparse=False)
-        frames = getattr(self, "_sklearn_output_config", {}).get(
-            "transform", get_config()["transform_output"]
-        )
-        if self.sparse_output and frames != "default":
-            raise ValueError(
-                f"{name}: sparse_output must be False for set_output(transform={frames!r}); got True. "
-                "Set it to False: frames hold no sparse codes."
-            )
+        rows = self._rows_to_code(name, X)
         codes = atoms.encode(call(name, self.n_threads), rows, k, self.activation, pack=True)
         return as_output(name, codes if self.sparse_output else codes.toarray(), self.output)
 
@@ -240,9 +230,7 @@ class TopKEncoder(Estimator):
         name = f"{type(self).__name__}.inverse_transform"
         W_enc = self._prepared(name).rows if self.W_enc is None else self.W_enc
         W_dec = as_atoms(name, "W_dec", W_enc if self.W_dec is None else self.W_dec)
-        if is_sparse_tensor(X):
-            X = from_sparse_tensor(name, X, "X")
-        codes = as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
+        codes = self._given_codes(name, X)
         if self.rescale_by_decoder_norm:
             lengths = _lengths(W_dec)
             codes = csr_of(codes, codes.data / lengths[codes.indices], codes.indices, codes.indptr)

@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from latom.torch.modules import BatchTopKSAE, TopKSAE
 from latom.torch.operators import sparse_linear, topk_linear
+from latom.torch.pursuit import matching_pursuit
 
-__all__ = ["BatchTopKSAE", "TopKSAE", "sparse_linear", "topk_linear"]
+__all__ = ["BatchTopKSAE", "TopKSAE", "matching_pursuit", "sparse_linear", "topk_linear"]
