@@ -11,6 +11,7 @@ from latom._base.arrays import Matrix
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer, check_range
 from latom._base.csr import csr_of
+from latom._base.packed import packed
 from latom._base.rows import Rows
 from latom.encode.atoms import as_atoms
 from latom.encode.base_encoder import BaseEncoder

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import call
 from latom._base.checks import check_flag, shown
+from latom._base.packed import packed
 from latom.encode.atoms import Atoms, as_atoms, encoder_atoms
 from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
