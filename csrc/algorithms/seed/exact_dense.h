@@ -9,6 +9,7 @@
 #pragma once
 
 #include "algorithms/seed/potential.h"
+#include "kernels/short_dot.h"
 
 namespace latom {
 
@@ -53,6 +54,11 @@ private:
     void measure(List& list) const {
         list.mass = 0;
         for (const int64_t i : list.row) list.mass += potential_.mass(i);
+    }
+    // A product of few columns costs no more than a look at the bound: only short lists are sorted for it.
+    bool worth_sorting() const {
+        constexpr std::size_t kLists = 16;
+        return rows_.d() > kShortDot || list_.size() >= kLists;
     }
     void sort(List& list) const {
         std::sort(list.row.begin(), list.row.end(), [this](int64_t a, int64_t b) {
@@ -154,6 +160,18 @@ int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
         filled = 0;
     };
     const auto& rows = list_[piece.list].row;
+    if (rows_.d() <= kShortDot) {
+        const T* center = rows_.values(c);
+        const double norm2 = rows_.norm2(c);
+        for (int64_t at = piece.from; at < piece.to; ++at) {
+            const int64_t i = rows[at];
+            if (!(potential_.bound(i) > piece.reach)) continue;
+            const double product = short_dot(rows_.values(i), center, rows_.d());
+            f(i, i == c ? 0.0 : distance_(product, rows_.norm2(i), norm2));
+            ++looked;
+        }
+        return looked;
+    }
     for (int64_t at = piece.from; at < piece.to; ++at) {
         if (!(potential_.bound(rows[at]) > piece.reach)) continue;
         row[filled] = rows[at];
@@ -184,7 +202,7 @@ void ExactDense<View>::sweep_all(const Context& ctx, std::vector<Piece>& pieces,
             looked += pieces[p].looked;
             seen += pieces[p].to - pieces[p].from;
         }
-        if (!list.sorted && 2 * looked < seen) sort(list);
+        if (!list.sorted && 2 * looked < seen && worth_sorting()) sort(list);
     }
 }
 

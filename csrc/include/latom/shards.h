@@ -2,6 +2,7 @@
 //
 //   cluster_parts    what the rows of one part add to each cluster, as integers: parts are merged by adding integers
 //   next_centers     the centers that Lloyd::update makes of the merged sums
+//   sums_objective   the objective that Lloyd::assign has from them, of rows of few columns
 //
 // Sums of integers depend on no order, so centers have the bits of a fit on all rows at once, however rows were divided
 // among parts; core/bin_grid.h has the units. All parts must be told the same bounds, those of all rows together.
@@ -49,5 +50,11 @@ ClusterParts cluster_parts(const Context& ctx, const Rows<View>& X, const double
 template <class View>
 Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<View>& centers, const PartsView& parts,
                                                 Metric metric, const SumBounds& bounds, UpdateStats& stats);
+
+/// The objective with these centers, to the bits of Lloyd::assign, where it follows from sums; negative where the costs
+/// of rows must be added up. squares: the sum of w |x|^2 (Euclidean).
+template <class View>
+double sums_objective(const Rows<View>& centers, const PartsView& parts, Metric metric, const SumBounds& bounds,
+                      double squares);
 
 }  // namespace latom

@@ -46,6 +46,11 @@ public:
     /// hold (its scores may be those of earlier atoms). Returns the multiply-adds spent.
     double run(const Context& ctx, bool known, RowState& state);
 
+    /// Whether rows of few columns go their own way in this pass: then it leaves no scores, and says what it changed.
+    bool few() const { return few_; }
+    FewColumns<View>& few_columns() { return few_columns_; }
+    const FewColumns<View>& few_columns() const { return few_columns_; }
+
 private:
     static constexpr int64_t kBlockRows = 256;
     static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
