@@ -1,4 +1,4 @@
-"""Rows of few columns in blocks of neighbors, and sums that follow their rows: held to the plain path, bit for bit."""
+"""Rows of few columns in blocks of neighbors, and sums that follow their rows: held to the plain path."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@
 #pragma once
 
 #include "algorithms/seed/potential.h"
-#include "kernels/short_dot.h"
 
 namespace latom {
 
@@ -26,6 +25,12 @@ public:
             if (potential.bound(i) > 0) list_[potential.label(i)].row.push_back(i);
         for (List& list : list_) measure(list);
         sum_lists();
+    }
+
+    /// Products of all pairs of rows, if they are known (SeedPlan).
+    void look_up(const double* dots, int64_t stride) {
+        dots_ = dots;
+        stride_ = stride;
     }
 
     double total() const { return potential_.known() ? prefix_.back() : potential_.total(); }
@@ -55,11 +60,6 @@ private:
         list.mass = 0;
         for (const int64_t i : list.row) list.mass += potential_.mass(i);
     }
-    // A product of few columns costs no more than a look at the bound: only short lists are sorted for it.
-    bool worth_sorting() const {
-        constexpr std::size_t kLists = 16;
-        return rows_.d() > kShortDot || list_.size() >= kLists;
-    }
     void sort(List& list) const {
         std::sort(list.row.begin(), list.row.end(), [this](int64_t a, int64_t b) {
             return potential_.bound(a) != potential_.bound(b) ? potential_.bound(a) > potential_.bound(b) : a < b;
@@ -84,6 +84,8 @@ private:
     std::vector<List> list_;      // by label
     std::vector<double> prefix_;  // of their masses
     double products_ = 0;
+    const double* dots_ = nullptr;  // of all pairs of rows, or null
+    int64_t stride_ = 0;
 };
 
 template <class View>
@@ -130,8 +132,12 @@ std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c
     std::fill_n(y, kBatch, rows_.values(c));
     for (std::size_t a = 0; a < list_.size(); a += kBatch) {
         const std::size_t batch = std::min(kBatch, list_.size() - a);
-        for (std::size_t b = 0; b < batch; ++b) x[b] = rows_.values(std::max<int64_t>(centers[a + b], 0));
-        rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
+        for (std::size_t b = 0; b < batch; ++b) {
+            const int64_t row = std::max<int64_t>(centers[a + b], 0);
+            if (dots_) dot[b] = dots_[c * stride_ + row];
+            x[b] = rows_.values(row);
+        }
+        if (!dots_) rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
         for (std::size_t b = 0; b < batch; ++b) {
             const int64_t row = centers[a + b];  // none: a center that is no row
             open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))),
@@ -160,20 +166,14 @@ int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
         filled = 0;
     };
     const auto& rows = list_[piece.list].row;
-    if (rows_.d() <= kShortDot) {
-        const T* center = rows_.values(c);
-        const double norm2 = rows_.norm2(c);
-        for (int64_t at = piece.from; at < piece.to; ++at) {
-            const int64_t i = rows[at];
-            if (!(potential_.bound(i) > piece.reach)) continue;
-            const double product = short_dot(rows_.values(i), center, rows_.d());
-            f(i, i == c ? 0.0 : distance_(product, rows_.norm2(i), norm2));
-            ++looked;
-        }
-        return looked;
-    }
     for (int64_t at = piece.from; at < piece.to; ++at) {
         if (!(potential_.bound(rows[at]) > piece.reach)) continue;
+        if (dots_) {
+            const int64_t i = rows[at];
+            f(i, i == c ? 0.0 : distance_(dots_[c * stride_ + i], rows_.norm2(i), rows_.norm2(c)));
+            ++looked;
+            continue;
+        }
         row[filled] = rows[at];
         x[filled] = rows_.values(rows[at]);
         if (++filled == kBatch) flush();
@@ -202,7 +202,7 @@ void ExactDense<View>::sweep_all(const Context& ctx, std::vector<Piece>& pieces,
             looked += pieces[p].looked;
             seen += pieces[p].to - pieces[p].from;
         }
-        if (!list.sorted && 2 * looked < seen && worth_sorting()) sort(list);
+        if (!list.sorted && 2 * looked < seen) sort(list);
     }
 }
 

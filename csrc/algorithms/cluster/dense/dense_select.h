@@ -36,7 +36,7 @@ public:
           metric_(metric),
           switches_(switches),
           float32_(rows.d() < kLowColumns),
-          few_columns_(rows),
+          few_columns_(rows, switches.blocks),
           short_(rows) {}
 
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.

@@ -49,7 +49,8 @@ class FewColumns {
 public:
     using T = typename View::value_type;
 
-    explicit FewColumns(const Rows<View>& rows) : rows_(rows) {}
+    /// `blocks`: the rows stay the same from pass to pass, and may be put in blocks.
+    FewColumns(const Rows<View>& rows, bool blocks) : rows_(rows), may_block_(blocks) {}
 
     /// Takes the atoms of a pass; false where this is not the way: too many columns, numbers that float32 does not
     /// hold, or a pass before this one that left much to float64.
@@ -101,6 +102,7 @@ private:
     void settle(int64_t count, double longest, const float* columns, Row row, Scratch& s) const;
 
     const Rows<View>& rows_;
+    bool may_block_;
     const KernelTable* kernels_ = nullptr;
     int64_t m_ = 0, padded_ = 0;
     ScoreRule rule_;

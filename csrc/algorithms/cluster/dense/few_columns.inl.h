@@ -87,7 +87,8 @@ double FewColumns<View>::run(const Context& ctx, bool known, RowState& state) {
     const int64_t n = rows_.n(), d = rows_.d();
     passes_ = known ? passes_ + 1 : 0;
     const bool pays = blocks_.width() == kernels_->best_rows || passes_ * (m_ + kBlockCost) >= kBlockPasses;
-    if (known && pays && n >= kBlockRows && n <= std::numeric_limits<int32_t>::max() && m_ <= kBlockAtoms) {
+    if (may_block_ && known && pays && n >= kBlockRows && n <= std::numeric_limits<int32_t>::max() &&
+        m_ <= kBlockAtoms) {
         prepare_blocks(ctx, state);
     } else {
         labels_hold_ = false;
