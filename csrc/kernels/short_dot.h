@@ -1,5 +1,4 @@
-// short_dot.h: the float64 dot product of two short rows, to the bits of kernels/dot.inl.h without the call of a kernel.
-// kernel.
+// short_dot.h: the float64 product of two short rows, to the bits of kernels/dot.inl.h without the call of a kernel.
 #pragma once
 
 #include <cstdint>
