@@ -64,9 +64,13 @@ public:
         });
     }
 
-    py::tuple assign() {
-        const AssignStats stats = alone([](auto& run, const Context& ctx) { return run.assign(ctx); });
+    py::tuple assign(bool objective) {
+        const AssignStats stats = alone([=](auto& run, const Context& ctx) { return run.assign(ctx, objective); });
         return py::make_tuple(stats.changed, stats.objective, stats.products);
+    }
+
+    double inertia() {
+        return alone([](auto& run, const Context& ctx) { return run.inertia(ctx); });
     }
 
     py::tuple update() {
@@ -258,7 +262,8 @@ void register_cluster(py::module_& module) {
              py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("move_centers", &PyLloyd::move_centers, "centers"_a, "rows"_a.noconvert(), "labels"_a.noconvert())
-        .def("assign", &PyLloyd::assign)
+        .def("assign", &PyLloyd::assign, "objective"_a = true)
+        .def("inertia", &PyLloyd::inertia)
         .def("update", &PyLloyd::update)
         .def("labels", &PyLloyd::labels)
         .def("scores", &PyLloyd::scores)

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "bindings/arrays.h"
 #include "core/bin_grid.h"
@@ -206,23 +207,19 @@ py::array scatter_binned(const Array<T>& x, const Array<I>& column, double facto
 /// x [best_rows, d], atoms [m, d], bias [m]: (label, best, second) of each row.
 py::tuple best_two(const Array<float>& x, const Array<float>& atoms, const Array<float>& bias) {
     const KernelTable* table = active_kernels();
-    const py::ssize_t rows = table->best_rows, width = table->best_atoms, d = x.ndim() == 2 ? x.shape(1) : 0;
+    const py::ssize_t rows = table->best_rows, d = x.ndim() == 2 ? x.shape(1) : 0;
     if (x.ndim() != 2 || atoms.ndim() != 2 || x.shape(0) != rows || atoms.shape(1) != d || bias.ndim() != 1 ||
-        bias.size() != atoms.shape(0))
+        bias.size() != atoms.shape(0) || bias.size() < 1)
         throw py::value_error("best_two: x must be [" + std::to_string(rows) + ", d], atoms [m, d] and bias [m]");
-    const py::ssize_t groups = (bias.size() + width - 1) / width;
-    std::vector<float> columns(static_cast<std::size_t>(d * rows)),
-        packed(static_cast<std::size_t>(groups * d * width)),
-        biases(static_cast<std::size_t>(groups * width), -HUGE_VALF);
-    for (py::ssize_t t = 0; t < d; ++t) {
+    std::vector<float> columns(static_cast<std::size_t>(d * rows));
+    for (py::ssize_t t = 0; t < d; ++t)
         for (py::ssize_t r = 0; r < rows; ++r) columns[t * rows + r] = x.at(r, t);
-        for (py::ssize_t j = 0; j < bias.size(); ++j) packed[(j / width * d + t) * width + j % width] = atoms.at(j, t);
-    }
-    std::copy_n(bias.data(), bias.size(), biases.begin());
+    std::vector<std::int32_t> which(static_cast<std::size_t>(bias.size()));
+    std::iota(which.begin(), which.end(), 0);
     py::array_t<std::int32_t> label(rows);
     py::array_t<float> best(rows), second(rows);
-    table->best_two(columns.data(), d, packed.data(), biases.data(), groups, label.mutable_data(), best.mutable_data(),
-                    second.mutable_data());
+    table->best_two(columns.data(), d, atoms.data(), bias.data(), which.data(), bias.size(), label.mutable_data(),
+                    best.mutable_data(), second.mutable_data());
     return py::make_tuple(label, best, second);
 }
 

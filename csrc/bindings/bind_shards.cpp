@@ -165,41 +165,63 @@ private:
         run_;
 };
 
-/// (centers, centers that moved, squared shift). indptr and indices are None for dense centers.
-py::tuple py_next_centers(const Call& call, const PyRows& centers, const std::optional<Array<std::int64_t>>& indptr,
-                          const std::optional<Array<std::int32_t>>& indices, const Array<std::int64_t>& sum,
-                          const Array<std::int64_t>& weight, const std::string& metric, double longest,
-                          double heaviest) {
-    const Context ctx = call.context();
-    const Metric parsed = parse_metric(ctx, metric);
-    const int64_t m = centers.n(), d = centers.d();
-    const SumBounds bounds = bounds_of(ctx, longest, heaviest);
-    const int64_t levels = sum_levels(bounds);
+using Integers = Array<std::int64_t>;
+using Columns = std::optional<Array<std::int32_t>>;
+
+/// Merged parts of these centers. indptr and indices are None for dense ones.
+PartsView parts_of(const Context& ctx, const PyRows& centers, const std::optional<Integers>& indptr,
+                   const Columns& indices, const Integers& sum, const Integers& weight, const SumBounds& bounds) {
+    const int64_t m = centers.n(), d = centers.d(), levels = sum_levels(bounds);
     check_shape(ctx, "weight", weight, {m, BinGrid::kMostLevels});
     PartsView parts{nullptr, nullptr, sum.data(), weight.data()};
     if (centers.sparse() != indptr.has_value() || centers.sparse() != indices.has_value())
         throw std::invalid_argument(ctx.function + ": sums must have the container of the centers");
-    if (centers.sparse()) {
-        check_shape(ctx, "indptr", *indptr, {m + 1});
-        check_shape(ctx, "sum", sum, {indices->size(), levels});
-        check_indices(ctx, "indices", indices->data(), indices->size(), d);
-        const int64_t* from = indptr->data();
-        bool rising = from[0] == 0 && from[m] == indices->size();
-        for (int64_t j = 0; j < m; ++j) rising = rising && from[j] <= from[j + 1];
-        if (!rising) throw std::invalid_argument(ctx.function + ": indptr must rise from 0 to the entries");
-        parts.indptr = from;
-        parts.indices = indices->data();
-    } else {
+    if (!centers.sparse()) {
         check_shape(ctx, "sum", sum, {m, levels, d});
+        return parts;
     }
+    check_shape(ctx, "indptr", *indptr, {m + 1});
+    check_shape(ctx, "sum", sum, {indices->size(), levels});
+    check_indices(ctx, "indices", indices->data(), indices->size(), d);
+    const int64_t* from = indptr->data();
+    bool rising = from[0] == 0 && from[m] == indices->size();
+    for (int64_t j = 0; j < m; ++j) rising = rising && from[j] <= from[j + 1];
+    if (!rising) throw std::invalid_argument(ctx.function + ": indptr must rise from 0 to the entries");
+    parts.indptr = from;
+    parts.indices = indices->data();
+    return parts;
+}
+
+/// (centers, centers that moved, squared shift).
+py::tuple py_next_centers(const Call& call, const PyRows& centers, const std::optional<Integers>& indptr,
+                          const Columns& indices, const Integers& sum, const Integers& weight,
+                          const std::string& metric, double longest, double heaviest) {
+    const Context ctx = call.context();
+    const Metric parsed = parse_metric(ctx, metric);
+    const SumBounds bounds = bounds_of(ctx, longest, heaviest);
+    const PartsView parts = parts_of(ctx, centers, indptr, indices, sum, weight, bounds);
     UpdateStats stats;
     std::variant<Centers<float>, Centers<double>> found;
     {
         const Released released;
         centers.visit(ctx, [&](const auto& rows) { found = next_centers(ctx, rows, parts, parsed, bounds, stats); });
     }
-    const py::object made = std::visit([&](const auto& c) { return centers_to_python(c, m, d); }, found);
+    const py::object made =
+        std::visit([&](const auto& c) { return centers_to_python(c, centers.n(), centers.d()); }, found);
     return py::make_tuple(made, stats.moved, stats.shift);
+}
+
+/// None where the costs of rows must be added up.
+std::optional<double> py_sums_objective(const Call& call, const PyRows& centers, const Integers& sum,
+                                        const Integers& weight, const std::string& metric, double longest,
+                                        double heaviest, double squares) {
+    const Context ctx = call.context();
+    const Metric parsed = parse_metric(ctx, metric);
+    const SumBounds bounds = bounds_of(ctx, longest, heaviest);
+    const PartsView parts = parts_of(ctx, centers, {}, {}, sum, weight, bounds);
+    const double found =
+        centers.visit(ctx, [&](const auto& rows) { return sums_objective(rows, parts, parsed, bounds, squares); });
+    return found < 0 ? std::nullopt : std::optional(found);
 }
 
 }  // namespace
@@ -218,6 +240,8 @@ void register_shards(py::module_& module) {
     module.def("next_centers", &py_next_centers, "context"_a, "centers"_a, "indptr"_a.noconvert(),
                "indices"_a.noconvert(), "sum"_a.noconvert(), "weight"_a.noconvert(), "metric"_a, "longest"_a,
                "heaviest"_a);
+    module.def("sums_objective", &py_sums_objective, "context"_a, "centers"_a, "sum"_a.noconvert(),
+               "weight"_a.noconvert(), "metric"_a, "longest"_a, "heaviest"_a, "squares"_a);
 }
 
 }  // namespace latom

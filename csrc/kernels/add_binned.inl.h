@@ -40,6 +40,17 @@ inline void add_binned_levels(const T* const* x, const double* factor, std::int6
 #pragma GCC unroll 3
         for (int l = 0; l < L; ++l) __builtin_memcpy(sum + l * d + t, &own[l], sizeof own[l]);
     }
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+    if (t < d) {
+        const auto some = static_cast<__mmask8>((1 << (d - t)) - 1);
+        Integers own[L];
+#pragma GCC unroll 3
+        for (int l = 0; l < L; ++l) own[l] = (Integers)_mm512_maskz_loadu_epi64(some, sum + l * d + t);
+        for (std::int64_t i = 0; i < count; ++i) bin<L>(wide_some(x[i] + t, d - t) * factor[i], magic, own);
+#pragma GCC unroll 3
+        for (int l = 0; l < L; ++l) _mm512_mask_storeu_epi64(sum + l * d + t, some, (__m512i)own[l]);
+    }
+#else
     for (; t < d; ++t)
         for (std::int64_t i = 0; i < count; ++i) {
             double v = static_cast<double>(x[i][t]) * factor[i];
@@ -52,6 +63,7 @@ inline void add_binned_levels(const T* const* x, const double* factor, std::int6
                 v -= rounded - magic[l];
             }
         }
+#endif
 }
 
 template <class T>

@@ -55,6 +55,16 @@ inline Wide add_product(Wide sum, Wide x, Wide y, float) {
 #endif
 }
 
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+// The first `count` of 8 numbers, and 0 after them.
+inline Wide wide_some(const float* p, std::int64_t count) {
+    return _mm512_cvtps_pd(_mm256_maskz_loadu_ps(static_cast<__mmask8>((1 << count) - 1), p));
+}
+inline Wide wide_some(const double* p, std::int64_t count) {
+    return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1 << count) - 1), p);
+}
+#endif
+
 // N products side by side: a single one waits for each addition. kSame: all y are one row, read and widened once.
 template <int N, bool kSame, class T>
 inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* out) {
@@ -72,6 +82,10 @@ inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* 
         }
     for (int i = 0; i < N; ++i) {
         if (p < d) {
+#if defined(__AVX512F__) && defined(__AVX512VL__)
+            // The missing terms are 0, which changes no bit of a sum that began at 0.
+            sum[i].part[0] = add_product(sum[i].part[0], wide_some(x[i] + p, d - p), wide_some(y[i] + p, d - p), T{});
+#else
             double partial[8];
             line_to(partial, sum[i]);
             for (std::int64_t last = p; last < d; ++last) {
@@ -79,6 +93,7 @@ inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* 
                 partial[last - p] += product;
             }
             sum[i] = line_at(partial);
+#endif
         }
         out[i] = sum_lanes(sum[i]);
     }
@@ -87,14 +102,24 @@ inline void dots8(const T* const* x, const T* const* y, std::int64_t d, double* 
 template <class T>
 void dense_dots(const T* const* x, const T* const* y, std::int64_t count, std::int64_t d, double* out) {
     constexpr int kTogether = kVectorBytes > 16 ? 4 : 2;  // whose sums the registers hold
-    std::int64_t i = 0;
-    for (; i + kTogether <= count; i += kTogether) {
+    for (std::int64_t i = 0; i < count; i += kTogether) {
+        if (i + 1 == count) {
+            out[i] = dense_dot(x[i], y[i], d);
+            return;
+        }
+        const T *first[kTogether], *second[kTogether];  // the last pair again where there are too few
         bool same = true;
-        for (int j = 1; j < kTogether; ++j) same &= y[i + j] == y[i];
-        if (same) dots8<kTogether, true>(x + i, y + i, d, out + i);
-        else dots8<kTogether, false>(x + i, y + i, d, out + i);
+        for (int j = 0; j < kTogether; ++j) {
+            const std::int64_t at = i + j < count ? i + j : count - 1;
+            first[j] = x[at];
+            second[j] = y[at];
+            same &= y[at] == y[i];
+        }
+        double dot[kTogether];
+        if (same) dots8<kTogether, true>(first, second, d, dot);
+        else dots8<kTogether, false>(first, second, d, dot);
+        for (int j = 0; j < kTogether && i + j < count; ++j) out[i + j] = dot[j];
     }
-    for (; i < count; ++i) dots8<1, true>(x + i, y + i, d, out + i);
 }
 
 template <class T>

@@ -141,10 +141,11 @@ struct KernelTable {
     // interleave.inl.h: rows [width, stride] of 4-byte cells as one stream [cells, width].
     void (*interleave)(const std::uint32_t* rows, std::int64_t width, std::int64_t stride, std::int64_t cells,
                        std::uint32_t* out);
-    // best_two.inl.h: the best atom of each of best_rows short rows x [d][best_rows], and the two highest scores.
-    int best_rows, best_atoms;
-    void (*best_two)(const float* x, std::int64_t d, const float* atoms, const float* bias, std::int64_t groups,
-                     std::int32_t* label, float* best, float* second);
+    // best_two.inl.h: of the atoms `which` [count] of atoms [m][d] the best for each of best_rows short rows x
+    // [d][best_rows], and the two highest scores.
+    int best_rows;
+    void (*best_two)(const float* x, std::int64_t d, const float* atoms, const float* bias, const std::int32_t* which,
+                     std::int64_t count, std::int32_t* label, float* best, float* second);
     // binned_values.inl.h: the float64 values, out [count], of integers on a grid with units [levels]; levels stand
     // `step` apart, or, where that is 1, side by side: sum [count, levels].
     void (*binned_values)(const std::int64_t* sum, std::int64_t count, std::int64_t step, const double* unit,

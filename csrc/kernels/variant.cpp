@@ -114,7 +114,6 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .f64_i64 = indexed_kernels<double, std::int64_t>(),
     .interleave = interleave,
     .best_rows = kBestRows,
-    .best_atoms = kBestAtoms,
     .best_two = best_two,
     .binned_values = binned_values,
     .widen_f16 = widen_f16,

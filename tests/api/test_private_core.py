@@ -185,6 +185,19 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         },
         set(),
     ),
+    "sums_objective": (
+        _core.sums_objective,
+        {
+            "centers": dense(3),
+            "sum": ints(3, 2, 6, dtype=np.int64),
+            "weight": ints(3, 3, dtype=np.int64),
+            "metric": "euclidean",
+            "longest": 1.0,
+            "heaviest": 1.0,
+            "squares": 1.0,
+        },
+        set(),
+    ),
     "next_centers of CSR": (
         lambda context, **given: _core.next_centers(context, csr(), **given),
         {

@@ -58,6 +58,7 @@ public:
         rows_ = X;
         if (!select_) {
             LloydSwitches switches;
+            switches.blocks = false;
             if (X.n() < n_) switches.shorten = 0;
             select_.emplace(*rows_, metric_, switches);
         }
@@ -77,6 +78,7 @@ public:
             products = select_->run(ctx, by_label_, known_, block_);
         } else {
             products = select_->run(ctx, known_, block_);
+            if (select_->few()) select_->few_columns().score_own(ctx, block_);
         }
         each_known(
             [&](auto& all, auto& of_block) { std::copy(of_block.begin(), of_block.end(), all.begin() + first); });

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "algorithms/cluster/cluster_sum.h"
+#include "core/parallel.h"
 #include "latom/cluster.h"
 
 namespace latom {
@@ -23,13 +24,22 @@ template <class View>
 class CenterSums {
 public:
     /// weights [n] may be null (all 1).
-    CenterSums(const Rows<View>& rows, const double* weights, Metric metric)
-        : rows_(rows), weights_(weights), metric_(metric), summed_(static_cast<std::size_t>(rows.n()), -1) {
+    CenterSums(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric)
+        : rows_(rows), weights_(weights), metric_(metric) {
+        constexpr int64_t kRows = 16384;
+        const int64_t chunks = chunk_count(rows.n(), kRows);
+        std::vector<double> most(static_cast<std::size_t>(chunks), 0.0), most_weight(most);
+        parallel_for(ctx, chunks, [&](int64_t c, int) {
+            for (int64_t i = c * kRows; i < std::min(rows.n(), (c + 1) * kRows); ++i) {
+                const double w = weight(i);
+                most_weight[c] = std::max(most_weight[c], w);
+                most[c] = std::max(most[c], metric == Metric::kCosine ? w : w * std::sqrt(rows.norm2(i)));
+            }
+        });
         double largest = 0, heaviest = 0;
-        for (int64_t i = 0; i < rows.n(); ++i) {
-            const double w = weight(i);
-            heaviest = std::max(heaviest, w);
-            largest = std::max(largest, metric == Metric::kCosine ? w : w * std::sqrt(rows.norm2(i)));
+        for (int64_t c = 0; c < chunks; ++c) {
+            largest = std::max(largest, most[c]);
+            heaviest = std::max(heaviest, most_weight[c]);
         }
         grid_ = BinGrid(largest > 0 ? largest : 1.0);
         weight_grid_ = BinGrid(heaviest > 0 ? heaviest : 1.0);
@@ -41,7 +51,7 @@ public:
 
     /// Forgets all sums: m clusters from now on.
     void reset(int64_t m) {
-        std::fill(summed_.begin(), summed_.end(), -1);
+        summed_.assign(static_cast<std::size_t>(rows_.n()), -1);
         kept_.clear();
         total_.assign(static_cast<std::size_t>(m) * BinGrid::kMostLevels, 0);
         const double bytes = 8.0 * grid_.levels() * static_cast<double>(m) * static_cast<double>(rows_.d());

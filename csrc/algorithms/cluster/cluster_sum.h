@@ -102,6 +102,8 @@ public:
             for (int64_t t = from; t < to; ++t) f(t, at(t), step());
         });
     }
+    /// Those of dense rows, [levels, d].
+    const std::int64_t* integers() const { return sum_.data(); }
     const BinGrid& grid() const { return grid_; }
 
 private:

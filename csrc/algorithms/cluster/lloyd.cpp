@@ -5,9 +5,12 @@
 #include <numeric>
 #include <utility>
 
+#include "algorithms/cluster/center_scratch.h"
 #include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/center_sums.h"
 #include "algorithms/cluster/dense/dense_select.h"
+#include "algorithms/cluster/dense/moving_sums.h"
+#include "algorithms/cluster/row_move.h"
 #include "algorithms/cluster/sparse/sparse_select.h"
 #include "latom/cluster.h"
 #include "rows/every_view.h"
@@ -32,19 +35,22 @@ class LloydRun final : public Lloyd<typename View::value_type> {
 public:
     using T = typename View::value_type;
 
-    LloydRun(const Rows<View>& rows, const double* weights, Metric metric, const LloydSwitches& switches)
+    LloydRun(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric,
+             const LloydSwitches& switches)
         : rows_(rows),
           metric_(metric),
           switches_(switches),
           select_(rows_, metric, switches),
-          sums_(rows_, weights, metric) {
+          sums_(ctx, rows_, weights, metric),
+          moving_(rows_, weights, metric, sums_.grid(), sums_.weight_grid()) {
         const auto count = static_cast<std::size_t>(n());
         state_.label.assign(count, 0);
-        state_.own.assign(count, 0.0);
-        state_.far.assign(count, -1.0f);
-        by_label_.resize(count);
-        std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
-        zero_rows_ = rows_.zero_rows();
+        if constexpr (Rows<View>::sparse) {
+            state_.own.assign(count, 0.0);
+            state_.far.assign(count, -1.0f);
+        }
+        zero_rows_ =
+            static_cast<int64_t>(block_sum(ctx, n(), [&](int64_t i) { return rows_.norm2(i) > 0 ? 0.0 : 1.0; }));
     }
 
     int64_t n() const override { return rows_.n(); }
@@ -76,27 +82,37 @@ public:
         follow(ctx, centers, which, labels);
     }
 
-    AssignStats assign(const Context& ctx) override {
+    AssignStats assign(const Context& ctx, bool objective) override {
         if (atoms_.empty()) throw std::logic_error("Lloyd::assign: set_centers must come first");
         AssignStats stats;
-        const std::vector<int32_t> before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
         select_.prepare(ctx, atoms_, drift_);
-        if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
-        else stats.products = select_.run(ctx, assigned_, state_);
-        for (int64_t i = 0; i < n(); ++i) stats.changed += state_.label[i] != before[i];
+        if (!assign_few(ctx, stats)) {
+            moving_.forget();
+            const std::vector<int32_t> before =
+                assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
+            if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
+            else stats.products = select_.run(ctx, assigned_, state_);
+            for (int64_t i = 0; i < n(); ++i) stats.changed += state_.label[i] != before[i];
+            scored_ = true;
+        }
         assigned_ = true;
         drift_.assign(atoms_.size(), 0.0);
-        stats.objective = block_sum(ctx, n(), [&](int64_t i) { return weight(i) * cost(i); });
+        if (objective) stats.objective = objective_now(ctx);
         return stats;
     }
 
     UpdateStats update(const Context& ctx) override {
         if (!assigned_) throw std::logic_error("Lloyd::update: assign must come first");
         UpdateStats stats;
-        std::vector<int64_t> begin = sort_by_label();
-        stats.relocated = relocate(begin);
-        if (stats.relocated) begin = sort_by_label();
-
+        std::vector<int64_t> begin;
+        if (by_sums_) {
+            follow_labels(ctx);
+            stats.relocated = relocate(ctx, [&](int64_t j) { return moving_.size(j); });
+        } else {
+            begin = sort_by_label();
+            stats.relocated = relocate(ctx, [&](int64_t j) { return begin[j + 1] - begin[j]; });
+            if (stats.relocated) begin = sort_by_label();
+        }
         replace_centers(ctx, begin, stats, [&](int64_t j, const ClusterSum<View>& sum, double total, Scratch& scratch) {
             scratch.take(rows_.kernels(), sum);
             const double shift = replace(j, total, scratch);
@@ -115,12 +131,19 @@ public:
             scratch.add(atoms_[j], counts[j]);
             return replace(j, counts[j] += total, scratch);
         };
-        replace_centers(ctx, sort_by_label(), stats, add);
+        if (by_sums_) follow_labels(ctx);
+        replace_centers(ctx, by_sums_ ? std::vector<int64_t>() : sort_by_label(), stats, add);
         return stats;
+    }
+
+    double inertia(const Context& ctx) const override {
+        score_rows(ctx);
+        return block_sum(ctx, n(), [&](int64_t i) { return weight(i) * cost(i); });
     }
 
     std::vector<double> scores(const Context& ctx) const override {
         std::vector<double> out(static_cast<std::size_t>(n()));
+        score_rows(ctx);
         block_sum(ctx, n(), [&](int64_t i) {
             out[i] = metric_ == Metric::kCosine ? cosine(i) : -cost(i);
             return 0.0;
@@ -140,6 +163,46 @@ public:
     }
 
 private:
+    // A pass over rows of few columns, where that is the way.
+    bool assign_few([[maybe_unused]] const Context& ctx, [[maybe_unused]] AssignStats& stats) {
+        if constexpr (!Rows<View>::sparse) {
+            if (!select_.few()) return false;
+            const bool followed = moving_.known();
+            moving_.forget();  // an interrupt leaves labels that the sums are not of
+            stats.products = select_.run(ctx, assigned_, state_);
+            scored_ = false;
+            stats.changed = n();
+            if (assigned_) {
+                const auto moves = select_.few_columns().moves();
+                stats.changed = 0;
+                for (const auto* some : moves) stats.changed += static_cast<int64_t>(some->size());
+                if (followed && 2 * stats.changed < n()) moving_.move(ctx, moves);
+            }
+            return true;
+        }
+        return false;
+    }
+    // Scores of all rows with the centers of the last assign(), which may have left them out.
+    void score_rows([[maybe_unused]] const Context& ctx) const {
+        if constexpr (!Rows<View>::sparse)
+            if (!scored_) select_.few_columns().score_own(ctx, state_);
+        scored_ = true;
+    }
+    void follow_labels(const Context& ctx) {
+        if (!moving_.known()) moving_.make(ctx, state_.label);
+    }
+    double objective_now(const Context& ctx) {
+        if (!by_sums_) return inertia(ctx);
+        follow_labels(ctx);
+        if (squares_ < 0) squares_ = block_sum(ctx, n(), [&](int64_t i) { return weight(i) * rows_.norm2(i); });
+        const double sum = moving_.objective(atoms_, squares_);
+        return sum < 0 ? inertia(ctx) : sum;
+    }
+    void relabel(int64_t i, int32_t label) {
+        state_.label[i] = label;
+        if (!state_.far.empty()) state_.far[i] = -1;  // the bound left out another atom
+    }
+
     double weight(int64_t i) const { return sums_.weight(i); }
     double cosine(int64_t i) const {
         return rows_.norm2(i) > 0 ? std::clamp(state_.own[i] / std::sqrt(rows_.norm2(i)), -1.0, 1.0) : 0.0;
@@ -154,67 +217,22 @@ private:
         return weight(i) > 0 && cost(i) > 1e-12 * rows_.norm2(i);
     }
 
-    // What a thread needs to make a center: its next value, unscaled, and room for one as a dense vector.
-    struct Scratch {
-        AtomScratch<T> atom;
-        std::vector<int32_t> column;  // rising; empty for dense rows: all
-        std::vector<double> value;
-
-        void take(const KernelTable* kernels, const ClusterSum<View>& sum) {
-            column.clear();
-            value.clear();
-            sum.each(kernels, [&](int64_t t, double v) { push(t, v); });
-        }
-        /// Adds count * center.
-        void add(const Atom<T>& center, double count) {
-            const auto old = [&](std::size_t p) { return count * static_cast<double>(center.value[p]); };
-            if constexpr (!Rows<View>::sparse) {
-                for (std::size_t t = 0; t < value.size(); ++t) value[t] += old(t);
-                return;
-            }
-            const auto sum_column = std::exchange(column, {});
-            const auto sum_value = std::exchange(value, {});
-            std::size_t p = 0;
-            const auto old_until = [&](int64_t t) {
-                for (; p < center.column.size() && center.column[p] < t; ++p) push(center.column[p], old(p));
-            };
-            for (std::size_t s = 0; s < sum_column.size(); ++s) {
-                const int32_t t = sum_column[s];
-                old_until(t);
-                const bool both = p < center.column.size() && center.column[p] == t;
-                push(t, both ? sum_value[s] + old(p++) : sum_value[s]);
-            }
-            old_until(std::numeric_limits<int64_t>::max());
-        }
-
-    private:
-        void push(int64_t t, double v) {
-            if constexpr (Rows<View>::sparse) column.push_back(static_cast<int32_t>(t));
-            value.push_back(v);
-        }
-    };
+    using Scratch = CenterScratch<View>;
 
     // next(j, sum, weight, scratch) replaces center j, whose rows have changed, and returns how far it moved, squared.
     template <class Next>
     void replace_centers(const Context& ctx, const std::vector<int64_t>& begin, UpdateStats& stats, const Next& next) {
         std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, m())));
         std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
-        sums_.update(ctx, state_.label, by_label_, begin,
-                     [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
-                         shift[j] = next(j, sum, total, scratch[worker]);
-                     });
+        const auto changed = [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
+            shift[j] = next(j, sum, total, scratch[worker]);
+        };
+        if (by_sums_) moving_.each_changed(ctx, changed);
+        else sums_.update(ctx, state_.label, by_label_, begin, changed);
         for (const double s : shift) {
             stats.moved += s > 0;
             stats.shift += s;
         }
-    }
-
-    static void push(Atom<T>& atom, int64_t t, T v) {
-        if constexpr (Rows<View>::sparse) {
-            if (v == T{0}) return;
-            atom.column.push_back(static_cast<int32_t>(t));
-        }
-        atom.value.push_back(v);
     }
 
     template <class Centers>
@@ -222,8 +240,12 @@ private:
         Atom<T> atom;
         if constexpr (!Rows<View>::sparse) atom.value.assign(static_cast<std::size_t>(d()), T{0});
         centers.each(j, [&](int64_t t, T v) {
-            if constexpr (Rows<View>::sparse) push(atom, t, v);
-            else atom.value[t] = v;
+            if constexpr (!Rows<View>::sparse) {
+                atom.value[t] = v;
+            } else if (v != T{0}) {
+                atom.column.push_back(static_cast<int32_t>(t));
+                atom.value.push_back(v);
+            }
         });
         atom.norm2 = self_dot(rows_.kernels(), atom);
         return atom;
@@ -237,12 +259,13 @@ private:
             fail(ctx, "centers must have shape " + std::to_string(m()) + " x " + std::to_string(d()),
                  std::to_string(centers.n()) + " x " + std::to_string(centers.d()), "Pass as many as before.");
         std::vector<char> stale(atoms_.size(), 0);
+        if (!which.empty()) labels_change(ctx);
         for (std::size_t r = 0; r < which.size(); ++r) {
-            state_.label[which[r]] = labels[r];
-            state_.far[which[r]] = -1;  // the bound left out another atom
+            relabel(which[r], labels[r]);
             stale[labels[r]] = 1;
         }
-        const std::vector<int64_t> begin = sort_by_label();
+        std::vector<int64_t> begin;
+        if constexpr (Rows<View>::sparse) begin = sort_by_label();
         std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
         parallel_for(ctx, m(), [&](int64_t j, int worker) {
             const bool moved = move_to(j, atom_of(centers, j), scratch[worker]) > 0;
@@ -267,10 +290,13 @@ private:
             }
         }
         assigned_ = false;
-        sums_.reset(m());
+        by_sums_ = !Rows<View>::sparse && objective_by_sums(d(), m());
+        if (by_sums_) moving_.reset(m());
+        else sums_.reset(m());
         drift_.clear();
         std::fill(state_.far.begin(), state_.far.end(), -1.0f);
         state_.second.clear();
+        if (!by_sums_) by_label_.resize(static_cast<std::size_t>(n()));
         std::iota(by_label_.begin(), by_label_.end(), int64_t{0});
     }
 
@@ -284,34 +310,28 @@ private:
         return begin;
     }
 
-    // Each empty cluster, in order, takes the row with the highest cost among clusters with more than one row.
-    int64_t relocate(const std::vector<int64_t>& begin) {
-        std::vector<int32_t> empty;
+    // Others than a pass will change labels: what follows from them is written down, or forgotten.
+    void labels_change(const Context& ctx) {
+        score_rows(ctx);
+        moving_.forget();
+        if constexpr (!Rows<View>::sparse) select_.few_columns().forget_labels();
+    }
+
+    // size_of(j): the rows of cluster j.
+    template <class Size>
+    int64_t relocate(const Context& ctx, Size size_of) {
         std::vector<int64_t> size(atoms_.size());
-        for (int64_t j = 0; j < m(); ++j) {
-            size[j] = begin[j + 1] - begin[j];
-            if (size[j] == 0) empty.push_back(static_cast<int32_t>(j));
-        }
-        if (empty.empty()) return 0;
-        std::vector<int64_t> donors;
-        for (int64_t i = 0; i < n(); ++i)
-            if (misfits(i)) donors.push_back(i);
-        const auto fits_better = [&](int64_t a, int64_t b) {
-            const double ca = weight(a) * cost(a), cb = weight(b) * cost(b);
-            return ca != cb ? ca < cb : a > b;
-        };
-        std::make_heap(donors.begin(), donors.end(), fits_better);
-        int64_t moved = 0;
-        for (auto end = donors.end(); moved < static_cast<int64_t>(empty.size()) && end != donors.begin();) {
-            std::pop_heap(donors.begin(), end, fits_better);
-            const int64_t i = *--end;
-            int32_t& label = state_.label[i];
-            if (size[label] < 2) continue;
-            --size[label];
-            label = empty[moved++];
-            state_.far[i] = -1;  // the bound left out another atom
-        }
-        return moved;
+        for (int64_t j = 0; j < m(); ++j) size[j] = size_of(j);
+        if (std::find(size.begin(), size.end(), 0) == size.end()) return 0;
+        score_rows(ctx);
+        const std::vector<RowMove> moves = fill_empty_clusters(
+            state_.label, std::move(size), [this](int64_t i) { return misfits(i); },
+            [this](int64_t i) { return weight(i) * cost(i); });
+        for (const RowMove& move : moves) relabel(move.row, move.to);
+        if (moves.empty()) return 0;
+        if (by_sums_) moving_.move(ctx, {&moves});
+        if constexpr (!Rows<View>::sparse) select_.few_columns().forget_labels();
+        return static_cast<int64_t>(moves.size());
     }
 
     // New center j from what scratch holds, a sum of weight `total`. Returns the squared distance that it moved.
@@ -348,20 +368,25 @@ private:
     LloydSwitches switches_;
     std::conditional_t<Rows<View>::sparse, SparseSelect<View>, DenseSelect<View>> select_;
     CenterSums<View> sums_;
+    MovingSums<View> moving_;  // in their place where `by_sums_`
+    bool by_sums_ = false;
+    double squares_ = -1;  // sum of w |x|^2; negative: not known yet
     std::vector<Atom<T>> atoms_;
-    RowState state_;
+    mutable RowState state_;         // scores are filled in when they are asked for
     std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbors share terms
     std::vector<double> drift_;      // since the last assignment
     bool assigned_ = false;
+    mutable bool scored_ = true;  // the state has the scores of the last assignment
     int64_t zero_rows_ = 0;
 };
 
 }  // namespace
 
 template <class View>
-std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context&, const Rows<View>& X, const double* weights,
-                                                             Metric metric, const LloydSwitches& switches) {
-    return std::make_unique<LloydRun<View>>(X, weights, metric, switches);
+std::unique_ptr<Lloyd<typename View::value_type>> make_lloyd(const Context& ctx, const Rows<View>& X,
+                                                             const double* weights, Metric metric,
+                                                             const LloydSwitches& switches) {
+    return std::make_unique<LloydRun<View>>(ctx, X, weights, metric, switches);
 }
 
 #define LATOM_INSTANTIATE(View)                                                                                    \

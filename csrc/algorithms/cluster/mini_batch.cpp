@@ -52,7 +52,8 @@ StepStats MiniBatch<T>::step(const Context& ctx, const Rows<View>& batch, const 
     const auto run = make_lloyd(ctx, batch, weights, metric_, {});
     place(ctx, *run, centers_, d_);
     StepStats stats;
-    stats.inertia = run->assign(ctx).objective;
+    run->assign(ctx, false);
+    stats.inertia = run->inertia(ctx);
     scores_ = run->scores(ctx);
     labels_ = run->labels();
     stats.shift = run->blend(ctx, counts_).shift;

@@ -5,6 +5,7 @@
 
 #include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/cluster_sum.h"
+#include "algorithms/cluster/objective.h"
 #include "rows/every_view.h"
 #include "rows/rows.h"
 
@@ -167,11 +168,32 @@ Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<V
     return out;
 }
 
+template <class View>
+double sums_objective(const Rows<View>& centers, const PartsView& parts, Metric metric, const SumBounds& bounds,
+                      double squares) {
+    if constexpr (kIsSparse<View>) {
+        return -1;
+    } else {
+        const int64_t d = centers.d();
+        if (!objective_by_sums(d, centers.n())) return -1;
+        const BinGrid grid = grid_of(bounds.longest);
+        SumsObjective sum(metric, grid, grid_of(bounds.heaviest), squares);
+        for (int64_t j = 0; j < centers.n(); ++j) {
+            const auto* value = centers.values(j);
+            Atom<typename View::value_type> atom{{}, {value, value + d}, centers.norm2(j)};
+            sum.add(centers.kernels(), atom, parts.sum + j * grid.levels() * d,
+                    parts.weight + j * BinGrid::kMostLevels);
+        }
+        return sum.value();
+    }
+}
+
 #define LATOM_INSTANTIATE(View)                                                                                        \
     template ClusterParts cluster_parts(const Context&, const Rows<View>&, const double*, const LabelChange&, int64_t, \
                                         Metric, const SumBounds&);                                                     \
     template Centers<View::value_type> next_centers(const Context&, const Rows<View>&, const PartsView&, Metric,       \
-                                                    const SumBounds&, UpdateStats&);
+                                                    const SumBounds&, UpdateStats&);                                   \
+    template double sums_objective(const Rows<View>&, const PartsView&, Metric, const SumBounds&, double);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

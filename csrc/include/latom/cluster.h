@@ -32,6 +32,7 @@ struct LloydSwitches {
     int group = 0;         // atoms bounded together: 1, 8, or 0 for what is faster
     int drop = 0;          // terms whose quantized weight is at most this are bounded, not multiplied
     int shorten = 1;  // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
+    bool blocks = true;  // dense rows of few columns stand in blocks of neighbors after some passes
 };
 
 struct AssignStats {
@@ -56,7 +57,7 @@ struct Centers {
 
 /// Extra memory: O(n) for labels, scores and bounds, O(m d) bytes at worst for the index, scratch of d and of the
 /// terms of 1024 rows per thread; where dense rows are shortened, 4 bytes for each of up to d / 3 and 128 numbers of a
-/// row.
+/// row; of rows of at most 64 columns, 4 bytes for each number of a row.
 template <class T>
 class Lloyd {
 public:
@@ -79,8 +80,11 @@ public:
                               const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
     virtual void move_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers,
                               const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
-    /// New labels for the present centers.
-    virtual AssignStats assign(const Context& ctx) = 0;
+    /// New labels for the present centers. Without the objective, which then stays 0, where nobody asks for it.
+    virtual AssignStats assign(const Context& ctx, bool objective = true) = 0;
+    /// The objective of the last assign() from the costs of its rows: its own may come from sums, and so differ in last
+    /// digits.
+    virtual double inertia(const Context& ctx) const = 0;
     /// New centers for the present labels.
     virtual UpdateStats update(const Context& ctx) = 0;
     /// Centers that stand for `counts` [m] rows seen before, moved by the rows of their label (MiniBatch); adds the

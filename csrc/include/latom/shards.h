@@ -3,6 +3,7 @@
 //   cluster_parts    what the rows of one part add to each cluster, as integers: parts are merged by adding integers
 //   add_parts        the same, added in place to what dense rows have added so far
 //   next_centers     the centers that Lloyd::update makes of the merged sums
+//   sums_objective   the objective that Lloyd::assign has from them, of rows of few columns
 //   BlockLloyd       Lloyd::assign on rows that come block by block, pass after pass
 //
 // Sums of integers depend on no order, so centers have the bits of a fit on all rows at once, however rows were divided
@@ -65,6 +66,12 @@ void add_parts(const Context& ctx, const Rows<DenseView<T>>& X, const double* we
 template <class View>
 Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<View>& centers, const PartsView& parts,
                                                 Metric metric, const SumBounds& bounds, UpdateStats& stats);
+
+/// The objective with these centers, to the bits of Lloyd::assign, where it follows from sums; negative where the costs
+/// of rows must be added up. squares: the sum of w |x|^2 (Euclidean).
+template <class View>
+double sums_objective(const Rows<View>& centers, const PartsView& parts, Metric metric, const SumBounds& bounds,
+                      double squares);
 
 /// Labels of rows that come block by block, the bits of Lloyd (cluster.h) on all of them. What bounds tell of a row
 /// stays from pass to pass; nothing is kept of the rows themselves. CSR columns are int32.

@@ -68,6 +68,18 @@ class IterativeEstimator(Iterative, Estimator):
     """An estimator that fits by iterations."""
 
 
+def _is_ready(X: Any) -> bool:
+    """Whether X is an array as the core takes it."""
+    return (
+        type(X) is np.ndarray
+        and X.dtype in (np.float32, np.float64)
+        and X.ndim == 2
+        and X.size > 0
+        and X.flags.c_contiguous
+        and X.dtype.isnative
+    )
+
+
 def validated_rows(
     estimator: Any,
     name: str,
@@ -97,6 +109,9 @@ def validated_rows(
         check_sparse(name, X, "X")
     elif isinstance(X, (list, tuple)):
         X = as_numpy(name, X, "X")
+    if not all_finite and _is_ready(X):  # nothing for scikit-learn to convert
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return Rows(name, X, dtype=dtype)
     X = validate_data(
         estimator,
         X,

@@ -62,5 +62,5 @@ def assign_rows(
         there, rows = there.as_type(function, np.float64), rows.as_type(function, np.float64)
     lloyd = backend().Lloyd(call(function, n_threads), rows.core, None, metric)
     lloyd.set_centers(there.core, False)
-    lloyd.assign()
+    lloyd.assign(False)
     return lloyd.labels(), lloyd.scores()

@@ -56,13 +56,17 @@ class FixedLloyd:
         self._lloyd.set_centers(centers, normalize)
         self._centers, self._labels = from_core(self._lloyd.centers(), self._rows), None
 
-    def assign(self) -> tuple[int, float, float]:
-        """Rows that changed over, the objective, and multiply-adds."""
-        _, objective, products = self._lloyd.assign()
+    def assign(self, objective: bool = True) -> tuple[int, float, float]:
+        """Rows that changed over, the objective (where it is asked for), and multiply-adds."""
+        _, found, products = self._lloyd.assign(objective)
         labels = self._lloyd.labels()
         changed = len(labels) if self._labels is None else int((labels != self._labels).sum())
         self._labels = labels
-        return changed, objective, products
+        return changed, found, products
+
+    def inertia(self) -> float:
+        """The objective of the last assignment, from the costs of its rows."""
+        return float(self._lloyd.inertia())
 
     def update(self) -> tuple[int, int, float]:
         """Centers moved, clusters filled, and the squared shift, of those that may move."""

@@ -76,7 +76,8 @@ class SphericalKMeans(LloydEstimator):
 
     An iteration costs at most nnz * m multiply-adds; bounds avoid most of them (``history_["avoided"]``).
     Extra memory is some 40 bytes per row, one byte per entry of the denser part of the centers, and
-    20 bytes per column and thread; of dense rows at most a third once more, as float32.
+    20 bytes per column and thread; of dense rows at most a third once more, as float32, or all of
+    them where they have at most 64 columns.
 
     References
     ----------

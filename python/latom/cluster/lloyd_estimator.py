@@ -93,7 +93,8 @@ class LloydEstimator(KMeansBase):
             return fit_stream(self, name, X, sample_weight)
         rows, weights = self._rows(name, X, True, sample_weight)
         fixed = self._fixed(name, rows)
-        rng = as_generator(name, self.random_state)
+        drawn = isinstance(self.init, str) or callable(self.init) or self.random_state is not None
+        rng = as_generator(name, self.random_state) if drawn else None
         self._n_init = self._starts(name, 10)
         lloyd = self._lloyd(name, rows, weights, fixed)
         self._warn_of_zero_rows(name, lloyd.zero_rows)
@@ -114,8 +115,10 @@ class LloydEstimator(KMeansBase):
         best["cluster_centers_"] = self._kept(best["cluster_centers_"], rows)
         for attribute, value in best.items():
             setattr(self, attribute, value)
-        self._counts = np.bincount(self.labels_, weights, minlength=self.n_clusters).astype(float)
-        found = len(np.unique(self.labels_))
+        sizes = np.bincount(self.labels_, minlength=self.n_clusters)
+        masses = sizes if weights is None else np.bincount(self.labels_, weights, self.n_clusters)
+        self._counts = masses.astype(float)
+        found = np.count_nonzero(sizes)
         if found < self.n_clusters:
             warnings.warn(
                 f"{name}: Number of distinct clusters ({found}) found smaller than n_clusters "
@@ -203,12 +206,12 @@ class LloydEstimator(KMeansBase):
                 ):
                     break
         if not settled:
-            objective = lloyd.assign()[1]
+            lloyd.assign(False)
         centers = lloyd.centers()
         found = {
             "cluster_centers_": centers,
             "labels_": lloyd.labels(),
-            "inertia_": float(objective),
+            "inertia_": lloyd.inertia(),
             "n_iter_": len(run.states),
             "history_": run.history,
         }

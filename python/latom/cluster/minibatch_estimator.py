@@ -221,7 +221,8 @@ class MiniBatchEstimator(KMeansBase):
         for _ in range(self._n_init):
             start = self._drawn_start(name, rows, weights, rng)
             judge.set_centers(start, self._metric == "cosine")
-            cost = judge.assign()[1]
+            judge.assign(False)
+            cost = judge.inertia()
             if best is None or cost < lowest:
                 best, lowest = start, cost
         return best

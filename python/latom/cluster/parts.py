@@ -102,6 +102,7 @@ def _iterate(
     state: Any,
 ) -> tuple[Rows, Any, float, NDArray[Any]]:
     plain, moved = float(bounds.rows) * centers.shape[1] * len(centers), None
+    inertia = None
     with Progress(type(model).__name__, model.max_iter, model.verbose) as progress:
         run = Iterations(IterationState, model.max_iter, model.callback, progress)
         done, sizes = False, np.ones(len(centers), np.int64)
@@ -111,7 +112,9 @@ def _iterate(
             done = bool(state["done"])
         while not done:
             step = parts.assign(centers, bounds, moved)
-            objective, sizes, before, moved = step.objective(), step.sizes, centers, None
+            inertia, sizes, before, moved = step.objective(), step.sizes, centers, None
+            objective = step.sums.objective(name, centers, model._metric, bounds, model.n_threads)
+            objective = inertia if objective is None else objective
             settled = bool(run.states) and step.changed == 0
             count, shift = 0, 0.0
             if not settled:
@@ -128,11 +131,9 @@ def _iterate(
                 objective=objective, moved=count, changed=step.changed, avoided=avoided,
             )  # fmt: skip
             saved.save(centers, parts, run.history, done)
-        if len(run.states) > 1 and run.states[-1].changed == 0:  # labels are those of these centers
-            objective = run.states[-1].objective
-        else:
+        if inertia is None or len(run.states) < 2 or run.states[-1].changed:
             step = parts.assign(centers, bounds, moved)
-            objective, sizes = step.objective(), step.sizes
+            inertia, sizes = step.objective(), step.sizes
     found = int((sizes > 0).sum())
     if found < len(centers):
         warnings.warn(
@@ -141,7 +142,7 @@ def _iterate(
             ConvergenceWarning,
             stacklevel=4,
         )
-    return centers, parts.labels, float(objective), run.history
+    return centers, parts.labels, float(inertia), run.history
 
 
 class SavedFit:

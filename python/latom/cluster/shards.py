@@ -31,6 +31,7 @@ class Bounds:
     dtype: Any = None
     mean: Any = None  # of columns, for parts put together in order
     spread: float = 0.0  # sum of squared distances to the mean
+    squares: list[Piece] = field(default_factory=list)  # weighted squared lengths, of dense rows
 
     def merge(self, other: Bounds) -> Bounds:
         """Both together, this one first."""
@@ -51,6 +52,7 @@ class Bounds:
             np.result_type(self.dtype, other.dtype),
             mean,
             spread or 0.0,
+            self.squares + other.squares,
         )
 
 
@@ -85,6 +87,18 @@ class Sums:
         else:
             self.total -= other.total
         return self
+
+    def objective(
+        self, name: str, centers: Rows, metric: str, bounds: Bounds, n_threads: int | None
+    ) -> float | None:
+        """The objective with these centers, to the bits of the core; None where the costs of rows tell."""
+        if sp.issparse(self.total):
+            return None
+        found: float | None = backend().sums_objective(
+            call(name, n_threads), centers.core, self.total, self.weight, metric,
+            bounds.longest, bounds.heaviest, total_cost(bounds.squares),
+        )  # fmt: skip
+        return found
 
     def centers(
         self, name: str, before: Rows, metric: str, bounds: Bounds, n_threads: int | None
@@ -204,6 +218,8 @@ class Shard:
             int((norm2 == 0).sum()),
             self.rows.dtype,
         )
+        if not self.rows.sparse and self._metric == "euclidean":
+            found.squares = pieces(self.first, norm2 if self.weights is None else self.weights * norm2)
         if moments:
             X = self.rows[:]
             found.mean = np.asarray(X.mean(axis=0, dtype=np.float64)).ravel()

@@ -36,7 +36,7 @@ public:
           metric_(metric),
           switches_(switches),
           float32_(rows.d() < kLowColumns),
-          few_columns_(rows),
+          few_columns_(rows, switches.blocks),
           short_(rows) {}
 
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
@@ -45,6 +45,11 @@ public:
     /// Labels, scores and bounds of all rows, in their order, in which memory is fastest. `known` if the state's labels
     /// hold (its scores may be those of earlier atoms). Returns the multiply-adds spent.
     double run(const Context& ctx, bool known, RowState& state);
+
+    /// Whether rows of few columns go their own way in this pass: then it leaves no scores, and says what it changed.
+    bool few() const { return few_; }
+    FewColumns<View>& few_columns() { return few_columns_; }
+    const FewColumns<View>& few_columns() const { return few_columns_; }
 
 private:
     static constexpr int64_t kBlockRows = 256;

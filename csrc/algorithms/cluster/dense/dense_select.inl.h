@@ -53,8 +53,13 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
 
 template <class View>
 double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
-    if (few_) return few_columns_.run(ctx, state);
+    if (few_) {
+        std::vector<float>().swap(state.far);
+        return few_columns_.run(ctx, known, state);
+    }
     const auto n = rows_.n(), m = static_cast<int64_t>(atoms_->size());
+    state.own.resize(static_cast<std::size_t>(n), 0.0);
+    state.far.resize(static_cast<std::size_t>(n), -1.0f);
     if (state.second.empty()) state.second.assign(static_cast<std::size_t>(n), -1);
     // A chunk ends within some 0.2 s even where every atom goes through float64.
     const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(n / 16, (1 << 28) / (rows_.d() * m)), 16, kBlockRows);
@@ -322,7 +327,15 @@ template <class View>
 void DenseSelect<View>::score_all(Worker& w, int64_t i, RowState& state) const {
     const auto m = static_cast<int64_t>(atoms_->size());
     w.scores.resize(static_cast<std::size_t>(m));
-    table().run(rows_.values(i), 0, m, w.scores.data());
+    if (m <= kFewAtoms) {
+        const T *atoms[kFewAtoms], *row[kFewAtoms];
+        for (int64_t j = 0; j < m; ++j) atoms[j] = (*atoms_)[j].value.data();
+        std::fill_n(row, m, rows_.values(i));
+        kernels_->template of<T>().dense_dots(atoms, row, m, rows_.d(), w.scores.data());
+        decision_.score(w.scores.data(), m);
+    } else {
+        table().run(rows_.values(i), 0, m, w.scores.data());
+    }
     double best = -HUGE_VAL, others = -HUGE_VAL;
     int32_t label = 0;
     for (int64_t j = 0; j < m; ++j) {
