@@ -68,7 +68,7 @@ public:
 
 private:
     static constexpr int64_t kQueries = 256;  // of a chunk
-    static constexpr int64_t kShare = 128;    // a head is held by one document in so many
+    static constexpr int64_t kShare = 64;     // a head is held by one document in so many
     static constexpr int64_t kMostHeads = 4096, kSlabRows = 8192;
 
     struct Call {
