@@ -16,7 +16,8 @@
 // so a document whose sum of whole numbers is below (bar' - highest bias') / Delta scores less than the bar, and is
 // dropped; ties pass. Numbers are rounded up by floor(v) + 1, and v is raised by 1e-6 beforehand, which covers its
 // roundings to float32; 1e-7 off the bar covers products too small for float32 and the rounding of a float64 score
-// (d 2^-52, as in seeker.h), all lengths being at most 1. Delta is at least (bar' - bias') / 32000, so that the bar
+// (d 2^-52, as in seeker.h), all lengths being at most 1; 2^-48 of bar' and bias' covers that of short queries, whose
+// biases are long (hurdle in seeker.h). Delta is at least (bar' - bias') / 32000, so that the bar
 // stays below 2^15 - 1, where sums saturate and pass.
 //
 // Cost      for each query n / 64 steps per head term and the lists of the others, summed in 16 bits; documents that
@@ -174,7 +175,8 @@ private:
         if (terms.norm2 > 0) std::frexp(std::sqrt(terms.norm2), &exponent);
         const double scale = std::ldexp(1.0, -exponent - 1), times = scale * index_.scale();
         const double bar = std::max(call.asked[r].bar, call.kept[r].bar());
-        const double room = std::max(0.0, (bar - highest_bias_) * times - 1e-7);
+        const double own = bar * times, bias = highest_bias_ * times;
+        const double room = std::max(0.0, own - bias - 1e-7 - 0x1p-48 * (std::abs(own) + std::abs(bias)));
         double most = 0;
         for (std::size_t p = 0; p < terms.column.size(); ++p) {
             const int32_t line = slab.spans[terms.column[p]].line;
