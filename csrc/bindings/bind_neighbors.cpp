@@ -50,7 +50,7 @@ public:
 
     py::tuple topk(const Call& call, const PyRows& X, int64_t k, double threshold,
                    const std::optional<Array<std::uint8_t>>& allowed, const std::optional<Array<int64_t>>& without,
-                   bool prune) const {
+                   bool prune, int64_t together_from, int64_t tile_bytes) const {
         const Context ctx = call.context();
         return visit(ctx, X, allowed, without, [&](const auto& search, const auto& queries, const Eligible& eligible) {
             using T = typename std::decay_t<decltype(search)>::value_type;
@@ -65,17 +65,18 @@ public:
             SearchStats stats;
             {
                 const Released released;
-                stats = search.topk(ctx, queries, k, threshold, eligible, prune, scores, indices, counts);
+                stats = search.topk(ctx, queries, k, threshold, eligible, {prune, together_from, tile_bytes}, scores,
+                                    indices, counts);
             }
             const py::dict told("postings"_a = stats.postings, "decided"_a = stats.decided,
-                                "exhausted"_a = stats.exhausted);
+                                "exhausted"_a = stats.exhausted, "sifted"_a = stats.sifted);
             return py::make_tuple(score, index, found, told);
         });
     }
 
     py::tuple above(const Call& call, const PyRows& X, const Array<double>& threshold,
                     const std::optional<Array<std::uint8_t>>& allowed, const std::optional<Array<int64_t>>& without,
-                    bool prune) const {
+                    bool prune, int64_t together_from, int64_t tile_bytes) const {
         const Context ctx = call.context();
         if (threshold.size() < 1) fail(ctx, "threshold must be a number or one per row", "none", "Pass one number.");
         if (threshold.size() != 1) check_shape(ctx, "threshold", threshold, {static_cast<py::ssize_t>(X.n())});
@@ -85,7 +86,7 @@ public:
             Matches<T> matches;
             {
                 const Released released;
-                matches = search.above(ctx, queries, thresholds, eligible, prune);
+                matches = search.above(ctx, queries, thresholds, eligible, {prune, together_from, tile_bytes});
             }
             return py::make_tuple(to_array(std::move(matches.indptr)), to_array(std::move(matches.indices)),
                                   to_array(std::move(matches.scores)));
@@ -128,9 +129,11 @@ void register_neighbors(py::module_& module) {
         .def(py::init<const Call&, py::object, const std::string&>(), "context"_a, "documents"_a, "metric"_a)
         .def_property_readonly("bytes", &PyDocumentSearch::bytes)
         .def("topk", &PyDocumentSearch::topk, "context"_a, "X"_a, "k"_a, py::kw_only(), "threshold"_a = -HUGE_VAL,
-             "allowed"_a.noconvert() = py::none(), "without"_a.noconvert() = py::none(), "prune"_a = true)
+             "allowed"_a.noconvert() = py::none(), "without"_a.noconvert() = py::none(), "prune"_a = true,
+             "together_from"_a = Bounds().together_from, "tile_bytes"_a = Bounds().tile_bytes)
         .def("above", &PyDocumentSearch::above, "context"_a, "X"_a, "threshold"_a.noconvert(), py::kw_only(),
-             "allowed"_a.noconvert() = py::none(), "without"_a.noconvert() = py::none(), "prune"_a = true);
+             "allowed"_a.noconvert() = py::none(), "without"_a.noconvert() = py::none(), "prune"_a = true,
+             "together_from"_a = Bounds().together_from, "tile_bytes"_a = Bounds().tile_bytes);
 }
 
 }  // namespace latom

@@ -196,6 +196,11 @@ struct KernelTable {
     float (*block_max)(const std::int32_t* acc, std::int64_t count, float step, float shift, float least,
                        const float* scale, const float* bias, float bias_scale, float* block);
 
+    // sift.inl.h: positions of the documents whose 16-bit sums, which begin with acc and are cleared, reach cut.
+    std::int64_t (*sift)(std::int16_t* acc, const std::uint8_t* slab, const std::int32_t* at,
+                         const std::uint32_t* weights, std::int64_t pairs, std::int64_t width, std::int16_t cut,
+                         std::int32_t* passed);
+
     // dots_at.inl.h: dots_at of bfloat16, two in a cell; cells whole lines. Variants may round differently.
     void (*dots_at_bf16)(const std::int32_t* index, std::int64_t count, const std::uint32_t* x, const std::uint32_t* F,
                          std::int64_t cells, float* out);

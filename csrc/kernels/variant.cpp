@@ -40,6 +40,7 @@ namespace {
 #include "kernels/quantize_row.inl.h"
 #include "kernels/raise_bar.inl.h"
 #include "kernels/round_row.inl.h"
+#include "kernels/sift.inl.h"
 #include "kernels/small_cholesky.inl.h"
 #include "kernels/small_product.inl.h"
 #include "kernels/transpose.inl.h"
@@ -136,6 +137,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .accumulate = accumulate,
     .accumulate_group = accumulate_group,
     .block_max = block_max,
+    .sift = sift,
     .dots_at_bf16 = dots_at_bf16,
 };
 

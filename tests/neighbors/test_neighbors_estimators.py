@@ -47,9 +47,18 @@ def test_as_scikit_learn(metric, container, rng):
             assert (who[row] == who_host[row]).all()
 
 
-def test_the_border_of_a_radius_is_inside():
-    model = NearestNeighbors(radius=5.0).fit(np.array([[3.0, 4.0], [3.0, 4.1]]))
-    assert model.radius_neighbors([[0.0, 0.0]], return_distance=False)[0].tolist() == [0]
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_the_border_of_a_radius_is_inside(container):
+    model = NearestNeighbors(radius=5.0).fit(container(np.array([[3.0, 4.0], [3.0, 4.1]])))
+    origin = container(np.zeros((1, 2)))
+    assert model.radius_neighbors(origin, return_distance=False)[0].tolist() == [0]
+    assert model.radius_neighbors(origin, np.inf, return_distance=False)[0].tolist() == [0, 1]
+    both = container(np.zeros((2, 2)))
+    found = model.radius_neighbors(both, np.array([4.9, 5.0]), return_distance=False)
+    assert [row.tolist() for row in found] == [[], [0]]
+    for bad in ([1.0], [1.0, -1.0], [1.0, np.nan], np.nan, "far"):
+        with pytest.raises(ValueError, match=r"^NearestNeighbors\.radius_neighbors: radius must be"):
+            model.radius_neighbors(both, bad)
 
 
 @pytest.mark.parametrize("mode", ["distance", "connectivity"])

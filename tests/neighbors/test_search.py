@@ -15,6 +15,7 @@ from latom._base.backend import backend, call
 from latom._base.rows import Rows
 
 METRICS = ("dot", "cosine", "euclidean")
+TOGETHER = {"together_from": 1, "tile_bytes": 1}  # whatever has long lists, in the smallest tiles
 CONTAINERS = [(sp.csr_array, sp.csr_array), (np.asarray, sp.csr_array), (sp.csr_array, np.asarray)]
 
 
@@ -89,6 +90,36 @@ def test_no_bound_changes_an_answer(metric, rng):
         assert all((a == b).all() for a, b in zip(quick, plain, strict=True))
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_queries_answered_together(metric, isa, rng):
+    """Bits as without bounds, over tiles and slabs that end anywhere, filtered, and for several threads."""
+    n = 8400
+    X = documents(rng, n, 400, 30)
+    if metric == "dot":
+        X.data *= np.repeat(rng.choice([0.3, 1.0], n), np.diff(X.indptr))
+    else:
+        X = X.astype(np.float32)
+    search, which = indexed(X, metric), np.arange(0, n, n // 30)
+    queries = Rows("test", sp.csr_array(X[which]))
+    allowed = (rng.random(n) < 0.5).astype(np.uint8)
+    for k, options in ((1, {"threshold": 0.1}), (15, {"without": which}), (20, {"allowed": allowed})):
+        plain = search.topk(call("test", 1), queries.core, k, prune=False, **options)
+        for threads in (1, 5):
+            quick = search.topk(call("test", threads), queries.core, k, **TOGETHER, **options)
+            assert all((a == b).all() for a, b in zip(quick[:3], plain[:3], strict=True))
+            assert quick[3]["decided"] < plain[3]["decided"] / 3
+            assert k == 1 or quick[3]["sifted"] > len(which) / 2
+    bars = np.linspace(-0.6, 0.6, len(which))
+    plain = search.above(call("test", 1), queries.core, bars, prune=False)
+    quick = search.above(call("test", 5), queries.core, bars, **TOGETHER)
+    assert all((a == b).all() for a, b in zip(quick, plain, strict=True))
+
+
+def test_an_index_is_hardly_larger_than_its_rows(rng):
+    X = documents(rng, 2000, 3000, words=90).astype(np.float32)
+    assert indexed(X).bytes < 1.3 * (8 * X.nnz + 4 * 2001)
+
+
 def hostile(kind, rng):
     X = documents(rng, 600, 300)
     if kind == "giant entry":
@@ -123,8 +154,10 @@ def test_hostile_numbers(kind, metric, rng):
     search = indexed(X, metric)
     queries = Rows("test", sp.csr_array(X[::25]))
     quick = search.topk(call("test", 2), queries.core, 7)
+    together = search.topk(call("test", 2), queries.core, 7, **TOGETHER)
     plain = search.topk(call("test", 2), queries.core, 7, prune=False)
-    assert all((a == b).all() for a, b in zip(quick[:3], plain[:3], strict=True))
+    for found in (quick, together):
+        assert all((a == b).all() for a, b in zip(found[:3], plain[:3], strict=True))
     assert (np.diff(quick[0], axis=1) <= 0).all()
     ties = np.diff(quick[0], axis=1) == 0
     assert kind in ("near ties", "giant entry", "tiny") or (np.diff(quick[1], axis=1)[ties] > 0).all()

@@ -37,26 +37,26 @@ public:
     }
 
     SearchStats topk(const Context& ctx, const QueryRows<T>& queries, int64_t k, double threshold,
-                     const Eligible& eligible, bool, T* score, int32_t* index, int64_t* found) const override {
+                     const Eligible& eligible, const Bounds&, T* score, int32_t* index, int64_t* found) const override {
         check_search(ctx, queries.d, d(), k, n());
         each(
             ctx, queries, k, eligible, [&](int64_t, const UserScore& user) { return user.least(threshold); },
-            [&](int64_t i, std::vector<Found>& best, const UserScore& user, int64_t) {
+            [&](int64_t i, std::vector<Found>& best, const UserScore& user) {
                 found[i] = write_best(best, user, threshold, k, score + i * k, index + i * k);
             });
-        return {0, queries.n * n_, queries.n};
+        return {0, queries.n * n_, queries.n, 0};
     }
     Matches<T> above(const Context& ctx, const QueryRows<T>& queries, const Thresholds& thresholds,
-                     const Eligible& eligible, bool) const override {
+                     const Eligible& eligible, const Bounds&) const override {
         check_search(ctx, queries.d, d(), 1, n());
         check_thresholds(ctx, thresholds, queries.n);
-        std::vector<MatchChunk<T>> chunks(static_cast<std::size_t>(chunk_count(queries.n, kQueries)));
+        std::vector<QueryMatches<T>> matches(static_cast<std::size_t>(queries.n));
         each(
             ctx, queries, 0, eligible, [&](int64_t i, const UserScore& user) { return user.least(thresholds[i]); },
-            [&](int64_t i, std::vector<Found>& found, const UserScore& user, int64_t chunk) {
-                chunks[chunk].take(found, user, thresholds[i]);
+            [&](int64_t i, std::vector<Found>& found, const UserScore& user) {
+                matches[i].take(found, user, thresholds[i]);
             });
-        return join(chunks);
+        return join(matches);
     }
 
 private:
@@ -89,7 +89,7 @@ private:
                     scan(ctx, s.query[r], from, eligible.allowed, without, s.scores.data(), s.kept[r]);
                 }
             for (int64_t r = 0; r < count; ++r)
-                answer(first + r, s.kept[r].found(), UserScore{similarity_, s.query[r].norm2}, chunk);
+                answer(first + r, s.kept[r].found(), UserScore{similarity_, s.query[r].norm2});
         });
     }
 

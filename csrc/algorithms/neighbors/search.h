@@ -69,34 +69,34 @@ int64_t write_best(std::vector<Found>& found, const UserScore& user, double thre
     return kept;
 }
 
-/// The answers of one chunk of queries to above(), before they are joined.
+/// The answers to one query of above(), before all are joined.
 template <class T>
-struct MatchChunk {
-    std::vector<int64_t> counts;
+struct QueryMatches {
     std::vector<int32_t> indices;
     std::vector<T> scores;
 
     void take(std::vector<Found>& found, const UserScore& user, double threshold) {
         std::sort(found.begin(), found.end(), [](const Found& a, const Found& b) { return a.document < b.document; });
-        const std::size_t before = indices.size();
         for (const Found& f : found) {
             const double s = user(f.score);
             if (!(s > threshold)) continue;
             indices.push_back(f.document);
             scores.push_back(static_cast<T>(s));
         }
-        counts.push_back(static_cast<int64_t>(indices.size() - before));
     }
 };
 
 template <class T>
-Matches<T> join(const std::vector<MatchChunk<T>>& chunks) {
+Matches<T> join(const std::vector<QueryMatches<T>>& queries) {
     Matches<T> out;
     out.indptr.push_back(0);
-    for (const MatchChunk<T>& chunk : chunks) {
-        for (const int64_t count : chunk.counts) out.indptr.push_back(out.indptr.back() + count);
-        out.indices.insert(out.indices.end(), chunk.indices.begin(), chunk.indices.end());
-        out.scores.insert(out.scores.end(), chunk.scores.begin(), chunk.scores.end());
+    for (const QueryMatches<T>& query : queries)
+        out.indptr.push_back(out.indptr.back() + static_cast<int64_t>(query.indices.size()));
+    out.indices.reserve(static_cast<std::size_t>(out.indptr.back()));
+    out.scores.reserve(out.indices.capacity());
+    for (const QueryMatches<T>& query : queries) {
+        out.indices.insert(out.indices.end(), query.indices.begin(), query.indices.end());
+        out.scores.insert(out.scores.end(), query.scores.begin(), query.scores.end());
     }
     return out;
 }

@@ -110,19 +110,27 @@ public:
         : index_(index), documents_(documents), rule_(rule), highest_bias_(highest_bias) {}
 
     /// dense [d] holds the query's numbers. without: a document to leave out, or -1. The answer stands in scratch.kept,
-    /// in no order. k 0: all above `least`.
-    void seek(const QueryTerms<T>& query, const T* dense, int64_t k, double least, const uint8_t* allowed,
-              int64_t without, bool prune, SeekerScratch& scratch, SearchStats& stats) const {
+    /// in no order. k 0: all above `least`. Where lists of more than `patience` entries are left to walk, there is no
+    /// answer, and what comes back is the score that answers are known to reach; else NaN.
+    double seek(const QueryTerms<T>& query, const T* dense, int64_t k, double least, const uint8_t* allowed,
+                int64_t without, bool prune, double patience, SeekerScratch& scratch, SearchStats& stats) const {
         Run run{*this, dense, allowed, without, scratch, stats};
         run.load(query);
         scratch.kept.reset(k, least);
         double bar = least;
         if (prune && k > 0) bar = std::max(bar, run.first_bar(k, least));
         const bool bounded = prune && run.choose_lists(bar);
+        if (bounded && static_cast<double>(run.chosen_postings) > patience) {
+            run.forget();
+            return bar;
+        }
         if (!bounded) run.decide_all(bar, prune);
         else if (run.chosen_postings > index_.n() / kFewPostings) run.decide_tiles(bar);
         else run.decide_listed(bar);
+        return std::numeric_limits<double>::quiet_NaN();
     }
+    /// Lists of so many entries cost what a query costs among many.
+    double patience() const { return static_cast<double>(index_.n() / kFewPostings); }
 
 private:
     using Scratch = SeekerScratch;
@@ -198,6 +206,11 @@ private:
             }
         }
 
+        void forget() {
+            each_listed([&](int32_t j) { s.acc[j] = 0; });
+            added = 0;
+        }
+
         // The score that k documents reach, as far as the rarest terms tell; minus infinity where they do not.
         double first_bar(int64_t k, double least) {
             const int64_t wanted = std::max(kFirstPostings, 32 * k);
@@ -268,8 +281,7 @@ private:
         // For long lists: a tile of documents at a time, whose sums stay in the first cache, and all of its bounds in
         // registers; documents on no list are among them.
         void decide_tiles(double bar) {
-            each_listed([&](int32_t j) { s.acc[j] = 0; });
-            added = 0;
+            forget();
             s.at.assign(chosen, 0);
             const int l = level(chosen);
             const double unit = s.rest[chosen] * of.index_.unit(l), scaled = hurdle(bar);

@@ -42,6 +42,22 @@ struct SearchStats {
     int64_t postings = 0;   // entries of lists that were added up
     int64_t decided = 0;    // products decided in float64
     int64_t exhausted = 0;  // queries whose bar was too low for bounds: every document was looked at
+    int64_t sifted = 0;     // queries that were answered together (engines/sparse_select/tile_screen.h)
+
+    SearchStats& operator+=(const SearchStats& more) {
+        postings += more.postings;
+        decided += more.decided;
+        exhausted += more.exhausted;
+        sifted += more.sifted;
+        return *this;
+    }
+};
+
+/// Which bounds a search uses. No answer depends on it.
+struct Bounds {
+    bool prune = true;             // false: every document that shares a term is scored (for tests)
+    int64_t together_from = 1024;  // queries with long lists are answered together if there are so many,
+    int64_t tile_bytes = 7 << 17;  // by tiles of documents of so many bytes, which stay in the second cache
 };
 
 /// Documents [n, d], prepared once for any number of queries from any number of threads. The rows that it was made of
@@ -56,17 +72,19 @@ public:
     /// Bytes beside the rows themselves.
     virtual int64_t bytes() const = 0;
     /// The k best of those above `threshold` into score and index, [queries, k]; found [queries]: how many there are.
-    /// Other places get index -1 and score minus infinity. prune false: no bound is used (for tests).
+    /// Other places get index -1 and score minus infinity.
     virtual SearchStats topk(const Context& ctx, const QueryRows<T>& queries, int64_t k, double threshold,
-                             const Eligible& eligible, bool prune, T* score, int32_t* index, int64_t* found) const = 0;
+                             const Eligible& eligible, const Bounds& bounds, T* score, int32_t* index,
+                             int64_t* found) const = 0;
     /// All documents above each query's threshold, by rising document.
     virtual Matches<T> above(const Context& ctx, const QueryRows<T>& queries, const Thresholds& thresholds,
-                             const Eligible& eligible, bool prune) const = 0;
+                             const Eligible& eligible, const Bounds& bounds) const = 0;
 };
 
 /// CSR documents: an inverted index (engines/sparse_select/document_index.h), searched by
-/// engines/sparse_select/seeker.h. Memory: 8 bytes per entry, 12 per column, 15 per document; while queries are
-/// answered, 4 n + d sizeof(T) per thread.
+/// engines/sparse_select/seeker.h, or many queries at a time by engines/sparse_select/tile_screen.h. Memory: 8 bytes
+/// per entry, 12 per column, 64 per document; while queries are answered, 4 n + d sizeof(T) per thread, and some 16 MB
+/// for many.
 template <class T, class I>
 std::unique_ptr<DocumentSearch<T>> make_document_search(const Context& ctx, const Rows<CsrView<T, I>>& documents,
                                                         Similarity similarity);

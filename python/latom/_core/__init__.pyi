@@ -186,6 +186,8 @@ class DocumentSearch:
         allowed: NDArray[np.uint8] | None = None,
         without: NDArray[np.int64] | None = None,
         prune: bool = True,
+        together_from: int = ...,
+        tile_bytes: int = ...,
     ) -> tuple[NDArray[Any], NDArray[np.int32], NDArray[np.int64], dict[str, int]]: ...
     def above(
         self,
@@ -196,6 +198,8 @@ class DocumentSearch:
         allowed: NDArray[np.uint8] | None = None,
         without: NDArray[np.int64] | None = None,
         prune: bool = True,
+        together_from: int = ...,
+        tile_bytes: int = ...,
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]: ...
 
 def fold_center(

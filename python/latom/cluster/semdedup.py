@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_seed
-from latom._base.backend import backend, call
+from latom._base.backend import call
 from latom._base.checks import check_choice, check_clusters, check_range
 from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
 from latom.cluster.kmeans import SphericalKMeans
+from latom.neighbors.collection import Collection
 
 KEEP = ("farthest", "closest", "random")
 
@@ -62,7 +63,7 @@ def semdedup(
 
     Notes
     -----
-    Cosines are decided in float64, by the screens of :func:`latom.above` for dense rows. A cluster of c rows
+    Cosines are decided in float64, by the screens of :func:`latom.above`. A cluster of c rows
     costs c * c products at worst, and memory for its near-duplicate pairs.
 
     References
@@ -108,20 +109,8 @@ def semdedup(
 def _has_earlier(function: str, part: Matrix, threshold: float, n_threads: int | None) -> NDArray[np.bool_]:
     """Whether a row has a cosine above the threshold with one that stands before it."""
     rows = Rows(function, part)
-    if rows.sparse:
-        lengths = np.sqrt(rows.core.norm2(call(function)))
-        wide = rows.array.astype(np.float64)
-        wide.data /= np.repeat(np.where(lengths > 0, lengths, 1), np.diff(wide.indptr))
-        cosines = (wide @ wide.T).tocsr()
-        cosines.data[cosines.data <= threshold] = 0
-        cosines.eliminate_zeros()
-        indptr, indices = cosines.indptr, cosines.indices
-    else:
-        context = call(function, n_threads)
-        index = backend().AtomIndex(context, rows.array, None, "cosine")
-        limit = np.array([threshold], np.float64)
-        indptr, indices, _ = index.above(context, rows.core, limit)
-    own = np.repeat(np.arange(len(rows)), np.diff(indptr))
+    near = Collection(rows, "cosine").above(call(function, n_threads), rows, np.array(threshold))
+    own = np.repeat(np.arange(len(rows)), np.diff(near.indptr))
     found = np.zeros(len(rows), bool)
-    found[own[indices < own]] = True
+    found[own[near.indices < own]] = True
     return found

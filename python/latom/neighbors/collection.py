@@ -123,8 +123,7 @@ class Collection:
         allowed: NDArray[np.uint8] | None,
         without: NDArray[np.int64] | None,
     ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
-        """Dense with dense: what may not answer is left out of the rows, or asked for beyond k and "
-        "dropped."""
+        """Dense with dense: what may not answer is left out of the rows, or asked for and dropped."""
         ids = None
         if allowed is not None:
             ids = np.flatnonzero(allowed).astype(np.int32)
@@ -149,8 +148,7 @@ class Collection:
         if np.isinf(scores).any():
             raise ValueError(
                 f"{function}: X and the rows that are searched must have scores that float32 holds; got a "
-                "score "
-                "beyond 3.4e38. Pass X as float64."
+                "score beyond 3.4e38. Pass X as float64."
             )
 
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, as_numpy
 from latom._base.backend import call
-from latom._base.checks import check_choice, check_flag, check_range
+from latom._base.checks import check_choice, check_flag, check_range, shown
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
 from latom.neighbors.collection import Collection, as_without
@@ -176,7 +176,7 @@ class NearestNeighbors(_Searcher):
     def radius_neighbors(
         self,
         X: Matrix = None,
-        radius: float | None = None,
+        radius: Any = None,
         return_distance: bool = True,
         sort_results: bool = False,
     ) -> Any:
@@ -186,8 +186,8 @@ class NearestNeighbors(_Searcher):
         ----------
         X : array or sparse matrix of shape (q, d), optional
             Rows; None takes the fitted rows, of which none is its own neighbor.
-        radius : float, optional
-            None takes the parameter.
+        radius : float or array of shape (q,), optional
+            One number, or one per row; infinity takes all rows. None takes the parameter.
         return_distance : bool, default True
             Whether distances come first.
         sort_results : bool, default False
@@ -207,7 +207,7 @@ class NearestNeighbors(_Searcher):
     def radius_neighbors_graph(
         self,
         X: Matrix = None,
-        radius: float | None = None,
+        radius: Any = None,
         mode: str = "connectivity",
         sort_results: bool = False,
     ) -> Any:
@@ -234,11 +234,11 @@ class NearestNeighbors(_Searcher):
             graph.data = np.ones_like(graph.data)
         return graph
 
-    def _within(self, name: str, X: Matrix, radius: float | None) -> Any:
+    def _within(self, name: str, X: Matrix, radius: Any) -> Any:
         queries, without = self._queries(name, X)
-        reach = check_range(name, "radius", self.radius if radius is None else radius)
+        reach = _as_radius(name, self.radius if radius is None else radius, len(queries))
         least = -(reach**2) if self.metric == "euclidean" else 1 - reach
-        bar = np.array(np.nextafter(least, -np.inf))  # a score above it is at least `least`
+        bar = np.nextafter(least, -np.inf)  # a score above it is at least `least`
         matches = self._searched().above(call(name, self.n_threads), queries, bar, without=without)
         matches.data = distances_of(self.metric, matches.data)
         return matches
@@ -327,3 +327,16 @@ def _pieces(matches: Any, nearest_first: bool) -> tuple[NDArray[Any], NDArray[An
         order = np.argsort(near, kind="stable") if nearest_first else slice(None)
         distances[i], indices[i] = near[order], who[order]
     return distances, indices
+
+
+def _as_radius(name: str, radius: Any, rows: int) -> NDArray[np.float64]:
+    """Distances, infinity among them: one for all rows, or one per row."""
+    if np.ndim(radius) == 0 and radius != np.inf:
+        return np.array(check_range(name, "radius", radius))
+    reach = as_numpy(name, radius, "radius").astype(np.float64)
+    if reach.shape not in ((), (rows,)) or not (reach >= 0).all():
+        raise ValueError(
+            f"{name}: radius must be a number of at least 0, or {rows} of them, one per row; got "
+            f"{shown(radius)}. Pass one number for all rows."
+        )
+    return reach

@@ -258,8 +258,7 @@ class _Index:
             what = about.get("class") if isinstance(about, dict) else about
             raise ValueError(
                 f"{name}: path must hold a {cls.__name__} of version {_VERSION}; got {shown(what)}. Load "
-                "it with "
-                "the class that saved it."
+                "it with the class that saved it."
             )
         mode: Any = "r" if check_flag(name, "mmap", mmap) else None
 
@@ -307,8 +306,9 @@ class SparseIndex(_Index):
     frequent terms, which are long and say little, are left out where a bound by Cauchy and Schwarz shows
     that they cannot lift a row to it. What is left is scored in float64, so answers are those of float64
     sums over the rows' stored entries, the same for every number of threads and every processor. Memory:
-    8 bytes per stored number beside the rows themselves. Searches may run in several threads at once,
-    also beside ``add``.
+    8 bytes per stored number and 64 per row beside the rows themselves. From 1024 queries on, those of long
+    lists are answered together, a tile of rows at a time, in 8-bit numbers that are rounded up. Searches may
+    run in several threads at once, also beside ``add``.
 
     References
     ----------
