@@ -19,6 +19,22 @@
 
 namespace latom {
 
+/// Dense rows which [count], times factor [count], to sum [levels, d].
+template <class T>
+void add_dense(const Rows<DenseView<T>>& rows, const int64_t* which, const double* factor, int64_t count,
+               const BinGrid& grid, std::int64_t* sum) {
+    constexpr int64_t kTogether = 16;  // their columns pass through registers together: they stay in the first cache
+    const auto add = rows.kernels()->template of<T>().add_binned;
+    const T* row[kTogether];
+    for (int64_t from = 0; from < count; from += kTogether) {
+        const int64_t some = std::min(kTogether, count - from);
+        for (int64_t r = 0; r < some; ++r) row[r] = rows.values(which[from + r]);
+        for (int64_t next = from + kTogether; next < std::min(count, from + 2 * kTogether); ++next)
+            rows.prefetch(which[next]);
+        add(row, factor + from, some, rows.d(), grid.magic(), grid.levels(), sum);
+    }
+}
+
 template <class View>
 class ClusterSum {
 public:
@@ -54,15 +70,7 @@ public:
                 scatter(rows.values(i), column, nnz, factor[r], grid_.magic(), grid_.levels(), sum_.data());
             }
         } else {
-            const auto add = rows.kernels()->template of<T>().add_binned;
-            const T* row[kTogether];
-            for (int64_t from = 0; from < count; from += kTogether) {
-                const int64_t some = std::min(kTogether, count - from);
-                for (int64_t r = 0; r < some; ++r) row[r] = rows.values(which[from + r]);
-                for (int64_t next = from + kTogether; next < std::min(count, from + 2 * kTogether); ++next)
-                    rows.prefetch(which[next]);
-                add(row, factor + from, some, d_, grid_.magic(), grid_.levels(), sum_.data());
-            }
+            add_dense(rows, which, factor, count, grid_, sum_.data());
         }
     }
 
@@ -97,8 +105,6 @@ public:
     const BinGrid& grid() const { return grid_; }
 
 private:
-    static constexpr int64_t kTogether =
-        16;  // rows whose columns pass through registers together: they stay in the first cache
     static constexpr int kBlockBits = 3;
     static constexpr int64_t kBlock = 1 << kBlockBits;  // columns that one flag stands for
     static constexpr int64_t kFewColumns = 1024;  // up to these, reading all costs less than flags; by measurement

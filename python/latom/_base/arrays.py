@@ -111,6 +111,16 @@ def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.flo
     return vector
 
 
+def check_held(function: str, name: str, what: str, *results: NDArray[Any]) -> None:
+    """Refuse numbers so large, or so small, that what is computed of them leaves its float type."""
+    for found in results:
+        if not np.isfinite(found).all():
+            raise ValueError(
+                f"{function}: {name} must have {what} that {found.dtype} holds; got one beyond "
+                f"{np.finfo(found.dtype).max:.2g}. Scale {name} to numbers of about 1, or pass float64."
+            )
+
+
 def as_numpy(function: str, X: Any, name: str) -> NDArray[Any]:
     """Real numbers of any shape as a numpy array; half precision as float32."""
     array, storage = as_array(function, X, name)

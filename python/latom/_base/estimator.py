@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import validate_data
 
 from latom._base.arrays import FLOATS, Matrix, as_numpy, as_seed
-from latom._base.backend import backend
+from latom._base.backend import backend, call
 from latom._base.callbacks import CallbackSupport
 from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
@@ -89,6 +89,8 @@ def validated_rows(
     if is_foreign(X):
         rows = Rows(name, X, dtype=dtype)
         validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
+        if all_finite is True:
+            rows.core.norm2(call(name))  # refuses NaN and infinity
         return rows
     refuse_masked(name, X, "X")
     if sp.issparse(X):
