@@ -79,6 +79,9 @@ struct TypedKernels {
                  double* G);
     // small_product.inl.h: out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
     void (*small_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out);
+    // triangular_product: the same of F that is upper triangular, or else lower.
+    void (*triangular_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width,
+                               bool upper, T* out);
 
     // pursuit_step.inl.h: out = start - sum of factor[p] * rows[p], all [width], whole lines; the place of the largest
     // number or magnitude of out, which may be null, and in best [2] the two largest.

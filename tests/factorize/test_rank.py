@@ -87,6 +87,19 @@ def test_dense_and_sparse_replicates_are_the_same_problems():
     assert len(set(dense[1])) == 5
 
 
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_a_replicate_is_the_same_alone_and_beside_others(container, noise):
+    """Replicates with the same numbers advance together, and leave one by one."""
+    rows = Rows("f", container(planted(0, 4, 70, 50)))
+    model = latom.NMF(tol=1e-3, max_iter=60)
+    together = factorize_replicates("f", rows, [1, 5, 9], range(10), noise, model, 3, 2)
+    assert len(set(together[5][2])) > 3
+    for k in (1, 5, 9):
+        alone = factorize_replicates("f", rows, [k], [7], noise, model, 3, 1)[k]
+        assert all((a[0] == b[7]).all() for a, b in zip(alone, together[k], strict=True))
+
+
 def test_the_same_bits_for_threads_and_variants():
     X = sp.csr_array(np.where(planted(0, 4, 60, 50) > 0.01, planted(0, 4, 60, 50), 0))
     found, before = set(), _core.isa()

@@ -83,8 +83,9 @@ struct ReplicateResult {
     int64_t n_iter;
 };
 
-/// Coordinate descent as factorize_small does it. A replicate is one thread's work from start to end; all share the
-/// pattern of a sparse X. Cost of an iteration: 4 nnz k flops. Memory: twice the numbers of X a thread.
+/// Coordinate descent as factorize_small does it. Replicates with the same numbers advance together, some 64 components
+/// of them as one thread's work; all share the pattern of a sparse X. Cost of an iteration: 4 nnz k flops. Memory:
+/// twice the numbers of X a thread.
 template <class View>
 void factorize_replicates(const Context& ctx, const Rows<View>& X, const Replicates& replicates,
                           const SweepOptions& sweeps, std::vector<ReplicateResult<typename View::value_type>>& out);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from typing import Any
 
@@ -18,6 +17,7 @@ from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer
 from latom._base.csr import as_csr, csr_of
 from latom._base.estimator import Estimator, validated_rows
+from latom._base.packed import packed
 from latom._base.rows import Rows
 from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms, unstacked
 from latom.encode.codes import decoded
@@ -263,11 +263,6 @@ class TopKEncoder(Estimator):
         tags.requires_fit = self.W_enc is None
         return tags
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_cache", None)
-        return state
-
     # ---- weights and checks
 
     def _weights(self, name: str) -> Any:
@@ -282,13 +277,14 @@ class TopKEncoder(Estimator):
     def _prepared(self, name: str) -> Atoms:
         """The packed atoms; made again when a parameter that they depend on is another object."""
         parts = (self._weights(name), self.b_enc, self.b_pre, self.W_dec, self.rescale_by_decoder_norm)
-        atoms = self._cached(parts)
-        if atoms is not None:
-            return atoms
-        W_enc = as_atoms(name, "W_enc", parts[0])
-        atoms = encoder_atoms(call(name, self.n_threads), W_enc, self.b_enc, self.b_pre)
-        if self.rescale_by_decoder_norm:
-            W_dec = W_enc if self.W_dec is None else as_atoms(name, "W_dec", self.W_dec)
+        atoms: Atoms = packed(self, parts, lambda: self._pack(name, *parts))
+        return atoms
+
+    def _pack(self, name: str, weights: Any, b_enc: Any, b_pre: Any, decoder: Any, rescale: bool) -> Atoms:
+        W_enc = as_atoms(name, "W_enc", weights)
+        atoms = encoder_atoms(call(name, self.n_threads), W_enc, b_enc, b_pre)
+        if rescale:
+            W_dec = W_enc if decoder is None else as_atoms(name, "W_dec", decoder)
             lengths = _lengths(W_dec)
             if len(W_dec) != len(W_enc) or not lengths.all():
                 raise ValueError(
@@ -297,16 +293,7 @@ class TopKEncoder(Estimator):
                 )
             atoms.rows = (W_enc * lengths[:, None]).astype(W_enc.dtype)
             atoms.bias = None if atoms.bias is None else atoms.bias * lengths
-        earlier = self._cached(parts)  # of a thread that was faster: all take the same, which are packed once
-        if earlier is not None:
-            return earlier
-        self._cache = (parts, atoms)
         return atoms
-
-    def _cached(self, parts: tuple[Any, ...]) -> Atoms | None:
-        """Atoms that were made of these parts, where they are the last that were made."""
-        made, atoms = getattr(self, "_cache", ((), None))
-        return atoms if len(made) == len(parts) and all(map(operator.is_, made, parts)) else None
 
     def _draw(self, name: str, rows: Rows) -> NDArray[Any]:
         n, d = rows.shape

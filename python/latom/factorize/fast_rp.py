@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_numpy, as_seed
+from latom._base.arrays import Matrix, as_numpy, as_seed, check_held
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_flag, check_integer, number_of, shown
 from latom._base.estimator import validated_rows
@@ -140,6 +140,7 @@ class FastRP(Embedding):
         self.embedding_, self.mean_, self.scale_ = self._powers(
             name, rows, weights, self.weights is None, False
         )
+        check_held(name, "X", "an embedding", self.embedding_)
         return self.embedding_
 
     def transform(self, X: Matrix) -> Array:

@@ -136,7 +136,8 @@ class PMIFactorization(Embedding):
         if self.window > 1:
             self._walk = _walks(name, counts, self.window)
             counts = sp.csr_array(counts @ self._walk)
-        columns = np.bincount(counts.indices, counts.data.astype(np.float64), minlength=counts.shape[1])
+        columns = np.zeros(counts.shape[1])
+        columns += np.bincount(counts.indices, counts.data.astype(np.float64), minlength=counts.shape[1])
         total = float(columns.sum())
         self.column_share_ = columns / (total if total > 0 else 1.0)
         information, weights = self._information(counts)
@@ -193,7 +194,7 @@ class PMIFactorization(Embedding):
             values = np.minimum(values, cap)
         row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         share = np.bincount(row, counts.data.astype(np.float64), minlength=counts.shape[0])[row]
-        share *= self.column_share_[counts.indices]
+        share = share * self.column_share_[counts.indices]
         seen = (values > 0) & (share > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             pmi = np.where(seen, np.log(values / share), 0) - self.shift * seen

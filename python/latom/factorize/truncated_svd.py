@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_seed
+from latom._base.arrays import Matrix, as_seed, check_held
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_integer, check_range
 from latom._base.estimator import validated_rows
@@ -145,10 +145,13 @@ class TruncatedSVD(Embedding):
         else:
             wide = rows.dtype == np.float64
             products = RowBlocks(context, rows)
-            U, S, V = backend().randomized_svd_of(
-                context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
-            )
-        codes: Array = np.multiply(U, S.astype(rows.dtype), out=U)
+            with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are refused below
+                U, S, V = backend().randomized_svd_of(
+                    context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
+                )
+        with np.errstate(invalid="ignore", over="ignore"):
+            codes: Array = np.multiply(U, S.astype(rows.dtype), out=U)
+        check_held(name, "X", "singular vectors", V, codes)
         self.components_ = np.ascontiguousarray(V.T)
         self.singular_values_ = S.astype(rows.dtype)
         n, means = len(rows), codes.mean(axis=0, dtype=np.float64)

@@ -151,8 +151,9 @@ def select_n_components(
     200 x 150 numbers with noise of a tenth, replicates end in different minima whose losses differ by a
     thousandth, and no number of iterations makes a candidate stable.
 
-    A replicate is one thread's work from start to end, and replicates of a sparse X share its pattern. A
-    factorization costs 4 nnz k flops an iteration. For CSR the result does not depend on threads.
+    Replicates with the same numbers, of all candidates, advance together, some 64 components of them as one
+    thread's work, and those of a sparse X share its pattern. A factorization costs 4 nnz k flops an
+    iteration. For CSR the result does not depend on threads.
 
     References
     ----------
