@@ -52,6 +52,22 @@ def test_random_starts_come_near_and_repeat():
     assert (again.class_prior_ == model.class_prior_).all()
 
 
+def test_starts_that_fall_behind_are_dropped(rng):
+    table = rng.poisson(500 * rng.dirichlet(np.full(30, 0.3), 6).T @ rng.dirichlet(np.full(6, 0.5), 12).T)
+    table = table / table.sum(axis=0)
+    model = latom.LatentLabelShift(6, n_init=20, nmf_max_iter=500)
+    W, H = model._factors(table, 3)
+    options = {"random_state": 3, "tol": model.nmf_tol}
+    first = latom.nmf_batch(np.ascontiguousarray(table.T), 6, 20, max_iter=10, **options).loss
+    kept = np.sort(np.argsort(first, kind="stable")[:4])
+    assert (np.flatnonzero(model.losses_ != first) == kept).all()
+    assert (model.losses_[kept] < first[kept]).all()
+    assert model.losses_.argmin() in kept
+    assert np.isclose(((table.T - W @ H) ** 2).sum() / 2, model.losses_.min())
+    whole = latom.nmf_batch(np.ascontiguousarray(table.T), 6, 20, max_iter=500, **options).loss.min()
+    assert model.losses_.min() < 1.01 * whole
+
+
 def test_names_of_domains_and_sums_of_rows_do_not_matter():
     P, domain, _, _ = problem(2)
     names = np.array([f"d{d:02}" for d in range(12)])[domain]

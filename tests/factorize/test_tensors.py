@@ -183,6 +183,7 @@ def test_cp_minimizes_over_a_coordinate_at_a_time(rng):
     X = rng.random((6, 5, 4))
     model = latom.NonNegativeCP(2, max_iter=4000, tol=1e-10, random_state=0).fit(X)
     assert np.isclose(((model.reconstruct() - X) ** 2).sum() / 2, model.loss_)
+    assert np.isclose(np.linalg.norm(model.reconstruct() - X), model.reconstruction_err_)
     factors = [F * model.weights_ if m == 0 else F for m, F in enumerate(model.factors_)]
     for mode, F in enumerate(factors):
         others = [G for m, G in enumerate(factors) if m != mode]

@@ -195,7 +195,7 @@ class FastRP(Embedding):
             degrees = np.asarray(graph.array.sum(axis=1, dtype=np.float64)).ravel()
             factor = np.power(degrees / degrees.sum(), self.beta, out=np.zeros(n), where=degrees > 0)
         density = 1 / np.sqrt(n) if self.projection == "sparse" else 0.0
-        return backend().projected_powers(
+        made: tuple[Array, NDArray[np.float64], NDArray[np.float64]] = backend().projected_powers(
             context,
             graph.core,
             self.n_components,
@@ -208,6 +208,7 @@ class FastRP(Embedding):
             from_start,
             self.standardize and not from_start,
         )
+        return made
 
     def _standardized(self, embedding: Array) -> Array:
         if self.standardize:

@@ -149,8 +149,9 @@ class TruncatedSVD(Embedding):
                 U, S, V = backend().randomized_svd_of(
                     context, products, *rows.shape, wide, k, self.n_oversamples, self.n_iter
                 )
-        check_held(name, "X", "singular vectors", U, V)
-        codes: Array = np.multiply(U, S.astype(rows.dtype), out=U)
+        with np.errstate(invalid="ignore", over="ignore"):
+            codes: Array = np.multiply(U, S.astype(rows.dtype), out=U)
+        check_held(name, "X", "singular vectors", V, codes)
         self.components_ = np.ascontiguousarray(V.T)
         self.singular_values_ = S.astype(rows.dtype)
         n, means = len(rows), codes.mean(axis=0, dtype=np.float64)
