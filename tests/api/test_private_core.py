@@ -104,7 +104,7 @@ def moved_lloyd() -> Any:
 def blocks() -> Any:
     run = _core.BlockLloyd(context, 4, "cosine")
     run.set_centers(context, dense(3))
-    run.assign(context, dense(), 0)
+    run.assign(context, dense(), 0, None, None, 1.0, 1.0, None, None)
     return run
 
 
@@ -137,21 +137,12 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
         set(),
     ),
-    "BlockLloyd.relocate": (
-        lambda context, rows, labels: blocks().relocate(context, rows, labels),
-        {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
-        set(),
-    ),
-    "add_parts": (
-        _core.add_parts,
+    "BlockLloyd.assign": (
+        lambda context, **given: blocks().assign(context, first=0, longest=1e3, heaviest=9.0, **given),
         {
             "X": dense(),
             "weights": f64(4),
             "before": np.array([1, 2, 0, -1], np.int32),
-            "labels": np.array([0, 2, -1, 0], np.int32),
-            "metric": "euclidean",
-            "longest": 1e3,
-            "heaviest": 9.0,
             "sum": ints(3, 3, 6, dtype=np.int64),
             "weight": ints(3, 3, dtype=np.int64),
         },
@@ -683,11 +674,7 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
         ("cluster_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"n_clusters": 0}),
-        ("add_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
-        ("add_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
-        ("add_parts", {"longest": np.nan}),
-        ("BlockLloyd.relocate", {"rows": np.array([4, 0])}),
-        ("BlockLloyd.relocate", {"labels": np.array([-1, 2], np.int32)}),
+        ("BlockLloyd.assign", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"longest": np.nan}),
         ("next_centers", {"heaviest": np.inf}),
         ("next_centers of CSR", {"indices": INDICES + 1}),
@@ -809,7 +796,7 @@ def test_blocks_of_other_rows_are_refused():
     run = blocks()
     for X, first in ((dense(), 1), (dense(), -1), (dense(4, 5), 0), (csr(), 0)):
         with pytest.raises(ValueError, match="a block must"):
-            run.assign(context, X, first)
+            run.assign(context, X, first, None, None, 1.0, 1.0, None, None)
     for centers in (dense(4), dense(3, 5), csr()):
         with pytest.raises(ValueError, match="centers must"):
             run.set_centers(context, centers)

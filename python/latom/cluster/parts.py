@@ -39,8 +39,8 @@ class Parts(Protocol):
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
         """Rows by their numbers, in that order."""
 
-    def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:
-        """New labels of all rows; moved: rows relocated after the last assignment, and their labels."""
+    def assign(self, centers: Rows, bounds: Bounds) -> Step:
+        """New labels of all rows."""
 
     def worst(self, centers: Rows, bounds: Bounds, count: int) -> list[tuple[NDArray[Any], ...]]:
         """Of each part the rows that fit worst, after an assignment to these centers."""
@@ -101,7 +101,7 @@ def _iterate(
     saved: SavedFit,
     state: Any,
 ) -> tuple[Rows, Any, float, NDArray[Any]]:
-    plain, moved = float(bounds.rows) * centers.shape[1] * len(centers), None
+    plain = float(bounds.rows) * centers.shape[1] * len(centers)
     with Progress(type(model).__name__, model.max_iter, model.verbose) as progress:
         run = Iterations(IterationState, model.max_iter, model.callback, progress)
         done, sizes = False, np.ones(len(centers), np.int64)
@@ -110,15 +110,15 @@ def _iterate(
             run.states = [IterationState(*entry) for entry in state["history"].tolist()]
             done = bool(state["done"])
         while not done:
-            step = parts.assign(centers, bounds, moved)
-            objective, sizes, before, moved = step.objective(), step.sizes, centers, None
+            step = parts.assign(centers, bounds)
+            objective, sizes, before = step.objective(), step.sizes, centers
             settled = bool(run.states) and step.changed == 0
             count, shift = 0, 0.0
             if not settled:
                 empty = int((step.sizes == 0).sum())
                 if empty:
-                    moved = relocations(step.sizes, parts.worst(centers, bounds, len(centers) + empty))
-                    step.sums.add(parts.correction(*moved, len(centers), bounds))
+                    rows, labels = relocations(step.sizes, parts.worst(centers, bounds, len(centers) + empty))
+                    step.sums.add(parts.correction(rows, labels, len(centers), bounds))
                 centers, count, shift = step.sums.centers(
                     name, before, model._metric, bounds, model.n_threads
                 )
@@ -131,7 +131,7 @@ def _iterate(
         if len(run.states) > 1 and run.states[-1].changed == 0:  # labels are those of these centers
             objective = run.states[-1].objective
         else:
-            step = parts.assign(centers, bounds, moved)
+            step = parts.assign(centers, bounds)
             objective, sizes = step.objective(), step.sizes
     found = int((sizes > 0).sum())
     if found < len(centers):
