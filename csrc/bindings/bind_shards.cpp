@@ -22,21 +22,14 @@ SumBounds bounds_of(const Context& ctx, double longest, double heaviest) {
 
 using OptionalLabels = std::optional<Array<std::int32_t>>;
 
-LabelChange change_of(const Context& ctx, const OptionalLabels& before, const Array<std::int32_t>& labels, int64_t n,
-                      int64_t m) {
-    if (m < 1 || m > std::numeric_limits<int32_t>::max()) fail(ctx, "n_clusters must be positive", m, "Pass it so.");
-    LabelChange change;
-    const auto checked = [&](const char* name, const Array<std::int32_t>& given) {
-        check_shape(ctx, name, given, {static_cast<py::ssize_t>(n)});
-        for (int64_t i = 0; i < n; ++i)
-            if (given.data()[i] < -1 || given.data()[i] >= m)
-                fail(ctx, name + (" must be in [-1, " + std::to_string(m) + ")"), given.data()[i],
-                     "Count clusters from 0.");
-        return given.data();
-    };
-    change.labels = checked("labels", labels);
-    if (before) change.before = checked("before", *before);
-    return change;
+const std::int32_t* labels_of(const Context& ctx, const char* name, const Array<std::int32_t>& given, int64_t n,
+                              int64_t m) {
+    check_shape(ctx, name, given, {static_cast<py::ssize_t>(n)});
+    for (int64_t i = 0; i < n; ++i)
+        if (given.data()[i] < -1 || given.data()[i] >= m)
+            fail(ctx, name + (" must be in [-1, " + std::to_string(m) + ")"), given.data()[i],
+                 "Count clusters from 0.");
+    return given.data();
 }
 
 /// (sum [m, levels, d], weight [m, 3]) of dense rows; (indptr, indices, sum [entries, levels], weight) of CSR.
@@ -47,7 +40,9 @@ py::tuple py_cluster_parts(const Call& call, const PyRows& X, const OptionalWeig
     const Metric parsed = parse_metric(ctx, metric);
     const double* numbers = weights_of(ctx, weights, X.n());
     const SumBounds bounds = bounds_of(ctx, longest, heaviest);
-    const LabelChange change = change_of(ctx, before, labels, X.n(), m);
+    if (m < 1 || m > std::numeric_limits<int32_t>::max()) fail(ctx, "n_clusters must be positive", m, "Pass it so.");
+    const LabelChange change{before ? labels_of(ctx, "before", *before, X.n(), m) : nullptr,
+                             labels_of(ctx, "labels", labels, X.n(), m)};
     ClusterParts parts;
     {
         const Released released;
@@ -59,27 +54,6 @@ py::tuple py_cluster_parts(const Call& call, const PyRows& X, const OptionalWeig
     const auto entries = static_cast<py::ssize_t>(parts.indices.size());
     return py::make_tuple(to_array(std::move(parts.indptr)), to_array(std::move(parts.indices)),
                           to_array(std::move(parts.sum)).reshape({entries, levels}), weight);
-}
-
-/// In place, to what cluster_parts has returned for dense rows.
-void py_add_parts(const Call& call, const PyRows& X, const OptionalWeights& weights, const OptionalLabels& before,
-                  const Array<std::int32_t>& labels, const std::string& metric, double longest, double heaviest,
-                  Array<std::int64_t>& sum, Array<std::int64_t>& weight) {
-    const Context ctx = call.context();
-    const Metric parsed = parse_metric(ctx, metric);
-    const double* numbers = weights_of(ctx, weights, X.n());
-    const SumBounds bounds = bounds_of(ctx, longest, heaviest);
-    const int64_t m = weight.ndim() == 2 ? weight.shape(0) : 0;
-    const LabelChange change = change_of(ctx, before, labels, X.n(), m);
-    check_shape(ctx, "weight", weight, {m, BinGrid::kMostLevels});
-    check_shape(ctx, "sum", sum, {m, sum_levels(bounds), X.d()});
-    std::int64_t *to = sum.mutable_data(), *to_weight = weight.mutable_data();
-    const Released released;
-    X.visit(ctx, [&](const auto& rows) {
-        if constexpr (requires { add_parts(ctx, rows, numbers, change, m, parsed, bounds, to, to_weight); })
-            add_parts(ctx, rows, numbers, change, m, parsed, bounds, to, to_weight);
-        else throw std::invalid_argument(ctx.function + ": X must be dense");
-    });
 }
 
 /// A BlockLloyd of whatever rows its first block has.
@@ -100,12 +74,12 @@ public:
             using T = typename std::decay_t<decltype(rows)>::T;
             Centers<T> found;
             found.indptr.push_back(0);
+            found.values.reserve(static_cast<std::size_t>(rows.stored()));
             for (int64_t j = 0; j < rows.n(); ++j) {
-                rows.each(j, [&](int64_t t, T v) {
-                    if constexpr (std::decay_t<decltype(rows)>::sparse)
-                        found.indices.push_back(static_cast<int32_t>(t));
-                    found.values.push_back(v);
-                });
+                found.values.insert(found.values.end(), rows.values(j), rows.values(j) + rows.size(j));
+                if constexpr (std::decay_t<decltype(rows)>::sparse)
+                    for (int64_t p = 0; p < rows.size(j); ++p)
+                        found.indices.push_back(static_cast<int32_t>(rows.columns(j)[p]));
                 found.indptr.push_back(static_cast<int64_t>(found.values.size()));
             }
             using View = std::conditional_t<std::decay_t<decltype(rows)>::sparse, CsrView<T, int32_t>, DenseView<T>>;
@@ -119,45 +93,88 @@ public:
         });
     }
 
-    py::tuple assign(const Call& call, const PyRows& X, int64_t first) {
+    /// (labels, scores, multiply-adds). sum and weight, as cluster_parts has them of dense rows, change by what the
+    /// rows add by these labels, less what they have added by labels `before`.
+    py::tuple assign(const Call& call, const PyRows& X, int64_t first, const OptionalWeights& weights,
+                     const OptionalLabels& before, double longest, double heaviest,
+                     std::optional<Array<std::int64_t>> sum, std::optional<Array<std::int64_t>> weight) {
         const Context ctx = call.context();
         if (first < 0 || first > n_ - X.n() || X.d() != d_)
             throw std::invalid_argument(ctx.function + ": a block must be of rows and columns that there are");
+        Block block{X, first, weights_of(ctx, weights, X.n()), {}, bounds_of(ctx, longest, heaviest), nullptr, nullptr};
         py::array_t<int32_t> labels(X.n());
         py::array_t<double> scores(X.n());
-        int32_t* to_labels = labels.mutable_data();
-        double *to_scores = scores.mutable_data(), products = 0;
+        block.labels = labels.mutable_data();
+        block.scores = scores.mutable_data();
+        if (sum) {
+            const int64_t m = with_run([](const auto& run) { return run.m(); });
+            block.change.before = before ? labels_of(ctx, "before", *before, X.n(), m) : nullptr;
+            if (!weight || X.sparse()) throw std::invalid_argument(ctx.function + ": sums must be of dense rows");
+            check_shape(ctx, "weight", *weight, {m, BinGrid::kMostLevels});
+            check_shape(ctx, "sum", *sum, {m, sum_levels(block.bounds), X.d()});
+            block.sum = sum->mutable_data();
+            block.weight = weight->mutable_data();
+        }
+        double products = 0;
         {
             const Released released;
-            X.visit(ctx, [&]<class Block>(const Rows<Block>& rows) {
-                using T = typename Block::value_type;
-                if constexpr (!std::is_same_v<Block, CsrView<T, int64_t>>)
-                    if (auto* run = std::get_if<Run<Block>>(&run_)) {
-                        products = (*run)->assign(ctx, rows, first, to_labels, to_scores);
-                        return;
-                    }
-                throw std::invalid_argument(ctx.function + ": a block must have the type of the centers");
-            });
+            if (!again<float>(ctx, block, products) && !again<double>(ctx, block, products))
+                measured(ctx, block, products);
         }
         return py::make_tuple(labels, scores, products);
     }
 
-    void relocate(const Call& call, const Array<std::int64_t>& rows, const Array<std::int32_t>& labels) {
-        const Context ctx = call.context();
-        check_shape(ctx, "labels", labels, {rows.size()});
-        check_indices(ctx, "rows", rows.data(), rows.size(), n_);
-        std::visit(
-            [&](auto& run) {
-                if constexpr (!std::is_same_v<std::decay_t<decltype(run)>, std::monostate>) {
-                    check_indices(ctx, "labels", labels.data(), labels.size(), run->m());
-                    run->relocate({rows.data(), rows.data() + rows.size()},
-                                  {labels.data(), labels.data() + labels.size()});
+private:
+    struct Block {
+        const PyRows& X;
+        int64_t first;
+        const double* weights;
+        LabelChange change;
+        SumBounds bounds;
+        int32_t* labels;
+        double* scores;
+        int64_t *sum = nullptr, *weight = nullptr;
+    };
+    template <class View>
+    static void add(const Context& ctx, const BlockLloyd<View>& run, Block& block) {
+        if (!block.sum) return;
+        block.change.labels = block.labels;
+        run.add(ctx, block.weights, block.change, block.bounds, block.sum, block.weight);
+    }
+    // Dense rows that a pass has had need no more than a look at their lengths.
+    template <class T>
+    bool again(const Context& ctx, Block& block, double& products) {
+        auto* run = std::get_if<Run<DenseView<T>>>(&run_);
+        if (!run || !block.X.template holds<T>() || !(*run)->passed()) return false;
+        const StoredRows rows = block.X.template stored<T>(ctx);
+        const DenseView<T> view{static_cast<const T*>(rows.data), rows.n, rows.d, rows.d};
+        products = (*run)->assign_again(ctx, view, block.first, block.labels, block.scores);
+        add(ctx, **run, block);
+        return true;
+    }
+    void measured(const Context& ctx, Block& block, double& products) {
+        block.X.visit(ctx, [&]<class View>(const Rows<View>& rows) {
+            using T = typename View::value_type;
+            if constexpr (!std::is_same_v<View, CsrView<T, int64_t>>)
+                if (auto* run = std::get_if<Run<View>>(&run_)) {
+                    products = (*run)->assign(ctx, rows, block.first, block.labels, block.scores);
+                    return add(ctx, **run, block);
                 }
+            throw std::invalid_argument(ctx.function + ": a block must have the type of the centers");
+        });
+    }
+    // f(run), where there are centers.
+    template <class F>
+    int64_t with_run(F f) {
+        return std::visit(
+            [&](auto& run) -> int64_t {
+                if constexpr (std::is_same_v<std::decay_t<decltype(run)>, std::monostate>)
+                    throw std::invalid_argument("BlockLloyd: set_centers must come first");
+                else return f(*run);
             },
             run_);
     }
 
-private:
     int64_t n_, d_ = 0;
     Metric metric_;
     std::variant<std::monostate, Run<DenseView<float>>, Run<DenseView<double>>, Run<CsrView<float, int32_t>>,
@@ -229,14 +246,11 @@ std::optional<double> py_sums_objective(const Call& call, const PyRows& centers,
 void register_shards(py::module_& module) {
     module.def("cluster_parts", &py_cluster_parts, "context"_a, "X"_a, "weights"_a.noconvert(), "before"_a.noconvert(),
                "labels"_a.noconvert(), "n_clusters"_a, "metric"_a, "longest"_a, "heaviest"_a);
-    module.def("add_parts", &py_add_parts, "context"_a, "X"_a, "weights"_a.noconvert(), "before"_a.noconvert(),
-               "labels"_a.noconvert(), "metric"_a, "longest"_a, "heaviest"_a, "sum"_a.noconvert(),
-               "weight"_a.noconvert());
     py::class_<PyBlockLloyd>(module, "BlockLloyd")
         .def(py::init<const Call&, int64_t, const std::string&>(), "context"_a, "n"_a, "metric"_a)
         .def("set_centers", &PyBlockLloyd::set_centers, "context"_a, "centers"_a)
-        .def("assign", &PyBlockLloyd::assign, "context"_a, "X"_a, "first"_a)
-        .def("relocate", &PyBlockLloyd::relocate, "context"_a, "rows"_a.noconvert(), "labels"_a.noconvert());
+        .def("assign", &PyBlockLloyd::assign, "context"_a, "X"_a, "first"_a, "weights"_a.noconvert(),
+             "before"_a.noconvert(), "longest"_a, "heaviest"_a, "sum"_a.noconvert(), "weight"_a.noconvert());
     module.def("next_centers", &py_next_centers, "context"_a, "centers"_a, "indptr"_a.noconvert(),
                "indices"_a.noconvert(), "sum"_a.noconvert(), "weight"_a.noconvert(), "metric"_a, "longest"_a,
                "heaviest"_a);

@@ -45,6 +45,12 @@ public:
             },
             rows(ctx));
     }
+    /// Whether these are dense rows stored as T, and no subset.
+    template <class T>
+    bool holds() const {
+        const auto* dense = std::get_if<StoredRows>(&arrays_);
+        return dense && !part_ && dense->storage == Storage::kNative && number_bytes_ == static_cast<int>(sizeof(T));
+    }
     /// Dense rows as they are stored, for who reads them once: T must be their type, or float for half precision.
     template <class T>
     StoredRows stored(const Context& ctx) const;

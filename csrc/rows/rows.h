@@ -59,6 +59,16 @@ public:
         norm2_ = std::move(norm2);
     }
 
+    /// Dense rows that have been checked before, when these squared norms were found.
+    Rows(const Context& ctx, const View& view, std::shared_ptr<const std::vector<double>> norm2, bool non_negative)
+        requires(!sparse)
+        : view_(view),
+          kernels_(ctx.kernels),
+          n_(view.n),
+          stored_(view.n * view.d),
+          norm2_(std::move(norm2)),
+          non_negative_(non_negative) {}
+
     int64_t n() const { return n_; }
     int64_t d() const { return view_.d; }
     double norm2(int64_t i) const { return (*norm2_)[at(i)]; }

@@ -38,21 +38,12 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
         set(),
     ),
-    "BlockLloyd.relocate": (
-        lambda context, rows, labels: blocks().relocate(context, rows, labels),
-        {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
-        set(),
-    ),
-    "add_parts": (
-        _core.add_parts,
+    "BlockLloyd.assign": (
+        lambda context, **given: blocks().assign(context, first=0, longest=1e3, heaviest=9.0, **given),
         {
             "X": dense(),
             "weights": f64(4),
             "before": np.array([1, 2, 0, -1], np.int32),
-            "labels": np.array([0, 2, -1, 0], np.int32),
-            "metric": "euclidean",
-            "longest": 1e3,
-            "heaviest": 9.0,
             "sum": ints(3, 3, 6, dtype=np.int64),
             "weight": ints(3, 3, dtype=np.int64),
         },

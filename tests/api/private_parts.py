@@ -96,7 +96,7 @@ def moved_lloyd() -> Any:
 def blocks() -> Any:
     run = _core.BlockLloyd(context, 4, "cosine")
     run.set_centers(context, dense(3))
-    run.assign(context, dense(), 0)
+    run.assign(context, dense(), 0, None, None, 1.0, 1.0, None, None)
     return run
 
 

@@ -116,11 +116,7 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
         ("cluster_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"n_clusters": 0}),
-        ("add_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
-        ("add_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
-        ("add_parts", {"longest": np.nan}),
-        ("BlockLloyd.relocate", {"rows": np.array([4, 0])}),
-        ("BlockLloyd.relocate", {"labels": np.array([-1, 2], np.int32)}),
+        ("BlockLloyd.assign", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"longest": np.nan}),
         ("next_centers", {"heaviest": np.inf}),
         ("next_centers of CSR", {"indices": INDICES + 1}),
@@ -242,7 +238,7 @@ def test_blocks_of_other_rows_are_refused():
     run = blocks()
     for X, first in ((dense(), 1), (dense(), -1), (dense(4, 5), 0), (csr(), 0)):
         with pytest.raises(ValueError, match="a block must"):
-            run.assign(context, X, first)
+            run.assign(context, X, first, None, None, 1.0, 1.0, None, None)
     for centers in (dense(4), dense(3, 5), csr()):
         with pytest.raises(ValueError, match="centers must"):
             run.set_centers(context, centers)

@@ -2,16 +2,20 @@
 //
 // The selections of Lloyd (dense/dense_select.h, sparse/sparse_select.h) read the rows that they were made with. Here
 // these are replaced block by block, and so is what is known of them; centers are taken once per pass. Rows are
-// shortened only where one block has all of them.
+// shortened only where one block has all of them. Others may give rows other labels, as where clusters stand empty:
+// what is known here is of the labels given here, and stays true.
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <optional>
+#include <stdexcept>
 
 #include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/dense/dense_select.h"
 #include "algorithms/cluster/sparse/sparse_select.h"
 #include "latom/shards.h"
+#include "rows/row_reader.h"
 #include "rows/rows.h"
 
 namespace latom {
@@ -26,7 +30,10 @@ public:
         const auto count = static_cast<std::size_t>(n);
         all_.label.assign(count, 0);
         all_.far.assign(count, -1.0f);
-        if constexpr (!kIsSparse<View>) all_.second.assign(count, -1);
+        if constexpr (!kIsSparse<View>) {
+            all_.second.assign(count, -1);
+            norm2_.resize(count);
+        }
     }
 
     int64_t n() const override { return n_; }
@@ -84,17 +91,33 @@ public:
             [&](auto& all, auto& of_block) { std::copy(of_block.begin(), of_block.end(), all.begin() + first); });
         passed_ = true;
         for (int64_t i = 0; i < X.n(); ++i) {
+            if constexpr (!kIsSparse<View>) norm2_[first + i] = X.norm2(i);
             labels[i] = block_.label[i];
             scores[i] = score(block_.own[i], X.norm2(i));
         }
         return products;
     }
 
-    void relocate(const std::vector<int64_t>& which, const std::vector<int32_t>& labels) override {
-        for (std::size_t r = 0; r < which.size(); ++r) {
-            all_.label[which[r]] = labels[r];
-            all_.far[which[r]] = -1;  // the bound left out another atom
+    double assign_again(const Context& ctx, const View& X, int64_t first, int32_t* labels, double* scores) override {
+        if constexpr (kIsSparse<View>) {
+            return assign(ctx, Rows<View>(ctx, X), first, labels, scores);
+        } else {
+            auto norm2 = std::make_shared<std::vector<double>>(static_cast<std::size_t>(X.n));
+            RowReader<T>::measure(ctx, X, norm2->data());
+            for (int64_t i = 0; i < X.n; ++i)
+                if ((*norm2)[i] != norm2_[first + i])
+                    fail(ctx, "X must hold the same rows whenever it is read",
+                         "another row " + std::to_string(first + i), "Leave it as it is during a fit.");
+            return assign(ctx, Rows<View>(ctx, X, std::move(norm2), false), first, labels, scores);
         }
+    }
+
+    bool passed() const override { return known_; }
+
+    void add(const Context& ctx, const double* weights, const LabelChange& change, const SumBounds& bounds,
+             int64_t* sum, int64_t* weight) const override {
+        if constexpr (kIsSparse<View>) throw std::logic_error("BlockLloyd::add: of dense rows alone");
+        else add_parts(ctx, *rows_, weights, change, m(), metric_, bounds, sum, weight);
     }
 
 private:
@@ -141,7 +164,8 @@ private:
 
     int64_t n_;
     Metric metric_;
-    RowState all_, block_;  // own of the block alone
+    RowState all_, block_;       // own of the block alone
+    std::vector<double> norm2_;  // [n]
     std::vector<Atom<T>> atoms_;
     std::vector<double> drift_;
     std::vector<int64_t> by_label_, begin_;  // of the block

@@ -1,7 +1,7 @@
 // shards.h: one iteration of k-means on rows that lie apart: in blocks of a stream, or on several machines.
 //
 //   cluster_parts    what the rows of one part add to each cluster, as integers: parts are merged by adding integers
-//   add_parts        the same, added in place to what dense rows have added so far
+//   add_parts        the same of dense rows, added in place to what others have added
 //   next_centers     the centers that Lloyd::update makes of the merged sums
 //   sums_objective   the objective that Lloyd::assign has from them, of rows of few columns
 //   BlockLloyd       Lloyd::assign on rows that come block by block, pass after pass
@@ -9,7 +9,7 @@
 // Sums of integers depend on no order, so centers have the bits of a fit on all rows at once, however rows were divided
 // among parts; core/bin_grid.h has the units. All parts must be told the same bounds, those of all rows together.
 //
-// Memory    16 or 24 bytes per cluster and column (dense), per column that a cluster's rows have (CSR); BlockLloyd: 20
+// Memory    16 or 24 bytes per cluster and column (dense), per column that a cluster's rows have (CSR); BlockLloyd: 28
 //           bytes per row, and what Lloyd has for its centers, once for all blocks.
 // Cost      cluster_parts: kernels/add_binned.inl.h per row that has come and per row that has gone; next_centers:
 //           O(m d), or of the columns held; BlockLloyd: that of Lloyd::assign, and centers are prepared once per pass.
@@ -88,8 +88,14 @@ public:
     /// Labels and scores (Lloyd::scores) of rows [first, first + X.n()) of all; returns the multiply-adds spent. Each
     /// pass has all rows.
     virtual double assign(const Context& ctx, const Rows<View>& X, int64_t first, int32_t* labels, double* scores) = 0;
-    /// Rows `which` of all have other labels from now on.
-    virtual void relocate(const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
+    /// The same of dense rows that an earlier pass had; refuses others, as far as their norms tell.
+    virtual double assign_again(const Context& ctx, const View& X, int64_t first, int32_t* labels, double* scores) = 0;
+    /// Whether a pass has had all rows.
+    virtual bool passed() const = 0;
+    /// Dense rows: what those of the block that came last, whose arrays are still there, add to sum [m, levels, d] and
+    /// weight [m, 3].
+    virtual void add(const Context& ctx, const double* weights, const LabelChange& change, const SumBounds& bounds,
+                     int64_t* sum, int64_t* weight) const = 0;
 };
 
 /// For n rows in all.

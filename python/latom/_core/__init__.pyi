@@ -350,9 +350,17 @@ class BlockLloyd:
     def __init__(self, context: Context, n: int, metric: str) -> None: ...
     def set_centers(self, context: Context, centers: Rows) -> None: ...
     def assign(
-        self, context: Context, X: Rows, first: int
+        self,
+        context: Context,
+        X: Rows,
+        first: int,
+        weights: _Float64 | None,
+        before: NDArray[np.int32] | None,
+        longest: float,
+        heaviest: float,
+        sum: NDArray[np.int64] | None,
+        weight: NDArray[np.int64] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float64], float]: ...
-    def relocate(self, context: Context, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> None: ...
 
 def cluster_parts(
     context: Context,
@@ -365,18 +373,6 @@ def cluster_parts(
     longest: float,
     heaviest: float,
 ) -> tuple[Any, ...]: ...
-def add_parts(
-    context: Context,
-    X: Rows,
-    weights: _Float64 | None,
-    before: NDArray[np.int32] | None,
-    labels: NDArray[np.int32],
-    metric: str,
-    longest: float,
-    heaviest: float,
-    sum: NDArray[np.int64],
-    weight: NDArray[np.int64],
-) -> None: ...
 def next_centers(
     context: Context,
     centers: Rows,

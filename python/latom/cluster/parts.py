@@ -39,8 +39,8 @@ class Parts(Protocol):
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
         """Rows by their numbers, in that order."""
 
-    def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:
-        """New labels of all rows; moved: rows relocated after the last assignment, and their labels."""
+    def assign(self, centers: Rows, bounds: Bounds) -> Step:
+        """New labels of all rows."""
 
     def worst(self, centers: Rows, bounds: Bounds, count: int) -> list[tuple[NDArray[Any], ...]]:
         """Of each part the rows that fit worst, after an assignment to these centers."""
@@ -101,8 +101,7 @@ def _iterate(
     saved: SavedFit,
     state: Any,
 ) -> tuple[Rows, Any, float, NDArray[Any]]:
-    plain, moved = float(bounds.rows) * centers.shape[1] * len(centers), None
-    inertia = None
+    plain, inertia = float(bounds.rows) * centers.shape[1] * len(centers), None
     with Progress(type(model).__name__, model.max_iter, model.verbose) as progress:
         run = Iterations(IterationState, model.max_iter, model.callback, progress)
         done, sizes = False, np.ones(len(centers), np.int64)
@@ -111,8 +110,8 @@ def _iterate(
             run.states = [IterationState(*entry) for entry in state["history"].tolist()]
             done = bool(state["done"])
         while not done:
-            step = parts.assign(centers, bounds, moved)
-            inertia, sizes, before, moved = step.objective(), step.sizes, centers, None
+            step = parts.assign(centers, bounds)
+            inertia, sizes, before = step.objective(), step.sizes, centers
             objective = step.sums.objective(name, centers, model._metric, bounds, model.n_threads)
             objective = inertia if objective is None else objective
             settled = bool(run.states) and step.changed == 0
@@ -120,8 +119,8 @@ def _iterate(
             if not settled:
                 empty = int((step.sizes == 0).sum())
                 if empty:
-                    moved = relocations(step.sizes, parts.worst(centers, bounds, len(centers) + empty))
-                    step.sums.add(parts.correction(*moved, len(centers), bounds))
+                    rows, labels = relocations(step.sizes, parts.worst(centers, bounds, len(centers) + empty))
+                    step.sums.add(parts.correction(rows, labels, len(centers), bounds))
                 centers, count, shift = step.sums.centers(
                     name, before, model._metric, bounds, model.n_threads
                 )
@@ -132,7 +131,7 @@ def _iterate(
             )  # fmt: skip
             saved.save(centers, parts, run.history, done)
         if inertia is None or len(run.states) < 2 or run.states[-1].changed:
-            step = parts.assign(centers, bounds, moved)
+            step = parts.assign(centers, bounds)
             inertia, sizes = step.objective(), step.sizes
     found = int((sizes > 0).sum())
     if found < len(centers):

@@ -227,22 +227,21 @@ class Shard:
             found.spread = float(core) * n * d
         return found
 
-    def assign(
-        self, centers: Rows, bounds: Bounds, before: NDArray[np.int32] | None = None, moved: Any = None
-    ) -> Step:
+    def assign(self, centers: Rows, bounds: Bounds, before: NDArray[np.int32] | None = None) -> Step:
         """New labels by these centers.
 
         before: labels that changes are counted from, and that sums are the difference to; None: there are
-        none. moved: rows that have other labels than this shard gave them, and these.
+        none.
         """
         context = call(self._name, self._threads)
-        if self._run is None:
-            self._run = backend().BlockLloyd(context, len(self.rows), self._metric)
-        elif moved is not None:
-            self._run.relocate(context, moved[0] - self.first, moved[1])
-        self._run.set_centers(context, centers.core)
-        labels, self._scores, products = self._run.assign(context, self.rows.core, 0)
-        self._labels = labels
+        run, self._run = self._run, None  # until the step is whole
+        if run is None:
+            run = backend().BlockLloyd(context, len(self.rows), self._metric)
+        run.set_centers(context, centers.core)
+        labels, self._scores, products = run.assign(
+            context, self.rows.core, 0, None, None, bounds.longest, bounds.heaviest, None, None
+        )
+        self._run, self._labels = run, labels
         changed = len(labels) if before is None else int((labels != before).sum())
         change = before, labels
         sums = sums_of(context, self.rows, self.weights, change, len(centers), self._metric, bounds)
@@ -265,7 +264,7 @@ class Shard:
         return self.rows[numbers - self.first]
 
     def forget(self) -> None:
-        """Starts without bounds: what is known of the rows is of another run."""
+        """Starts without bounds: other centers follow than those of an update."""
         self._run = None
 
     def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], list[Piece]]:

@@ -95,7 +95,7 @@ class StreamParts:
         )
         return whole[np.argsort(order, kind="stable")]
 
-    def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:
+    def assign(self, centers: Rows, bounds: Bounds) -> Step:
         """New labels of all rows."""
         m, n, metric = len(centers), bounds.rows, self._metric
         if self.labels is None or self._run is None or len(self._sums.weight) != m:
@@ -109,19 +109,17 @@ class StreamParts:
         for rows, first, weights in self._blocks():
             part = slice(first, first + len(rows))
             context = call(self._name, self._threads)
-            labels, self._scores[part], work = self._run.assign(context, rows.core, first)
-            before = self.labels[part]
-            changed += int((labels != before).sum())
+            before = None if fresh else self.labels[part]
+            dense = () if self._sums is None or rows.sparse else (self._sums.total, self._sums.weight)
+            labels, self._scores[part], work = self._run.assign(
+                context, rows.core, first, weights, before, bounds.longest, bounds.heaviest,
+                *(dense or (None, None)),
+            )  # fmt: skip
+            changed += int((labels != self.labels[part]).sum())
             products += work
-            change = None if fresh else before, labels
-            if self._sums is None or rows.sparse:
-                sums = sums_of(context, rows, weights, change, m, metric, bounds)
+            if not dense:
+                sums = sums_of(context, rows, weights, (before, labels), m, metric, bounds)
                 self._sums = sums if self._sums is None else self._sums.add(sums)
-            else:
-                backend().add_parts(
-                    context, rows.core, weights, *change, metric, bounds.longest, bounds.heaviest,
-                    self._sums.total, self._sums.weight,
-                )  # fmt: skip
             self.labels[part] = labels
         sizes = np.bincount(self.labels, minlength=m)
         step = Step(0, n, changed, products, sizes, self._sums)
@@ -138,7 +136,6 @@ class StreamParts:
         rows = Rows(self._name, self.take(numbers), dtype=self._dtype)
         weights = None if self.weights is None else np.ascontiguousarray(self.weights[numbers])
         old, self.labels[numbers] = self.labels[numbers], new
-        self._run.relocate(context, numbers, new)
         return sums_of(context, rows, weights, (old, new), m, self._metric, bounds)
 
     def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], float]:

@@ -44,27 +44,20 @@ def _assign(
     about: dict[str, Any],
     centers: Matrix,
     bounds: Bounds,
-    turn: int,
     before: Any,
 ) -> tuple[Step, NDArray[np.int32]]:
     """A step of one shard, and its labels.
 
-    before: labels that changes are counted from, already corrected, or None. A shard that has lost its place
-    in the run (a new worker, a repeated task) starts without bounds: the answer is the same.
+    before: labels that changes are counted from, already corrected, or None where a run begins. A shard that
+    knows nothing of its rows (on a new worker) gives the same answer.
     """
     shard = _shard(fit, number, chunk, about)
-    rows = Rows(about["name"], centers, dtype=shard.rows.dtype)
-    if before is not None:
-        before = np.require(before, np.int32, "CA")  # what has come over a wire may lie anywhere
-    moved = None
-    if getattr(shard, "turn", None) == turn - 1 and before is not None:
-        where = np.flatnonzero(before != shard.labels())
-        moved = (where + shard.first, np.ascontiguousarray(before[where], np.int32))
-    else:
+    if before is None:
         shard.forget()
-    shard.turn = None  # until the step is whole
-    step = shard.assign(rows, bounds, before, moved)
-    shard.turn = turn
+    else:
+        before = np.require(before, np.int32, "CA")  # what has come over a wire may lie anywhere
+    rows = Rows(about["name"], centers, dtype=shard.rows.dtype)
+    step = shard.assign(rows, bounds, before)
     return step, shard.labels()
 
 
@@ -155,7 +148,7 @@ class WorkerParts:
         n = int(self._first[-1])
         self.weights = None if sample_weight is None else as_weights(name, sample_weight, n)
         self.labels: Any = None
-        self._dtype, self._turn = None, 0
+        self._dtype: Any = None
         self._sums: Any = None  # of the labels
 
     def release(self) -> None:
@@ -189,10 +182,9 @@ class WorkerParts:
         )
         return whole[np.argsort(order, kind="stable")]
 
-    def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:
+    def assign(self, centers: Rows, bounds: Bounds) -> Step:
         """New labels of all rows."""
-        self._turn += 1
-        matrix, turn, before = centers.array, self._turn, self.labels
+        matrix, before = centers.array, self.labels
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of their size
             # A task, unlike what is scattered, runs again where a worker is lost.
@@ -202,7 +194,6 @@ class WorkerParts:
             lambda k: (
                 held,
                 bounds,
-                turn,
                 None if before is None else before[self._first[k] : self._first[k + 1]],
             ),
         )

@@ -48,7 +48,8 @@ public:
         norm2_ = norm2;
         use_pairs_ = plan.start == BatchStart::kWard ? n_ <= kMostRows : pairs_pay(n_, m_);
         lloyd_.take(ctx.kernels, rows, norm2, weights_, fixed_, n_, d, m_, plan.metric, use_pairs_);
-        if (use_pairs_ && plan.start == BatchStart::kPlusPlus) multiply_pairs(ctx.kernels, rows, n_, d, products_);
+        if (use_pairs_ && plan.start == BatchStart::kPlusPlus)
+            multiply_pairs(ctx.kernels, rows, n_, d, wide_, products_);
         const double limit = shift_limit(plan);
         for (int64_t r = 0; r < plan.n_init; ++r) {
             start(plan, in, in.seeds ? in.seeds[b * plan.n_init + r] : 0);
@@ -166,6 +167,7 @@ private:
     bool use_pairs_ = false;
     SmallLloyd<T> lloyd_;
     WardTree<T> tree_;
+    AlignedVector<double> wide_;
     PairMatrix<double> products_;
     Forest forest_;
     std::vector<int32_t> labels_;

@@ -52,18 +52,22 @@ private:
     AlignedVector<U> numbers_;
 };
 
-/// rows [n, d], C-contiguous.
+/// rows [n, d], C-contiguous. wide is scratch: products of float32 are exact in float64, so that widening rows once
+/// leaves their bits as they are, and it is what costs.
 template <class T>
-void multiply_pairs(const KernelTable* kernels, const T* rows, int64_t n, int64_t d, PairMatrix<double>& out) {
-    constexpr int64_t kSide = PairMatrix<double>::kSide;  // rows that the first cache holds
+void multiply_pairs(const KernelTable* kernels, const T* rows, int64_t n, int64_t d, AlignedVector<double>& wide,
+                    PairMatrix<double>& out) {
+    constexpr int64_t kSide = 8;  // rows that the first cache holds
     out.reset(n);
-    const T *x[kSide], *y[kSide];
+    wide.resize(static_cast<std::size_t>(n * d));
+    for (int64_t p = 0; p < n * d; ++p) wide[p] = static_cast<double>(rows[p]);
+    const double *x[kSide], *y[kSide];
     for (int64_t from = 0; from < n; from += kSide) {
         const int64_t some = std::min(kSide, n - from);
-        for (int64_t i = 0; i < some; ++i) x[i] = rows + (from + i) * d;
+        for (int64_t i = 0; i < some; ++i) x[i] = wide.data() + (from + i) * d;
         for (int64_t l = 0; l < from + some; ++l) {
-            std::fill_n(y, some, rows + l * d);
-            kernels->of<T>().dense_dots(x, y, some, d, out.row(l) + from);
+            std::fill_n(y, some, wide.data() + l * d);
+            kernels->f64.dense_dots(x, y, some, d, out.row(l) + from);
         }
         poll();
     }

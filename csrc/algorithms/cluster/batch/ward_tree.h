@@ -84,7 +84,7 @@ public:
         set_scale(norm2, metric);
         if (one_minus_cosine || !grow_near(rows, norm2, cosines)) {
             set_scale(norm2, metric);
-            multiply_pairs(kernels, rows, n, d, wide_);
+            multiply_pairs(kernels, rows, n, d, sum_, wide_);
             measure(wide_, [&](int64_t i, int64_t j, double product) {
                 // Both factors in one product, so that it is the same from either side.
                 const double v = std::max(square_[i] + square_[j] - 2 * (product * (scale_[i] * scale_[j])), 0.0);
@@ -196,8 +196,12 @@ private:
         const auto limit =
             static_cast<float>((static_cast<double>(lowest(row, matrix.width())) + 2 * off) * (1 + 1e-6));
         hopeful_.clear();
-        for (int64_t j = 0; j < n_; ++j)
-            if (row[j] <= limit) hopeful_.push_back(j);
+        for (int64_t from = 0; from < matrix.width(); from += 16) {
+            int any = 0;
+            for (int64_t j = from; j < from + 16; ++j) any |= row[j] <= limit;
+            for (int64_t j = from; any && j < from + 16; ++j)
+                if (row[j] <= limit) hopeful_.push_back(j);
+        }
         if (hopeful_.size() == 1) return hopeful_[0];
         decided_ += static_cast<int64_t>(hopeful_.size());
         int64_t best = -1;
