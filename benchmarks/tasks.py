@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from data import Problem
 from peers import (
     ALS,
@@ -62,8 +60,30 @@ from scores import (
     training_loss,
     weighted_loss,
 )
+from shapes import (
+    Shape,
+    als_shape,
+    decode_shape,
+    entries_times_atoms,
+    entries_times_columns,
+    gemm_shape,
+    hierarchy_shape,
+    kmeans_shape,
+    neighbors_shape,
+    nmf_shape,
+    pairs_shape,
+    pooling_shape,
+    predict_shape,
+    products,
+    pursuit_shape,
+    replicates_shape,
+    seeding_shape,
+    semi_nmf_shape,
+    silhouette_shape,
+    spectral_shape,
+    topk_shape,
+)
 
-Shape = dict[str, Any]
 Fair = Callable[[float, float], bool]  # score of a peer, score of latom -> may it be called the fastest?
 
 
@@ -128,126 +148,21 @@ class Task:
     reference: str = ""
 
 
-def _nmf_shape(problem: Problem) -> Shape:
-    X = problem["X"]
-    n, d = X.shape
-    return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": problem["H"].shape[0]}
-
-
-def _als_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["factors"])}
-
-
-def _replicates_shape(problem: Problem) -> Shape:
-    (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
-    return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}
-
-
-def _semi_nmf_shape(problem: Problem) -> Shape:
-    (n, d), kept = problem["X"].shape, int(problem["kept"])
-    shape = {"n": n, "d": d, "nnz": n * d, "m": problem["codes"].shape[1]}
-    return shape | ({"k": kept} if kept else {})
-
-
-def _pairs_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["k"])}
-
-
-def _kmeans_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    nnz = problem["X"].nnz if sp.issparse(problem["X"]) else n * d
-    return {"n": n, "d": d, "nnz": nnz, "m": problem["init"].shape[0]}
-
-
-def _topk_shape(problem: Problem) -> Shape:
-    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
-    about = {"k": int(problem["k"]), "metric": str(problem["metric"])}
-    return {"n": n, "d": d, "nnz": n * d, "m": m} | about
-
-
-def _pursuit_shape(problem: Problem) -> Shape:
-    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
-    return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
-
-
-def _neighbors_shape(problem: Problem) -> Shape:
-    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
-    return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": m, "k": int(problem["k"])}
-
-
-def _decode_shape(problem: Problem) -> Shape:
-    codes, (m, d) = problem["codes"], problem["atoms"].shape
-    n = codes.shape[0]
-    return {"n": n, "d": d, "nnz": codes.nnz, "m": m, "k": codes.nnz // n}
-
-
-def _seeding_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    nnz = problem["X"].nnz if sp.issparse(problem["X"]) else n * d
-    return {"n": n, "d": d, "nnz": nnz, "m": int(problem["m"])}
-
-
-def _pooling_shape(problem: Problem) -> Shape:
-    documents, n, d = problem["X"].shape
-    return {"n": documents * n, "d": d, "nnz": documents * n * d, "m": int(problem["m"]), "k": documents}
-
-
-def _hierarchy_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["counts"][0]), "k": int(problem["rounds"])}
-
-
-def _silhouette_shape(problem: Problem) -> Shape:
-    n, d = problem["X"].shape
-    return {"n": n, "d": d, "nnz": n * d, "m": int(problem["labels"].max()) + 1}
-
-
-def _spectral_shape(problem: Problem) -> Shape:
-    X = problem["X"] if "X" in problem else problem["A"]
-    (n, d), m = X.shape, int(problem["m"] if "m" in problem else problem["ranks"].max())
-    about = {"k": int(problem["replicates"])} if "replicates" in problem else {}
-    return {"n": n, "d": d, "nnz": X.nnz, "m": m} | about
-
-
-def _predict_shape(problem: Problem) -> Shape:
-    (n, d), m = problem["X"].shape, problem["centers"].shape[0]
-    return {"n": n, "d": d, "nnz": n * d, "m": m}
-
-
-def _gemm_shape(problem: Problem) -> Shape:
-    (n, d), m = problem["X"].shape, problem["atoms"].shape[0]
-    return {"n": n, "d": d, "nnz": n * d, "m": m}
-
-
-def _entries_times_atoms(shape: Shape) -> float:
-    return float(shape["nnz"]) * float(shape["m"])
-
-
-def _products(shape: Shape) -> float:
-    return 2.0 * _entries_times_atoms(shape)
-
-
-def _entries_times_columns(shape: Shape) -> float:
-    return 2.0 * float(shape["nnz"]) * float(shape["d"])
-
-
 TASKS: dict[str, Task] = {
     "sparse_kmeans": Task(
         SPARSE_KMEANS,
         lambda problem, labels: mean_cosine(problem["X"], labels),
         "mean cosine",
-        _kmeans_shape,
-        _entries_times_atoms,
+        kmeans_shape,
+        entries_times_atoms,
         fair=no_lower(0.01),
     ),
     "dense_kmeans": Task(
         DENSE_KMEANS,
         lambda problem, labels: inertia(problem["X"], labels),
         "inertia",
-        _kmeans_shape,
-        _entries_times_atoms,
+        kmeans_shape,
+        entries_times_atoms,
         score_format=".1f",
         fair=no_higher(0.01),  # other initial rows differ by some thousandths
     ),
@@ -255,8 +170,8 @@ TASKS: dict[str, Task] = {
         EVERYDAY_FIT,
         lambda problem, labels: inertia(problem["X"], labels),
         "inertia",
-        _seeding_shape,
-        _entries_times_atoms,
+        seeding_shape,
+        entries_times_atoms,
         score_format=".6g",
         seeds=True,  # objectives vary with seeds, so every peer counts, and the report compares them
     ),
@@ -264,8 +179,8 @@ TASKS: dict[str, Task] = {
         EVERYDAY_KMEANS,
         lambda problem, labels: inertia(problem["X"], labels),
         "inertia",
-        _kmeans_shape,
-        _entries_times_atoms,
+        kmeans_shape,
+        entries_times_atoms,
         score_format=".6g",
         fair=no_higher(0.01),
     ),
@@ -273,40 +188,40 @@ TASKS: dict[str, Task] = {
         EVERYDAY_PREDICT,
         agreement,
         "nearest centers found",
-        _predict_shape,
-        _entries_times_atoms,
+        predict_shape,
+        entries_times_atoms,
         fair=no_lower(1e-3),
         calls=True,
-        operations=_products,
+        operations=products,
     ),
     "everyday_transform": Task(
         EVERYDAY_TRANSFORM,
         distance_error,
         "error",
-        _predict_shape,
-        _entries_times_atoms,
+        predict_shape,
+        entries_times_atoms,
         score_format=".1e",
         fair=at_most(1e-3),
         calls=True,
-        operations=_products,
+        operations=products,
     ),
     "topk": Task(
         TOPK,
         recall,
         "recall",
-        _topk_shape,
-        _entries_times_atoms,
+        topk_shape,
+        entries_times_atoms,
         fair=no_lower(1e-3),
         calls=True,
-        operations=_products,
+        operations=products,
         peaks=True,
     ),
     "neighbors": Task(
         NEIGHBORS,
         sparse_recall,
         "recall",
-        _neighbors_shape,
-        _entries_times_atoms,
+        neighbors_shape,
+        entries_times_atoms,
         fair=no_lower(1e-3),
         calls=True,
     ),
@@ -314,19 +229,19 @@ TASKS: dict[str, Task] = {
         DECODE,
         decoding_error,
         "error",
-        _decode_shape,
-        _entries_times_columns,
+        decode_shape,
+        entries_times_columns,
         score_format=".1e",
         fair=at_most(1e-5),
         calls=True,
-        operations=_entries_times_columns,
+        operations=entries_times_columns,
     ),
     "omp": Task(
         OMP,
         pursuit_error,
         "error",
-        _pursuit_shape,
-        _entries_times_atoms,
+        pursuit_shape,
+        entries_times_atoms,
         fair=no_higher(1e-3),
         calls=True,
     ),
@@ -334,8 +249,8 @@ TASKS: dict[str, Task] = {
         PLAIN_PURSUIT,
         pursuit_error,
         "error",
-        _pursuit_shape,
-        _entries_times_atoms,
+        pursuit_shape,
+        entries_times_atoms,
         fair=no_higher(1e-3),
         calls=True,
     ),
@@ -343,8 +258,8 @@ TASKS: dict[str, Task] = {
         POOLING,
         pooled_cosine,
         "mean cosine",
-        _pooling_shape,
-        _entries_times_atoms,
+        pooling_shape,
+        entries_times_atoms,
         fair=no_lower(0.02),  # k-means++ is a little worse than Ward
         calls=True,
     ),
@@ -352,8 +267,8 @@ TASKS: dict[str, Task] = {
         HIERARCHY,
         covering_cosine,
         "mean cosine",
-        _hierarchy_shape,
-        _entries_times_atoms,
+        hierarchy_shape,
+        entries_times_atoms,
         fair=no_lower(0.05),
         calls=True,
     ),
@@ -361,7 +276,7 @@ TASKS: dict[str, Task] = {
         SILHOUETTE,
         silhouette_error,
         "error",
-        _silhouette_shape,
+        silhouette_shape,
         lambda shape: float(shape["n"]) * float(shape["nnz"]),
         score_format=".1e",
         fair=at_most(1e-4),
@@ -371,8 +286,8 @@ TASKS: dict[str, Task] = {
         SVD,
         lambda problem, values: float(values.sum()),
         "sum of singular values",
-        _spectral_shape,
-        _entries_times_atoms,
+        spectral_shape,
+        entries_times_atoms,
         score_format=".6g",
         fair=no_lower(1e-3),
         calls=True,
@@ -381,8 +296,8 @@ TASKS: dict[str, Task] = {
         POWERS,
         lambda problem, embedding: float(np.square(embedding, dtype=np.float64).mean()),
         "mean square",
-        _spectral_shape,
-        _entries_times_atoms,
+        spectral_shape,
+        entries_times_atoms,
         score_format=".3g",
         calls=True,
     ),
@@ -390,8 +305,8 @@ TASKS: dict[str, Task] = {
         RANKS,
         lambda problem, losses: float(losses.mean()),
         "mean of median losses",
-        _spectral_shape,
-        _entries_times_atoms,
+        spectral_shape,
+        entries_times_atoms,
         score_format=".6g",
         fair=no_higher(0.01),
         calls=True,
@@ -400,37 +315,37 @@ TASKS: dict[str, Task] = {
         TRAIN,
         training_loss,
         "loss after 4 steps",
-        _topk_shape,
-        _entries_times_atoms,
+        topk_shape,
+        entries_times_atoms,
         score_format=".5f",
         fair=no_higher(0.01),
         calls=True,
-        operations=_products,  # of the encoder, forward
+        operations=products,  # of the encoder, forward
     ),
     # `seeding.py` measures it by itself: a fit of s is one draw from seed s.
-    "seeding": Task(SEEDING, potential, "potential", _seeding_shape, _entries_times_atoms, ".5g"),
+    "seeding": Task(SEEDING, potential, "potential", seeding_shape, entries_times_atoms, ".5g"),
     "semi_nmf": Task(
         SEMI_NMF,
         relative_loss,
         "loss",
-        _semi_nmf_shape,
-        _entries_times_atoms,
+        semi_nmf_shape,
+        entries_times_atoms,
         reference="torch",
     ),
     "pairs": Task(
         PAIRS,
         pair_ranking,
         "AUC",
-        _pairs_shape,
-        _entries_times_atoms,
+        pairs_shape,
+        entries_times_atoms,
         fair=no_lower(0.01),
     ),
     "als": Task(
         ALS,
         weighted_loss,
         "loss",
-        _als_shape,
-        _entries_times_atoms,
+        als_shape,
+        entries_times_atoms,
         score_format=".6f",
         reference="implicit",
     ),
@@ -438,8 +353,8 @@ TASKS: dict[str, Task] = {
         NMF,
         squared_loss,
         "loss",
-        _nmf_shape,
-        _entries_times_atoms,
+        nmf_shape,
+        entries_times_atoms,
         score_format=".5f",
         reference="scikit-learn",
     ),
@@ -447,8 +362,8 @@ TASKS: dict[str, Task] = {
         REPLICATES,
         median_loss,
         "median loss",
-        _replicates_shape,
-        _entries_times_atoms,
+        replicates_shape,
+        entries_times_atoms,
         score_format=".5f",
         reference="scikit-learn",
     ),
@@ -456,8 +371,8 @@ TASKS: dict[str, Task] = {
         NMF_KL,
         kullback_loss,
         "divergence",
-        _nmf_shape,
-        _entries_times_atoms,
+        nmf_shape,
+        entries_times_atoms,
         reference="scikit-learn, mu",
     ),
     # Not a family with cases of its own: `peak.py` asks it how fast the machine multiplies.
@@ -465,9 +380,9 @@ TASKS: dict[str, Task] = {
         GEMM,
         lambda problem, product: float("nan"),
         "",
-        _gemm_shape,
-        _entries_times_atoms,
+        gemm_shape,
+        entries_times_atoms,
         calls=True,
-        operations=_products,
+        operations=products,
     ),
 }

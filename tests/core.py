@@ -187,6 +187,10 @@ def multiply_sparse(X: Any, indptr: Any, indices: Any, values: Any, n_threads: i
     return _core.multiply_sparse(context("multiply_sparse", n_threads), X, indptr, indices, values)
 
 
+def solve_columns(G: Any, B: Any, n_threads: int = 0, function: str = "solve_columns") -> None:
+    _core.solve_columns(context(function, n_threads), G, B)
+
+
 def refit_supports(G: Any, B: Any, H: Any, n_threads: int = 0) -> Any:
     return _core.refit_supports(context("refit_supports", n_threads), G, B, H)
 

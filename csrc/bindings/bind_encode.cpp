@@ -71,6 +71,26 @@ public:
             index_);
     }
 
+    /// (labels, float64 scores): the best atom of each row.
+    py::tuple nearest(const Call& call, const PyRows& X) {
+        const Context ctx = call.context();
+        return std::visit(
+            [&](auto& index) -> py::tuple {
+                using T = typename std::decay_t<decltype(*index)>::value_type;
+                const StoredRows rows = X.stored<T>(ctx);
+                py::array_t<std::int32_t> label(rows.n);
+                py::array_t<double> score(rows.n);
+                std::int32_t* labels = label.mutable_data();
+                double* scores = score.mutable_data();
+                {
+                    const Released released;
+                    index->nearest(ctx, rows, scores, labels);
+                }
+                return py::make_tuple(label, score);
+            },
+            index_);
+    }
+
     /// (indptr, indices, scores) of all atoms that score above the threshold: one number, or one per row.
     py::tuple above(const Call& call, const PyRows& X, const Array<double>& threshold) {
         const Context ctx = call.context();
@@ -151,6 +171,7 @@ void register_encode(py::module_& module) {
              "screen"_a = "auto")
         .def("pack", &PyAtomIndex::pack, "context"_a)
         .def("topk", &PyAtomIndex::topk, "context"_a, "X"_a, "k"_a, "activation"_a = "identity")
+        .def("nearest", &PyAtomIndex::nearest, "context"_a, "X"_a)
         .def("above", &PyAtomIndex::above, "context"_a, "X"_a, "threshold"_a.noconvert());
     define_fold_center<float>(module);
     define_fold_center<double>(module);

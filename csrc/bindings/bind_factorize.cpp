@@ -11,10 +11,15 @@ namespace {
 
 using namespace pybind11::literals;
 
-/// Where to write [n, k]: the array that was given, or a new one.
+/// Where to write [n, k]: the array that was given, or a new one, which begins a line.
 template <class T>
 Array<T> target(const Context& ctx, std::optional<Array<T>>& out, int64_t n, int64_t k) {
-    if (!out) return Array<T>({n, k});
+    if (!out) {
+        auto room = std::make_unique<AlignedVector<T>>(static_cast<std::size_t>(n * k));
+        T* numbers = room->data();
+        const py::capsule owner(room.release(), [](void* made) { delete static_cast<AlignedVector<T>*>(made); });
+        return Array<T>({n, k}, numbers, owner);
+    }
     check_shape(ctx, "out", *out, {static_cast<py::ssize_t>(n), static_cast<py::ssize_t>(k)});
     return *out;
 }
@@ -247,6 +252,17 @@ py::array_t<T> py_multiply_sparse(const Call& call, const Array<T>& X, const Arr
     return out;
 }
 
+/// B is changed in place.
+void py_solve_columns(const Call& call, const Array<double>& G, Array<double>& B) {
+    const Context ctx = call.context();
+    const DenseView<double> view = view_of(ctx, B, "B");
+    const auto k = static_cast<py::ssize_t>(view.n);
+    check_shape(ctx, "G", G, {k, k});
+    double* numbers = B.mutable_data();
+    const Released released;
+    solve_columns(ctx, G.data(), k, view.d, numbers);
+}
+
 /// H is changed in place; returns how many columns could not be solved for.
 std::int64_t py_refit_supports(const Call& call, const Array<double>& G, const Array<double>& B, Array<double>& H) {
     const Context ctx = call.context();
@@ -294,6 +310,7 @@ void define(py::module_& module) {
 void register_factorize(py::module_& module) {
     define<float>(module);
     define<double>(module);
+    module.def("solve_columns", &py_solve_columns, "context"_a, "G"_a.noconvert(), "B"_a.noconvert());
     module.def("refit_supports", &py_refit_supports, "context"_a, "G"_a.noconvert(), "B"_a.noconvert(),
                "H"_a.noconvert());
 }

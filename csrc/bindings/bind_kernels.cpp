@@ -262,12 +262,16 @@ double log_dot(const Array<T>& v, const Array<T>& y) {
     return active_kernels()->of<T>().log_dot(v.data(), y.data(), std::min(v.size(), y.size()));
 }
 
+/// triangle: 0 none, 1 upper, -1 lower.
 template <class T>
-py::array small_product(const Array<T>& X, const Array<T>& F) {
+py::array small_product(const Array<T>& X, const Array<T>& F, int triangle) {
     if (X.ndim() != 2 || F.ndim() != 2 || X.shape(1) != F.shape(0) || F.shape(1) % (64 / sizeof(T)))
         throw py::value_error("small_product: X must be [rows, d], and F [d, whole lines of 64 bytes]");
     py::array_t<T> out({X.shape(0), F.shape(1)});
-    active_kernels()->of<T>().small_product(X.data(), X.shape(0), X.shape(1), F.data(), F.shape(1), out.mutable_data());
+    const auto& k = active_kernels()->of<T>();
+    const std::int64_t rows = X.shape(0), d = X.shape(1), width = F.shape(1);
+    if (triangle) k.triangular_product(X.data(), rows, d, F.data(), width, triangle > 0, out.mutable_data());
+    else k.small_product(X.data(), rows, d, F.data(), width, out.mutable_data());
     return out;
 }
 
@@ -296,7 +300,7 @@ template <class T>
 void define_small(py::module_& kernels) {
     kernels.def("kth_magnitude", &kth_magnitude<T>, "x"_a.noconvert(), "k"_a);
     kernels.def("log_dot", &log_dot<T>, "v"_a.noconvert(), "y"_a.noconvert());
-    kernels.def("small_product", &small_product<T>, "X"_a.noconvert(), "F"_a.noconvert());
+    kernels.def("small_product", &small_product<T>, "X"_a.noconvert(), "F"_a.noconvert(), "triangle"_a = 0);
 }
 
 template <class T, class I>

@@ -30,7 +30,8 @@ PairFactors factors_of(const Context& ctx, const std::string& name, Array<float>
                 {static_cast<py::ssize_t>(m), static_cast<py::ssize_t>(width)});
     if (width != whole_lines<float>(width))
         fail(ctx, name + " factors must have a multiple of 16 columns", width, "Pad them with zeros.");
-    return {rows.mutable_data(), columns.mutable_data(), width, static_cast<float>(rate), static_cast<float>(decay)};
+    return {rows.mutable_data(),      columns.mutable_data(),    width,
+            static_cast<float>(rate), static_cast<float>(decay), -1};
 }
 
 /// Factors are changed in place; returns the mean loss.
@@ -38,7 +39,7 @@ double py_pair_epoch(const Call& call, const Array<std::int64_t>& indptr, const 
                      const std::optional<Array<float>>& weights, const std::string& loss, std::int64_t negatives,
                      double unlabelled, std::int64_t epoch, Array<float>& rows, Array<float>& columns, double rate,
                      double decay, std::optional<Array<float>> noise_rows, std::optional<Array<float>> noise_columns,
-                     double noise_decay) {
+                     double noise_decay, std::int64_t ones, bool fixed_columns) {
     const Context ctx = call.context();
     const std::int64_t n = indptr.size() - 1, m = columns.ndim() == 2 ? columns.shape(0) : 0;
     check_indptr(ctx, "positives", indptr.data(), indptr.size(), indices.size());
@@ -53,9 +54,14 @@ double py_pair_epoch(const Call& call, const Array<std::int64_t>& indptr, const 
                         negatives,
                         unlabelled,
                         factors_of(ctx, "signal", rows, columns, n, m, rate, decay),
-                        {}};
+                        {},
+                        false};
     if (noise_rows && noise_columns)
         problem.noise = factors_of(ctx, "noise", *noise_rows, *noise_columns, n, m, rate, noise_decay);
+    if (ones < -1 || ones >= problem.signal.width)
+        fail(ctx, "ones must be a column of the factors, or -1", ones, "Leave it out.");
+    problem.signal.ones = ones;
+    problem.fixed_columns = fixed_columns;
     const Released released;
     return pair_epoch(ctx, problem, epoch);
 }
@@ -66,7 +72,8 @@ void register_pointwise(py::module_& module) {
     module.def("pair_epoch", &py_pair_epoch, "context"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
                "weights"_a.noconvert(), "loss"_a, "negatives"_a, "unlabelled"_a, "epoch"_a, "rows"_a.noconvert(),
                "columns"_a.noconvert(), "rate"_a, "decay"_a, "noise_rows"_a.noconvert() = py::none(),
-               "noise_columns"_a.noconvert() = py::none(), "noise_decay"_a = 0.0);
+               "noise_columns"_a.noconvert() = py::none(), "noise_decay"_a = 0.0, "ones"_a = -1,
+               "fixed_columns"_a = false);
 }
 
 }  // namespace latom

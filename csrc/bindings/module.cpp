@@ -15,6 +15,7 @@ namespace latom {
 
 void register_batch(py::module_& module);
 void register_cluster(py::module_& module);
+void register_distances(py::module_& module);
 void register_encode(py::module_& module);
 void register_engines(py::module_& kernels);
 void register_factorize(py::module_& module);
@@ -63,6 +64,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
     register_batch(module);
     register_cluster(module);
+    register_distances(module);
     register_encode(module);
     register_factorize(module);
     register_least_squares(module);

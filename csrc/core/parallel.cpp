@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <fstream>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -167,17 +168,30 @@ private:
 // Never destroyed: helpers may outlive the statics. Made when the library is loaded: a fork() during a first use would
 // leave the child waiting for its end.
 std::atomic<Pool*> current_pool{new Pool};
-[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] { current_pool = new Pool; });
+std::atomic<std::uint32_t> count_of_forks{0};
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, [] {
+    current_pool = new Pool;
+    ++count_of_forks;
+});
 
 }  // namespace
+
+std::uint32_t forks() { return count_of_forks.load(std::memory_order_relaxed); }
+
+void refuse_child(const Context& ctx) {
+    throw std::runtime_error(ctx.function +
+                             ": a call must end in the process that began it; got fork() in a signal handler, and the "
+                             "threads that help stayed with the parent. Leave the child by os._exit, or call again.");
+}
 
 void detail::run_with_helpers(int count, void (*run)(void*, int), void* with) {
     if (count <= 1) return run(with, 0);
     Pool& helpers = *current_pool;
     Pool::Call call{run, with, count - 1};
+    const std::uint32_t began = forks();
     helpers.add(call);
     run(with, 0);
-    helpers.finish(call);
+    if (began == forks()) helpers.finish(call);  // else its helpers, and whoever holds its mutex, are in the parent
 }
 
 int threads_from_environment() {

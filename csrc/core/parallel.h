@@ -44,11 +44,16 @@ struct RunningChunk {
     const Context* ctx = nullptr;
     const std::atomic<bool>* stop = nullptr;
     bool caller = false;
+    int workers = 1;          // that the call asked for
+    std::uint32_t forks = 0;  // as there were when it began
 };
 inline RunningChunk& running_chunk() {
     thread_local RunningChunk chunk;
     return chunk;
 }
+
+/// How many times fork() has led to this process.
+std::uint32_t forks();
 
 /// When this thread last asked for an interrupt.
 inline std::chrono::steady_clock::time_point& last_check() {
@@ -57,6 +62,9 @@ inline std::chrono::steady_clock::time_point& last_check() {
 }
 
 struct Stopped {};  // thrown where another chunk has failed
+
+/// A signal handler has called fork(), and this is the child.
+[[noreturn]] void refuse_child(const Context& ctx);
 
 /// For chunks that may take a good part of a second: ends this one where the whole call is to end.
 inline void poll() {
@@ -67,6 +75,7 @@ inline void poll() {
         return;
     last_check() = clock::now();
     chunk.ctx->check_interrupt();
+    if (chunk.workers > 1 && chunk.forks != forks()) refuse_child(*chunk.ctx);
 }
 
 inline int workers(const Context& ctx, std::int64_t chunks) {
@@ -83,6 +92,7 @@ void run_with_helpers(int count, void (*run)(void* with, int worker), void* with
 template <class F>
 void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
     const int count = workers(ctx, chunks);
+    const std::uint32_t began = forks();
     std::atomic<std::int64_t> next{0};
     std::atomic<bool> stop{false};
     std::exception_ptr error;
@@ -90,7 +100,7 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
 
     auto work = [&](int worker) {
         const bool nested = running_chunk().ctx;
-        if (!nested) running_chunk() = {&ctx, &stop, worker == 0};
+        if (!nested) running_chunk() = {&ctx, &stop, worker == 0, count, began};
         try {
             for (std::int64_t c; !stop.load(std::memory_order_relaxed) && (c = next.fetch_add(1)) < chunks;) {
                 run(c, worker);

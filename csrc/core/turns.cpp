@@ -6,10 +6,11 @@
 #include <chrono>
 #include <thread>
 
+#include "core/parallel.h"
+
 namespace latom {
 namespace {
 
-std::atomic<std::uint32_t> forks{0};        // between the first process and this one
 std::atomic<std::uint32_t> last_thread{0};  // that has taken a turn
 std::atomic<std::uint32_t> survivor{0};     // the thread that forked: the one that this process began with
 
@@ -18,12 +19,11 @@ std::uint32_t this_thread() {
     return number;
 }
 
-std::uint64_t me() { return std::uint64_t{forks.load(std::memory_order_relaxed)} << 32 | this_thread(); }
+std::uint64_t me() { return std::uint64_t{forks()} << 32 | this_thread(); }
 
 // Whether a holder's thread is in this process.
 bool lives(std::uint64_t holder) {
-    return holder >> 32 == forks.load(std::memory_order_relaxed) ||
-           static_cast<std::uint32_t>(holder) == survivor.load(std::memory_order_relaxed);
+    return holder >> 32 == forks() || static_cast<std::uint32_t>(holder) == survivor.load(std::memory_order_relaxed);
 }
 
 std::mutex brief;
@@ -33,7 +33,6 @@ std::mutex brief;
                                                        [] {
                                                            brief.unlock();
                                                            survivor = this_thread();
-                                                           ++forks;
                                                        });
 
 }  // namespace

@@ -136,5 +136,7 @@ void sparse_scores(const T* x, const I* column, std::int64_t nnz, const T* Y, st
     std::int64_t j = 0;
     for (; j + kWide * kSlabParts <= stride; j += kWide * kSlabParts)
         slab_scores<kSlabParts>(x, column, nnz, Y + j, stride, out + j);
+    if constexpr (kSlabParts > 2)
+        for (; j + 2 * kWide <= stride; j += 2 * kWide) slab_scores<2>(x, column, nnz, Y + j, stride, out + j);
     for (; j < stride; j += kWide) slab_scores<1>(x, column, nnz, Y + j, stride, out + j);
 }

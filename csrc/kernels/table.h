@@ -81,6 +81,9 @@ struct TypedKernels {
                  double* G);
     // small_product.inl.h: out [rows, width] = X [rows, d] F [d, width]; width whole lines of 64 bytes.
     void (*small_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out);
+    // triangular_product: the same of F that is upper triangular, or else lower.
+    void (*triangular_product)(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width,
+                               bool upper, T* out);
 
     // coordinate_sweep.inl.h: one sweep over a tile of 128 bytes' worth of rows; returns the violation that it met.
     double (*coordinate_sweep)(T* x, const T* p, const T* G, const T* inverse, std::int64_t k);

@@ -78,6 +78,7 @@ constexpr TypedKernels<T> typed_kernels() {
         .log_dot = log_dot<T>,
         .gram = gram<T>,
         .small_product = small_product<T>,
+        .triangular_product = triangular_product<T>,
         .coordinate_sweep = coordinate_sweep<T>,
         .extrapolate = extrapolate<T>,
         .transpose = transpose<T>,

@@ -26,14 +26,14 @@ public:
 
     RowPostings(const Context& ctx, const Rows<View>& rows) : rows_(rows), columns_(ctx, rows, slab_rows(rows.n())) {}
 
-    int64_t slabs() const { return columns_.blocks(); }
-    int64_t first(int64_t s) const { return columns_.first_row(s); }
-    int64_t last(int64_t s) const { return columns_.first_row(s + 1); }
+    int64_t slabs() const { return slab().blocks(); }
+    int64_t first(int64_t s) const { return std::min(columns_.n(), s * slab().block_rows()); }
+    int64_t last(int64_t s) const { return first(s + 1); }
 
     /// f(i, <x_i, x_c>) for the rows of slab s that share a column with row c; for all of them if `all`.
     template <class F>
     void products(Scratch& scratch, int64_t s, int64_t c, bool all, F f) const {
-        scratch.dot.resize(static_cast<std::size_t>(columns_.block_rows()), 0.0);
+        scratch.dot.resize(static_cast<std::size_t>(std::min(columns_.n(), slab().block_rows())), 0.0);
         scratch.seen.resize(scratch.dot.size(), 0);
         scratch.touched.clear();
         rows_.each(c, [&](int64_t t, T y) {
@@ -63,6 +63,8 @@ private:
         constexpr int64_t kSlabRows = 16384, kMostSlabs = 16;  // so that the sums of a slab fit in the second cache
         return std::max(kSlabRows, chunk_count(chunk_count(n, kMostSlabs), kSlabRows) * kSlabRows);
     }
+
+    const typename Transposed<T>::Part& slab() const { return columns_.parts()[0]; }
 
     const Rows<View>& rows_;
     Transposed<T> columns_;

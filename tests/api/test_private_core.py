@@ -101,6 +101,13 @@ def moved_lloyd() -> Any:
     return lloyd
 
 
+def blocks() -> Any:
+    run = _core.BlockLloyd(context, 4, "cosine")
+    run.set_centers(context, dense(3))
+    run.assign(context, dense(), 0)
+    return run
+
+
 def masked() -> dict[str, Any]:
     named = {
         "indptr": INDPTR,
@@ -130,11 +137,32 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
         set(),
     ),
+    "BlockLloyd.relocate": (
+        lambda context, rows, labels: blocks().relocate(context, rows, labels),
+        {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
+        set(),
+    ),
+    "add_parts": (
+        _core.add_parts,
+        {
+            "X": dense(),
+            "weights": f64(4),
+            "before": np.array([1, 2, 0, -1], np.int32),
+            "labels": np.array([0, 2, -1, 0], np.int32),
+            "metric": "euclidean",
+            "longest": 1e3,
+            "heaviest": 9.0,
+            "sum": ints(3, 3, 6, dtype=np.int64),
+            "weight": ints(3, 3, dtype=np.int64),
+        },
+        set(),
+    ),
     "cluster_parts": (
         _core.cluster_parts,
         {
             "X": dense(),
             "weights": f64(4),
+            "before": np.array([1, 2, 0, -1], np.int32),
             "labels": np.array([0, 2, -1, 0], np.int32),
             "n_clusters": 3,
             "metric": "euclidean",
@@ -395,6 +423,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         | {"transition": True, "normalize": False, "concatenate": False, "from_start": False},
         set(),
     ),
+    "solve_columns": (_core.solve_columns, {"G": np.eye(3), "B": f64(3, 5)}, {"B.1"}),
     "refit_supports": (_core.refit_supports, {"G": np.eye(3), "B": f64(3, 5), "H": f64(3, 5)}, set()),
     "pair_epoch": (
         _core.pair_epoch,
@@ -663,7 +692,13 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("Lloyd.move_centers", {"labels": np.array([-1, 3], np.int32)}),
         ("cluster_parts", {"labels": np.array([0, 3, -1, 0], np.int32)}),
         ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
+        ("cluster_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"n_clusters": 0}),
+        ("add_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
+        ("add_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
+        ("add_parts", {"longest": np.nan}),
+        ("BlockLloyd.relocate", {"rows": np.array([4, 0])}),
+        ("BlockLloyd.relocate", {"labels": np.array([-1, 2], np.int32)}),
         ("cluster_parts", {"longest": np.nan}),
         ("next_centers", {"heaviest": np.inf}),
         ("next_centers of CSR", {"indices": INDICES + 1}),
@@ -779,6 +814,16 @@ def test_batches_stored_otherwise_than_the_centers():
             run.step(context, batch, None)
         with pytest.raises(ValueError, match=words):
             run.replace(context, batch, np.array([0]), np.array([1]))
+
+
+def test_blocks_of_other_rows_are_refused():
+    run = blocks()
+    for X, first in ((dense(), 1), (dense(), -1), (dense(4, 5), 0), (csr(), 0)):
+        with pytest.raises(ValueError, match="a block must"):
+            run.assign(context, X, first)
+    for centers in (dense(4), dense(3, 5), csr()):
+        with pytest.raises(ValueError, match="centers must"):
+            run.set_centers(context, centers)
 
 
 def test_more_threads_than_a_machine_has():

@@ -61,6 +61,29 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert done.stdout == "0\n", done.stderr
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_child_that_a_signal_handler_forks_ends_the_call_it_is_amid(threads):
+    """Alone it goes on; with helpers, who stay in the parent, it is told so, and may call again."""
+    done = run(f"""
+faulthandler.dump_traceback_later(40, exit=True)
+W, X = dense(4000, 256), dense(40_000, 256)
+pids = []
+def handler(*_):
+    if not pids: pids.append(os.fork())
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.03)
+said = ""
+try: found = latom.topk(X, W, 8, n_threads={threads})
+except RuntimeError as error: said = str(error)
+again = latom.topk(X[:300], W, 8, n_threads={threads})
+if pids[0] == 0:
+    told = said.startswith("topk: a call must end in the process that began it; got fork()")
+    os._exit(0 if told == ({threads} > 1) and again[0].shape == (300, 8) else 3)
+print(os.waitstatus_to_exitcode(os.waitpid(pids[0], 0)[1]), repr(said), (found[1][:300] == again[1]).all())
+""")
+    assert done.stdout == "0 '' True\n", done.stderr
+
+
 def test_a_signal_handler_uses_the_encoder_that_is_being_packed():
     done = run("""
 faulthandler.dump_traceback_later(30, exit=True)

@@ -8,7 +8,6 @@ import scipy.sparse as sp
 from oracle import corpus
 
 import latom
-from latom.cluster import distances
 
 
 def float64_distances(X, C, metric):
@@ -21,9 +20,7 @@ def float64_distances(X, C, metric):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("cls", [latom.KMeans, latom.SphericalKMeans, latom.MiniBatchKMeans])
-@pytest.mark.parametrize("block", [1, 1 << 24])  # bytes: 16 centers at a time, and all
-def test_distances_of_sparse_rows(cls, dtype, block, rng, monkeypatch):
-    monkeypatch.setattr(distances, "BLOCK_BYTES", block)
+def test_distances_of_sparse_rows(cls, dtype, rng):
     X = corpus(rng, 300, 80, 7).astype(dtype)
     X = sp.vstack([X, sp.csr_array((1, 80), dtype=dtype)], format="csr")  # a row without direction
     for sparse_centers in (False, True):
@@ -78,3 +75,37 @@ def test_distances_beyond_float32_are_refused(container):
     with pytest.raises(ValueError, match="X must have distances to the centers that float32 holds"):
         km.transform(container(X))
     assert np.isfinite(km.transform(container(X.astype(np.float64)))).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m", [1, 7, 8, 15, 16, 17, 47, 48, 49, 97])
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 65])
+def test_shapes_around_vectors_and_tiles(m, n, dtype, rng):
+    X, C = rng.standard_normal((n, 5)).astype(dtype), rng.standard_normal((m, 5)).astype(dtype)
+    for metric, cls in (("euclidean", latom.KMeans), ("cosine", latom.SphericalKMeans)):
+        km = cls(m, random_state=0, max_iter=1).fit(C)
+        for rows in (X, sp.csr_array(X)):
+            found = km.transform(rows)
+            wanted = float64_distances(sp.csr_array(X), km.cluster_centers_, metric)
+            assert found.shape == (n, m)
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=20 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_far_from_the_origin_keep_their_distances(dtype, rng):
+    """Products cancel: 0.1 % and less of the squared lengths are left."""
+    for offset in (10, 1000, 100000):
+        X = (rng.standard_normal((80, 40)) + offset).astype(dtype)
+        km = latom.KMeans(9, random_state=0, max_iter=2).fit(X)
+        wanted = float64_distances(sp.csr_array(X), km.cluster_centers_, "euclidean")
+        np.testing.assert_allclose(km.transform(X), wanted, rtol=1e-6 if dtype == np.float32 else 1e-9)
+
+
+def test_lengths_at_both_ends_of_float32(rng):
+    scales = np.array([1e-30, 1e-18, 1e-9, 1, 1e9, 1e18])
+    X = (rng.standard_normal((60, 12)) * np.repeat(scales, 10)[:, None]).astype(np.float32)
+    for cls in (latom.KMeans, latom.SphericalKMeans):
+        km = cls(6, init=X[::10], max_iter=1).fit(X)
+        km.cluster_centers_ = X[5::10].copy()
+        found, wanted = km.transform(X), float64_distances(sp.csr_array(X), X[5::10], km._metric)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5 if km._metric == "euclidean" else 0, atol=4e-6)

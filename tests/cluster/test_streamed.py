@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from oracle import corpus
 
 import latom
-from latom.cluster.shards import CHUNK, Bounds, Sums, _pieces, total_cost
+from latom.cluster.shards import CHUNK, Bounds, Sums, pieces, total_cost
 
 KINDS = {"cosine": latom.SphericalKMeans, "euclidean": latom.KMeans}
 
@@ -63,6 +63,31 @@ def test_a_stream_gives_the_bits_of_memory(metric, sparse, dtype, weighted):
     for cuts in ([1], [64, 65, 300], list(range(50, 700, 50))):
         streamed = KINDS[metric](17, **arguments).fit(latom.Stream(Cuts(X, cuts)), sample_weight=w)
         same(whole, streamed)
+
+
+@pytest.mark.parametrize("kind", ["dense", "8-bit", "csr", "signs", "int64"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_bounds_that_rows_keep_from_pass_to_pass_change_no_bit(metric, kind):
+    rng = np.random.default_rng(2)
+    if kind in ("dense", "8-bit"):  # columns and centers from which on bounds are kept, and 8 bits go first
+        d, m = (70, 20) if kind == "dense" else (300, 130)
+        means = 0.5 * rng.normal(size=(30, d))
+        X = (means[rng.integers(30, size=900)] + rng.normal(size=(900, d))).astype(np.float32)
+    else:
+        X, m = corpus(rng, 900, 90, 9, False, np.float64), 150
+        if kind == "signs":  # the first block that has a negative number is not the first
+            X.data[X.indptr[500] :] *= rng.choice([-1, 1], X.nnz - X.indptr[500])
+        if kind == "int64":
+            X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    drawn = np.sort(rng.permutation(900)[: m - 6])
+    init = X[np.concatenate([drawn, drawn[:6]])]  # clusters that stand empty, and take rows
+    whole = KINDS[metric](m, init=init, tol=0, max_iter=12).fit(X)
+    assert whole.n_iter_ > 2
+    streamed = KINDS[metric](m, init=init, tol=0, max_iter=12, n_threads=5).fit(
+        latom.Stream(Cuts(X, [64, 400, 650]))
+    )
+    same(whole, streamed)
+    assert streamed.history_["avoided"][-1] > 0.1  # a pass without bounds looks at all centers
 
 
 def test_costs_add_up_to_the_bits_of_the_core_beyond_one_chunk():
@@ -243,12 +268,12 @@ def test_what_streams_do_not_take():
         latom.KMeans(2).fit(latom.Stream([X, X * np.float32("nan")]))
 
 
-def test_pieces_cover_each_cost_once():
+def testpieces_cover_each_cost_once():
     rng = np.random.default_rng(0)
     costs = rng.random(3 * CHUNK + 77)
-    whole = total_cost(_pieces(0, costs))
+    whole = total_cost(pieces(0, costs))
     for cut in (1, CHUNK - 1, CHUNK, 2 * CHUNK + 5):
-        assert total_cost(_pieces(cut, costs[cut:]) + _pieces(0, costs[:cut])) == whole
+        assert total_cost(pieces(cut, costs[cut:]) + pieces(0, costs[:cut])) == whole
     assert np.isclose(whole, costs.sum())
 
 

@@ -34,16 +34,19 @@ def half_step(X, V, rule, alpha, ridge, offsets=None):
     return np.array(rows), value
 
 
-def gradients(A, b, x, steps):
-    """Conjugate gradients from x."""
+def gradients(A, b, x, steps, H=None):
+    """Conjugate gradients from x, preconditioned with H."""
+    towards = (lambda r: r) if H is None else (lambda r: np.linalg.solve(H, r))
     r = b - A @ x
-    p, rho = r.copy(), r @ r
+    p = z = towards(r)
+    rho = r @ z
     for _ in range(steps):
         q = A @ p
         length = rho / (p @ q)
         x, r = x + length * p, r - length * q
-        rho, before = r @ r, rho
-        p = r + rho / before * p
+        z = towards(r)
+        rho, before = r @ z, rho
+        p = z + rho / before * p
     return x
 
 

@@ -86,7 +86,9 @@ def seed_of(seed, epoch):
     return w[1] << 32 | w[0]
 
 
-def epoch(X, seed, number, loss, negatives, U, V, rate, decay, A=None, B=None, noise_decay=0.0):
+def epoch(
+    X, seed, number, loss, negatives, U, V, rate, decay, A=None, B=None, noise_decay=0.0, ones=-1, fixed=False
+):
     """Factors after an epoch; changed in place."""
     seed = seed_of(seed, number)
     plan = Schedule(X, seed)
@@ -106,10 +108,10 @@ def epoch(X, seed, number, loss, negatives, U, V, rate, decay, A=None, B=None, n
                         items.append(column)
                         break
             if len(items) > 1:
-                step(loss, i, items, U, V, rate, decay, A, B, noise_decay)
+                step(loss, i, items, U, V, rate, decay, A, B, noise_decay, ones, fixed)
 
 
-def step(loss, i, items, U, V, rate, decay, A, B, noise_decay):
+def step(loss, i, items, U, V, rate, decay, A, B, noise_decay, ones=-1, fixed=False):
     s = np.array([U[i] @ V[j] for j in items])
     if loss == "bpr":
         z = sigmoid(-(s[0] - s[1:]))
@@ -120,17 +122,21 @@ def step(loss, i, items, U, V, rate, decay, A, B, noise_decay):
         pulls = [np.multiply(positive(loss, p[0], gamma[0]), many)]
         pulls += [negative(loss, p[c], gamma[c]) for c in range(1, len(items))]
         ds, dg = np.transpose(pulls)
-    pull(i, items, rate * ds, 1 - rate * decay, U, V)
+    pull(i, items, rate * ds, 1 - rate * decay, U, V, ones, fixed)
     if A is not None:
-        pull(i, items, rate * dg, 1 - rate * noise_decay, A, B)
+        pull(i, items, rate * dg, 1 - rate * noise_decay, A, B, -1, fixed)
 
 
-def pull(i, items, amounts, keep, U, V):
+def pull(i, items, amounts, keep, U, V, ones=-1, fixed=False):
+    """Rows keep 1 in the column `ones`; fixed columns stay."""
     total = np.zeros_like(U[i])
     for j, amount in zip(items, amounts, strict=True):
         total += amount * V[j]
-        V[j] = keep * V[j] + amount * U[i]
+        if not fixed:
+            V[j] = keep * V[j] + amount * U[i]
     U[i] = keep * U[i] + total
+    if ones >= 0:
+        U[i, ones] = 1
 
 
 def relevance_epoch(X, seed, number, w, negatives, U, V, rate, decay):

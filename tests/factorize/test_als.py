@@ -129,6 +129,23 @@ def test_recommendations_are_those_of_all_scores(N, rng):
     assert ranked.tolist() == among[np.argsort(-scores[0, among])].tolist()
 
 
+@pytest.mark.parametrize("N", [1, 5, 20])
+def test_users_who_have_what_is_best_are_asked_again(N, rng):
+    """The best h items of each user are what it has, in any round in which it may have enough."""
+    m, have = 400, np.array([0, 1, 15, 16, 17, 64, 80, 81, 320, 380, 396, 399, 400])
+    model = AlternatingLeastSquares(factors=6)
+    model.user_factors = rng.standard_normal((len(have), 6)).astype(np.float32)
+    model.item_factors = rng.standard_normal((m, 6)).astype(np.float32)
+    order = np.argsort(-(model.user_factors.astype(float) @ model.item_factors.astype(float).T), axis=1)
+    rows = np.repeat(np.arange(len(have)), have)
+    columns = np.concatenate([order[u, :h] for u, h in enumerate(have)])
+    X = sp.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(have), m))
+    ids, _ = model.recommend(np.arange(len(have)), X, N=N)
+    for u, h in enumerate(have):
+        wanted = order[u, h : h + N].tolist()
+        assert ids[u].tolist() == wanted + [-1] * (N - len(wanted))
+
+
 def test_what_recommend_refuses(rng):
     X = counts(rng)
     model = fitted(X)
@@ -179,6 +196,14 @@ def test_factors_beyond_the_items_and_odd_numbers(solver, rng):
     assert (fitted(twice).item_factors == fitted(doubled).item_factors).all()
     with pytest.raises(ValueError, match=r"NaN|finite"):
         fitted(sp.csr_matrix(np.array([[1.0, np.nan]])))
+
+
+def test_more_than_a_thousand_factors(rng):
+    X = counts(rng, 9, 7)
+    model = fitted(X, factors=1030, solver="cg", iterations=3, regularization=0.1)
+    few = fitted(X, factors=9, solver="cholesky", iterations=3, regularization=0.1)
+    assert np.isfinite(model.user_factors).all()
+    assert model.history_["objective"][-1] == pytest.approx(few.history_["objective"][-1], rel=0.2)
 
 
 def test_known_factors_come_back():

@@ -25,36 +25,54 @@ def tolerance(dtype):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_products_do_not_depend_on_variant_threads_index_or_blocks(dtype, shape, rng):
+def test_products_do_not_depend_on_variant_threads_or_index(dtype, shape, rng):
     n, d, k = shape
     X, parts = sparse(rng, n, d, dtype)
     F, W = rng.random((d, k)).astype(dtype), rng.random((n, k)).astype(dtype)
-    seen = set()
-    before = core.isa()
-    try:
-        for isa in core.available_isas():
-            core.set_isa(isa)
-            for index, threads, block in (
-                ("int32", 1, 0),
-                ("int64", 3, 1),
-                ("int32", 2, 64),
-                ("int32", 5, 100),
-            ):
-                p = core.SparseProducts((parts[0], parts[1].astype(index), *parts[2:]), block)
-                seen.add(
-                    (p.times(F, None, threads).tobytes(), p.transposed_times(W, None, threads).tobytes())
-                )
-    finally:
-        core.set_isa(before)
-    assert len(seen) == 1
-    p = core.SparseProducts(parts)
     wide = X.toarray().astype(np.float64)
-    assert np.allclose(p.times(F), wide @ F, **tolerance(dtype))
-    assert np.allclose(p.transposed_times(W), wide.T @ W, **tolerance(dtype))
+    before = core.isa()
+    for block in (0, 1, 64, 100):
+        seen = set()
+        try:
+            for isa in core.available_isas():
+                core.set_isa(isa)
+                for index, threads in (("int32", 1), ("int64", 3), ("int32", 5)):
+                    p = core.SparseProducts((parts[0], parts[1].astype(index), *parts[2:]), block)
+                    seen.add(
+                        (p.times(F, None, threads).tobytes(), p.transposed_times(W, None, threads).tobytes())
+                    )
+        finally:
+            core.set_isa(before)
+        assert len(seen) == 1
+        p = core.SparseProducts(parts, block)
+        assert np.allclose(p.times(F), wide @ F, **tolerance(dtype))
+        assert np.allclose(p.transposed_times(W), wide.T @ W, **tolerance(dtype))
+    p = core.SparseProducts(parts)
     assert np.allclose(p.norm2, (wide**2).sum(axis=1))
     out = np.full((d, k), np.nan, dtype)
     assert p.transposed_times(W, out) is not None
     assert (out == p.transposed_times(W)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("k", [3, 16, 21])
+def test_columns_of_few_entries_have_longer_blocks(dtype, k, rng):
+    """From empty columns to those in every row, over several of the shortest blocks."""
+    n, counts = 33_000, [0, 1, 31, 33, 100, 200, 300, 500, 1000, 5000, 33_000, 0, 64, 2]
+    columns = np.repeat(np.arange(len(counts)), counts)
+    rows = np.concatenate([rng.choice(n, count, replace=False) for count in counts])
+    values = rng.random(len(rows)).astype(dtype)
+    X = sp.csr_array((values, (rows, columns)), shape=(n, len(counts)))
+    X.sort_indices()
+    W = rng.random((n, k)).astype(dtype)
+    p = core.SparseProducts((X.indptr.astype(np.int64), X.indices.astype(np.int32), X.data, X.shape))
+    found = p.transposed_times(W, np.full((len(counts), k), np.nan, dtype), 1)
+    assert np.allclose(found, X.astype(np.float64).T @ W.astype(np.float64), **tolerance(dtype))
+    before = core.isa()
+    for isa in core.available_isas():
+        core.set_isa(isa)
+        assert (p.transposed_times(W, None, 5) == found).all()
+    core.set_isa(before)
 
 
 def test_columns_of_many_entries_are_summed_by_blocks(rng):

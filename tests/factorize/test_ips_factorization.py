@@ -146,6 +146,27 @@ def test_weight_is_that_of_pairs_without_a_click(rng):
     assert mean(low) > 1.5 * mean(high)
 
 
+@pytest.mark.parametrize("link", ["identity", "logistic"])
+def test_new_users_are_folded_in(link, rng):
+    X = clicks(rng, 80, 40, 0.2)
+    model = IPSFactorization(4, link=link, max_iter=60, random_state=0, power=0.7).fit(X)
+    factors = model.recalculate_user(np.arange(80), X)
+    if link == "identity":  # the solution for users with the items' last factors
+        V, R = model.item_factors.astype(np.float64), X.toarray() / popularity(X, 0.7, 0.1)
+        wanted = np.linalg.solve(V.T @ V + np.eye(4), V.T @ R.T).T
+        assert np.abs(factors - wanted).max() < 1e-8
+    else:
+        same = (factors * model.user_factors).sum(axis=1)
+        lengths = np.linalg.norm(factors, axis=1) * np.linalg.norm(model.user_factors, axis=1)
+        assert np.median(same / lengths) > 0.5
+    ids, _ = model.recommend(5, X[[5]], N=3, recalculate_user=True)
+    assert not np.isin(ids, X[[5]].indices).any()
+    assert not model.recalculate_user(0, sp.csr_array((1, 40))).any()
+    of_pairs = IPSFactorization(4, propensity=np.full((80, 40), 0.5), max_iter=2).fit(X)
+    with pytest.raises(ValueError, match="propensity must be one of each item for new users"):
+        of_pairs.recalculate_user(0, X[[0]])
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -8,6 +8,7 @@ import plain_least_squares as plain
 import pytest
 import scipy.sparse as sp
 
+from latom.factorize.als_parts import steps_for
 from latom.factorize.observed import Blocks, Side, as_csr_rows, transposed
 
 RULES = ("implicit", "weighted", "observed")
@@ -61,18 +62,58 @@ def test_ridges_follow_the_weights_of_rows(rule, rng):
 
 
 @pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("exponent", [0.0, 1.0])
 @pytest.mark.parametrize("k", [5, 16, 19])
-def test_steps_of_conjugate_gradients(k, rule, rng):
+def test_steps_of_conjugate_gradients(k, exponent, rule, rng):
+    """Preconditioned with what rows have in common, the least ridge with it."""
     X, V, start = entries(rng), rng.standard_normal((30, k)), rng.standard_normal((40, k))
-    side = Side(as_csr_rows("test", X, np.float64), rule, 1.5, 0.7)
-    for steps in (1, 3):
+    V *= 10.0 ** rng.uniform(-1, 1, k)
+    side = Side(as_csr_rows("test", X, np.float64), rule, 1.5, 0.7, exponent)
+    H = None if rule == "observed" else V.T @ V + side.ridge.min() * np.eye(k)
+    for steps in (1, 2, 3):
         out, value, _ = solved(side, V, np.float64, start=start, solver="cg", steps=steps)
         total = 0.0
         for i, (A, b, zero) in enumerate(plain.systems(X, V, rule, 1.5, side.ridge)):
-            wanted = plain.gradients(A, b, start[i], steps) if X[[i]].nnz else np.zeros(k)
-            close(out[i], wanted, 1e-9)
+            wanted = plain.gradients(A, b, start[i], steps, H) if X[[i]].nnz else np.zeros(k)
+            assert np.abs(out[i] - wanted).max() <= 1e-9 * max(np.abs(wanted).max(), np.abs(start[i]).max())
             total += zero + wanted @ A @ wanted - 2 * wanted @ b
         assert value == pytest.approx(total, rel=1e-9)
+
+
+def test_the_condition_of_what_rows_share_takes_no_steps(rng):
+    """Eigenvalues are in [1, 1 + max a], whatever those of V^T V: an error falls as fast as that allows."""
+    X = entries(rng)
+    X.data = np.abs(X.data)
+    V = rng.standard_normal((30, 12)) * 10.0 ** np.linspace(-4, 2, 12)
+    side = Side(as_csr_rows("test", X, np.float64), "weighted", 1.0, 1e-9)
+    wanted, _ = plain.half_step(X, V, "weighted", 1.0, side.ridge)
+    least = plain.objective(X, wanted, V, "weighted", 1.0, side.ridge, np.zeros(30))
+    zero = np.maximum(X.data, 0).sum()
+    rate = (np.sqrt(4.0) - 1) / (np.sqrt(4.0) + 1)
+    for steps in (1, 3, 6):
+        out, _, _ = solved(side, V, np.float64, solver="cg", steps=steps)
+        reached = plain.objective(X, out, V, "weighted", 1.0, side.ridge, np.zeros(30))
+        assert reached - least <= 4 * rate ** (2 * steps) * (zero - least) * 1.001
+
+
+@pytest.mark.parametrize(
+    ("numbers", "rule", "alpha", "spread", "steps"),
+    [
+        ([1, 1], "implicit", 2.0, 2, 1),
+        ([1, 2], "implicit", 2.0, 4, 2),
+        ([-3, 1], "implicit", 2.0, 6, 3),
+        ([1, 1], "implicit", 0.5, 2, 1),
+        ([1, 5], "implicit", 0.2, 5, 2),
+        ([1, 0], "implicit", 1.0, 1e300, 3),
+        ([1, 1], "weighted", 1.0, 2, 1),
+        ([], "implicit", 1.0, 1, 1),
+    ],
+)
+def test_steps_follow_how_far_weights_lie_apart(numbers, rule, alpha, spread, steps):
+    X = sp.csr_array((np.array(numbers, float), np.arange(len(numbers)), [0, len(numbers)]), shape=(1, 3))
+    side = Side(as_csr_rows("test", X, np.float64), rule, alpha, 0.1)
+    assert side.spread() == pytest.approx(spread)
+    assert steps_for(side.spread()) == steps
 
 
 def test_float32_gradients_keep_to_float64(rng):

@@ -65,32 +65,39 @@ def factors(rng, shape, k, noisy):
 
 
 def core_epoch(
-    X, seed, number, loss, negatives, start, rate, decay, noise_decay=0.0, threads=1, weights=None, w=0.0
-):
+    X, seed, number, loss, negatives, start, rate, decay, noise_decay=0.0, threads=1, weights=None, w=0.0,
+    **options,
+):  # fmt: skip
     """pair_epoch on factors padded to whole lines; returns (factors, loss)."""
     k = start[0].shape[1]
     wide = [np.pad(f, ((0, 0), (0, -k % 16))) for f in start]
     context = _core.Context("test", threads, seed)
     value = _core.pair_epoch(
         context, X.indptr.astype(np.int64), X.indices.astype(np.int32), weights, loss, negatives, w, number,
-        wide[0], wide[1], rate, decay, *(wide[2:] or (None, None)), noise_decay,
+        wide[0], wide[1], rate, decay, *(wide[2:] or (None, None)), noise_decay, **options,
     )  # fmt: skip
     assert all((f[:, k:] == 0).all() for f in wide)
     return [f[:, :k] for f in wide], value
 
 
-@pytest.mark.parametrize("k", [3, 16, 20])
+@pytest.mark.parametrize(
+    ("k", "options"), [(3, {}), (16, {"ones": 15}), (20, {"fixed_columns": True, "ones": 0})]
+)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_an_epoch_is_that_of_plain_python(loss, k, rng):
+def test_an_epoch_is_that_of_plain_python(loss, k, options, rng):
     X = clicks(rng, 60, 200, 0.2)  # two runs of rows and two sets of columns
     noisy = loss.startswith("nbpo")
     start = factors(rng, X.shape, k, noisy)
-    got, _ = core_epoch(X, 7, 3, loss, 2, start, 0.1, 0.2, 0.3)
+    got, _ = core_epoch(X, 7, 3, loss, 2, start, 0.1, 0.2, 0.3, **options)
     expected = [f.astype(np.float64) for f in start]
-    plain.epoch(X, 7, 3, loss, 2, *expected[:2], 0.1, 0.2, *(expected[2:] or (None, None)), 0.3)
-    for ours, theirs, before in zip(got, expected, start, strict=True):
+    fixed, ones = options.get("fixed_columns", False), options.get("ones", -1)
+    noise = expected[2:] or (None, None)
+    plain.epoch(X, 7, 3, loss, 2, *expected[:2], 0.1, 0.2, *noise, 0.3, ones, fixed)
+    for which, (ours, theirs, before) in enumerate(zip(got, expected, start, strict=True)):
         assert np.abs(ours - theirs).max() < 2e-5
-        assert np.abs(ours - before).max() > 0.01
+        assert (np.abs(ours - before).max() > 0.01) != (fixed and which % 2 == 1)
+    if ones >= 0:
+        assert (got[0][:, ones] == 1).all()
 
 
 def test_an_epoch_of_relevance_is_that_of_plain_python(rng):
@@ -154,6 +161,44 @@ def test_groups_are_found(loss, rng):
     assert model.n_iter_ == 150 == len(objective)
     if loss != "nbpo_s":  # which ascends the likelihood, not its logarithm
         assert objective[-10:].mean() < 0.8 * objective[0]
+
+
+def test_biases_of_items_stand_beside_their_factors(rng):
+    X = sp.csr_array(np.where(rng.random((300, 100)) < np.linspace(0.4, 0.02, 100), 1.0, 0.0))
+    plain_model = PointwiseFactorization(4, max_iter=20, random_state=0).fit(X)
+    model = PointwiseFactorization(4, item_bias=True, max_iter=20, random_state=0).fit(X)
+    assert plain_model.user_factors.shape[1] == 4
+    assert model.user_factors.shape == (300, 5)
+    assert model.components_.shape == (5, 100)
+    assert (model.user_factors[:, 4] == 1).all()
+    popularity = np.asarray(X.sum(axis=0)).ravel()
+    assert np.corrcoef(model.item_factors[:, 4], popularity)[0, 1] > 0.9
+    assert model.recalculate_user(0, sp.csr_array((1, 100))).tolist() == [0, 0, 0, 0, 1]
+    ids, _ = model.recommend(0, sp.csr_array((1, 100)), N=5, recalculate_user=True)
+    assert (popularity[ids] >= np.sort(popularity)[-20]).all()
+
+
+@pytest.mark.parametrize("options", [{"loss": "bpr", "item_bias": True}, {"loss": "bpo"}, {"loss": "nbpo"}])
+def test_new_users_are_folded_in(options, rng):
+    X = blocks(rng)
+    model = PointwiseFactorization(8, max_iter=100, learning_rate=0.1, random_state=0, **options).fit(X)
+    items = model.item_factors.copy()
+    new = blocks(rng, users=5)
+    factors = model.recalculate_user(np.arange(20), new)
+    assert factors.shape == (20, model.item_factors.shape[1])
+    assert np.array_equal(items, model.item_factors)
+    ids, _ = model.recommend(np.arange(20), new, N=4, recalculate_user=True)
+    assert (ids // 20 == np.arange(20)[:, None] // 5).mean() > 0.9
+    one, _ = model.recommend(0, new[[0]], N=4, recalculate_user=True)
+    assert (one // 20 == 0).all()
+    again = clone(model).set_params(n_threads=1).fit(X)
+    assert np.array_equal(again.recalculate_user(np.arange(20), new), factors)
+    similar, cosines = model.similar_items(np.arange(80), N=5)
+    assert (similar[:, 0] == np.arange(80)).all()
+    assert (similar // 20 == np.arange(80)[:, None] // 20).mean() > 0.9
+    assert np.allclose(cosines[:, 0], 1, atol=1e-5)
+    with pytest.raises(NotImplementedError, match="items must be learned with the users"):
+        model.similar_items(0, recalculate_item=True, item_users=X.T.tocsr()[[0]])
 
 
 def test_fits_are_the_same_for_threads_and_containers(rng):
@@ -221,6 +266,7 @@ def test_an_interrupt_leaves_the_last_whole_epoch(rng):
         ({"regularization": -1}, "regularization must be"),
         ({"n_components": 0}, "n_components must be"),
         ({"noise_components": 1.5}, "noise_components must be"),
+        ({"item_bias": 1}, "item_bias must be"),
         ({"max_iter": 0}, "max_iter must be"),
         ({"callback": 3}, "callback must be"),
     ],
@@ -249,8 +295,9 @@ def test_small_shapes(shape):
     X[0, 0] = 1
     model = PointwiseFactorization(3, max_iter=2, random_state=0).fit(X)
     ids, scores = model.recommend(0, sp.csr_array(X[:1]), N=3)
-    assert (ids[shape[1] - 1 :] == -1).all()
-    assert np.isneginf(scores[shape[1] - 1 :]).all()
+    assert 0 not in ids
+    assert len(set(ids)) == len(ids)
+    assert len(scores) == len(ids) == min(3, shape[1] - 1)
 
 
 # ---- recommendations
@@ -281,16 +328,18 @@ def test_recommendations_are_the_best_of_the_others(rng):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (([99],), "users must lie in"),
-        (([0.5],), "users must be an integer"),
-        (([0], None), "user_items must be a sparse matrix"),
-        (([0], sp.csr_array((2, 200))), r"user_items must have shape \(1, 200\)"),
+        (([99],), "userid must be in"),
+        (([0.5],), "userid must be an int"),
+        (([0], None), "user_items must be a CSR matrix"),
+        (([0], sp.csr_array((2, 200))), "user_items must have one row per id"),
         (([0], sp.csr_array((1, 200)), 0), "N must be"),
     ],
 )
 def test_wrong_requests_are_refused(arguments, words, rng):
     model = PointwiseFactorization(4, max_iter=1, random_state=0).fit(clicks(rng))
-    with pytest.raises((ValueError, TypeError), match=f"PointwiseFactorization.recommend: {words}"):
+    with pytest.raises(
+        (ValueError, TypeError, IndexError), match=f"PointwiseFactorization.recommend: {words}"
+    ):
         model.recommend(*arguments)
 
 

@@ -38,6 +38,21 @@ def test_the_planted_rank_is_found(k):
     assert found.replicates[k].shape == (10, k, 150)
 
 
+def test_components_that_overlap_are_given_time():
+    """Of dense factors, whose components all look alike."""
+    rng = np.random.default_rng(6)
+    X = rng.random((120, 5)) @ rng.random((5, 80))
+    X = np.maximum(X * (1 + 0.05 * rng.standard_normal(X.shape)), 0).astype(np.float32)
+    found = latom.select_n_components(X, (4, 5, 6), n_replicates=6, random_state=0)
+    assert found.n_components == 5
+    assert found.stability[1] > 0.95
+    assert found.stability[2] < 0.5
+    hasty = latom.NMF(tol=1e-4, max_iter=200)  # the default's first try, and no other
+    given = latom.select_n_components(X, (4, 5, 6), n_replicates=6, estimator=hasty, random_state=0)
+    assert given.stability[1] < 0.9
+    assert given.losses[6].tolist() == found.losses[6].tolist()  # no better than 5: not tried for longer
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_replicates_reach_the_losses_of_scikit_learn(container, dtype):
@@ -70,6 +85,19 @@ def test_dense_and_sparse_replicates_are_the_same_problems():
     )
     assert np.allclose(dense[1], sparse[1], rtol=1e-6)
     assert len(set(dense[1])) == 5
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+def test_a_replicate_is_the_same_alone_and_beside_others(container, noise):
+    """Replicates with the same numbers advance together, and leave one by one."""
+    rows = Rows("f", container(planted(0, 4, 70, 50)))
+    model = latom.NMF(tol=1e-3, max_iter=60)
+    together = factorize_replicates("f", rows, [1, 5, 9], range(10), noise, model, 3, 2)
+    assert len(set(together[5][2])) > 3
+    for k in (1, 5, 9):
+        alone = factorize_replicates("f", rows, [k], [7], noise, model, 3, 1)[k]
+        assert all((a[0] == b[7]).all() for a, b in zip(alone, together[k], strict=True))
 
 
 def test_the_same_bits_for_threads_and_variants():

@@ -105,6 +105,29 @@ def test_supports_have_the_same_bits_everywhere(rng: np.random.Generator) -> Non
     assert len(found) == 1
 
 
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (2, 63), (7, 64), (40, 200)])
+def test_columns_of_one_system_are_solved_as_numpy_solves_them(k: int, d: int) -> None:
+    rng = np.random.default_rng(k)
+    A = rng.standard_normal((2 * k, k))
+    G, B = A.T @ A, rng.standard_normal((k, d))
+    before, found = core.isa(), set()
+    for isa in core.available_isas():
+        core.set_isa(isa)
+        for threads in (1, 2, 5):
+            own = B.copy()
+            core.solve_columns(G, own, threads)
+            assert np.allclose(own, np.linalg.solve(G, B), rtol=1e-9, atol=1e-9)
+            found.add(own.tobytes())
+    core.set_isa(before)
+    assert len(found) == 1
+
+
+def test_an_unknown_that_depends_on_others_is_zero(isa: str) -> None:
+    H = np.array([[4.0, 2], [4, 2], [3, 1]])
+    core.solve_columns(np.array([[2.0, 2, 0], [2, 2, 0], [0, 0, 1]]), H)
+    assert np.allclose(H, [[2, 1], [0, 0], [3, 1]], rtol=1e-15, atol=0)
+
+
 def test_columns_without_a_solution_stay(isa: str) -> None:
     G = np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, np.nan]])
     H = np.array([[5.0, 5, 0], [5, 0, 0], [0, 0, 5]])

@@ -134,3 +134,90 @@ def test_refusals_of_shapes():
         latom.NonNegativeCP(2, solver="mu").fit(np.ones((2, 2, 2)))
     with pytest.raises(ValueError, match="X must have at least two modes"):
         latom.NonNegativeCP(2).fit(np.ones(5))
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_half_precision_is_widened(kind):
+    X = relations(2, n=12)[2]
+    if kind == "bfloat16":
+        torch = pytest.importorskip("torch")
+        given = torch.tensor(X).to(torch.bfloat16)
+        wide = given.to(torch.float32).numpy()
+    else:
+        given = X.astype(np.float16)
+        wide = given.astype(np.float32)
+    for model in (latom.NonNegativeCP, latom.RESCAL):
+        half, exact = (model(2, max_iter=9, random_state=0).fit(rows) for rows in (given, wide))
+        assert half.loss_ == exact.loss_
+        made = half.factors_[0] if model is latom.NonNegativeCP else half.A_
+        assert made.dtype == np.float32
+
+
+def plain_updates(X, A, R):
+    """One iteration of Krompass et al. as they state it."""
+    for t, slice_ in enumerate(X):
+        R[t] = R[t] * (A.T @ slice_ @ A) / (A.T @ A @ R[t] @ A.T @ A)
+    above, below = np.zeros_like(A), np.zeros_like(A)
+    for slice_, r in zip(X, R, strict=True):
+        above += slice_ @ A @ r.T + slice_.T @ A @ r
+        below += A @ (r @ A.T @ A @ r.T + r.T @ A.T @ A @ r)
+    return A * above / below, R
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_rescal_takes_the_steps_of_its_paper(container):
+    """A step by the plain ratio lowers the loss of this X, so that it is the one taken."""
+    X = relations(0)[2]
+    one, two = (
+        latom.RESCAL(3, init="random", max_iter=i, tol=0, random_state=3).fit([container(x) for x in X])
+        for i in (1, 2)
+    )
+    A, R = plain_updates(X, one.A_.copy(), one.R_.copy())
+    made, wanted = (np.stack([a @ r @ a.T for r in rs]) for a, rs in ((two.A_, two.R_), (A, R)))
+    assert np.allclose(made, wanted, rtol=1e-9)
+    assert np.isclose(two.loss_, ((wanted - X) ** 2).sum() / 2)
+
+
+def test_cp_minimizes_over_a_coordinate_at_a_time(rng):
+    """After enough iterations no coordinate can be moved to a lower loss."""
+    X = rng.random((6, 5, 4))
+    model = latom.NonNegativeCP(2, max_iter=4000, tol=1e-10, random_state=0).fit(X)
+    assert np.isclose(((model.reconstruct() - X) ** 2).sum() / 2, model.loss_)
+    factors = [F * model.weights_ if m == 0 else F for m, F in enumerate(model.factors_)]
+    for mode, F in enumerate(factors):
+        others = [G for m, G in enumerate(factors) if m != mode]
+        G = np.prod([B.T @ B for B in others], axis=0)
+        slope = F @ G - mttkrp(X, others, mode)
+        scale = np.abs(mttkrp(X, others, mode)).max()
+        assert (slope > -1e-5 * scale).all()
+        assert (np.abs(slope[F > 1e-9]) < 1e-5 * scale).all()
+
+
+@pytest.mark.parametrize("cls", [latom.RESCAL, latom.NonNegativeCP])
+def test_callbacks_of_scikit_learn_are_heard(cls):
+    pytest.importorskip("sklearn.callback")
+    seen = []
+
+    class Hear:
+        def setup(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
+            made = fitted_estimator.A_ if cls is latom.RESCAL else fitted_estimator.factors_[0]
+            seen.append((context.task_name, made, X))
+            return context.task_name == "iteration" and context.task_id == 2
+
+        def teardown(self, estimator, context):
+            pass
+
+    X = relations(0, n=10)[2]
+    model = cls(2, random_state=0).set_callbacks(Hear()).fit(X)
+    assert model.n_iter_ == 3
+    assert [name for name, _, _ in seen] == ["iteration"] * 3 + ["start", "fit"]
+    assert all(given is X for _, _, given in seen)
+    last = model.A_ if cls is latom.RESCAL else model.factors_[0]
+    assert (seen[2][1] == last).all()
+    assert (seen[1][1] != last).any()

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from api_calls import CALLS, Call
+from api_calls import CALLS
+from call import Call
 from fuzzing import Finding, check, check_error, pick
 
 ERRORS = (ValueError, TypeError)
@@ -78,7 +79,7 @@ def _outcome(rng: np.random.Generator, call: Call, spoiled: str | None, where: s
     if INTERRUPTS and rng.random() < 0.1:
         with contextlib.suppress(KeyboardInterrupt, *ERRORS), interrupt(rng.random() * 2e-3):
             call.run(threads)
-    if call.estimator and "max_iter" in call.arguments and rng.random() < 0.1:
+    if "callback" in call.arguments and rng.random() < 0.1:
         _leave_by_callback(rng, call, threads)
     try:
         result = call.run(threads)

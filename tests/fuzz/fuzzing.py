@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 FUZZERS = ("api", "checkpoints", "cli")
-MOST = 50  # findings that are printed
+MOST = 500  # findings that are printed
 Case = Callable[[np.random.Generator], str]
 
 # "<function>: <argument> must <constraint>; got <value>. <remedy>"

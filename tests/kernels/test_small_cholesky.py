@@ -14,7 +14,7 @@ SIZES = (*range(19), 31, 32, 33)
 
 
 def system(k: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A positive definite matrix whose lower triangle nobody may read, and a right-hand side."""
+    """A positive definite matrix whose lower triangle must not count, and a right-hand side."""
     V = rng.standard_normal((k + 3, k)) * 10.0 ** rng.integers(-3, 4, k)
     A = V.T @ V
     A[np.tril_indices(k, -1)] = np.nan

@@ -48,6 +48,17 @@ def test_products_are_rounded_before_they_are_added(isa: str, dtype: str) -> Non
     assert (core.kernels.small_product(X[:, ::-1].copy(), F[::-1].copy()) == 0).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_zeros_of_a_triangle_are_left_out(isa: str, dtype: str, rng: np.random.Generator) -> None:
+    for rows in (1, 8, 11):
+        for d, lines in ((5, 1), (lanes(dtype), 1), (3 * lanes(dtype), 3), (2 * lanes(dtype) + 3, 3)):
+            X = rng.standard_normal((rows, d)).astype(dtype)
+            full = rng.standard_normal((d, lines * lanes(dtype))).astype(dtype)
+            for triangle, F in ((1, np.triu(full)), (-1, np.tril(full))):
+                found = core.kernels.small_product(X, F, triangle)
+                assert plain.bits(found) == plain.bits(expected(X, F)), (rows, d, triangle)
+
+
 def test_wrong_arguments_are_refused() -> None:
     X = np.ones((3, 4))
     for F in (np.ones((4, 7)), np.ones((3, 8)), np.ones(8), np.ones((4, 0))[:0]):

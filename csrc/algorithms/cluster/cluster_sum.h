@@ -19,6 +19,22 @@
 
 namespace latom {
 
+/// Dense rows which [count], times factor [count], to sum [levels, d].
+template <class T>
+void add_dense(const Rows<DenseView<T>>& rows, const int64_t* which, const double* factor, int64_t count,
+               const BinGrid& grid, std::int64_t* sum) {
+    constexpr int64_t kTogether = 16;  // their columns pass through registers together: they stay in the first cache
+    const auto add = rows.kernels()->template of<T>().add_binned;
+    const T* row[kTogether];
+    for (int64_t from = 0; from < count; from += kTogether) {
+        const int64_t some = std::min(kTogether, count - from);
+        for (int64_t r = 0; r < some; ++r) row[r] = rows.values(which[from + r]);
+        for (int64_t next = from + kTogether; next < std::min(count, from + 2 * kTogether); ++next)
+            rows.prefetch(which[next]);
+        add(row, factor + from, some, rows.d(), grid.magic(), grid.levels(), sum);
+    }
+}
+
 template <class View>
 class ClusterSum {
 public:
@@ -31,7 +47,8 @@ public:
             grid_ = grid;
             d_ = d;
             sum_.assign(size, 0);
-            if constexpr (kIsSparse<View>) touched_.assign(static_cast<std::size_t>(chunk_count(d, kBlock)), 0);
+            few_ = d <= kFewColumns;
+            if constexpr (kIsSparse<View>) touched_.assign(static_cast<std::size_t>(chunk_count(d, kBlock)), few_);
         } else {
             clear();
         }
@@ -44,22 +61,16 @@ public:
             const auto scatter = rows.kernels()->template of<T, I>().scatter_binned;
             char* const touched = touched_.data();
             for (int64_t r = 0; r < count; ++r) {
+                if (r + 2 * kAhead < count && rows.whole())  // where the row lies
+                    __builtin_prefetch(rows.view().indptr + which[r + 2 * kAhead]);
                 if (r + kAhead < count) rows.prefetch(which[r + kAhead]);
                 const int64_t i = which[r], nnz = rows.size(i);
                 const I* column = rows.columns(i);
-                for (int64_t p = 0; p < nnz; ++p) touched[column[p] >> kBlockBits] = 1;
+                for (int64_t p = 0; !few_ && p < nnz; ++p) touched[column[p] >> kBlockBits] = 1;
                 scatter(rows.values(i), column, nnz, factor[r], grid_.magic(), grid_.levels(), sum_.data());
             }
         } else {
-            const auto add = rows.kernels()->template of<T>().add_binned;
-            const T* row[kTogether];
-            for (int64_t from = 0; from < count; from += kTogether) {
-                const int64_t some = std::min(kTogether, count - from);
-                for (int64_t r = 0; r < some; ++r) row[r] = rows.values(which[from + r]);
-                for (int64_t next = from + kTogether; next < std::min(count, from + 2 * kTogether); ++next)
-                    rows.prefetch(which[next]);
-                add(row, factor + from, some, d_, grid_.magic(), grid_.levels(), sum_.data());
-            }
+            add_dense(rows, which, factor, count, grid_, sum_.data());
         }
     }
 
@@ -94,12 +105,11 @@ public:
     const BinGrid& grid() const { return grid_; }
 
 private:
-    static constexpr int64_t kTogether =
-        16;  // rows whose columns pass through registers together: they stay in the first cache
     static constexpr int kBlockBits = 3;
     static constexpr int64_t kBlock = 1 << kBlockBits;  // columns that one flag stands for
-    static constexpr int64_t kRun = 128;                // values that are read at a time
-    static constexpr int64_t kAhead = 4;                // rows that are on their way while one is added; by measurement
+    static constexpr int64_t kFewColumns = 1024;  // up to these, reading all costs less than flags; by measurement
+    static constexpr int64_t kRun = 128;          // values that are read at a time
+    static constexpr int64_t kAhead = 4;          // rows that are on their way while one is added; by measurement
 
     // Dense sums stand level by level, so that columns are vectors; sparse ones column by column, a line or two per
     // entry.
@@ -130,11 +140,12 @@ private:
             if constexpr (kIsSparse<View>) std::fill(at(from), at(to), 0);
             else std::fill(sum_.begin(), sum_.end(), 0);
         });
-        std::fill(touched_.begin(), touched_.end(), 0);
+        std::fill(touched_.begin(), touched_.end(), few_);
     }
 
     BinGrid grid_;
     int64_t d_ = 0;
+    bool few_ = false;  // columns: CSR rows count as touching all
     std::vector<std::int64_t> sum_;
     std::vector<char> touched_;  // per block of columns: 1 where CSR rows that have been added have an entry
 };

@@ -13,76 +13,104 @@ namespace {
 
 BinGrid grid_of(double bound) { return BinGrid(bound > 0 ? bound : 1.0); }
 
-/// Rows by label [n], and where each label begins [m + 1]; rows of label -1 are left out.
-std::vector<int64_t> sorted_rows(const int32_t* labels, int64_t n, int64_t m, std::vector<int64_t>& begin) {
+struct Change {
+    int64_t row;
+    double sign;  // 1: it has come; -1: it has gone
+};
+
+/// The changes of each cluster j: [begin[j], begin[j + 1]).
+std::vector<Change> by_cluster(const LabelChange& change, int64_t n, int64_t m, std::vector<int64_t>& begin) {
+    const auto each = [&](auto f) {
+        for (int64_t i = 0; i < n; ++i) {
+            const int32_t from = change.before ? change.before[i] : -1, to = change.labels[i];
+            if (from == to) continue;
+            if (to >= 0) f(to, Change{i, 1.0});
+            if (from >= 0) f(from, Change{i, -1.0});
+        }
+    };
     begin.assign(static_cast<std::size_t>(m) + 1, 0);
-    for (int64_t i = 0; i < n; ++i)
-        if (labels[i] >= 0) ++begin[labels[i] + 1];
+    each([&](int32_t j, const Change&) { ++begin[j + 1]; });
     std::partial_sum(begin.begin(), begin.end(), begin.begin());
-    std::vector<int64_t> next(begin.begin(), begin.end() - 1), order(static_cast<std::size_t>(begin.back()));
-    for (int64_t i = 0; i < n; ++i)
-        if (labels[i] >= 0) order[next[labels[i]]++] = i;
-    return order;
+    std::vector<int64_t> next(begin.begin(), begin.end() - 1);
+    std::vector<Change> changes(static_cast<std::size_t>(begin.back()));
+    each([&](int32_t j, const Change& c) { changes[next[j]++] = c; });
+    return changes;
 }
 
-template <class View>
-struct Scratch {
-    ClusterSum<View> sum;
-    std::vector<int64_t> which;
-    std::vector<double> factor;
-};
+/// add(j, rows, factors, count, worker) of each cluster whose rows change; their weights to weight [m, 3].
+template <class View, class Add>
+void each_cluster(const Context& ctx, const Rows<View>& rows, const double* weights, const LabelChange& change,
+                  int64_t m, Metric metric, const BinGrid& weight_grid, int64_t* weight, Add add) {
+    struct Scratch {
+        std::vector<int64_t> which;
+        std::vector<double> factor;
+    };
+    std::vector<int64_t> begin;
+    const std::vector<Change> changes = by_cluster(change, rows.n(), m, begin);
+    std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, m)));
+    parallel_for(ctx, m, [&](int64_t j, int worker) {
+        if (begin[j] == begin[j + 1]) return;
+        auto& [which, factor] = scratch[worker];
+        which.clear();
+        factor.clear();
+        for (int64_t c = begin[j]; c < begin[j + 1]; ++c) {
+            const auto [i, sign] = changes[c];
+            const double w = sign * (weights ? weights[i] : 1.0);
+            weight_grid.add(w, weight + j * BinGrid::kMostLevels);
+            if (w == 0 || !(rows.norm2(i) > 0)) continue;
+            which.push_back(i);
+            factor.push_back(metric == Metric::kCosine ? w / std::sqrt(rows.norm2(i)) : w);
+        }
+        add(j, which.data(), factor.data(), static_cast<int64_t>(which.size()), worker);
+    });
+}
 
 }  // namespace
 
 int sum_levels(const SumBounds& bounds) { return grid_of(bounds.longest).levels(); }
 
+template <class T>
+void add_parts(const Context& ctx, const Rows<DenseView<T>>& rows, const double* weights, const LabelChange& change,
+               int64_t m, Metric metric, const SumBounds& bounds, int64_t* sum, int64_t* weight) {
+    const BinGrid grid = grid_of(bounds.longest);
+    each_cluster(ctx, rows, weights, change, m, metric, grid_of(bounds.heaviest), weight,
+                 [&](int64_t j, const int64_t* which, const double* factor, int64_t count, int) {
+                     add_dense(rows, which, factor, count, grid, sum + j * grid.levels() * rows.d());
+                 });
+}
+
 template <class View>
-ClusterParts cluster_parts(const Context& ctx, const Rows<View>& rows, const double* weights, const int32_t* labels,
+ClusterParts cluster_parts(const Context& ctx, const Rows<View>& rows, const double* weights, const LabelChange& change,
                            int64_t m, Metric metric, const SumBounds& bounds) {
-    const BinGrid grid = grid_of(bounds.longest), weight_grid = grid_of(bounds.heaviest);
+    const BinGrid grid = grid_of(bounds.longest);
     const int64_t d = rows.d(), levels = grid.levels();
-    std::vector<int64_t> begin;
-    const std::vector<int64_t> order = sorted_rows(labels, rows.n(), m, begin);
     ClusterParts out;
     out.levels = grid.levels();
     out.weight.assign(static_cast<std::size_t>(m) * BinGrid::kMostLevels, 0);
-    std::vector<std::vector<int32_t>> column(kIsSparse<View> ? static_cast<std::size_t>(m) : 0);
+    if constexpr (!kIsSparse<View>) {
+        out.sum.assign(static_cast<std::size_t>(m * levels * d), 0);
+        add_parts(ctx, rows, weights, change, m, metric, bounds, out.sum.data(), out.weight.data());
+        return out;
+    }
+    std::vector<std::vector<int32_t>> column(static_cast<std::size_t>(m));
     std::vector<std::vector<int64_t>> value(column.size());
-    if constexpr (!kIsSparse<View>) out.sum.assign(static_cast<std::size_t>(m * levels * d), 0);
-
-    std::vector<Scratch<View>> scratch(static_cast<std::size_t>(workers(ctx, m)));
-    parallel_for(ctx, m, [&](int64_t j, int worker) {
-        if (begin[j] == begin[j + 1]) return;
-        Scratch<View>& s = scratch[worker];
-        s.sum.reset(grid, d);
-        s.which.clear();
-        s.factor.clear();
-        for (int64_t r = begin[j]; r < begin[j + 1]; ++r) {
-            const int64_t i = order[r];
-            const double w = weights ? weights[i] : 1.0;
-            weight_grid.add(w, out.weight.data() + j * BinGrid::kMostLevels);
-            if (w == 0 || !(rows.norm2(i) > 0)) continue;
-            s.which.push_back(i);
-            s.factor.push_back(metric == Metric::kCosine ? w / std::sqrt(rows.norm2(i)) : w);
-        }
-        s.sum.add(rows, s.which.data(), s.factor.data(), static_cast<int64_t>(s.which.size()));
-        s.sum.each_integers([&](int64_t t, const int64_t* part, int64_t step) {
-            if constexpr (kIsSparse<View>) {
-                if (std::all_of(part, part + levels, [](int64_t v) { return v == 0; })) return;
-                column[j].push_back(static_cast<int32_t>(t));
-                value[j].insert(value[j].end(), part, part + levels);
-            } else {
-                for (int64_t l = 0; l < levels; ++l) out.sum[(j * levels + l) * d + t] = part[l * step];
-            }
-        });
-    });
-    if constexpr (kIsSparse<View>) {
-        out.indptr.push_back(0);
-        for (int64_t j = 0; j < m; ++j) {
-            out.indices.insert(out.indices.end(), column[j].begin(), column[j].end());
-            out.sum.insert(out.sum.end(), value[j].begin(), value[j].end());
-            out.indptr.push_back(static_cast<int64_t>(out.indices.size()));
-        }
+    std::vector<ClusterSum<View>> sums(static_cast<std::size_t>(workers(ctx, m)));
+    each_cluster(ctx, rows, weights, change, m, metric, grid_of(bounds.heaviest), out.weight.data(),
+                 [&](int64_t j, const int64_t* which, const double* factor, int64_t count, int worker) {
+                     ClusterSum<View>& sum = sums[worker];
+                     sum.reset(grid, d);
+                     sum.add(rows, which, factor, count);
+                     sum.each_integers([&](int64_t t, const int64_t* part, int64_t) {
+                         if (std::all_of(part, part + levels, [](int64_t v) { return v == 0; })) return;
+                         column[j].push_back(static_cast<int32_t>(t));
+                         value[j].insert(value[j].end(), part, part + levels);
+                     });
+                 });
+    out.indptr.push_back(0);
+    for (int64_t j = 0; j < m; ++j) {
+        out.indices.insert(out.indices.end(), column[j].begin(), column[j].end());
+        out.sum.insert(out.sum.end(), value[j].begin(), value[j].end());
+        out.indptr.push_back(static_cast<int64_t>(out.indices.size()));
     }
     return out;
 }
@@ -139,12 +167,17 @@ Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<V
     return out;
 }
 
-#define LATOM_INSTANTIATE(View)                                                                                    \
-    template ClusterParts cluster_parts(const Context&, const Rows<View>&, const double*, const int32_t*, int64_t, \
-                                        Metric, const SumBounds&);                                                 \
-    template Centers<View::value_type> next_centers(const Context&, const Rows<View>&, const PartsView&, Metric,   \
+#define LATOM_INSTANTIATE(View)                                                                                        \
+    template ClusterParts cluster_parts(const Context&, const Rows<View>&, const double*, const LabelChange&, int64_t, \
+                                        Metric, const SumBounds&);                                                     \
+    template Centers<View::value_type> next_centers(const Context&, const Rows<View>&, const PartsView&, Metric,       \
                                                     const SumBounds&, UpdateStats&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
+
+template void add_parts(const Context&, const Rows<DenseView<float>>&, const double*, const LabelChange&, int64_t,
+                        Metric, const SumBounds&, int64_t*, int64_t*);
+template void add_parts(const Context&, const Rows<DenseView<double>>&, const double*, const LabelChange&, int64_t,
+                        Metric, const SumBounds&, int64_t*, int64_t*);
 
 }  // namespace latom

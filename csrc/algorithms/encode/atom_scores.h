@@ -28,6 +28,7 @@ struct TopKJob {
     T* score;
     int32_t* index;
     int64_t* found;
+    double* exact = nullptr;  // in place of `score`: scores as float64, as k-means has them
 };
 
 template <class T>
@@ -89,11 +90,16 @@ public:
         int64_t found = 0;
         for (int64_t r = 0; r < k; ++r) {
             double score = r < kept ? entries[r].score : 0;
-            if (similarity_ == Similarity::kCosine) score = std::clamp(score * inverse, -1.0, 1.0);
+            if (similarity_ == Similarity::kCosine) {
+                // Divided, a score is that of Lloyd's steps (algorithms/cluster/lloyd.cpp) to the last bit.
+                score = job.exact && norm2 > 0 ? score / std::sqrt(norm2) : score * inverse;
+                score = std::clamp(score, -1.0, 1.0);
+            }
             if (similarity_ == Similarity::kEuclidean) score = std::min(0.0, 2 * score - norm2);
             const bool none = r >= kept || (job.rank == Rank::kAbove && !(score > job.thresholds[i]));
             found += !none;
-            job.score[i * k + r] = none ? T{0} : static_cast<T>(score);
+            if (job.exact) job.exact[i * k + r] = none ? 0 : score;
+            else job.score[i * k + r] = none ? T{0} : static_cast<T>(score);
             job.index[i * k + r] = none ? 0 : entries[r].atom;
         }
         if (job.found) job.found[i] = found;

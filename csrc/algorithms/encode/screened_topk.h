@@ -15,16 +15,42 @@
 #include <vector>
 
 #include "algorithms/encode/atom_scores.h"
+#include "core/idle.h"
 #include "engines/product_select/decide.h"
 
 namespace latom {
+
+/// What a thread needs.
+template <class T>
+struct ScreenWorker {
+    struct Later {  // a candidate that may not be needed
+        float upper;
+        int32_t atom;
+    };
+    typename RowReader<T>::Block rows;
+    RowBlock<T> block;
+    std::vector<float> lower;
+    std::vector<Entry> entries, more, found;
+    std::vector<Later> later;
+    std::vector<int64_t> begin, later_begin, more_begin;  // of each row
+    std::vector<int64_t> overflowed;                      // rows, counted as `rows` of settle()
+    std::vector<double> scores;                           // [m], of a overflowed row
+    typename AtomScores<T>::Scratch scratch;
+    std::vector<double> reached;  // k-th best scores of rows, divided by their lengths
+    std::vector<int64_t> missed;  // rows that do not meet the expectation
+    bool surprised = false;       // by many of them
+    TopKStats stats;
+};
 
 template <class T>
 class ScreenedTopK {
 public:
     using RowList = std::vector<int64_t>;  // numbers of rows of X
 
-    ScreenedTopK(const TopKJob<T>& job, const AtomScores<T>& scores) : job_(job), scores_(scores) {}
+    using Worker = ScreenWorker<T>;
+
+    ScreenedTopK(const TopKJob<T>& job, const AtomScores<T>& scores, Idle<Worker>& idle)
+        : job_(job), scores_(scores), idle_(idle) {}
 
     /// All rows of the lists, a list at a time. Returns those that the screen could not decide; where `all` says so
     /// they are decided by all their scores instead. room: for candidates beyond what a fine screen leaves.
@@ -38,26 +64,8 @@ public:
     const TopKStats& stats() const { return stats_; }
 
 private:
-    struct Later {  // a candidate that may not be needed
-        float upper;
-        int32_t atom;
-    };
     using Block = typename RowReader<T>::Block;
-    struct Worker {
-        Block rows;
-        RowBlock<T> block;
-        std::vector<float> lower;
-        std::vector<Entry> entries, more, found;
-        std::vector<Later> later;
-        std::vector<int64_t> begin, later_begin, more_begin;  // of each row
-        std::vector<int64_t> overflowed;                      // rows, counted as `rows` of settle()
-        std::vector<double> scores;                           // [m], of a overflowed row
-        typename AtomScores<T>::Scratch scratch;
-        std::vector<double> reached;  // k-th best scores of rows, divided by their lengths
-        RowList missed;               // rows that do not meet the expectation
-        bool surprised = false;       // by many of them
-        TopKStats stats;
-    };
+    static constexpr int64_t kMostKept = 1 << 12;      // rows of a list, times k, after which scratch is kept
     static constexpr std::size_t kLeastExamples = 12;  // rows from which an expectation follows
 
     void screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected, int64_t from, int64_t to,
@@ -72,16 +80,31 @@ private:
         w.stats.scored += static_cast<int64_t>(entries.size());
         scores_.score(job_.ctx.kernels, rows.row, entries, w.scratch);
     }
-    void gather(const std::vector<Worker>& scratch) {
-        for (const Worker& w : scratch) {
-            stats_.scored += w.stats.scored;
-            stats_.overflowed += w.stats.overflowed;
-            reached_.insert(reached_.end(), w.reached.begin(), w.reached.end());
+    using Workers = typename Idle<Worker>::Lent;
+    Workers lend(int64_t count) {
+        Workers lent = idle_.lend(static_cast<std::size_t>(workers(job_.ctx, count)));
+        for (auto& w : lent) {
+            w->reached.clear();
+            w->missed.clear();
+            w->surprised = false;
+            w->stats = {};
         }
+        return lent;
+    }
+    // rows: the most of a list.
+    void gather(Workers scratch, std::size_t rows) {
+        for (const auto& w : scratch) {
+            stats_.scored += w->stats.scored;
+            stats_.overflowed += w->stats.overflowed;
+            reached_.insert(reached_.end(), w->reached.begin(), w->reached.end());
+        }
+        if (static_cast<int64_t>(rows) * job_.k <= kMostKept)
+            idle_.take_back(std::move(scratch), static_cast<std::size_t>(job_.ctx.n_threads));
     }
 
     const TopKJob<T>& job_;
     const AtomScores<T>& scores_;
+    Idle<Worker>& idle_;
     bool examples_ = true;  // rows tell what to expect
     double expected_ = -HUGE_VAL;
     std::vector<double> reached_;
@@ -93,7 +116,7 @@ std::vector<typename ScreenedTopK<T>::RowList> ScreenedTopK<T>::decide(const Ato
                                                                        const std::vector<RowList>& lists, bool all,
                                                                        int64_t room) {
     const auto count = static_cast<int64_t>(lists.size());
-    std::vector<Worker> scratch(static_cast<std::size_t>(workers(job_.ctx, count)));
+    Workers scratch = lend(count);
     std::vector<RowList> left(lists.size());
     const auto look = [&](Worker& w, const RowList& rows, double expected, RowList& undecided) {
         job_.reader.read(rows, w.rows);
@@ -102,14 +125,16 @@ std::vector<typename ScreenedTopK<T>::RowList> ScreenedTopK<T>::decide(const Ato
         undecided.insert(undecided.end(), more.begin(), more.end());
     };
     parallel_for(job_.ctx, count, [&](int64_t b, int id) {
-        Worker& w = scratch[id];
+        Worker& w = *scratch[id];
         look(w, lists[b], w.surprised ? -HUGE_VAL : expected_, left[b]);
         if (w.missed.empty()) return;
         w.surprised = 8 * w.missed.size() > lists[b].size();
         const RowList missed = std::exchange(w.missed, {});
         look(w, missed, -HUGE_VAL, left[b]);
     });
-    gather(scratch);
+    std::size_t rows = 0;
+    for (const RowList& list : lists) rows = std::max(rows, list.size());
+    gather(std::move(scratch), rows);
     std::erase_if(left, [](const RowList& rows) { return rows.empty(); });
     return left;
 }
@@ -119,23 +144,24 @@ typename ScreenedTopK<T>::RowList ScreenedTopK<T>::decide_sliced(const AtomPanel
                                                                  bool all, int64_t room) {
     const int64_t threads = job_.ctx.n_threads, slices = std::min(threads, panels.panels());
     const auto count = static_cast<int64_t>(rows.size());
-    std::vector<Worker> scratch(static_cast<std::size_t>(slices));
+    Workers scratch = idle_.lend(static_cast<std::size_t>(slices));  // one for each slice, which settle() reads
     parallel_for(job_.ctx, slices, [&](int64_t s, int) {
-        job_.reader.read(rows, scratch[s].rows);
-        screen(panels, scratch[s], rows, -HUGE_VAL, panels.panels() * s / slices, panels.panels() * (s + 1) / slices,
+        job_.reader.read(rows, scratch[s]->rows);
+        screen(panels, *scratch[s], rows, -HUGE_VAL, panels.panels() * s / slices, panels.panels() * (s + 1) / slices,
                room);
     });
     if (!panels.sound()) return {};
     Parts parts;
-    for (const Worker& w : scratch) parts.push_back(&w.block);
+    for (const auto& w : scratch) parts.push_back(&w->block);
     const int64_t group = chunk_count(count, 4 * threads), groups = chunk_count(count, group);
-    std::vector<Worker> deciding(static_cast<std::size_t>(workers(job_.ctx, groups)));
+    Workers deciding = lend(groups);
     std::vector<RowList> left(static_cast<std::size_t>(groups));
     parallel_for(job_.ctx, groups, [&](int64_t g, int id) {
-        left[g] = settle(deciding[id], scratch[0].rows, rows, g * group, std::min(count, (g + 1) * group), parts,
+        left[g] = settle(*deciding[id], scratch[0]->rows, rows, g * group, std::min(count, (g + 1) * group), parts,
                          -HUGE_VAL, all);
     });
-    gather(deciding);
+    gather(std::move(deciding), rows.size());
+    if (count * job_.k <= kMostKept) idle_.take_back(std::move(scratch), static_cast<std::size_t>(2 * threads));
     RowList undecided;
     for (const RowList& part : left) undecided.insert(undecided.end(), part.begin(), part.end());
     return undecided;

@@ -44,26 +44,36 @@ public:
 
     TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                    T* score, int32_t* index, int64_t* found) override {
+        const RowReader<T> reader(ctx.kernels, X);
+        return answer({ctx, X, reader, k, rank, thresholds, score, index, found});
+    }
+    TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) override {
+        const RowReader<T> reader(ctx.kernels, X);
+        return answer({ctx, X, reader, 1, Rank::kScore, {}, nullptr, label, nullptr, score});
+    }
+
+private:
+    TopKStats answer(const TopKJob<T>& job) {
+        const Context& ctx = job.ctx;
+        const StoredRows& X = job.X;
+        const int64_t k = job.k;
         if (X.d != d())
             fail(ctx, "X must have as many columns as atoms, " + std::to_string(d()), X.d,
                  "Pass rows of the features that the atoms have.");
         if (k < 1 || k > m()) fail(ctx, "k must lie in [1, " + std::to_string(m()) + "]", k, "Ask for fewer atoms.");
-        const RowReader<T> reader(ctx.kernels, X);
-        const TopKJob<T> job{ctx, X, reader, k, rank, thresholds, score, index, found};
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
         const bool few = reused() ? X.n == 1 && m() * d() < kFewNumbers : X.n <= kFewRows;
         if (few || 4 * k > m() || d() > kMostColumns) {
             const AtomScores<T>& scores = scores_.similarity() == Similarity::kDot ? scores_ : measured(ctx).scores;
-            if (!all(job, scores, stats) && reader.sound()) measured(ctx);  // names the atom that is not finite
+            if (!all(job, scores, stats) && job.reader.sound()) measured(ctx);  // names the atom that is not finite
         } else {
             stats = screened(job);
         }
-        reader.check(ctx);
+        job.reader.check(ctx);
         return stats;
     }
 
-private:
     using RowList = typename ScreenedTopK<T>::RowList;
     using Panels = std::shared_ptr<AtomPanels<T>>;
     /// What the lengths of the atoms tell, which are known to be acceptable.
@@ -120,14 +130,14 @@ private:
             std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
         if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured_.get()) {
-            ScreenedTopK<T> run(job, scores_);
+            ScreenedTopK<T> run(job, scores_, idle_);
             const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, scores_.bias(), scattered(m()), screen_);
             run.decide_sliced(once, lists(n, rows, {})[0], true, 0);
             if (once.sound()) return run.stats();
         }
         const Measured& known = measured(job.ctx);
         const AtomPanels<T>& panels = *known.panels;
-        ScreenedTopK<T> run(job, known.scores);
+        ScreenedTopK<T> run(job, known.scores, idle_);
         if (blocks < threads) {
             if (blocks > 1 || reused()) keep(job.ctx, known);
             for (const RowList& list : lists(n, rows, {})) run.decide_sliced(panels, list, true, 0);
@@ -241,6 +251,7 @@ private:
     Turns packing_;  // of atoms, in 16 and in 8 bits
     Panels coarse_;  // read and set under brief_lock()
     std::atomic<bool> coarse_fails_{false};
+    Idle<ScreenWorker<T>> idle_;
 };
 
 }  // namespace

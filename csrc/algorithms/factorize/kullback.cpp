@@ -110,11 +110,10 @@ double kullback_step(const Context& ctx, const Transposed<T>& X, const KullbackS
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         const int64_t first = borders[c], last = borders[c + 1];
         std::fill(numerators.data() + first * width, numerators.data() + last * width, T{0});
-        X.each_segment(first, last,
-                       [&](int64_t j, int64_t row, const int32_t* rows, const T* values, int64_t count, int64_t ahead) {
-                           logs[c] += accumulate(rows, values, count, ahead, A.data() + j * width,
-                                                 F.data() + row * width, numerators.data() + j * width);
-                       });
+        X.each_segment(first, last, [&](int64_t j, int64_t row, const auto& segment, int64_t ahead) {
+            logs[c] += accumulate(segment.rows, segment.values, segment.count, ahead, A.data() + j * width,
+                                  F.data() + row * width, numerators.data() + j * width);
+        });
         for (int64_t j = first; j < last; ++j) finish(step, j, numerators.data() + j * width);
     });
     return std::accumulate(logs.begin(), logs.end(), 0.0);

@@ -1,4 +1,4 @@
-// nmf_batch.cpp: many small factorizations; each is one chunk, so one thread's work from start to end.
+// nmf_batch.cpp: many small factorizations; each is one thread's work from start to end, with others of the same X.
 #include "algorithms/factorize/small_problem.h"
 #include "latom/factorize.h"
 
@@ -7,14 +7,21 @@ namespace latom {
 template <class T>
 void factorize_small(const Context& ctx, const SmallProblems<T>& all, const SweepOptions& sweeps, double tol,
                      int64_t max_iter) {
-    parallel_for(ctx, all.problems, [&](int64_t b, int) {
-        T *W = all.W + b * all.n * all.k, *F = all.F + b * all.d * all.k;
-        const DenseProducts<T> X(ctx, all.X + (all.shared ? 0 : b * all.n * all.d), all.n, all.d);
-        SmallProblem<T, DenseProducts<T>> problem(ctx, X, all.n, all.d, all.k, W, F);
-        all.n_iter[b] = problem.run(sweeps, tol, max_iter);
-        problem.store(W, F);
-        all.loss[b] = problem.loss();
+    const int64_t n = all.n, d = all.d, k = all.k;
+    std::vector<Factors<T>> factors;
+    for (int64_t b = 0; b < all.problems; ++b) factors.push_back({k, all.W + b * n * k, all.F + b * d * k});
+    const auto groups =
+        groups_of(std::vector<int64_t>(factors.size(), k), all.shared ? workers(ctx, all.problems) : all.problems);
+    parallel_for(ctx, static_cast<int64_t>(groups.size()), [&](int64_t g, int) {
+        const DenseProducts<T> X(ctx, all.X + (all.shared ? 0 : groups[g][0] * n * d), n, d);
+        std::vector<Factors<T>*> own;
+        for (const int64_t b : groups[g]) own.push_back(&factors[b]);
+        Together<T, DenseProducts<T>>(ctx, X, n, d, own).run(sweeps, tol, max_iter);
     });
+    for (int64_t b = 0; b < all.problems; ++b) {
+        all.loss[b] = factors[b].loss;
+        all.n_iter[b] = factors[b].n_iter;
+    }
 }
 
 template void factorize_small(const Context&, const SmallProblems<float>&, const SweepOptions&, double, int64_t);

@@ -243,7 +243,14 @@ private:
         kernels_->f32_i32.dots_at(index_, count_, count_, x, factors.columns, factors.width, out);
     }
     void move(const PairFactors& factors, float* x, const float* pull) const {
-        kernels_->pull_rows(index_, pull, count_, 1 - factors.rate * factors.decay, x, factors.columns, factors.width);
+        const float keep = 1 - factors.rate * factors.decay;
+        if (problem_.fixed_columns) {
+            for (int64_t t = 0; t < factors.width; ++t) x[t] *= keep;
+            kernels_->f32_i32.gather_add(index_, pull, count_, 0, factors.columns, factors.width, factors.width, x);
+        } else {
+            kernels_->pull_rows(index_, pull, count_, keep, x, factors.columns, factors.width);
+        }
+        if (factors.ones >= 0) x[factors.ones] = 1;
     }
     void note(double loss) {
         measure_.sum += loss;

@@ -1,4 +1,5 @@
-// projected_powers.cpp: a random matrix that exists only in the buffer of the second power, and products on top of it.
+// projected_powers.cpp: a random matrix by its entries, or in the buffer of the second power, and products on top of
+// it.
 #include <algorithm>
 #include <cmath>
 
@@ -10,11 +11,13 @@
 namespace latom {
 namespace {
 
-constexpr int64_t kRows = 64;  // of a block
+constexpr int64_t kRows = 64;    // of a block
+constexpr double kSparse = 0.1;  // share of R's numbers that are not 0, at most, where it is kept by entries
 
-/// Rows [first, last) of R, a block of kRows. A sparse block is drawn by the gaps between its entries.
-template <class T>
-void fill_block(const Philox& draws, const RandomProjection& R, int64_t first, int64_t last, T* out) {
+/// f(place, number) for the entries of rows [first, last) of R, a block of kRows, that are not 0: places rise, and
+/// count from the block's first row. A sparse block is drawn by the gaps between its entries.
+template <class F>
+void each_entry(const Philox& draws, const RandomProjection& R, int64_t first, int64_t last, F f) {
     const int64_t width = R.width, numbers = (last - first) * width;
     const auto scale = [&](int64_t i) { return R.factor ? R.factor[i] : 1.0; };
     if (R.density <= 0) {
@@ -22,13 +25,12 @@ void fill_block(const Philox& draws, const RandomProjection& R, int64_t first, i
         for (int64_t i = first; i < last; ++i)
             for (int64_t t = 0; t < width; t += 2) {
                 const auto pair = draws.normals(static_cast<std::uint64_t>(i * width + t));
-                T* to = out + (i - first) * width + t;
-                to[0] = static_cast<T>(scale(i) * deviation * pair[0]);
-                if (t + 1 < width) to[1] = static_cast<T>(scale(i) * deviation * pair[1]);
+                const int64_t at = (i - first) * width + t;
+                f(at, scale(i) * deviation * pair[0]);
+                if (t + 1 < width) f(at + 1, scale(i) * deviation * pair[1]);
             }
         return;
     }
-    std::fill_n(out, numbers, T{0});
     const double value = 1 / std::sqrt(R.density * static_cast<double>(width));
     const double rate = R.density < 1 ? std::log1p(-R.density) : -HUGE_VAL;
     std::uint64_t counter = static_cast<std::uint64_t>(first) * static_cast<std::uint64_t>(width);  // more than entries
@@ -37,32 +39,136 @@ void fill_block(const Philox& draws, const RandomProjection& R, int64_t first, i
         const double skipped = std::floor(std::log(1 - gap) / rate);
         if (!(skipped < static_cast<double>(numbers - at))) return;
         at += static_cast<int64_t>(skipped);
-        out[at] = static_cast<T>((sign < 0.5 ? -value : value) * scale(first + at / width));
+        f(at, (sign < 0.5 ? -value : value) * scale(first + at / width));
     }
 }
 
-/// Adds weight times the rows, or these with length 1, to where a power goes.
+/// R as it is where few of its numbers are not 0: a row's entries stand together.
 template <class T>
-struct Target {
-    T* out;
-    int64_t stride;
-    double weight;
-    bool normalize;
+class SparseProjection {
+public:
+    SparseProjection(const Context& ctx, const Philox& draws, const RandomProjection& R, int64_t n)
+        : starts_(static_cast<std::size_t>(n) + 1, 0), blocks_(static_cast<std::size_t>(chunk_count(n, kRows))) {
+        parallel_for(ctx, static_cast<int64_t>(blocks_.size()), [&](int64_t block, int) {
+            const int64_t first = block * kRows, last = std::min(n, first + kRows);
+            std::vector<Entry>& own = blocks_[block];
+            each_entry(draws, R, first, last, [&](int64_t at, double number) {
+                own.push_back({static_cast<int32_t>(at % R.width), static_cast<T>(number)});
+                ++starts_[first + at / R.width + 1];
+            });
+            for (int64_t i = first + 1; i < last; ++i) starts_[i + 1] += starts_[i];
+        });
+    }
+    /// out [width] += value times row i.
+    void add(int64_t i, T value, T* out) const {
+        const std::vector<Entry>& own = blocks_[i / kRows];
+        for (int32_t q = i % kRows ? starts_[i] : 0, end = starts_[i + 1]; q < end; ++q)
+            out[own[q].column] += value * own[q].number;
+    }
 
-    void add(const KernelTable* kernels, const T* rows, int64_t first, int64_t count, int64_t width) const {
-        if (!out || weight == 0) return;
-        for (int64_t i = 0; i < count; ++i) {
-            const T* row = rows + i * width;
+private:
+    struct Entry {
+        int32_t column;
+        T number;
+    };
+    std::vector<int32_t> starts_;  // within a block: where row i + 1 starts
+    std::vector<std::vector<Entry>> blocks_;
+};
+
+/// The powers of one call. U_q and where it is added are written block by block, each by one thread.
+template <class T, class I>
+class Powers {
+public:
+    Powers(const Context& ctx, const CsrView<T, I>& A, const RandomProjection& R, const PowerOptions& options, T* out)
+        : ctx_(ctx),
+          A_(A),
+          options_(options),
+          n_(A.n),
+          width_(R.width),
+          blocks_(chunk_count(n_, kRows)),
+          stride_(width_ * (options.concatenate ? static_cast<int64_t>(options.weights.size()) : 1)),
+          out_(out),
+          next_(static_cast<std::size_t>(n_ * width_)),
+          factor_(static_cast<std::size_t>(n_), T{1}) {
+        each_block([&](int64_t first, int64_t last) {
+            std::fill_n(out + first * stride_, (last - first) * stride_, T{0});
+            for (int64_t i = first; options.transition && i < last; ++i) {
+                double sum = 0;
+                for (int64_t q = 0; q < A.size(i); ++q) sum += static_cast<double>(A.data[A.begin(i) + q]);
+                factor_[i] = sum > 0 ? static_cast<T>(1 / sum) : T{0};
+            }
+        });
+    }
+
+    /// U_0 = R, in full.
+    void begin(const Philox& draws, const RandomProjection& R) {
+        each_block([&](int64_t first, int64_t last) {
+            T* rows = next_.data() + first * width_;
+            std::fill_n(rows, (last - first) * width_, T{0});
+            each_entry(draws, R, first, last, [&](int64_t at, double number) { rows[at] = static_cast<T>(number); });
+            if (options_.from_start) add(0, first, last);
+        });
+    }
+    /// U_1 = M R.
+    void first(const SparseProjection<T>& R) {
+        each_block([&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; ++i) {
+                T* row = next_.data() + i * width_;
+                std::fill_n(row, width_, T{0});
+                for (int64_t q = A_.begin(i), end = q + A_.size(i); q < end; ++q) R.add(A_.indices[q], A_.data[q], row);
+                for (int64_t t = 0; t < width_; ++t) row[t] *= factor_[i];
+            }
+            add(0, first, last);
+        });
+    }
+    /// U = M U, which is power p of those asked for.
+    void step(int64_t p) {
+        now_.resize(next_.size());
+        std::swap(now_, next_);
+        const auto gather = ctx_.kernels->of<T, I>().gather_add;
+        each_block([&](int64_t first, int64_t last) {
+            for (int64_t i = first; i < last; ++i) {
+                const int64_t begin = A_.begin(i);
+                T* row = next_.data() + i * width_;
+                std::fill_n(row, width_, T{0});
+                gather(A_.indices + begin, A_.data + begin, A_.size(i), A_.indptr[last] - begin, now_.data(), width_,
+                       width_, row);
+                for (int64_t t = 0; t < width_; ++t) row[t] *= factor_[i];
+            }
+            add(p, first, last);
+        });
+    }
+
+private:
+    /// f(first row, last row) for all blocks.
+    template <class F>
+    void each_block(F f) const {
+        parallel_for(ctx_, blocks_, [&](int64_t b, int) { f(b * kRows, std::min(n_, (b + 1) * kRows)); });
+    }
+    /// Rows of U times the weight of power p, or these with length 1, to where that power goes.
+    void add(int64_t p, int64_t first, int64_t last) const {
+        const double weight = options_.weights[p];
+        if (weight == 0) return;
+        for (int64_t i = first; i < last; ++i) {
+            const T* row = next_.data() + i * width_;
             double factor = weight;
-            if (normalize) {
-                const double norm2 = kernels->of<T>().dense_dot(row, row, width);
+            if (options_.normalize) {
+                const double norm2 = ctx_.kernels->of<T>().dense_dot(row, row, width_);
                 factor = norm2 > 0 ? weight / std::sqrt(norm2) : 0;
             }
             const T by = static_cast<T>(factor);
-            T* to = out + (first + i) * stride;
-            for (int64_t t = 0; t < width; ++t) to[t] += by * row[t];
+            T* to = out_ + i * stride_ + (options_.concatenate ? p * width_ : 0);
+            for (int64_t t = 0; t < width_; ++t) to[t] += by * row[t];
         }
     }
+
+    const Context& ctx_;
+    const CsrView<T, I>& A_;
+    const PowerOptions& options_;
+    int64_t n_, width_, blocks_, stride_;
+    T* out_;
+    AlignedVector<T> now_, next_;
+    std::vector<T> factor_;  // of a row of M
 };
 
 }  // namespace
@@ -70,42 +176,13 @@ struct Target {
 template <class T, class I>
 void projected_powers(const Context& ctx, const Rows<CsrView<T, I>>& A, const RandomProjection& R,
                       const PowerOptions& options, T* out) {
-    const CsrView<T, I>& view = A.view();
-    const int64_t n = view.n, width = R.width, blocks = chunk_count(n, kRows);
     const int64_t powers = static_cast<int64_t>(options.weights.size());
-    const int64_t stride = options.concatenate ? powers * width : width;
-    AlignedVector<T> now(static_cast<std::size_t>(n * width)), next(now.size());
-    const auto add = ctx.kernels->of<T, I>().gather_add;
     const Philox draws(ctx.seed, Purpose::kProjection);
-    const auto target = [&](int64_t p) {
-        return Target<T>{out + (options.concatenate ? p * width : 0), stride, options.weights[p], options.normalize};
-    };
-    parallel_for(ctx, blocks, [&](int64_t block, int) {
-        const int64_t first = block * kRows, last = std::min(n, first + kRows);
-        fill_block(draws, R, first, last, now.data() + first * width);
-        std::fill_n(out + first * stride, (last - first) * stride, T{0});
-        if (options.from_start) target(0).add(ctx.kernels, now.data() + first * width, first, last - first, width);
-    });
-    for (int64_t p = options.from_start ? 1 : 0; p < powers; ++p) {
-        parallel_for(ctx, blocks, [&](int64_t block, int) {
-            const int64_t first = block * kRows, last = std::min(n, first + kRows);
-            T* rows = next.data() + first * width;
-            std::fill_n(rows, (last - first) * width, T{0});
-            for (int64_t i = first; i < last; ++i) {
-                const int64_t begin = view.begin(i);
-                T* row = next.data() + i * width;
-                add(view.indices + begin, view.data + begin, view.size(i), view.indptr[last] - begin, now.data(), width,
-                    width, row);
-                if (!options.transition) continue;
-                double sum = 0;
-                for (int64_t q = 0; q < view.size(i); ++q) sum += static_cast<double>(view.data[begin + q]);
-                const T by = sum > 0 ? static_cast<T>(1 / sum) : T{0};
-                for (int64_t t = 0; t < width; ++t) row[t] *= by;
-            }
-            target(p).add(ctx.kernels, rows, first, last - first, width);
-        });
-        std::swap(now, next);
-    }
+    Powers<T, I> all(ctx, A.view(), R, options, out);
+    const bool sparse = R.density > 0 && R.density <= kSparse && !options.from_start;
+    if (sparse) all.first(SparseProjection<T>(ctx, draws, R, A.n()));
+    else all.begin(draws, R);
+    for (int64_t p = sparse || options.from_start ? 1 : 0; p < powers; ++p) all.step(p);
 }
 
 #define LATOM_INSTANTIATE(T, I)                                                                         \

@@ -2,14 +2,19 @@
 //
 //   Q R = orth((X X^T)^q X Omega),   X^T Q = Q' R',   R'^T = u s v^T (one-sided Jacobi),   U = Q u,  V = Q' v
 //
+// Where many columns are asked for, narrow blocks take the place of the powers (krylov_range.h); these follow where the
+// singular values fall so far that the blocks, which square them, lose the last in rounding.
+//
 // Products of X dominate; of w columns, each costs 2 nnz w flops. Between them a Gram matrix, n w^2 multiply-adds in
 // float64, and a product with a triangle. The triangle keeps small singular values, which a Gram matrix would square.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
+#include "algorithms/factorize/krylov_range.h"
+#include "algorithms/factorize/normal_numbers.h"
 #include "core/buffer.h"
-#include "core/philox.h"
 #include "engines/small_solve/small_solve.h"
 #include "latom/spectral.h"
 #include "rows/rows.h"
@@ -18,21 +23,8 @@ namespace latom {
 namespace {
 
 constexpr int kSweeps = 40;          // of all pairs of rows, at most
+constexpr double kPrecise = 100;     // times what rounds a number: a share of X^T X that blocks resolve
 constexpr double kParallel = 1e-15;  // of the lengths of two rows: their product, where they count as orthogonal
-
-template <class T>
-void fill_normal(const Context& ctx, int64_t rows, int64_t columns, int64_t width, T* out) {
-    constexpr int64_t kRows = 256;
-    const Philox draws(ctx.seed, Purpose::kProjection);
-    parallel_for(ctx, chunk_count(rows, kRows), [&](int64_t c, int) {
-        for (int64_t i = c * kRows; i < std::min(rows, (c + 1) * kRows); ++i)
-            for (int64_t t = 0; t < width; t += 2) {
-                const auto pair = draws.normals(static_cast<std::uint64_t>(i * width + t));
-                out[i * width + t] = t < columns ? static_cast<T>(pair[0]) : T{0};
-                if (t + 1 < width) out[i * width + t + 1] = t + 1 < columns ? static_cast<T>(pair[1]) : T{0};
-            }
-    });
-}
 
 /// Rotates rows of A [w, w] until they are orthogonal, and those of B, at first the identity, with them.
 void jacobi(const Context& ctx, int64_t w, double* A, double* B) {
@@ -82,6 +74,18 @@ void set_signs(int64_t n, int64_t d, int64_t k, T* U, T* V) {
     turn(d, V);
 }
 
+/// X^T.
+template <class T>
+class Turned final : public LinearMap<T> {
+public:
+    explicit Turned(const LinearMap<T>& X) : LinearMap<T>(X.d, X.n), X_(X) {}
+    void times(const DenseView<T>& F, T* out) const override { X_.transposed_times(F, out); }
+    void transposed_times(const DenseView<T>& W, T* out) const override { X_.times(W, out); }
+
+private:
+    const LinearMap<T>& X_;
+};
+
 }  // namespace
 
 template <class T>
@@ -89,16 +93,24 @@ void randomized_svd(const Context& ctx, const LinearMap<T>& X, const SvdOptions&
                     double* S, T* V) {
     const int64_t n = X.n, d = X.d, k = options.k, least = std::min(n, d);
     const int64_t asked = std::min(k + options.oversamples, least), width = whole_lines<T>(asked);
+    const bool blocks = !start && blocks_pay(n, d, width, options.iterations);
+    if (blocks && n < d) {  // blocks stand on the shorter side
+        randomized_svd(ctx, Turned<T>(X), options, start, V, S, U);
+        return set_signs(n, d, k, U, V);
+    }
     AlignedVector<T> Y(static_cast<std::size_t>(n * width)), Z(static_cast<std::size_t>(d * width));
     const DenseView<T> of_rows{Y.data(), n, width, width}, of_columns{Z.data(), d, width, width};
     if (start) {
         std::fill(Z.begin(), Z.end(), T{0});
         for (int64_t j = 0; j < d; ++j) std::copy_n(start + j * asked, asked, Z.data() + j * width);
-    } else {
+    } else if (!blocks) {
         fill_normal(ctx, d, std::min(width, least), width, Z.data());
     }
+    int64_t iterations = options.iterations;
+    if (blocks && krylov_range(ctx, X, iterations, width, Z.data()) > kPrecise * std::numeric_limits<T>::epsilon())
+        iterations = 0;
     X.times(of_columns, Y.data());
-    for (int64_t done = 0; done < options.iterations; ++done) {
+    for (int64_t done = 0; done < iterations; ++done) {
         if (options.before) options.before(done);
         orthonormalize(ctx, n, width, Y.data(), 1, nullptr);
         X.transposed_times(of_rows, Z.data());

@@ -1,9 +1,10 @@
 // replicates.cpp: factorizations of one X and its perturbed copies, for consensus: one pattern, many values.
 //
-// A thread holds one replicate: its numbers by rows and by columns, and its factors, which its own cache keeps. The
-// most components go first, so that no thread is left alone with a long one.
+// A thread holds some replicates with the same numbers, by rows and by columns, and their factors side by side, which
+// its own cache keeps.
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "algorithms/factorize/small_problem.h"
@@ -91,20 +92,54 @@ std::vector<T> random_start(const Context& ctx, int64_t count, double scale, int
     return out;
 }
 
+/// The replicates `group`, which have the same numbers of X.
 template <class T, class Products>
-void factorize(const Context& ctx, const Products& X, int64_t n, int64_t d, const Replicates& all, int64_t r,
-               const SweepOptions& sweeps, ReplicateResult<T>& out) {
-    const int64_t k = all.k[r];
-    std::vector<T> start =
-        random_start<T>(ctx, (n + d) * k, std::sqrt(all.mean / static_cast<double>(k)), all.stream[r]);
-    T *W = start.data(), *F = W + n * k;
-    SmallProblem<T, Products> problem(ctx, X, n, d, k, W, F);
-    out.n_iter = problem.run(sweeps, all.tol, all.max_iter);
-    out.loss = problem.loss();
-    problem.store(W, F);
-    if (out.W) std::copy_n(W, n * k, out.W);
-    for (int64_t j = 0; j < d; ++j)
-        for (int64_t t = 0; t < k; ++t) out.H[t * d + j] = F[j * k + t];
+void factorize(const Context& ctx, const Products& X, int64_t n, int64_t d, const Replicates& all,
+               const std::vector<int64_t>& group, const SweepOptions& sweeps, std::vector<ReplicateResult<T>>& out) {
+    std::vector<std::vector<T>> starts;
+    std::vector<Factors<T>> factors;
+    std::vector<Factors<T>*> own;
+    for (const int64_t r : group) {
+        const int64_t k = all.k[r];
+        starts.push_back(
+            random_start<T>(ctx, (n + d) * k, std::sqrt(all.mean / static_cast<double>(k)), all.stream[r]));
+        factors.push_back({k, starts.back().data(), starts.back().data() + n * k});
+    }
+    for (Factors<T>& one : factors) own.push_back(&one);
+    Together<T, Products>(ctx, X, n, d, own).run(sweeps, all.tol, all.max_iter);
+    for (std::size_t g = 0; g < group.size(); ++g) {
+        const auto& [k, W, F, loss, n_iter] = factors[g];
+        ReplicateResult<T>& result = out[group[g]];
+        result.loss = loss;
+        result.n_iter = n_iter;
+        if (result.W) std::copy_n(W, n * k, result.W);
+        for (int64_t j = 0; j < d; ++j)
+            for (int64_t t = 0; t < k; ++t) result.H[t * d + j] = F[j * k + t];
+    }
+}
+
+/// Groups of replicates with the same numbers of X, the widest first: no thread is left alone with a long one.
+std::vector<std::vector<int64_t>> replicate_groups(const Context& ctx, const Replicates& all) {
+    std::map<int64_t, std::vector<int64_t>> by_stream;
+    for (std::size_t r = 0; r < all.k.size(); ++r)
+        by_stream[all.noise == 0 ? 0 : all.stream[r]].push_back(static_cast<int64_t>(r));
+    const int64_t at_least =
+        chunk_count(workers(ctx, static_cast<int64_t>(all.k.size())), static_cast<int64_t>(by_stream.size()));
+    std::vector<std::vector<int64_t>> groups;
+    for (const auto& [stream, members] : by_stream) {
+        std::vector<int64_t> k;
+        for (const int64_t r : members) k.push_back(all.k[r]);
+        for (auto& group : groups_of(k, at_least)) {
+            for (int64_t& place : group) place = members[place];
+            groups.push_back(std::move(group));
+        }
+    }
+    const auto width = [&](const std::vector<int64_t>& group) {
+        return std::accumulate(group.begin(), group.end(), int64_t{0},
+                               [&](int64_t sum, int64_t r) { return sum + all.k[r]; });
+    };
+    std::stable_sort(groups.begin(), groups.end(), [&](const auto& a, const auto& b) { return width(a) > width(b); });
+    return groups;
 }
 
 }  // namespace
@@ -115,24 +150,22 @@ void factorize_replicates(const Context& ctx, const Rows<View>& X, const Replica
     using T = typename View::value_type;
     const View& view = X.view();
     const int64_t n = X.n(), d = X.d();
-    std::vector<int64_t> order(all.k.size());
-    std::iota(order.begin(), order.end(), int64_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return all.k[a] > all.k[b]; });
+    const auto groups = replicate_groups(ctx, all);
     const auto each = [&](auto run) {
-        parallel_for(ctx, static_cast<int64_t>(order.size()), [&](int64_t c, int) { run(order[c]); });
+        parallel_for(ctx, static_cast<int64_t>(groups.size()),
+                     [&](int64_t c, int) { run(groups[c], all.stream[groups[c][0]]); });
     };
     if constexpr (kIsSparse<View>) {
         const SharedPattern pattern(view);
-        each([&](int64_t r) {
-            const SparseProducts<T> products(ctx, pattern,
-                                             perturbed(ctx, view.data, view.nnz(), all.noise, all.stream[r]));
-            factorize(ctx, products, n, d, all, r, sweeps, out[r]);
+        each([&](const std::vector<int64_t>& group, int64_t stream) {
+            const SparseProducts<T> products(ctx, pattern, perturbed(ctx, view.data, view.nnz(), all.noise, stream));
+            factorize(ctx, products, n, d, all, group, sweeps, out);
         });
     } else {
-        each([&](int64_t r) {
-            const std::vector<T> values = perturbed(ctx, view.data, n * d, all.noise, all.stream[r]);
+        each([&](const std::vector<int64_t>& group, int64_t stream) {
+            const std::vector<T> values = perturbed(ctx, view.data, n * d, all.noise, stream);
             const DenseProducts<T> products(ctx, values.data(), n, d);
-            factorize(ctx, products, n, d, all, r, sweeps, out[r]);
+            factorize(ctx, products, n, d, all, group, sweeps, out);
         });
     }
 }

@@ -1,7 +1,9 @@
-// small_problem.h: one factorization that is one thread's work from start to end, whatever holds its X.
+// small_problem.h: factorizations that are one thread's work from start to end, whatever holds their X.
 #pragma once
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "core/buffer.h"
 #include "engines/small_solve/small_solve.h"
@@ -41,80 +43,129 @@ private:
     AlignedVector<T> turned_;
 };
 
-/// Its rows of k numbers at whole lines of 64 bytes with zeros behind them, so that columns are summed in vectors.
+/// One factorization: starts W [n, k] and F [d, k], then results.
+template <class T>
+struct Factors {
+    int64_t k;
+    T *W, *F;
+    double loss = 0;  // ||X - W F^T||^2 / 2
+    int64_t n_iter = 0;
+};
+
+/// Factorizations of one X that advance together: their factors stand beside each other, so that one product of X
+/// serves all, and a gathered row is read for many columns. Each has the bits that it has alone.
 template <class T, class Products>
-class SmallProblem {
+class Together {
 public:
-    /// W [n, k], F [d, k] are starts. X must outlive the object.
-    SmallProblem(const Context& ctx, const Products& X, int64_t n, int64_t d, int64_t k, const T* W, const T* F)
-        : ctx_(ctx),
-          X_(X),
-          n_(n),
-          d_(d),
-          k_(k),
-          width_(whole_lines<T>(k)),
-          W_(padded(W, n)),
-          F_(padded(F, d)),
-          P_(static_cast<std::size_t>(std::max(n, d) * width_)),
-          G_(static_cast<std::size_t>(width_ * width_)),
-          H_(G_.size()),
-          norm2_(X.norm2()) {
-        gram(ctx_, view(F_, d_), G_.data());
-    }
-
-    /// Iterations until the violation is at most tol times the first, or max_iter; returns how many.
-    int64_t run(const SweepOptions& sweeps, double tol, int64_t max_iter) {
-        int64_t iteration = 0;
-        for (double first = 0; iteration < max_iter;) {
-            const double violation = step(sweeps);
-            if (iteration++ == 0) first = violation;
-            if (violation <= tol * first) break;
+    /// X must outlive the object.
+    Together(const Context& ctx, const Products& X, int64_t n, int64_t d, const std::vector<Factors<T>*>& all)
+        : ctx_(ctx), X_(X), n_(n), d_(d), norm2_(X.norm2()) {
+        for (Factors<T>* one : all) {
+            const auto square = static_cast<std::size_t>(one->k * one->k);
+            members_.push_back({one, 0, std::vector<double>(square), std::vector<double>(square)});
         }
-        return iteration;
+        gather();
+        for (Member& m : members_) gram(ctx_, view(F_, d_, m), m.of_F.data());
     }
 
-    double loss() const { return loss_; }
-    void store(T* W, T* F) const {
-        for (int64_t i = 0; i < n_; ++i) std::copy_n(W_.data() + i * width_, k_, W + i * k_);
-        for (int64_t j = 0; j < d_; ++j) std::copy_n(F_.data() + j * width_, k_, F + j * k_);
+    /// Iterations of each until its violation is at most tol times the first, or max_iter.
+    void run(const SweepOptions& sweeps, double tol, int64_t max_iter) {
+        while (!members_.empty()) {
+            step(sweeps);
+            const auto ended = [&](const Member& m) {
+                return m.violation <= tol * m.first || m.factors->n_iter == max_iter;
+            };
+            if (std::none_of(members_.begin(), members_.end(), ended)) continue;
+            for (Member& m : members_) store(m);  // also those that gather() takes up again
+            std::erase_if(members_, ended);
+            gather();
+        }
     }
 
 private:
-    AlignedVector<T> padded(const T* rows, int64_t count) const {
-        AlignedVector<T> out(static_cast<std::size_t>(count * width_), T{0});
-        for (int64_t i = 0; i < count; ++i) std::copy_n(rows + i * k_, k_, out.data() + i * width_);
-        return out;
+    struct Member {
+        Factors<T>* factors;
+        int64_t at;                       // its first column
+        std::vector<double> of_W, of_F;   // Gram matrices
+        double first = 0, violation = 0;  // of the first iteration, of the last
+    };
+
+    DenseView<T> view(const AlignedVector<T>& rows, int64_t count, const Member& m) const {
+        return {rows.data() + m.at, count, m.factors->k, width_};
     }
-    DenseView<T> view(const AlignedVector<T>& rows, int64_t count) const {
-        return {rows.data(), count, width_, width_};
+    template <class F>
+    void each_row(const Member& m, F f) {
+        const int64_t k = m.factors->k;
+        for (int64_t i = 0; i < n_; ++i) f(W_.data() + i * width_ + m.at, m.factors->W + i * k, k);
+        for (int64_t j = 0; j < d_; ++j) f(F_.data() + j * width_ + m.at, m.factors->F + j * k, k);
+    }
+    /// All factors side by side, at whole lines of 64 bytes with zeros behind them.
+    void gather() {
+        int64_t width = 0;
+        for (Member& m : members_) width += m.factors->k;
+        width_ = whole_lines<T>(width);
+        W_.assign(static_cast<std::size_t>(n_ * width_), T{0});
+        F_.assign(static_cast<std::size_t>(d_ * width_), T{0});
+        P_.resize(static_cast<std::size_t>(std::max(n_, d_) * width_));
+        int64_t at = 0;
+        for (Member& m : members_) {
+            m.at = at;
+            at += m.factors->k;
+            each_row(m, [](T* here, const T* own, int64_t k) { std::copy_n(own, k, here); });
+        }
+    }
+    void store(const Member& m) {
+        each_row(m, [](const T* here, T* own, int64_t k) { std::copy_n(here, k, own); });
     }
 
-    /// One iteration; returns the violation met and leaves the loss.
-    double step(const SweepOptions& sweeps) {
-        const double of_W = half(false, n_, F_, W_, sweeps).violation;
-        gram(ctx_, view(W_, n_), G_.data());
-        const SweepStats stats = half(true, d_, W_, F_, sweeps);
-        std::swap(G_, H_);
-        gram(ctx_, view(F_, d_), G_.data());
-        double quadratic = 0;
-        for (std::size_t q = 0; q < G_.size(); ++q) quadratic += G_[q] * H_[q];
-        loss_ = norm2_ / 2 - stats.cross + quadratic / 2;
-        return of_W + stats.violation;
+    /// One iteration of all.
+    void step(const SweepOptions& sweeps) {
+        X_.multiply(false, F_.data(), width_, P_.data());
+        for (Member& m : members_) {
+            m.violation = sweep(m, n_, m.of_F, W_, sweeps).violation;
+            gram(ctx_, view(W_, n_, m), m.of_W.data());
+        }
+        X_.multiply(true, W_.data(), width_, P_.data());
+        for (Member& m : members_) {
+            const SweepStats stats = sweep(m, d_, m.of_W, F_, sweeps);
+            gram(ctx_, view(F_, d_, m), m.of_F.data());
+            double quadratic = 0;
+            for (std::size_t q = 0; q < m.of_F.size(); ++q) quadratic += m.of_W[q] * m.of_F[q];
+            m.violation += stats.violation;
+            if (m.factors->n_iter++ == 0) m.first = m.violation;
+            m.factors->loss = norm2_ / 2 - stats.cross + quadratic / 2;
+        }
     }
-
-    /// A [rows, k] swept with V fixed, whose Gram matrix is G.
-    SweepStats half(bool by_columns, int64_t rows, const AlignedVector<T>& V, AlignedVector<T>& A,
-                    const SweepOptions& sweeps) {
-        X_.multiply(by_columns, V.data(), width_, P_.data());
-        return coordinate_sweep(ctx_, G_.data(), view(P_, rows), sweeps, A.data(), A.data());
+    SweepStats sweep(const Member& m, int64_t rows, const std::vector<double>& G, AlignedVector<T>& A,
+                     const SweepOptions& sweeps) {
+        return coordinate_sweep(ctx_, G.data(), view(P_, rows, m), sweeps, A.data() + m.at, A.data() + m.at, width_);
     }
 
     const Context& ctx_;
     const Products& X_;
-    int64_t n_, d_, k_, width_;
+    int64_t n_, d_, width_ = 0;
+    std::vector<Member> members_;
     AlignedVector<T> W_, F_, P_;
-    std::vector<double> G_, H_;
-    double norm2_, loss_ = 0;
+    double norm2_;
 };
+
+/// Which of some factorizations of one X advance together, by indices: at most kTogether columns where there are more
+/// than one, about as many in each group, and a group for each worker.
+inline std::vector<std::vector<int64_t>> groups_of(const std::vector<int64_t>& k, int64_t at_least) {
+    constexpr int64_t kTogether = 64;  // by measurement: more rows of factors would leave the second cache
+    const auto count = static_cast<int64_t>(k.size());
+    const int64_t columns = std::accumulate(k.begin(), k.end(), int64_t{0});
+    std::vector<std::vector<int64_t>> groups(
+        static_cast<std::size_t>(std::min(count, std::max(at_least, chunk_count(columns, kTogether)))));
+    std::vector<int64_t> order(k.size()), width(groups.size());
+    std::iota(order.begin(), order.end(), int64_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return k[a] > k[b]; });
+    for (const int64_t one : order) {
+        const auto least = std::min_element(width.begin(), width.end()) - width.begin();
+        groups[least].push_back(one);
+        width[least] += k[one];
+    }
+    return groups;
+}
 
 }  // namespace latom

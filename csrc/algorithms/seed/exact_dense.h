@@ -27,6 +27,12 @@ public:
         sum_lists();
     }
 
+    /// Products of all pairs of rows, if they are known (SeedPlan).
+    void look_up(const double* dots, int64_t stride) {
+        dots_ = dots;
+        stride_ = stride;
+    }
+
     double total() const { return potential_.known() ? prefix_.back() : potential_.total(); }
     int64_t draw(double uniform) const;
     /// Of the draws the one that lowers the potential most; ties to the first.
@@ -78,6 +84,8 @@ private:
     std::vector<List> list_;      // by label
     std::vector<double> prefix_;  // of their masses
     double products_ = 0;
+    const double* dots_ = nullptr;  // of all pairs of rows, or null
+    int64_t stride_ = 0;
 };
 
 template <class View>
@@ -124,8 +132,12 @@ std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c
     std::fill_n(y, kBatch, rows_.values(c));
     for (std::size_t a = 0; a < list_.size(); a += kBatch) {
         const std::size_t batch = std::min(kBatch, list_.size() - a);
-        for (std::size_t b = 0; b < batch; ++b) x[b] = rows_.values(std::max<int64_t>(centers[a + b], 0));
-        rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
+        for (std::size_t b = 0; b < batch; ++b) {
+            const int64_t row = std::max<int64_t>(centers[a + b], 0);
+            if (dots_) dot[b] = dots_[c * stride_ + row];
+            x[b] = rows_.values(row);
+        }
+        if (!dots_) rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
         for (std::size_t b = 0; b < batch; ++b) {
             const int64_t row = centers[a + b];  // none: a center that is no row
             open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))),
@@ -156,6 +168,12 @@ int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
     const auto& rows = list_[piece.list].row;
     for (int64_t at = piece.from; at < piece.to; ++at) {
         if (!(potential_.bound(rows[at]) > piece.reach)) continue;
+        if (dots_) {
+            const int64_t i = rows[at];
+            f(i, i == c ? 0.0 : distance_(dots_[c * stride_ + i], rows_.norm2(i), rows_.norm2(c)));
+            ++looked;
+            continue;
+        }
         row[filled] = rows[at];
         x[filled] = rows_.values(rows[at]);
         if (++filled == kBatch) flush();

@@ -32,6 +32,7 @@ void draw_exactly(const Context& ctx, const Rows<View>& rows, Metric metric, Pot
                   bool has_negative, int64_t m, const SeedPlan& plan, const Philox& random, Seeding& out) {
     std::conditional_t<kIsSparse<View>, ExactSparse<View>, ExactDense<View>> exact(ctx, rows, metric, potential,
                                                                                    has_negative);
+    if constexpr (!kIsSparse<View>) exact.look_up(plan.dots, plan.stride);
     exact.add(ctx, out.indices.back());
     while (static_cast<int64_t>(out.indices.size()) < m && exact.total() > 0 && exact.products() <= plan.budget) {
         out.indices.push_back(draw_best(ctx, exact, plan.local_trials, random, out));

@@ -24,7 +24,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     magnitude_ = query.magnitude;
     from_above_ = query.from_above;
     room_ = query.room;
-    capacity_ = capacity(k_, query.room);
+    // Few atoms cannot fill more places: fresh memory costs more than the screen of a few rows.
+    capacity_ = std::min(capacity(k_, query.room), chunk_count(atoms.m() + batch(), 16) * 16 + kMostPanel);
     kernels_ = atoms.kernels();
     atoms_ = &atoms;
     tile_rows_ = kernels_->tile_rows;

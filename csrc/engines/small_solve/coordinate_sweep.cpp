@@ -41,7 +41,8 @@ double sweep_until(const SweepOptions& options, Sweep sweep) {
 
 template <class T>
 SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
-                            const T* X, T* out) {
+                            const T* X, T* out, int64_t stride) {
+    if (stride == 0) stride = P.d;
     constexpr int64_t kRows = 128 / sizeof(T);
     const int64_t n = P.n, k = P.d, width = chunk_count(k, kBlock) * kBlock;
     AlignedVector<T> blocks(static_cast<std::size_t>(width * width)), inverse(static_cast<std::size_t>(width));
@@ -65,14 +66,14 @@ SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView
         for (int64_t i = c * rows; i < std::min(n, (c + 1) * rows); i += kRows) {
             const int64_t count = std::min(kRows, n - i);
             if (count < kRows || width > k) std::fill_n(x, 2 * numbers, T{0});
-            transpose(X + i * k, count, k, k, x, kRows);
+            transpose(X + i * stride, count, stride, k, x, kRows);
             transpose(P.row(i), count, P.stride, k, p, kRows);
             if (l1 != 0)
                 for (int64_t q = 0; q < k * kRows; ++q) p[q] -= l1;
             parts[c].violation +=
                 sweep_until(options, [&] { return sweep(x, p, blocks.data(), inverse.data(), width); });
             parts[c].cross += dot(x, p, k * kRows);
-            transpose(x, k, kRows, count, out + i * k, k);
+            transpose(x, k, kRows, count, out + i * stride, stride);
         }
     });
     return sum(parts);
@@ -152,7 +153,7 @@ SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const De
 
 #define LATOM_INSTANTIATE(T)                                                                                      \
     template SweepStats coordinate_sweep(const Context&, const double*, const DenseView<T>&, const SweepOptions&, \
-                                         const T*, T*);                                                           \
+                                         const T*, T*, int64_t);                                                  \
     template SweepStats sweep_masked(const Context&, const double*, double, const DenseView<T>&,                  \
                                      const Pattern<int32_t>&, bool, const DenseView<T>&, const SweepOptions&,     \
                                      const T*, T*);                                                               \

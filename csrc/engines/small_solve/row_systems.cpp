@@ -17,23 +17,31 @@ constexpr double kSettled = sizeof(T) == 4 ? 1e-14 : 1e-28;
 constexpr int64_t kSketched = 8;  // times k entries, from which on a row's Gram matrix is sampled
 constexpr int64_t kSample = 4;    // times k entries that it is sampled from
 
+template <class T>
+std::optional<Whitening<T>> whitening(const Context& ctx, const LeastSquares<T>& problem, int64_t n) {
+    const bool gradients = problem.solver == RowSolver::kConjugate || problem.solver == RowSolver::kSketch;
+    if (!gradients || !problem.G) return std::nullopt;
+    return Whitening<T>(ctx, problem.G, problem.ridge, n, problem.V.d, kFloor<T>);
+}
+
 }  // namespace
 
 template <class T>
 SharedSystem<T>::SharedSystem(const Context& context, const LeastSquares<T>& given, int64_t n)
-    : ctx(context), V(context, given.V), problem(given) {
-    const int64_t k = V.k(), width = V.width(), wide = whole_lines<double>(k);
-    G.resize(static_cast<std::size_t>(width * width), T{0});
-    if (!given.G) return;
-    for (int64_t s = 0; s < k; ++s)
-        for (int64_t t = 0; t < k; ++t) G[s * width + t] = static_cast<T>(given.G[s * k + t]);
-    for (int64_t t = 0; t < k; ++t) trace += given.G[t * (k + 1)];
-    if (given.solver != RowSolver::kAuto && given.solver != RowSolver::kCholesky) return;
+    : ctx(context),
+      problem(given),
+      white(whitening(context, given, n)),
+      V(white
+            ? GatheredRows<T>(context, given.V, [&](const T* v, int64_t count, T* out) { white->rows(v, count, out); })
+            : GatheredRows<T>(context, given.V)) {
+    const int64_t k = V.k(), wide = whole_lines<double>(k);
+    if (white || !given.G || given.solver == RowSolver::kNonNegative) return;
     if (n < 1 || std::any_of(given.ridge, given.ridge + n, [&](double r) { return r != given.ridge[0]; })) return;
 
-    ridge = given.ridge[0];
+    double trace = 0;
+    for (int64_t t = 0; t < k; ++t) trace += given.G[t * (k + 1)];
     AlignedVector<double> A(given.G, given.G + k * k), b(static_cast<std::size_t>(k), 0.0);
-    const double least = std::max(ridge, kFloor<T> * trace / static_cast<double>(k));
+    const double least = std::max(given.ridge[0], kFloor<T> * trace / static_cast<double>(k));
     for (int64_t t = 0; t < k; ++t) A[t * (k + 1)] += least;
     if (!ctx.kernels->solve_cholesky(A.data(), b.data(), k)) return;
     inverse.resize(static_cast<std::size_t>(k * wide), 0.0);
@@ -60,10 +68,10 @@ void RowSystemSolver<T>::solve(TileRow<T, I>* rows, int64_t count, LeastSquaresR
     int64_t shared = 0, gradients = 0;
     for (int64_t r = 0; r < count; ++r) {
         TileRow<T, I>& row = rows[r];
-        const bool sketched = solver == RowSolver::kSketch && row.entries.count > kSketched * k_;
+        const bool sketched = solver == RowSolver::kSketch && !s_.white && row.entries.count > kSketched * k_;
         if (row.entries.count == 0) std::fill_n(row.x, k_, T{0});
         else if (row.unweighted && !s_.inverse.empty()) by_inverse_[shared++] = &row;
-        else if (solver == RowSolver::kConjugate) by_gradients_[gradients++] = &row;
+        else if (solver == RowSolver::kConjugate || s_.white) by_gradients_[gradients++] = &row;
         else if (sketched) {
             TileRow<T, I>* one[] = {&row};
             by_gradients(one, 1, true, result);
@@ -218,18 +226,15 @@ void RowSystemSolver<T>::keep_local(TileRow<T, I>* const* rows, int64_t count) {
     }
 }
 
-/// out [count, width] = (G + ridge I + sum a v v^T) x, row by row.
+/// out [count, width] = what a system adds to the rows' own sums, times x: ridges, or the identity and what is more.
 template <class T>
-template <class I>
-void RowSystemSolver<T>::multiply(TileRow<T, I>* const* rows, int64_t count, const T* x, T* out) {
-    if (s_.problem.G) s_.ctx.kernels->template of<T>().small_product(x, count, width_, s_.G.data(), width_, out);
-    else std::fill_n(out, count * width_, T{0});
+void RowSystemSolver<T>::multiply_shared(const double* ridges, int64_t count, const T* x, T* out) {
+    const bool spread = s_.white && !s_.white->equal_ridges();
+    if (spread) s_.white->spread(x, count, out);
     for (int64_t r = 0; r < count; ++r) {
-        const T ridge = static_cast<T>(rows[r]->ridge);
-        for (int64_t t = r * width_; t < (r + 1) * width_; ++t) out[t] += ridge * x[t];
-        if (static_cast<int64_t>(dots_.size()) < rows[r]->entries.count)
-            dots_.resize(static_cast<std::size_t>(rows[r]->entries.count));
-        if (!rows[r]->unweighted) s_.V.apply(rows[r]->entries, x + r * width_, dots_.data(), out + r * width_);
+        const T factor = static_cast<T>(s_.white ? s_.white->more(ridges[r]) : ridges[r]);
+        for (int64_t t = r * width_; t < (r + 1) * width_; ++t)
+            out[t] = s_.white ? x[t] + (spread ? factor * out[t] : T{0}) : factor * x[t];
     }
 }
 
@@ -237,57 +242,83 @@ template <class T>
 template <class I>
 void RowSystemSolver<T>::by_gradients(TileRow<T, I>* const* rows, int64_t count, bool sketched,
                                       LeastSquaresResult& result) {
-    T *x = x_.data(), *r = r_.data(), *p = p_.data(), *q = q_.data();
+    T *x = x_.data(), *plain = p_.data();
+    for (int64_t i = 0; i < count; ++i) {
+        std::copy_n(rows[i]->x, k_, plain + i * width_);
+        std::fill_n(plain + i * width_ + k_, width_ - k_, T{0});
+    }
+    if (s_.white) s_.white->enter(plain, count, x);
+    else std::copy_n(plain, count * width_, x);
+    // One by one, so that a row's entries stay in the cache, unless all are multiplied with one matrix.
+    const int64_t together = s_.white && !s_.white->equal_ridges() ? count : 1;
+    for (int64_t i = 0; i < count; i += together) descend(rows + i, together, sketched, x + i * width_, result);
+    const T* out = x;
+    if (s_.white) s_.white->leave(x, count, plain), out = plain;
+    for (int64_t i = 0; i < count; ++i) std::copy_n(out + i * width_, k_, rows[i]->x);
+}
+
+/// Steps from x [count, width]. Minima come from the lengths of steps: what the last one leaves is not computed.
+template <class T>
+template <class I>
+void RowSystemSolver<T>::descend(TileRow<T, I>* const* rows, int64_t count, bool sketched, T* x,
+                                 LeastSquaresResult& result) {
+    using Pass = typename GatheredRows<T>::Pass;
+    T *r = r_.data(), *p = p_.data(), *q = q_.data();
     const auto dot = s_.ctx.kernels->template of<T>().dense_dot;
-    AlignedVector<double> z(static_cast<std::size_t>(k_));
+    AlignedVector<double> z(static_cast<std::size_t>(sketched ? k_ : 0));
     if (sketched) {
         sample_gram(*rows[0]);
         factor(rows[0]->ridge);
     }
-    const auto preconditioned = [&](const T* from) {  // z = M^-1 from; returns <z, from>
+    const auto towards = [&](const T* from, T* to) {  // to = M^-1 from; returns <to, from>
+        if (!sketched) return std::copy_n(from, width_, to), dot(from, from, width_);
         std::copy_n(from, k_, z.data());
         substitute(s_.ctx.kernels, A_.data(), k_, z.data());
         double sum = 0;
-        for (int64_t t = 0; t < k_; ++t) sum += z[t] * static_cast<double>(from[t]);
+        for (int64_t t = 0; t < k_; ++t) {
+            sum += z[t] * static_cast<double>(from[t]);
+            to[t] = static_cast<T>(z[t]);
+        }
         return sum;
     };
-    keep_local(rows, count);
-    double rho[kTileRows], least[kTileRows];
+    if (s_.problem.steps > 1) keep_local(rows, count);
+    double rho[kTileRows], least[kTileRows], ridges[kTileRows] = {};
     for (int64_t i = 0; i < count; ++i) {
-        std::copy_n(rows[i]->x, k_, x + i * width_);
-        std::fill_n(x + i * width_ + k_, width_ - k_, T{0});
+        ridges[i] = rows[i]->ridge;
+        if (static_cast<int64_t>(dots_.size()) < rows[i]->entries.count)
+            dots_.resize(static_cast<std::size_t>(rows[i]->entries.count));
     }
-    multiply(rows, count, x, q);
+    multiply_shared(ridges, count, x, r);
     for (int64_t i = 0; i < count; ++i) {
-        T *ri = r + i * width_, *pi = p + i * width_;
-        double* b = b_.data() + i * width_;
-        s_.V.rhs(rows[i]->entries, b);
-        for (int64_t t = 0; t < width_; ++t) ri[t] = static_cast<T>(b[t] - static_cast<double>(q[i * width_ + t]));
-        least[i] = kSettled<T> * s_.ctx.kernels->f64.dense_dot(b, b, k_);
-        rho[i] = sketched ? preconditioned(ri) : dot(ri, ri, width_);
-        for (int64_t t = 0; t < width_; ++t) pi[t] = sketched && t < k_ ? static_cast<T>(z[t]) : ri[t];
+        T *xi = x + i * width_, *ri = r + i * width_;
+        for (int64_t t = 0; t < width_; ++t) ri[t] = -ri[t];
+        result.value -= s_.V.pass(Pass::kResidual, rows[i]->entries, xi, dots_.data(), ri) + dot(xi, ri, width_);
+        const double size = dot(ri, ri, width_);
+        least[i] = kSettled<T> * (size + dot(xi, xi, width_) * (s_.white ? 1 : ridges[i] * ridges[i]));
+        rho[i] = towards(ri, p + i * width_);
     }
-    for (int64_t step = 0; step < s_.problem.steps; ++step) {
-        multiply(rows, count, p, q);
+    for (int64_t step = 1; step <= s_.problem.steps; ++step) {
+        const bool last = step == s_.problem.steps;
+        multiply_shared(ridges, count, p, q);
         for (int64_t i = 0; i < count; ++i) {
             T *xi = x + i * width_, *ri = r + i * width_, *pi = p + i * width_, *qi = q + i * width_;
-            const double curvature = dot(pi, qi, width_);
-            if (!(curvature > 0) || !(dot(ri, ri, width_) > least[i])) continue;  // settled
-            const T length = static_cast<T>(rho[i] / curvature);
-            for (int64_t t = 0; t < width_; ++t) xi[t] += length * pi[t];
-            for (int64_t t = 0; t < width_; ++t) ri[t] -= length * qi[t];
-            const double next = sketched ? preconditioned(ri) : dot(ri, ri, width_);
+            if (!(dot(ri, ri, width_) > least[i])) continue;  // settled
+            double curvature = dot(pi, qi, width_);
+            if (!rows[i]->unweighted)
+                curvature +=
+                    s_.V.pass(last ? Pass::kCurvature : Pass::kProduct, rows[i]->entries, pi, dots_.data(), qi);
+            if (!(curvature > 0)) continue;
+            const double length = rho[i] / curvature;
+            const auto factor = static_cast<T>(length);
+            for (int64_t t = 0; t < width_; ++t) xi[t] += factor * pi[t];
+            result.value -= length * rho[i];
+            if (last) continue;
+            for (int64_t t = 0; t < width_; ++t) ri[t] -= factor * qi[t];
+            const double next = towards(ri, qi);
             const T keep = static_cast<T>(next / rho[i]);
             rho[i] = next;
-            for (int64_t t = 0; t < k_; ++t) pi[t] = (sketched ? static_cast<T>(z[t]) : ri[t]) + keep * pi[t];
+            for (int64_t t = 0; t < width_; ++t) pi[t] = qi[t] + keep * pi[t];
         }
-    }
-    for (int64_t i = 0; i < count; ++i) {
-        const T *xi = x + i * width_, *ri = r + i * width_;
-        const double* b = b_.data() + i * width_;
-        std::copy_n(xi, k_, rows[i]->x);
-        for (int64_t t = 0; t < k_; ++t)
-            result.value -= static_cast<double>(xi[t]) * (b[t] + static_cast<double>(ri[t]));
     }
 }
 

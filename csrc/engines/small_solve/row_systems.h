@@ -3,11 +3,13 @@
 //   (G + sum_p a_p v_p v_p^T + ridge I) x = b           with b = sum_p b_p v_p
 //
 // Systems of a tile are of one kind: solved in float64 by Cholesky, by G alone (all a are 0), by sweeps over x >= 0, or
-// by conjugate gradients in T (Hestenes & Stiefel 1952), which go side by side, so that G is multiplied with all rows
-// of the tile at once. A solver is one thread's; it is used again for all of its tiles.
+// by conjugate gradients in T (Hestenes & Stiefel 1952), where there is a G in coordinates that make it the identity.
+// A solver is one thread's; it is used again for all of its tiles.
 #pragma once
 
-#include "engines/small_solve/weighted_gram.h"
+#include <optional>
+
+#include "engines/small_solve/whitening.h"
 #include "latom/least_squares.h"
 
 namespace latom {
@@ -18,12 +20,10 @@ struct SharedSystem {
     SharedSystem(const Context& ctx, const LeastSquares<T>& problem, int64_t n);
 
     const Context& ctx;
-    GatheredRows<T> V;
     const LeastSquares<T>& problem;
-    double trace = 0;               // of G
-    AlignedVector<T> G;             // [width, width], zeros where there is none
-    AlignedVector<double> inverse;  // [k, width of float64] of G + ridge I, where that is the same for all rows
-    double ridge = 0;               // the one it is of
+    std::optional<Whitening<T>> white;  // under conjugate gradients with a G
+    GatheredRows<T> V;                  // in its coordinates
+    AlignedVector<double> inverse;      // [k, width of float64] of G + ridge I, where that is the same for all rows
 };
 
 template <class T, class I>
@@ -55,9 +55,10 @@ private:
     template <class I>
     void by_gradients(TileRow<T, I>* const* rows, int64_t count, bool sketched, LeastSquaresResult& result);
     template <class I>
-    void keep_local(TileRow<T, I>* const* rows, int64_t count);
+    void descend(TileRow<T, I>* const* rows, int64_t count, bool sketched, T* x, LeastSquaresResult& result);
     template <class I>
-    void multiply(TileRow<T, I>* const* rows, int64_t count, const T* x, T* out);
+    void keep_local(TileRow<T, I>* const* rows, int64_t count);
+    void multiply_shared(const double* ridges, int64_t count, const T* x, T* out);
     template <class I>
     void sample_gram(const TileRow<T, I>& row);
     double assemble(double ridge);

@@ -43,10 +43,10 @@ struct SweepStats {
 
 /// Coordinate sweeps over the rows of X [n, k] (non-negative) with P [n, k] and G [k, k]; out [n, k] may be X or P.
 /// Rows go in tiles of `128 / sizeof(T)`, which stop together. A coordinate with G[t][t] = 0 stays. Cost: 2 k^2 flops
-/// per row and sweep.
+/// per row and sweep. Rows of X and out are `stride` numbers apart, or k.
 template <class T>
 SweepStats coordinate_sweep(const Context& ctx, const double* G, const DenseView<T>& P, const SweepOptions& options,
-                            const T* X, T* out);
+                            const T* X, T* out, int64_t stride = 0);
 
 /// Rows X [n, d] against components H [k, d] that stay.
 template <class T>
@@ -69,6 +69,10 @@ double solve_rows(const Context& ctx, const RowProblems<T>& all, T* W);
 template <class T, class I>
 SweepStats sweep_masked(const Context& ctx, const double* G, double l2, const DenseView<T>& F, const Pattern<I>& listed,
                         bool observed, const DenseView<T>& P, const SweepOptions& options, const T* X, T* out);
+
+/// B [k, d] -> X with G X = B for a positive definite G [k, k], by one Cholesky factor. An unknown that depends on
+/// those before it becomes 0. Cost: k^3 / 6 + k^2 d multiply-adds.
+void solve_columns(const Context& ctx, const double* G, int64_t k, int64_t d, double* B);
 
 /// For each column of H [k, d] the entries that are not 0, solved for without the others: G_SS h_S = b_S with G [k, k]
 /// positive definite, b a column of B [k, d] and S the entries. Returns how many columns could not be solved for; they

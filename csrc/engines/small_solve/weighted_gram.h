@@ -1,7 +1,7 @@
 // weighted_gram.h: sums over gathered rows: right-hand sides, Gram matrices, and products with such a matrix that is
 // not formed.
 //
-//   rhs      sum_p b_p v_p            gram     sum_p a_p v_p v_p^T            apply    sum_p a_p <v_p, x> v_p
+//   rhs      sum_p b_p v_p            gram     sum_p a_p v_p v_p^T            pass    sum_p a_p <v_p, x> v_p
 //
 // Rows of V are kept in whole lines of 64 bytes. A Gram matrix is summed in float64 from products of float32, which are
 // exact there: a multiply-add of eight such numbers takes the registers no longer than a float32 product and a float32
@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <type_traits>
 #include <vector>
 
 #include "core/buffer.h"
@@ -43,13 +45,22 @@ struct GramScratch {
 template <class T>
 class GatheredRows {
 public:
-    explicit GatheredRows(const Context& ctx, const DenseView<T>& V)
+    /// Rows of V, or what turn(rows [count, width], count, out) makes of them.
+    template <class Turn = std::nullptr_t>
+    explicit GatheredRows(const Context& ctx, const DenseView<T>& V, const Turn& turn = nullptr)
         : ctx_(ctx), k_(V.d), width_(whole_lines<T>(V.d)), square_(chunk_count(V.d, 16) * 16) {
+        constexpr int64_t kRows = 64;
         rows_.resize(static_cast<std::size_t>(V.n * width_));
-        parallel_for(ctx, chunk_count(V.n, 4096), [&](int64_t c, int) {
-            for (int64_t i = c * 4096; i < std::min(V.n, (c + 1) * 4096); ++i) {
-                std::copy_n(V.row(i), k_, rows_.data() + i * width_);
-                std::fill_n(rows_.data() + i * width_ + k_, width_ - k_, T{0});
+        parallel_for(ctx, chunk_count(V.n, kRows), [&](int64_t c, int) {
+            const int64_t first = c * kRows, count = std::min(V.n - first, kRows);
+            T* rows = rows_.data() + first * width_;
+            for (int64_t i = 0; i < count; ++i) {
+                std::copy_n(V.row(first + i), k_, rows + i * width_);
+                std::fill_n(rows + i * width_ + k_, width_ - k_, T{0});
+            }
+            if constexpr (!std::is_null_pointer_v<Turn>) {
+                const AlignedVector<T> plain(rows, rows + count * width_);
+                turn(plain.data(), count, rows);
             }
         });
     }
@@ -87,28 +98,33 @@ public:
         }
     }
 
-    /// out [width] += sum_p a_p <v_p, x> v_p; dots [count] is scratch.
+    /// What is made of dots d_p = <v_p, x>.
+    enum class Pass {
+        kProduct,    // out [width] += sum_p a_p d_p v_p; returns sum_p a_p d_p^2
+        kCurvature,  // that number alone
+        kResidual,   // out [width] += sum_p (b_p - a_p d_p) v_p; returns sum_p b_p d_p
+    };
+
+    /// dots [count] is scratch. Rows of V are used twice at a time, while the first cache holds them.
     template <class I>
-    void apply(const WeightedEntries<T, I>& row, const T* x, T* dots, T* out) const {
+    double pass(Pass kind, const WeightedEntries<T, I>& row, const T* x, T* dots, T* out) const {
         const int64_t segment = std::max<int64_t>(kSegment, chunk_count(row.count, 64));
         const int64_t segments = chunk_count(row.count, segment);
-        AlignedVector<T> parts(static_cast<std::size_t>(segments > 1 ? segments * width_ : 0), T{0});
-        const auto add = [&](int64_t s, T* to) {
-            const int64_t p = s * segment, count = std::min(segment, row.count - p);
-            const auto& kernels = ctx_.kernels->of<T, I>();
-            const I* index = row.local ? row.order : row.index + p;
-            const T* rows = row.local ? row.local + p * width_ : rows_.data();
-            kernels.dots_at(index, count, row.local ? 0 : count, x, rows, width_, dots + p);
-            for (int64_t q = p; q < p + count; ++q) dots[q] *= row.a[q];
-            kernels.gather_add(index, dots + p, count, row.local ? 0 : count, rows, width_, width_, to);
-        };
-        if (segments <= 1) {
-            if (segments == 1) add(0, out);
-            return;
-        }
-        parallel_for(ctx_, segments, [&](int64_t s, int) { add(s, parts.data() + s * width_); });
-        for (int64_t s = 0; s < segments; ++s)
+        if (segments <= 1) return pass_segment(kind, row, 0, row.count, x, dots, out);
+        AlignedVector<T> parts(static_cast<std::size_t>(segments * width_), T{0});
+        std::vector<double> sums(static_cast<std::size_t>(segments));
+        parallel_for(ctx_, segments, [&](int64_t s, int) {
+            const int64_t first = s * segment;
+            sums[s] = pass_segment(kind, row, first, std::min(segment, row.count - first), x, dots,
+                                   parts.data() + s * width_);
+        });
+        double sum = 0;
+        for (int64_t s = 0; s < segments; ++s) {
+            sum += sums[s];
+            if (kind == Pass::kCurvature) continue;
             for (int64_t t = 0; t < width_; ++t) out[t] += parts[s * width_ + t];
+        }
+        return sum;
     }
 
     /// sum [square, square] = its upper triangle, and some numbers below it.
@@ -128,6 +144,29 @@ public:
     }
 
 private:
+    template <class I>
+    double pass_segment(Pass kind, const WeightedEntries<T, I>& row, int64_t first, int64_t count, const T* x, T* dots,
+                        T* out) const {
+        constexpr int64_t kHeld = 16 << 10;  // bytes of the first cache
+        const int64_t block = std::max<int64_t>(8, kHeld / (width_ * static_cast<int64_t>(sizeof(T))) / 4 * 4);
+        const auto& kernels = ctx_.kernels->of<T, I>();
+        const T* rows = row.local ? row.local + first * width_ : rows_.data();
+        double sum = 0;
+        for (int64_t at = 0; at < count; at += block) {
+            const int64_t some = std::min(block, count - at), p = first + at;
+            const I* index = row.local ? row.order + at : row.index + p;
+            kernels.dots_at(index, some, count - at, x, rows, width_, dots + p);
+            for (int64_t q = p; q < p + some; ++q) {
+                const T product = row.a[q] * dots[q];
+                const double target = static_cast<double>(kind == Pass::kResidual ? row.b[q] : product);
+                sum += target * static_cast<double>(dots[q]);
+                dots[q] = kind == Pass::kResidual ? row.b[q] - product : product;
+            }
+            if (kind != Pass::kCurvature) kernels.gather_add(index, dots + p, some, 0, rows, width_, width_, out);
+        }
+        return sum;
+    }
+
     static constexpr int64_t kApart = 256;     // entries that are summed in T before they are widened
     static constexpr int64_t kSegment = 4096;  // entries, at least
     static constexpr int64_t kTile = 64;       // rows that are gathered at once

@@ -13,7 +13,9 @@
 //   - q and w are rounded to float32 once each, a product once, and each of at most p additions once; together that
 //     is below (p + 4) 2^-24 (1 + 2^-10) sum |q_t w_jt| <= (p + 4) 2^-24 (1 + 2^-10) |q| length_j, for p < 2^13;
 //   - products below the smallest normal numbers lose at most 2^-149 each, which tiny = 1e-30 covers;
-//   - a float64 score differs from S' by less than d 2^-52 |q| length_j, which the slack of e covers for d < 2^27.
+//   - a float64 score differs from S' by less than d 2^-52 |q| length_j, which the slack of e covers for d < 2^27, and
+//     by 2^-52 |bias'_j|, which is much where queries are short: |bias'_j| <= |S'| + length_j, so that bounds are held
+//     against a bar that is lower by 2^-48 of itself (hurdle).
 // So a document whose bound is below what k documents are known to reach cannot be among the k best: ties pass, since
 // only what is strictly below is dropped. Documents on none of the p lists have acc 0; where |q_p..| most(l) + e + tiny
 // + the largest bias' is below the bar, none of them can answer, and only the lists are looked through.
@@ -32,6 +34,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -142,6 +145,11 @@ private:
         int heavy_from = 0;  // documents on no list with less than this in their heads cannot answer
 
         bool may(int64_t j) const { return j != without && (!allowed || allowed[j]); }
+        /// What bounds are held against.
+        double hurdle(double bar) const {
+            const double scaled = bar * times;
+            return std::isfinite(scaled) ? scaled - std::abs(scaled) * 0x1p-48 : scaled;
+        }
         double bias(int64_t j) const { return of.rule_.bias.empty() ? 0.0 : of.rule_.bias[j] * times; }
         double exact(int64_t j) const {
             ++stats.decided;
@@ -238,7 +246,7 @@ private:
         // As many lists as make what is left cheapest: lists cost as they are long, and each document that its frequent
         // terms alone could lift to the bar costs a product. False if that may be all documents.
         bool choose_lists(double bar) {
-            const double scaled = bar * times;
+            const double scaled = hurdle(bar);
             double sum = 0, best = HUGE_VAL;
             for (std::size_t p = added; p <= s.terms.size(); ++p) {
                 const auto heavy = static_cast<double>(of.index_.heavy_count(level(p), least_head(p, scaled)));
@@ -264,7 +272,7 @@ private:
             added = 0;
             s.at.assign(chosen, 0);
             const int l = level(chosen);
-            const double unit = s.rest[chosen] * of.index_.unit(l), scaled = bar * times;
+            const double unit = s.rest[chosen] * of.index_.unit(l), scaled = hurdle(bar);
             // Lengths are at most 1, so that 1e-6 is more than float32 rounds off.
             const auto cut = static_cast<float>(scaled - slack - 2e-6 - of.highest_bias_ * times);
             const auto step = static_cast<float>(unit);
@@ -305,14 +313,16 @@ private:
         }
         void take(double bound, double scaled, int64_t j) {
             if (bound < scaled || !may(j)) return;
-            s.candidates.push_back({static_cast<float>(bound + std::abs(bound) * 1e-6), static_cast<int32_t>(j)});
+            constexpr double kLeast = std::numeric_limits<float>::lowest();
+            const double above = std::max(bound + std::abs(bound) * 1e-6, kLeast);
+            s.candidates.push_back({static_cast<float>(above), static_cast<int32_t>(j)});
         }
 
         void decide_listed(double bar) {
             add(chosen);
             const int l = level(chosen);
             const uint8_t* head = of.index_.head(l);
-            const double unit = s.rest[chosen] * of.index_.unit(l), scaled = bar * times;
+            const double unit = s.rest[chosen] * of.index_.unit(l), scaled = hurdle(bar);
             const double high = of.highest_bias_ * times;
             float cut[256];  // a partial sum below this is of no use, whatever the document beside its head
             for (int b = 0; b < 256; ++b) {
@@ -338,7 +348,7 @@ private:
             };
             std::make_heap(c.begin(), c.end(), lower);
             for (auto end = c.end(); end != c.begin(); --end) {
-                if (s.kept.full() && static_cast<double>(c.front().bound) < s.kept.bar() * times) break;
+                if (s.kept.full() && static_cast<double>(c.front().bound) < hurdle(s.kept.bar())) break;
                 const int32_t document = c.front().document;
                 std::pop_heap(c.begin(), end, lower);
                 if (end - 1 != c.begin()) of.documents_.prefetch(c.front().document);
@@ -360,7 +370,7 @@ private:
                 }
                 const double bound =
                     static_cast<double>(s.acc[j]) + slack * static_cast<double>(of.index_.length(j)) + 1e-30 + bias(j);
-                if (prune && bound < std::max(bar, s.kept.bar()) * times) continue;
+                if (prune && bound < hurdle(std::max(bar, s.kept.bar()))) continue;
                 s.kept.offer(exact(j), j);
             }
             each_listed([&](int32_t j) { s.acc[j] = 0, s.listed[j] = 0; });

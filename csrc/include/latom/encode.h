@@ -53,6 +53,8 @@ public:
     /// how many places of a row are not filling.
     virtual TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                            T* score, int32_t* index, int64_t* found) = 0;
+    /// The best atom of each row, and its score in float64: labels [n] and scores [n] as Lloyd's (cluster.h).
+    virtual TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) = 0;
 };
 
 /// All atoms of each row with scores above its threshold, in compressed rows: indices rise within a row.

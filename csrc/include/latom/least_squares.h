@@ -25,8 +25,8 @@ enum class EntryRule {
 enum class RowSolver {
     kAuto,         // as Cholesky, by G alone where all weights of a row are 0
     kCholesky,     // in float64
-    kConjugate,    // conjugate gradients from where the row stands, with an implicit Gram matrix
-    kSketch,       // these with a sampled Gram matrix as preconditioner, in rows of more than 8 k entries
+    kConjugate,    // conjugate gradients from where the row stands, G + the least ridge as preconditioner
+    kSketch,       // without G: these with a sampled Gram matrix as preconditioner, in rows of more than 8 k entries
     kNonNegative,  // coordinate sweeps over x >= 0
 };
 
@@ -51,7 +51,8 @@ struct LeastSquaresResult {
 
 /// out [n, k]: where rows stand -> solutions. A diagonal gets at least 1e-9 (float64: 1e-14) of its mean, so that rows
 /// of V that depend on each other do no harm. Cost per row of n_u entries: Cholesky n_u k^2 + k^3 / 3 flops; steps s of
-/// conjugate gradients (s + 1)(2 k^2 + 4 n_u k). Memory: V and G once more, and k^2 per thread.
+/// conjugate gradients 3 k^2 + (4 s + 2) n_u k, and (s + 1) 2 k^2 where ridges differ. Memory: V and
+/// G once more, and k^2 per thread.
 template <class T, class I>
 LeastSquaresResult solve_least_squares(const Context& ctx, const Rows<CsrView<T, I>>& X, const LeastSquares<T>& problem,
                                        T* out);

@@ -33,6 +33,7 @@ struct PairFactors {
     float *rows, *columns;
     int64_t width;
     float rate, decay;  // a step multiplies what it touches by 1 - rate * decay
+    int64_t ones = -1;  // rows keep a 1 there, beside which columns have a bias; -1 for none
 };
 
 struct PairProblem {
@@ -43,7 +44,8 @@ struct PairProblem {
     int64_t negatives;  // per positive, in [1, 2^12]
     double unlabelled;  // w of kRelevance
     PairFactors signal;
-    PairFactors noise;  // rows null: the loss has none
+    PairFactors noise;           // rows null: the loss has none
+    bool fixed_columns = false;  // columns stay: rows are folded in
 };
 
 /// One epoch: each positive once. Returns the mean loss of every 16th step, as it was met.

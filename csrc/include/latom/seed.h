@@ -46,6 +46,9 @@ struct SeedPlan {
     int64_t max_trials =
         0;  // kRejection: after so many rejections in a row a center is drawn by weight alone; 0: never
     bool potential = false;  // compute it at the end, where the method does not know it
+    /// Products of all pairs of dense rows, where they are known: dots[i * stride + l], as kernels/dot.inl.h has them.
+    const double* dots = nullptr;
+    int64_t stride = 0;
 };
 
 struct Seeding {

@@ -1,15 +1,20 @@
 // shards.h: one iteration of k-means on rows that lie apart: in blocks of a stream, or on several machines.
 //
 //   cluster_parts    what the rows of one part add to each cluster, as integers: parts are merged by adding integers
+//   add_parts        the same, added in place to what dense rows have added so far
 //   next_centers     the centers that Lloyd::update makes of the merged sums
+//   BlockLloyd       Lloyd::assign on rows that come block by block, pass after pass
 //
 // Sums of integers depend on no order, so centers have the bits of a fit on all rows at once, however rows were divided
 // among parts; core/bin_grid.h has the units. All parts must be told the same bounds, those of all rows together.
 //
-// Memory    16 or 24 bytes per cluster and column (dense), per column that a cluster's rows have (CSR).
-// Cost      cluster_parts: kernels/add_binned.inl.h per row; next_centers: O(m d), or of the columns held.
+// Memory    16 or 24 bytes per cluster and column (dense), per column that a cluster's rows have (CSR); BlockLloyd: 20
+//           bytes per row, and what Lloyd has for its centers, once for all blocks.
+// Cost      cluster_parts: kernels/add_binned.inl.h per row that has come and per row that has gone; next_centers:
+//           O(m d), or of the columns held; BlockLloyd: that of Lloyd::assign, and centers are prepared once per pass.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "latom/cluster.h"
@@ -40,14 +45,48 @@ struct PartsView {
 /// How many integers a number is cut into.
 int sum_levels(const SumBounds& bounds);
 
-/// labels [n] in [-1, m): a row of -1 adds nothing. weights [n] may be null (all 1).
+/// Which rows come to a cluster, and which go from one.
+struct LabelChange {
+    const int32_t* before = nullptr;  // [n] in [-1, m); null: -1, of no cluster
+    const int32_t* labels = nullptr;  // [n] in [-1, m)
+};
+
+/// weights [n] may be null (all 1).
 template <class View>
-ClusterParts cluster_parts(const Context& ctx, const Rows<View>& X, const double* weights, const int32_t* labels,
+ClusterParts cluster_parts(const Context& ctx, const Rows<View>& X, const double* weights, const LabelChange& change,
                            int64_t m, Metric metric, const SumBounds& bounds);
+
+/// To sum [m, levels, d] and weight [m, 3].
+template <class T>
+void add_parts(const Context& ctx, const Rows<DenseView<T>>& X, const double* weights, const LabelChange& change,
+               int64_t m, Metric metric, const SumBounds& bounds, int64_t* sum, int64_t* weight);
 
 /// The centers after an update of `centers`, in their container; a cluster without rows keeps its own.
 template <class View>
 Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<View>& centers, const PartsView& parts,
                                                 Metric metric, const SumBounds& bounds, UpdateStats& stats);
+
+/// Labels of rows that come block by block, the bits of Lloyd (cluster.h) on all of them. What bounds tell of a row
+/// stays from pass to pass; nothing is kept of the rows themselves. CSR columns are int32.
+template <class View>
+class BlockLloyd {
+public:
+    using T = typename View::value_type;
+    virtual ~BlockLloyd() = default;
+
+    virtual int64_t n() const = 0;
+    virtual int64_t m() const = 0;
+    /// The centers of the pass that begins, as many as in the one before.
+    virtual void set_centers(const Context& ctx, const Centers<T>& centers, int64_t d) = 0;
+    /// Labels and scores (Lloyd::scores) of rows [first, first + X.n()) of all; returns the multiply-adds spent. Each
+    /// pass has all rows.
+    virtual double assign(const Context& ctx, const Rows<View>& X, int64_t first, int32_t* labels, double* scores) = 0;
+    /// Rows `which` of all have other labels from now on.
+    virtual void relocate(const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
+};
+
+/// For n rows in all.
+template <class View>
+std::unique_ptr<BlockLloyd<View>> make_block_lloyd(int64_t n, Metric metric);
 
 }  // namespace latom

@@ -37,8 +37,8 @@ struct SvdOptions {
 
 /// U [n, k], S [k] falling, V [d, k]: X is about U S V^T, by a randomized range finder (Halko, Martinsson & Tropp
 /// 2011). Of each column of V the largest magnitude is positive; vectors of singular values that are 0 are 0. Cost: 2 +
-/// 2 iterations products with k + oversamples columns, rounded up to whole lines of 64 bytes. Memory: that many columns
-/// of n + d rows, twice.
+/// 2 iterations products with k + oversamples columns, rounded up to whole lines of 64 bytes; a third less where blocks
+/// pay (krylov_range.h). Memory: that many columns of n + d rows, twice.
 /// start [d, k + oversamples, or as many as X has rows or columns]: the random matrix; null: normal numbers of
 /// ctx.seed.
 template <class T>
@@ -60,8 +60,8 @@ struct PowerOptions {
     bool from_start;              // weights begin with U_0
 };
 
-/// out [n, width], or [n, weights width], for square A. R stands in the buffer that U_2 takes, and nowhere else.
-/// Cost: 2 nnz width flops a power. Memory: two n x width.
+/// out [n, width], or [n, weights width], for square A. Of a sparse R only the entries are made, else it stands in the
+/// buffer that U_2 takes. Cost: 2 nnz width flops a power. Memory: two n x width.
 template <class T, class I>
 void projected_powers(const Context& ctx, const Rows<CsrView<T, I>>& A, const RandomProjection& R,
                       const PowerOptions& options, T* out);
@@ -82,8 +82,9 @@ struct ReplicateResult {
     int64_t n_iter;
 };
 
-/// Coordinate descent as factorize_small does it. A replicate is one thread's work from start to end; all share the
-/// pattern of a sparse X. Cost of an iteration: 4 nnz k flops. Memory: twice the numbers of X a thread.
+/// Coordinate descent as factorize_small does it. Replicates with the same numbers advance together, some 64 components
+/// of them as one thread's work; all share the pattern of a sparse X. Cost of an iteration: 4 nnz k flops. Memory:
+/// twice the numbers of X a thread.
 template <class View>
 void factorize_replicates(const Context& ctx, const Rows<View>& X, const Replicates& replicates,
                           const SweepOptions& sweeps, std::vector<ReplicateResult<typename View::value_type>>& out);

@@ -21,7 +21,7 @@ Matrix: TypeAlias = Any
 CoreMatrix: TypeAlias = Any
 """What the core takes: an array [n, d], or the tuple (indptr, indices, data, (n, d))."""
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 def as_rows(function: str, X: Matrix, name: str = "X", dtype: Any = None) -> Matrix:
@@ -38,7 +38,7 @@ def as_container(function: str, X: Matrix, name: str = "X", dtype: Any = None) -
     """:func:`as_rows`, but half precision stays: then the rows are 16-bit patterns (uint16), and "float16" or
     "bfloat16" says of what. A ``dtype`` asked for is made of it, though.
     """
-    if type(X) is np.ndarray and X.dtype in _FLOATS:
+    if type(X) is np.ndarray and X.dtype in FLOATS:
         return _as_dense(function, X, X, name, dtype), ""
     if sp.issparse(X):
         return _not_empty(function, as_csr(function, X, name, dtype), name), ""
@@ -57,7 +57,7 @@ def _as_dense(function: str, rows: NDArray[Any], X: Any, name: str, dtype: Any) 
             f"{function}: {name} must have two dimensions; got {got}. "
             f"Reshape it, for example with {name}.reshape(1, -1) for a single row."
         )
-    wanted = dtype or (rows.dtype if rows.dtype in _FLOATS else np.float64)
+    wanted = dtype or (rows.dtype if rows.dtype in FLOATS else np.float64)
     if rows.dtype != wanted or not (rows.flags.c_contiguous and rows.flags.aligned):
         rows = np.require(rows, wanted, ["C", "A"])  # slow even where nothing is to do
     dense: NDArray[Any] = _not_empty(function, rows, name)
@@ -109,6 +109,16 @@ def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.flo
             f"{function}: {name} must be finite; got {vector[bad]} at {bad}. Replace it, with 0 say."
         )
     return vector
+
+
+def check_held(function: str, name: str, what: str, *results: NDArray[Any]) -> None:
+    """Refuse numbers so large, or so small, that what is computed of them leaves its float type."""
+    for found in results:
+        if not np.isfinite(found).all():
+            raise ValueError(
+                f"{function}: {name} must have {what} that {found.dtype} holds; got one beyond "
+                f"{np.finfo(found.dtype).max:.2g}. Scale {name} to numbers of about 1, or pass float64."
+            )
 
 
 def as_numpy(function: str, X: Any, name: str) -> NDArray[Any]:

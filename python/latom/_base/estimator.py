@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import validate_data
 
-from latom._base.arrays import Matrix, as_numpy, as_seed
-from latom._base.backend import backend
+from latom._base.arrays import FLOATS, Matrix, as_numpy, as_seed
+from latom._base.backend import backend, call
 from latom._base.callbacks import CallbackSupport
 from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
@@ -82,11 +82,15 @@ def validated_rows(
     scikit-learn checks what it knows. Half precision, tensors and DLPack arrays it would widen, copy or
     refuse: of these it learns the number of columns alone.
     """
+    if not (reset or all_finite) and _is_as_fitted(estimator, X):
+        return Rows(name, X, dtype=dtype)
     if not accept_sparse:
         refuse_sparse(name, X)
     if is_foreign(X):
         rows = Rows(name, X, dtype=dtype)
         validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
+        if all_finite is True:
+            rows.core.norm2(call(name))  # refuses NaN and infinity
         return rows
     refuse_masked(name, X, "X")
     if sp.issparse(X):
@@ -104,6 +108,19 @@ def validated_rows(
         ensure_all_finite=all_finite,
     )
     return Rows(name, X, dtype=dtype)
+
+
+def _is_as_fitted(estimator: Any, X: Any) -> bool:
+    """Whether X is an array in which scikit-learn's checks, which take longer than small predictions, would
+    find nothing to refuse, to convert or to warn of, but for NaN and infinity."""
+    return (
+        type(X) is np.ndarray
+        and X.ndim == 2
+        and X.dtype in FLOATS
+        and X.size > 0
+        and X.shape[1] == getattr(estimator, "n_features_in_", 0)
+        and not hasattr(estimator, "feature_names_in_")
+    )
 
 
 def as_generator(name: str, random_state: Any) -> Any:

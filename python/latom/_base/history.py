@@ -299,8 +299,8 @@ class Descent(Iterations[FactorizationState]):
 
     Attributes
     ----------
-    factor : ndarray or None
-        What the run would return of H, or of its transpose, if it ended now.
+    factor : object
+        What the run would return if it ended now: of NMF, H or its transpose.
     """
 
     def __init__(
@@ -312,7 +312,7 @@ class Descent(Iterations[FactorizationState]):
         task: StartTask | None = None,
         attributes: Callable[[Any], dict[str, Any]] | None = None,
     ) -> None:
-        self.factor: NDArray[Any] | None = None
+        self.factor: Any = None
         made = dict if attributes is None else lambda: attributes(self.factor)
         super().__init__(FactorizationState, max_iter, callback, progress, task, made)
         self.tol = tol
@@ -323,7 +323,7 @@ class Descent(Iterations[FactorizationState]):
         objective: float,
         violation: float,
         settled: bool | None = None,
-        factor: NDArray[Any] | None = None,
+        factor: Any = None,
     ) -> bool:
         """Records an iteration; says whether it was the last. settled takes the place of the rule."""
         self.factor = factor

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import scipy.sparse as sp
 from latom._base.arrays import Matrix
 from latom._base.checks import check_integer, shown
 
-BLOCK_BYTES = 32 << 20
+BLOCK_BYTES = 64 << 20
 SUFFIXES = (".npy", ".npz", ".parquet", ".arrow", ".feather")
 
 
@@ -21,7 +23,8 @@ class Stream:
     """Rows that are read block by block, as often as an algorithm asks for them.
 
     Pass it to ``fit`` of :class:`SphericalKMeans` or :class:`KMeans` in place of X: each iteration reads all
-    blocks once, and memory holds the centers, their sums, a label per row and a few blocks.
+    blocks once, and memory holds the centers, their sums, some 40 bytes per row and a few blocks. Files must
+    stay as they are meanwhile.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class Stream:
         Or an array, such as ``numpy.memmap``. Or an iterable whose every ``iter()`` yields the same blocks,
         dense or CSR, of one number of columns; a generator is none.
     block_rows : int, optional
-        Rows per block of arrays and ``.npy`` files; None takes blocks of some 32 MiB. The result does not
+        Rows per block of arrays and ``.npy`` files; None takes blocks of some 64 MiB. The result does not
         depend on it.
     checkpoint : path, optional
         A file that holds the state of a fit after each iteration, written whole and renamed in place. Where
@@ -66,7 +69,7 @@ class Stream:
     def __iter__(self) -> Iterator[Matrix]:
         if isinstance(self.source, (str, os.PathLike)):
             for file in self._files:
-                yield from self._read(file)
+                yield from self._numbers(file) if file.suffix == ".npy" else _ahead(_read(file))
         elif isinstance(self.source, np.ndarray) or sp.issparse(self.source):
             yield from self._slices(self.source)
         else:
@@ -81,28 +84,49 @@ class Stream:
         step = self._step(d if dense else max(1, array.nnz // max(1, n)), 8 if not dense else array.itemsize)
         for first in range(0, n, step):
             part = array[first : first + step]
-            yield np.array(part) if dense else part
+            yield np.asarray(part) if dense else part
 
-    def _read(self, file: Path) -> Iterator[Matrix]:
-        if file.suffix == ".npy":
-            mapped = np.load(file, mmap_mode="r")
-            if mapped.ndim != 2 or not mapped.flags.c_contiguous:
-                raise ValueError(
-                    f"Stream: {file.name} must hold a 2-d array in C order; got shape {mapped.shape}. Save "
-                    "numpy.ascontiguousarray of it."
-                )
-            (n, d), dtype, offset = mapped.shape, mapped.dtype, getattr(mapped, "offset", 0)
-            del mapped
-            step = self._step(d, dtype.itemsize)
-            with open(file, "rb") as stream:
-                stream.seek(offset)
-                for first in range(0, n, step):
-                    rows = min(step, n - first)
-                    yield np.fromfile(stream, dtype, rows * d).reshape(rows, d)
-        elif file.suffix == ".npz":
-            yield sp.csr_array(sp.load_npz(file))
-        else:
-            yield from _tables(file)
+    def _numbers(self, file: Path) -> Iterator[Matrix]:
+        """Blocks of a .npy file, mapped one by one: the system reads the next while one is at work."""
+        mapped = np.load(file, mmap_mode="r")
+        if mapped.ndim != 2 or not mapped.flags.c_contiguous:
+            raise ValueError(
+                f"Stream: {file.name} must hold a 2-d array in C order; got shape {mapped.shape}. Save "
+                "numpy.ascontiguousarray of it."
+            )
+        (n, d), dtype, offset = mapped.shape, mapped.dtype, getattr(mapped, "offset", 0)
+        del mapped
+        step = self._step(d, dtype.itemsize)
+        with open(file, "rb") as stream:
+            following = None
+            for first in range(0, n, step):
+                block = following
+                if block is None:
+                    block = _window(stream, offset, min(step, n), d, dtype)
+                at, rows = first + step, min(step, n - first - step)
+                if rows > 0:
+                    following = _window(stream, offset + at * d * dtype.itemsize, rows, d, dtype)
+                yield block
+
+
+def _window(file: Any, offset: int, rows: int, d: int, dtype: np.dtype[Any]) -> Matrix:
+    """Rows of a file as an array that maps them, whose reading begins."""
+    before = offset % mmap.ALLOCATIONGRANULARITY
+    window = mmap.mmap(
+        file.fileno(), before + rows * d * dtype.itemsize, access=mmap.ACCESS_READ, offset=offset - before
+    )
+    if hasattr(mmap, "MADV_WILLNEED"):
+        window.madvise(mmap.MADV_WILLNEED)
+    return np.frombuffer(window, dtype, rows * d, before).reshape(rows, d)
+
+
+def _ahead(blocks: Iterator[Matrix]) -> Iterator[Matrix]:
+    """The same blocks; a thread reads the next while one is at work."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
 
 
 def _files(path: Path) -> list[Path]:
@@ -118,7 +142,11 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _tables(file: Path) -> Iterator[Matrix]:
+def _read(file: Path) -> Iterator[Matrix]:
+    """Blocks of a file of compressed rows or of a table."""
+    if file.suffix == ".npz":
+        yield sp.csr_array(sp.load_npz(file))
+        return
     import pyarrow as pa
 
     if file.suffix == ".parquet":

@@ -140,6 +140,12 @@ class Dictionary:
     ) -> tuple[NDArray[np.int64], _Float64]: ...
     def adopt(self, context: Context, X: Rows, which: NDArray[np.int64]) -> None: ...
 
+class CenterDistances:
+    """Centers that rows are measured from."""
+
+    def __init__(self, context: Context, centers: Rows, metric: str) -> None: ...
+    def run(self, context: Context, X: Rows) -> NDArray[Any]: ...
+
 class AtomIndex:
     """Atoms that rows are compared with."""
 
@@ -155,6 +161,7 @@ class AtomIndex:
     def topk(
         self, context: Context, X: Rows, k: int, activation: str = "identity"
     ) -> tuple[NDArray[Any], NDArray[np.int32], int, int]: ...
+    def nearest(self, context: Context, X: Rows) -> tuple[NDArray[np.int32], _Float64]: ...
     def above(
         self, context: Context, X: Rows, threshold: _Float64
     ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]: ...
@@ -257,8 +264,9 @@ def pair_epoch(
     context: Context, indptr: NDArray[np.int64], indices: NDArray[np.int32], weights: _Float32 | None,
     loss: str, negatives: int, unlabelled: float, epoch: int, rows: _Float32, columns: _Float32,
     rate: float, decay: float, noise_rows: _Float32 | None = None, noise_columns: _Float32 | None = None,
-    noise_decay: float = 0.0,
+    noise_decay: float = 0.0, ones: int = -1, fixed_columns: bool = False,
 ) -> float: ...  # fmt: skip
+def solve_columns(context: Context, G: _Float64, B: _Float64) -> None: ...
 def refit_supports(context: Context, G: _Float64, B: _Float64, H: _Float64) -> int: ...
 def least_squares_rows(
     context: Context, X: Rows, V: NDArray[Any], G: _Float64 | None, ridge: _Float64, out: NDArray[Any], rule:
@@ -327,16 +335,40 @@ def factorize_replicates(
     context: Context, X: Rows, k: list[int], stream: list[int], noise: float, tol: float, mean: float,
     max_iter: int, sweeps: int, inner_tol: float, with_W: bool,
 ) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...  # fmt: skip
+
+class BlockLloyd:
+    """Lloyd's assignment on rows that come block by block."""
+
+    def __init__(self, context: Context, n: int, metric: str) -> None: ...
+    def set_centers(self, context: Context, centers: Rows) -> None: ...
+    def assign(
+        self, context: Context, X: Rows, first: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], float]: ...
+    def relocate(self, context: Context, rows: NDArray[np.int64], labels: NDArray[np.int32]) -> None: ...
+
 def cluster_parts(
     context: Context,
     X: Rows,
     weights: _Float64 | None,
+    before: NDArray[np.int32] | None,
     labels: NDArray[np.int32],
     n_clusters: int,
     metric: str,
     longest: float,
     heaviest: float,
 ) -> tuple[Any, ...]: ...
+def add_parts(
+    context: Context,
+    X: Rows,
+    weights: _Float64 | None,
+    before: NDArray[np.int32] | None,
+    labels: NDArray[np.int32],
+    metric: str,
+    longest: float,
+    heaviest: float,
+    sum: NDArray[np.int64],
+    weight: NDArray[np.int64],
+) -> None: ...
 def next_centers(
     context: Context,
     centers: Rows,

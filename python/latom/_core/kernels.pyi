@@ -114,7 +114,9 @@ def log_dot(v: NDArray[np.float32], y: NDArray[np.float32]) -> float: ...
 @overload
 def log_dot(v: NDArray[np.float64], y: NDArray[np.float64]) -> float: ...
 def small_product(
-    X: NDArray[np.float32] | NDArray[np.float64], F: NDArray[np.float32] | NDArray[np.float64]
+    X: NDArray[np.float32] | NDArray[np.float64],
+    F: NDArray[np.float32] | NDArray[np.float64],
+    triangle: int = 0,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
 
 # (out, the largest of each 128)

@@ -108,7 +108,7 @@ def kmeans_batch(
     Scores of rows with centers are kept from step to step, so that a step works for the centers that moved.
     Where clusters hold a few rows each, the products of all pairs of rows (n**2 * d / 2 multiply-adds)
     bound all scores, and few are computed at length. Memory is that of the largest problem, per thread:
-    8 * rows * (rows + clusters) bytes.
+    some 16 * rows * (rows + clusters + columns) bytes.
 
     Sources: Dhillon & Modha 2001; token clusters as in CRISP (Veneroso et al. 2025); fixed labels as in
     transductive few-shot learning by k-means.

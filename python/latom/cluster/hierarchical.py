@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_seed
-from latom._base.backend import call
 from latom._base.callbacks import FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
 from latom._base.estimator import IterativeEstimator, as_generator, validated_rows
@@ -20,9 +19,10 @@ from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
 from latom.cluster.balanced import balanced_sample, ranks_within
-from latom.cluster.distances import all_distances
 from latom.cluster.kmeans import KMeans, SphericalKMeans
 from latom.cluster.leaves import Leaves
+from latom.cluster.packed_centers import PackedCenters
+from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 
 class HierarchicalKMeans(IterativeEstimator):
@@ -91,7 +91,8 @@ class HierarchicalKMeans(IterativeEstimator):
 
     Notes
     -----
-    A round costs a k-means of the rows taken and one assignment of all rows of the level. Extra memory: the
+    A round costs a k-means of the rows taken, from plain k-means++, and one assignment of all rows of the
+    level. Extra memory: the
     rows taken, and what k-means needs. X may be memory-mapped. A fitted object can be pickled.
 
     References
@@ -237,7 +238,7 @@ class HierarchicalKMeans(IterativeEstimator):
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
         rows = validated_rows(self, name, X, reset=False)
-        return all_distances(call(name, self.n_threads), rows, self.cluster_centers_[0], self.metric)
+        return PackedCenters(self.cluster_centers_[0], self.metric).distances(name, rows, self.n_threads)
 
     def balanced_sample(
         self, size: int, *, strategy: str = "random", random_state: Any = None
@@ -276,7 +277,7 @@ class HierarchicalKMeans(IterativeEstimator):
         """Centers of a level, with the cluster and score of each of its rows."""
         taken = np.arange(len(rows))
         while True:
-            model = self._kmeans(count, rng, start if not run.states else None)
+            model = self._kmeans(count, rng, start if start is not None and not run.states else self._seeds)
             part = rows.numbers if len(taken) == len(rows) else rows[taken]
             with (
                 warnings.catch_warnings()
@@ -301,17 +302,26 @@ class HierarchicalKMeans(IterativeEstimator):
                 left = np.setdiff1d(np.arange(len(rows)), taken)
                 taken = np.sort(np.concatenate([taken, left[np.argsort(scores[left])[: count - len(taken)]]]))
 
-    def _kmeans(self, count: int, rng: Any, start: Matrix | None = None) -> Any:
+    def _kmeans(self, count: int, rng: Any, start: Any = "k-means++") -> Any:
         kind = SphericalKMeans if self.metric == "cosine" else KMeans
         return kind(
             count,
-            init="k-means++" if start is None else start,
-            n_init=1 if start is not None else self.n_init,
+            init=start,
+            n_init=self.n_init if isinstance(start, str) or callable(start) else 1,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=as_seed(type(self).__name__, rng) % 2**32,
             n_threads=self.n_threads,
         )
+
+    def _seeds(self, X: Matrix, n_clusters: int, random_state: Any) -> Matrix:
+        """Plain k-means++: rounds that follow make up for what greedy draws would gain, and cost as much."""
+        with warnings.catch_warnings():  # of few distinct rows, which k-means tells of
+            warnings.simplefilter("ignore")
+            drawn: Matrix = kmeans_plusplus(
+                X, n_clusters, metric=self.metric, random_state=random_state, n_threads=self.n_threads
+            )[0]
+        return drawn
 
     def _climb(self, labels: NDArray[np.int32]) -> list[NDArray[np.int32]]:
         """The clusters of all levels from those of the finest."""

@@ -15,10 +15,10 @@ from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.checks import check_clusters, check_flag, check_integer, shown
 from latom._base.estimator import IterativeEstimator, validated_rows
+from latom._base.packed import packed
 from latom._base.rows import Rows, row_weights
-from latom.cluster.assign import assign_rows
 from latom.cluster.centers import from_core, initial_centers
-from latom.cluster.distances import all_distances
+from latom.cluster.packed_centers import PackedCenters
 
 
 class KMeansBase(ClusterMixin, IterativeEstimator):
@@ -56,7 +56,7 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
         rows = validated_rows(self, name, X, reset=False)
-        return assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)[0]
+        return self._centers().assign(name, rows, self.n_threads)[0]
 
     def transform(self, X: Matrix) -> NDArray[Any]:
         """Distance of each row to each center.
@@ -68,13 +68,13 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         Returns
         -------
         distances : array of shape (n, n_clusters)
-            1 - cosine for spherical k-means, Euclidean distance for k-means, in the dtype of X. They are
-            sums by BLAS for dense rows: :meth:`predict` is the exact one.
+            1 - cosine for spherical k-means, Euclidean distance for k-means, in the dtype of X. Those of
+            float32 have some six digits: :meth:`predict` is the exact one.
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
         rows = validated_rows(self, name, X, reset=False)
-        return all_distances(call(name, self.n_threads), rows, self.cluster_centers_, self._metric)
+        return self._centers().distances(name, rows, self.n_threads)
 
     def score(self, X: Matrix, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the objective of X with the fitted centers: higher is better.
@@ -93,12 +93,20 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         name = f"{type(self).__name__}.score"
         rows = validated_rows(self, name, X, reset=False)
         weights = row_weights(name, sample_weight, rows, self._metric)
-        scores = assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)[1]
+        scores = self._centers().assign(name, rows, self.n_threads)[1]
         return -self._objective(scores, weights)
 
     @property
     def _n_features_out(self) -> int:
         return int(self.cluster_centers_.shape[0])
+
+    def _centers(self) -> PackedCenters:
+        """The present centers, packed; made again when they are others, or have been written into."""
+        centers = self.cluster_centers_
+        made: PackedCenters = packed(
+            self, (centers,), lambda: PackedCenters(centers, self._metric), lambda kept: kept.holds(centers)
+        )
+        return made
 
     # ---- parts of a fit
 

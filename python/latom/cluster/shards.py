@@ -164,7 +164,7 @@ class Shard:
     ----------
     name : str
         What messages call the function.
-    X : array or CSR
+    X : array, CSR or Rows
     first : int
         The number of the first row among all rows.
     weights : float64 array, optional
@@ -177,16 +177,18 @@ class Shard:
     def __init__(
         self,
         name: str,
-        X: Matrix,
+        X: Matrix | Rows,
         first: int,
         weights: NDArray[np.float64] | None,
         metric: str,
         n_threads: int | None,
         dtype: Any = None,
     ) -> None:
-        self.rows, self.first, self.weights = Rows(name, X, dtype=dtype), first, weights
+        self.rows = X if isinstance(X, Rows) else Rows(name, narrow(X), dtype=dtype)
+        self.first, self.weights = first, None if weights is None else np.require(weights, requirements="CA")
         self._name, self._metric, self._threads = name, metric, n_threads
-        self._lloyd: Any = None
+        self._run: Any = None  # the core's, and the scores of its last pass
+        self._scores = np.empty(0)
         self._labels: NDArray[np.int32] = np.empty(0, np.int32)
 
     def bounds(self, moments: bool) -> Bounds:
@@ -212,61 +214,43 @@ class Shard:
     def assign(
         self, centers: Rows, bounds: Bounds, before: NDArray[np.int32] | None = None, moved: Any = None
     ) -> Step:
-        """New labels by these centers; before: labels that changes are counted from, where other than own."""
-        if self._lloyd is None:
-            self._lloyd = backend().Lloyd(
-                call(self._name, self._threads), self.rows.core, self.weights, self._metric
-            )
-            self._lloyd.set_centers(centers.core, False)
-        else:
-            rows, labels = moved if moved is not None else (np.empty(0, np.int64), np.empty(0, np.int32))
-            self._lloyd.move_centers(centers.core, rows - self.first, labels)
-        changed, _, products = self._lloyd.assign()
-        labels = self._lloyd.labels()
-        if before is not None:
-            changed = int((labels != before).sum())
+        """New labels by these centers.
+
+        before: labels that changes are counted from, and that sums are the difference to; None: there are
+        none. moved: rows that have other labels than this shard gave them, and these.
+        """
+        context = call(self._name, self._threads)
+        if self._run is None:
+            self._run = backend().BlockLloyd(context, len(self.rows), self._metric)
+        elif moved is not None:
+            self._run.relocate(context, moved[0] - self.first, moved[1])
+        self._run.set_centers(context, centers.core)
+        labels, self._scores, products = self._run.assign(context, self.rows.core, 0)
         self._labels = labels
-        costs = self.costs()
-        sums = self._sums(self.rows, self.weights, labels, len(centers), bounds)
+        changed = len(labels) if before is None else int((labels != before).sum())
+        change = before, labels
+        sums = sums_of(context, self.rows, self.weights, change, len(centers), self._metric, bounds)
         sizes = np.bincount(labels, minlength=len(centers))
         step = Step(self.first, len(self.rows), changed, products, sizes, sums)
-        step.costs = _pieces(self.first, costs)
+        step.costs = pieces(self.first, row_costs(self._scores, self.weights, self._metric))
         return step
 
     def labels(self) -> NDArray[np.int32]:
         """Labels of the last assignment."""
         return self._labels
 
-    def costs(self) -> NDArray[np.float64]:
-        """Weighted cost of each row as of the last assignment."""
-        scores = self._lloyd.scores()
-        costs: NDArray[np.float64] = 1 - scores if self._metric == "cosine" else -scores
-        return costs if self.weights is None else self.weights * costs
-
     def worst(self, count: int) -> tuple[NDArray[Any], ...]:
         """Costs, numbers and labels of rows that an empty cluster may take, the worst-fitting first."""
-        weighted, norm2 = self.costs(), self.rows.core.norm2(call(self._name))
-        w = np.ones(len(weighted)) if self.weights is None else self.weights
-        scores = self._lloyd.scores()
-        if self._metric == "cosine":
-            may = (w > 0) & (norm2 > 0) & (1 - scores > 1e-12)
-        else:
-            may = (w > 0) & (-scores > 1e-12 * norm2)
-        rows = np.flatnonzero(may)
-        rows = rows[np.lexsort((rows, -weighted[rows]))[:count]]
-        return weighted[rows], rows + self.first, self._labels[rows]
+        norm2 = self.rows.core.norm2(call(self._name))
+        return worst_rows(self._scores, norm2, self.weights, self._labels, self._metric, count, self.first)
 
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
         """Rows by their numbers among all rows."""
         return self.rows[numbers - self.first]
 
-    def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
-        """What sums change by where some rows get new labels."""
-        local = numbers - self.first
-        rows = Rows(self._name, self.rows[local], like=self.rows)
-        weights = None if self.weights is None else np.ascontiguousarray(self.weights[local])
-        gained = self._sums(rows, weights, new, m, bounds)
-        return gained.add(self._sums(rows, weights, self._labels[local], m, bounds), -1)
+    def forget(self) -> None:
+        """Starts without bounds: what is known of the rows is of another run."""
+        self._run = None
 
     def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], list[Piece]]:
         """Rows drawn one by one with probability share * weighted cost, and the costs of all.
@@ -274,24 +258,60 @@ class Shard:
         The draw of a row depends on the seed and its number alone.
         """
         scores = assign_rows(self._name, self.rows, centers.array, self._metric, self._threads)[1]
-        costs = 1 - scores if self._metric == "cosine" else -scores
-        if self.weights is not None:
-            costs = self.weights * costs
+        costs = row_costs(scores, self.weights, self._metric)
         philox = np.random.Philox(key=seed)
         philox.advance(self.first // 4)  # four numbers a count
         skip = self.first % 4
         chance = np.random.Generator(philox).random(skip + len(costs))[skip:]
-        return np.flatnonzero(chance < share * costs) + self.first, _pieces(self.first, costs)
-
-    def _sums(self, rows: Rows, weights: Any, labels: Any, m: int, bounds: Bounds) -> Sums:
-        parts = backend().cluster_parts(
-            call(self._name, self._threads), rows.core, weights, np.ascontiguousarray(labels, np.int32), m,
-            self._metric, bounds.longest, bounds.heaviest,
-        )  # fmt: skip
-        return Sums(parts, rows.shape[1])
+        return np.flatnonzero(chance < share * costs) + self.first, pieces(self.first, costs)
 
 
-def _pieces(first: int, costs: NDArray[np.float64]) -> list[Piece]:
+def narrow(X: Matrix) -> Matrix:
+    """CSR with int32 indices, as the core's BlockLloyd takes it."""
+    if sp.issparse(X) and X.indices.dtype != np.int32:
+        return sp.csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
+    return X
+
+
+def sums_of(
+    context: Any, rows: Rows, weights: Any, change: tuple[Any, Any], m: int, metric: str, bounds: Bounds
+) -> Sums:
+    """What rows add to sums by labels change[1], less what they did by change[0] (None: nothing)."""
+    before, labels = change
+    parts = backend().cluster_parts(
+        context, rows.core, weights, before, labels, m, metric, bounds.longest, bounds.heaviest
+    )
+    return Sums(parts, rows.shape[1])
+
+
+def row_costs(
+    scores: NDArray[np.float64], weights: NDArray[np.float64] | None, metric: str
+) -> NDArray[np.float64]:
+    """Weighted costs of rows by their scores."""
+    costs: NDArray[np.float64] = 1 - scores if metric == "cosine" else -scores
+    return costs if weights is None else weights * costs
+
+
+def worst_rows(
+    scores: NDArray[np.float64],
+    norm2: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
+    labels: NDArray[np.int32],
+    metric: str,
+    count: int,
+    first: int,
+) -> tuple[NDArray[Any], ...]:
+    """Costs, numbers and labels of rows that an empty cluster may take, the worst-fitting first."""
+    weighted = row_costs(scores, weights, metric)
+    may = (norm2 > 0) & (1 - scores > 1e-12) if metric == "cosine" else -scores > 1e-12 * norm2
+    if weights is not None:
+        may &= weights > 0
+    rows = np.flatnonzero(may)
+    rows = rows[np.lexsort((rows, -weighted[rows]))[:count]]
+    return weighted[rows], rows + first, labels[rows]
+
+
+def pieces(first: int, costs: NDArray[np.float64]) -> list[Piece]:
     """Costs of rows, in place of those of whole chunks their sums (marked True), with the first row."""
     head = min(-first % CHUNK, len(costs))
     end = head + (len(costs) - head) // CHUNK * CHUNK

@@ -10,10 +10,23 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_weights
+from latom._base.backend import backend, call
 from latom._base.rows import Rows
 from latom._base.stream import Stream
 from latom.cluster.parts import fit_parts
-from latom.cluster.shards import Bounds, Piece, Shard, Step, Sums, total_cost
+from latom.cluster.shards import (
+    Bounds,
+    Piece,
+    Shard,
+    Step,
+    Sums,
+    narrow,
+    pieces,
+    row_costs,
+    sums_of,
+    total_cost,
+    worst_rows,
+)
 
 
 def fit_stream(model: Any, name: str, stream: Stream, sample_weight: Any = None) -> Any:
@@ -38,11 +51,14 @@ class StreamParts:
         self.weights: NDArray[np.float64] | None = None
         self.labels: Any = None
         self._dtype: Any = None
+        self._run: Any = None  # the core's, and what it has made of the last pass
+        self._sums: Any = None
+        self._scores = self._norm2 = np.empty(0)
 
     def bounds(self, moments: bool) -> Bounds:
         """A look at all rows."""
         found = Bounds()
-        n = 0
+        n, norm2 = 0, []
         if self._given is not None:
             self.weights = as_weights(self._name, self._given, len(self._given))
         for shard in self._shards():
@@ -52,6 +68,7 @@ class StreamParts:
                     f"{shard.rows.shape[1]}. Pass rows of the same features."
                 )
             found = found.merge(shard.bounds(moments))
+            norm2.append(shard.rows.core.norm2(call(self._name)))
             n += len(shard.rows)
         count = n if self._given is None else len(self._given)
         if not n or count != n:
@@ -59,7 +76,7 @@ class StreamParts:
                 f"{self._name}: X must have rows, and sample_weight one number for each of the {n}; got "
                 f"{count}. Pass the same stream and its weights."
             )
-        self._dtype = found.dtype
+        self._dtype, self._norm2 = found.dtype, np.concatenate(norm2)
         return found
 
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
@@ -80,32 +97,49 @@ class StreamParts:
 
     def assign(self, centers: Rows, bounds: Bounds, moved: Any = None) -> Step:
         """New labels of all rows."""
-        if self.labels is None or len(self.labels) != bounds.rows:
-            self.labels = np.full(bounds.rows, -1, np.int32)
-        total: Step | None = None
-        for shard in self._shards():
-            part = slice(shard.first, shard.first + len(shard.rows))
-            step = shard.assign(centers, bounds, self.labels[part])
-            self.labels[part] = shard.labels()
-            total = step if total is None else total.merge(step)
-        assert total is not None
-        return total
+        m, n, metric = len(centers), bounds.rows, self._metric
+        if self.labels is None or self._run is None or len(self._sums.weight) != m:
+            self._run, self._sums = backend().BlockLloyd(call(self._name), n, metric), None
+            self._scores = np.empty(n)
+        fresh = self._sums is None
+        if self.labels is None or len(self.labels) != n:
+            self.labels = np.full(n, -1, np.int32)
+        self._run.set_centers(call(self._name, self._threads), centers.core)
+        changed, products = 0, 0.0
+        for rows, first, weights in self._blocks():
+            part = slice(first, first + len(rows))
+            context = call(self._name, self._threads)
+            labels, self._scores[part], work = self._run.assign(context, rows.core, first)
+            before = self.labels[part]
+            changed += int((labels != before).sum())
+            products += work
+            change = None if fresh else before, labels
+            if self._sums is None or rows.sparse:
+                sums = sums_of(context, rows, weights, change, m, metric, bounds)
+                self._sums = sums if self._sums is None else self._sums.add(sums)
+            else:
+                backend().add_parts(
+                    context, rows.core, weights, *change, metric, bounds.longest, bounds.heaviest,
+                    self._sums.total, self._sums.weight,
+                )  # fmt: skip
+            self.labels[part] = labels
+        sizes = np.bincount(self.labels, minlength=m)
+        step = Step(0, n, changed, products, sizes, self._sums)
+        step.costs = pieces(0, row_costs(self._scores, self.weights, metric))
+        return step
 
     def worst(self, centers: Rows, bounds: Bounds, count: int) -> list[tuple[NDArray[Any], ...]]:
-        """Of each block the rows that fit worst."""
-        found = []
-        for shard in self._shards():
-            shard.assign(centers, bounds)
-            found.append(shard.worst(count))
-        return found
+        """The rows that fit worst, as of the last assignment."""
+        return [worst_rows(self._scores, self._norm2, self.weights, self.labels, self._metric, count, 0)]
 
     def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
         """What sums change by where rows get new labels, which they have from now on."""
-        rows = Shard(self._name, self.take(numbers), 0, None, self._metric, self._threads, self._dtype)
-        rows.weights = None if self.weights is None else np.ascontiguousarray(self.weights[numbers])
-        rows._labels = self.labels[numbers]
-        self.labels[numbers] = new
-        return rows.correction(np.arange(len(numbers)), new, m, bounds)
+        context = call(self._name, self._threads)
+        rows = Rows(self._name, self.take(numbers), dtype=self._dtype)
+        weights = None if self.weights is None else np.ascontiguousarray(self.weights[numbers])
+        old, self.labels[numbers] = self.labels[numbers], new
+        self._run.relocate(context, numbers, new)
+        return sums_of(context, rows, weights, (old, new), m, self._metric, bounds)
 
     def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], float]:
         """Rows drawn one by one with probability share * cost, and the cost of all."""
@@ -118,6 +152,11 @@ class StreamParts:
         return np.concatenate(drawn), total_cost(costs)
 
     def _shards(self) -> Iterator[Shard]:
+        for rows, first, weights in self._blocks():
+            yield Shard(self._name, rows, first, weights, self._metric, self._threads)
+
+    def _blocks(self) -> Iterator[tuple[Rows, int, NDArray[np.float64] | None]]:
+        """Rows of each block, the number of the first among all, and their weights."""
         first = 0
         for block in self._stream:
             end = first + block.shape[0]
@@ -127,5 +166,5 @@ class StreamParts:
                 if len(weights) < end - first:
                     weights = np.resize(weights, end - first) if len(weights) else np.ones(end - first)
             if end > first:
-                yield Shard(self._name, block, first, weights, self._metric, self._threads, self._dtype)
+                yield Rows(self._name, narrow(block), dtype=self._dtype), first, weights
             first = end

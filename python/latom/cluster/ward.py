@@ -78,8 +78,9 @@ def ward_batch(
 
     Notes
     -----
-    Chains of nearest neighbors: n**2 * d / 2 multiply-adds for the distances of a problem of n rows, some
-    4 * n**2 steps for its merges, and 8 * n**2 bytes per thread. Among equal distances the lowest row goes
+    Chains of nearest neighbors: n**2 * d / 2 multiply-adds in float32 for the distances of a problem of n
+    rows, some 4 * n**2 steps for its merges, and 4 * n**2 + 16 * n * d bytes per thread; near ties and
+    heights are found in float64. Among equal distances the lowest row goes
     first. Where merges at the height of the cut tie, scipy's ``fcluster`` may return fewer clusters than
     asked for; here there are as many as asked for.
 

@@ -3,7 +3,8 @@
     from latom.compat.implicit import AlternatingLeastSquares        # in place of implicit.als
 
 Arguments, attributes and methods are implicit's. Factors do not depend on the number of threads. Where a user
-of a batch has too few items left for N, ids are -1 and scores -inf.
+of a batch has too few items left for N, ids are -1 and scores -inf. Of ``items`` that are named all are
+ranked, as by implicit: what a user has comes last, with the least number as its score.
 """
 
 from __future__ import annotations
@@ -144,6 +145,43 @@ class AlternatingLeastSquares(_AlternatingLeastSquares):
                     f"got {factors.shape}. Set it to None to start afresh."
                 )
         return tuple(np.ascontiguousarray(factors, self._type) for factors in chosen)
+
+    def recommend(  # type: ignore[override]
+        self,
+        userid: Any,
+        user_items: Any,
+        N: int = 10,
+        filter_already_liked_items: bool = True,
+        filter_items: Any = None,
+        recalculate_user: bool = False,
+        items: Any = None,
+    ) -> Any:
+        """The best items of users.
+
+        Parameters
+        ----------
+        userid, user_items, N, filter_already_liked_items, filter_items, recalculate_user, items
+            As in :meth:`latom.AlternatingLeastSquares.recommend`.
+
+        Returns
+        -------
+        ids, scores : arrays of shape (N,) or (users, N)
+        """
+        ids, scores = super().recommend(
+            userid, user_items, N, filter_already_liked_items, filter_items, recalculate_user, items
+        )
+        if items is None:
+            return ids, scores
+        named = np.unique(np.asarray(items)).astype(np.int32)
+        width = min(N, len(named))
+        ranked = np.empty((len(np.atleast_1d(userid)), width), np.int32)
+        values = np.full(ranked.shape, np.finfo(scores.dtype).min)
+        for u, (found, score) in enumerate(zip(np.atleast_2d(ids), np.atleast_2d(scores), strict=True)):
+            left = found >= 0
+            count = int(left.sum())
+            values[u, :count] = score[left]
+            ranked[u] = np.concatenate([found[left], np.setdiff1d(named, found)])[:width]
+        return (ranked[0], values[0]) if ids.ndim == 1 else (ranked, values)
 
     def rank_items(
         self, userid: Any, user_items: Any, selected_items: Any, recalculate_user: bool = False

@@ -13,8 +13,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_weights
+from latom._base.backend import call
 from latom._base.rows import Rows
-from latom.cluster.shards import Bounds, Shard, Step, Sums, total_cost
+from latom.cluster.shards import Bounds, Shard, Step, Sums, sums_of, total_cost
 
 _held: dict[str, dict[int, Any]] = {}  # on a worker: the shards of each fit
 TOGETHER = 8  # steps that one task of a tree merges
@@ -48,19 +49,21 @@ def _assign(
 ) -> tuple[Step, NDArray[np.int32]]:
     """A step of one shard, and its labels.
 
-    before: labels that changes are counted from, already corrected. A shard that has lost its place in the
-    run (a new worker, a repeated task) starts without bounds: the answer is the same.
+    before: labels that changes are counted from, already corrected, or None. A shard that has lost its place
+    in the run (a new worker, a repeated task) starts without bounds: the answer is the same.
     """
     shard = _shard(fit, number, chunk, about)
     rows = Rows(about["name"], centers, dtype=shard.rows.dtype)
+    if before is not None:
+        before = np.require(before, np.int32, "CA")  # what has come over a wire may lie anywhere
     moved = None
     if getattr(shard, "turn", None) == turn - 1 and before is not None:
         where = np.flatnonzero(before != shard.labels())
         moved = (where + shard.first, np.ascontiguousarray(before[where], np.int32))
     else:
-        shard._lloyd = None
+        shard.forget()
     shard.turn = None  # until the step is whole
-    step = shard.assign(rows, bounds, before if before is not None else np.full(len(shard.rows), -1), moved)
+    step = shard.assign(rows, bounds, before, moved)
     shard.turn = turn
     return step, shard.labels()
 
@@ -153,6 +156,7 @@ class WorkerParts:
         self.weights = None if sample_weight is None else as_weights(name, sample_weight, n)
         self.labels: Any = None
         self._dtype, self._turn = None, 0
+        self._sums: Any = None  # of the labels
 
     def release(self) -> None:
         """Lets the workers forget the rows."""
@@ -210,7 +214,8 @@ class WorkerParts:
                 for k in range(0, len(steps), TOGETHER)
             ]
         step: Step = steps[0].result()
-        step.sums = _copy(step.sums)
+        self._sums = _copy(step.sums) if before is None else self._sums.add(step.sums)
+        step.sums = self._sums
         self.labels = np.concatenate(self._client.gather(labels))
         return step
 
@@ -220,12 +225,11 @@ class WorkerParts:
 
     def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
         """What sums change by where rows get new labels, which they have from now on."""
-        model = self._model
-        rows = Shard(self._name, self.take(numbers), 0, None, model._metric, model.n_threads, self._dtype)
-        rows.weights = None if self.weights is None else np.ascontiguousarray(self.weights[numbers])
-        rows._labels = self.labels[numbers]
-        self.labels[numbers] = new
-        return rows.correction(np.arange(len(numbers)), new, m, bounds)
+        rows = Rows(self._name, self.take(numbers), dtype=self._dtype)
+        weights = None if self.weights is None else np.ascontiguousarray(self.weights[numbers])
+        old, self.labels[numbers] = self.labels[numbers], new
+        context = call(self._name, self._model.n_threads)
+        return sums_of(context, rows, weights, (old, new), m, self._model._metric, bounds)
 
     def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], float]:
         """Rows drawn one by one with probability share * cost, and the cost of all."""

@@ -1,9 +1,8 @@
-"""What estimators share that turn rows into sparse codes, and keep their atoms packed."""
+"""What estimators share that turn rows into sparse codes."""
 
 from __future__ import annotations
 
-import operator
-from typing import Any, TypeVar
+from typing import Any
 
 import scipy.sparse as sp
 from sklearn import get_config
@@ -15,11 +14,9 @@ from latom._base.rows import Rows
 from latom.encode.atoms import unstacked
 from latom.encode.tensors import from_sparse_tensor, is_sparse_tensor
 
-Made = TypeVar("Made")
-
 
 class BaseEncoder(Estimator):
-    """Nothing is learned unless a class says so; what is made of its parameters is kept, and not pickled."""
+    """Nothing is learned unless a class says so."""
 
     sparse_output: bool
 
@@ -45,19 +42,6 @@ class BaseEncoder(Estimator):
             X = from_sparse_tensor(name, X, "X")
         return as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
 
-    def _kept(self, parts: tuple[Any, ...]) -> Any:
-        """What was made of these very objects, where it was the last; None where it was not."""
-        made, kept = getattr(self, "_cache", ((), None))
-        return kept if len(made) == len(parts) and all(map(operator.is_, made, parts)) else None
-
-    def _keep(self, parts: tuple[Any, ...], made: Made) -> Made:
-        """Keeps it; returns what a thread that was faster has made, so that all take the same."""
-        earlier: Made | None = self._kept(parts)
-        if earlier is not None:
-            return earlier
-        self._cache = (parts, made)
-        return made
-
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
@@ -65,8 +49,3 @@ class BaseEncoder(Estimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_cache", None)
-        return state

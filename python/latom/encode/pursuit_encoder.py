@@ -11,6 +11,7 @@ from latom._base.arrays import Matrix
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer, check_range
 from latom._base.csr import csr_of
+from latom._base.packed import packed
 from latom._base.rows import Rows
 from latom.encode.atoms import as_atoms
 from latom.encode.base_encoder import BaseEncoder
@@ -169,10 +170,9 @@ class MatchingPursuit(BaseEncoder):
 
     def _fitting(self, name: str, rows: Rows) -> PursuitAtoms:
         """The packed dictionary, made again when the parameter is another object."""
-        parts = (self.dictionary,)
-        atoms: PursuitAtoms | None = self._kept(parts)
-        if atoms is None:
-            atoms = self._keep(parts, PursuitAtoms(as_atoms(name, "dictionary", self.dictionary)))
+        atoms: PursuitAtoms = packed(
+            self, (self.dictionary,), lambda: PursuitAtoms(as_atoms(name, "dictionary", self.dictionary))
+        )
         if atoms.rows.shape[1] != rows.shape[1]:
             raise ValueError(
                 f"{name}: X must have as many columns as dictionary, {atoms.rows.shape[1]}; got "

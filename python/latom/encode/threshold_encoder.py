@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import call
 from latom._base.checks import check_flag, shown
+from latom._base.packed import packed
 from latom.encode.atoms import Atoms, as_atoms, encoder_atoms
 from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
@@ -197,9 +198,10 @@ class ThresholdEncoder(BaseEncoder):
     def _prepared(self, name: str) -> tuple[Atoms, NDArray[np.float64]]:
         """The packed atoms, their bias less the threshold; made again when a parameter is another object."""
         parts = (self.W_enc, self.threshold, self.b_enc, self.b_pre)
-        kept: tuple[Atoms, NDArray[np.float64]] | None = self._kept(parts)
-        if kept is not None:
-            return kept
+        kept: tuple[Atoms, NDArray[np.float64]] = packed(self, parts, lambda: self._pack(name))
+        return kept
+
+    def _pack(self, name: str) -> tuple[Atoms, NDArray[np.float64]]:
         self._check_place(name)
         atoms = encoder_atoms(
             call(name, self.n_threads), as_atoms(name, "W_enc", self.W_enc), self.b_enc, self.b_pre
@@ -216,4 +218,4 @@ class ThresholdEncoder(BaseEncoder):
             )
         threshold = np.maximum(threshold, 0.0)
         atoms.bias = -threshold if atoms.bias is None else atoms.bias - threshold
-        return self._keep(parts, (atoms, threshold))
+        return atoms, threshold

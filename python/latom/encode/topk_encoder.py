@@ -14,6 +14,7 @@ from latom._base.arrays import as_seed
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer
 from latom._base.csr import csr_of
+from latom._base.packed import packed
 from latom._base.rows import Rows
 from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
 from latom.encode.base_encoder import BaseEncoder
@@ -264,13 +265,14 @@ class TopKEncoder(BaseEncoder):
     def _prepared(self, name: str) -> Atoms:
         """The packed atoms; made again when a parameter that they depend on is another object."""
         parts = (self._weights(name), self.b_enc, self.b_pre, self.W_dec, self.rescale_by_decoder_norm)
-        atoms: Atoms | None = self._kept(parts)
-        if atoms is not None:
-            return atoms
-        W_enc = as_atoms(name, "W_enc", parts[0])
-        atoms = encoder_atoms(call(name, self.n_threads), W_enc, self.b_enc, self.b_pre)
-        if self.rescale_by_decoder_norm:
-            W_dec = W_enc if self.W_dec is None else as_atoms(name, "W_dec", self.W_dec)
+        atoms: Atoms = packed(self, parts, lambda: self._pack(name, *parts))
+        return atoms
+
+    def _pack(self, name: str, weights: Any, b_enc: Any, b_pre: Any, decoder: Any, rescale: bool) -> Atoms:
+        W_enc = as_atoms(name, "W_enc", weights)
+        atoms = encoder_atoms(call(name, self.n_threads), W_enc, b_enc, b_pre)
+        if rescale:
+            W_dec = W_enc if decoder is None else as_atoms(name, "W_dec", decoder)
             lengths = _lengths(W_dec)
             if len(W_dec) != len(W_enc) or not lengths.all():
                 raise ValueError(
@@ -279,7 +281,7 @@ class TopKEncoder(BaseEncoder):
                 )
             atoms.rows = (W_enc * lengths[:, None]).astype(W_enc.dtype)
             atoms.bias = None if atoms.bias is None else atoms.bias * lengths
-        return self._keep(parts, atoms)
+        return atoms
 
     def _draw(self, name: str, rows: Rows) -> NDArray[Any]:
         n, d = rows.shape

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, check_held
 from latom._base.backend import call
 from latom._base.callbacks import CallbackSupport, FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_flag, check_integer, check_range, check_tol, shown
@@ -57,11 +57,14 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         Seed of the start.
     solver : {"auto", "cholesky", "cg", "block"}, default "auto"
         "cholesky": each row exactly, in float64. "cg": ``cg_steps`` steps of conjugate gradients from where
-        the row stands (Takács, Pilászy & Tikk 2011). "block": blocks of ``block_size`` coordinates, users and
-        items in turn, from shared predictions (iALS++: Rendle et al. 2021). "auto": one system for all rows
-        where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
+        the row stands (Takács, Pilászy & Tikk 2011), preconditioned with what all rows share, so that the
+        largest weight alone decides how many steps it takes. "block": blocks of ``block_size`` coordinates,
+        users and items in turn, from shared predictions (iALS++: Rendle et al. 2021). "auto": one system for
+        all rows where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
     block_size : int, default 64
     cg_steps : int, default 3
+        "auto" takes one where no weight is more than twice another, those of entries that are not stored with
+        them, two up to five times, and at most so many.
     loss : {"implicit", "ials"}, default "implicit"
         "ials" adds the weight of stored entries to that of all others: a stored entry has weight |c| for its
         target 1 and 1 for 0 (Rendle et al. 2021, with alpha = 1 / their alpha_0).
@@ -96,7 +99,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
     Notes
     -----
     The same bits for every number of threads and every processor. An iteration costs, for each of the n + m
-    rows with n_u entries, n_u k^2 + k^3 / 3 flops ("cholesky"), (s + 1)(2 k^2 + 4 n_u k) ("cg") or n_u k b +
+    rows with n_u entries, n_u k^2 + k^3 / 3 flops ("cholesky"), 3 k^2 + (4 s + 2) n_u k ("cg") or n_u k b +
     4 n_u k + k b^2 / 3 ("block"). Memory: X, its transpose, three times the factors. Ctrl-C leaves the
     factors of the last whole iteration.
 
@@ -223,6 +226,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
                     last = run.stop(settled, objective=objective, violation=fall)
         finally:  # Ctrl-C leaves the last whole iteration
             self.user_factors, self.item_factors = U, V
+        check_held(name, "X", "factors", self.user_factors, self.item_factors)
         if validation is not None:
             _, self.user_factors, self.item_factors, _ = kept
             self.validation_scores_ = np.array(recalls)
@@ -313,7 +317,10 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
 
     @property
     def _type(self) -> Any:
-        return np.dtype(self.dtype)
+        try:
+            return np.dtype(self.dtype)
+        except TypeError:  # names no type, and is refused
+            return np.dtype(object)
 
     def _side(self, rows: Rows) -> Side:
         return Side(rows, RULES[self.loss], self.alpha, self.regularization, self.reg_exponent)

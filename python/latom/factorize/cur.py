@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_dense, as_numpy, as_seed
+from latom._base.arrays import as_dense, as_numpy, as_seed, check_held
 from latom._base.checks import check_choice, check_integer, check_range, shown
 from latom._base.estimator import Placed
-from latom.factorize.recommend import as_ids
+from latom.factorize.packed_search import as_ids
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 SELECTIONS = ("uniform", "leverage", "kmeans++")
@@ -148,6 +148,7 @@ class CUR(Placed, BaseEstimator):
         self.row_indices_, self.column_indices_ = rows, columns
         self.R_, self.C_ = R, C
         self.U_ = pseudo_inverse(R[:, columns], self.rcond, self.ridge)
+        check_held(name, "X", "a pseudo-inverse", self.U_)
         self.n_features_in_ = m
         return self
 
@@ -167,9 +168,9 @@ class CUR(Placed, BaseEstimator):
         name = f"{type(self).__name__}.reconstruct"
         C, R = self.C_, self.R_
         if rows is not None:
-            C = C[as_ids(name, "rows", rows, len(C))]
+            C = C[as_ids(name, "rows", rows, len(C))[0]]
         if columns is not None:
-            R = R[:, as_ids(name, "columns", columns, R.shape[1])]
+            R = R[:, as_ids(name, "columns", columns, R.shape[1])[0]]
         left = len(C) * self.U_.shape[1] * (self.U_.shape[0] + R.shape[1])
         right = R.shape[1] * self.U_.shape[0] * (self.U_.shape[1] + len(C))
         entries: NDArray[Any] = (C @ self.U_) @ R if left <= right else C @ (self.U_ @ R)
@@ -227,7 +228,8 @@ def pseudo_inverse(A: NDArray[Any], rcond: float, ridge: float) -> NDArray[Any]:
     left, values, right = np.linalg.svd(A.astype(np.float64), full_matrices=False)
     kept = values > rcond * values[0] if values[0] > 0 else np.zeros(len(values), bool)
     damped = np.divide(values, values**2 + (ridge * values[0]) ** 2, out=np.zeros_like(values), where=kept)
-    inverse: NDArray[Any] = ((right.T * damped) @ left.T).astype(A.dtype)
+    with np.errstate(over="ignore"):
+        inverse: NDArray[Any] = ((right.T * damped) @ left.T).astype(A.dtype)
     return inverse
 
 

@@ -16,7 +16,7 @@ from latom._base.backend import call
 from latom._base.checks import check_integer, check_range, shown
 from latom._base.estimator import Placed
 from latom.factorize.cur import pseudo_inverse
-from latom.factorize.recommend import best_items
+from latom.factorize.packed_search import Best
 
 
 class CURSearch(Placed, BaseEstimator):
@@ -197,7 +197,8 @@ class CURSearch(Placed, BaseEstimator):
                 items = np.tile(self.anchor_items_, (len(queries), 1))
             else:
                 rows, atoms = self._estimates(known, values)
-                items = best_items(context, rows, atoms, part, _as_csr(known, m))[0].astype(np.int64)
+                best = Best(context, atoms, "dot")
+                items = best.without(context, rows, part, _as_csr(known, m))[0].astype(np.int64)
             found = np.stack([score(query, of_it) for query, of_it in zip(queries, items, strict=True)])
             known, values = np.hstack([known, items]), np.hstack([values, found.astype(values.dtype)])
         order = np.lexsort((known, -values))[:, :k]

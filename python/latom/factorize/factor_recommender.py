@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.backend import call
-from latom._base.checks import check_flag, check_integer, shown
+from latom._base.checks import check_flag, check_integer
 from latom.factorize.observed import as_csr_rows
-from latom.factorize.packed_search import Best, positions
+from latom.factorize.packed_search import Best, as_ids, positions
 
 Array = NDArray[Any]
 
@@ -23,18 +22,13 @@ class FactorRecommender:
 
     n_threads: int | None
 
-    @property
-    def user_factors(self) -> Any:
-        raise NotImplementedError
-
-    @property
-    def item_factors(self) -> Any:
-        raise NotImplementedError
+    user_factors: Any
+    item_factors: Any
 
     def recommend(
         self,
         userid: Any,
-        user_items: Any,
+        user_items: Any = None,
         N: int = 10,
         filter_already_liked_items: bool = True,
         filter_items: Any = None,
@@ -47,8 +41,9 @@ class FactorRecommender:
         ----------
         userid : int or array of int
             Users.
-        user_items : CSR of shape (users, m)
-            What each of these users has, a row per user of ``userid``.
+        user_items : CSR of shape (users, m), optional
+            What each of these users has, a row per user of ``userid``. Not looked at where nothing is left
+            out or solved for.
         N : int, default 10
             Items per user.
         filter_already_liked_items : bool, default True
@@ -83,9 +78,7 @@ class FactorRecommender:
         check_is_fitted(self, "item_factors")
         check_integer(name, "N", N)
         check_flag(name, "filter_already_liked_items", filter_already_liked_items)
-        users, scalar = self._ids(
-            name, "userid", userid, None if recalculate_user else len(self.user_factors)
-        )
+        users, scalar = as_ids(name, "userid", userid, None if recalculate_user else len(self.user_factors))
         have = None
         if filter_already_liked_items or check_flag(name, "recalculate_user", recalculate_user):
             have = self._rows_of(name, "user_items", user_items, len(users), len(self.item_factors))
@@ -123,9 +116,7 @@ class FactorRecommender:
         """
         name = f"{type(self).__name__}.similar_items"
         check_is_fitted(self, "item_factors")
-        asked, scalar = self._ids(
-            name, "itemid", itemid, None if recalculate_item else len(self.item_factors)
-        )
+        asked, scalar = as_ids(name, "itemid", itemid, None if recalculate_item else len(self.item_factors))
         queries = self.recalculate_item(asked, item_users) if recalculate_item else self.item_factors[asked]
         chosen = self._chosen(name, "item", items, filter_items, len(self.item_factors))
         return self._search(name, "cosine", self.item_factors, queries, N, chosen, None, scalar)
@@ -149,7 +140,7 @@ class FactorRecommender:
         """
         name = f"{type(self).__name__}.similar_users"
         check_is_fitted(self, "user_factors")
-        asked, scalar = self._ids(name, "userid", userid, len(self.user_factors))
+        asked, scalar = as_ids(name, "userid", userid, len(self.user_factors))
         chosen = self._chosen(name, "user", users, filter_users, len(self.user_factors))
         return self._search(
             name, "cosine", self.user_factors, self.user_factors[asked], N, chosen, None, scalar
@@ -185,7 +176,10 @@ class FactorRecommender:
         raise NotImplementedError
 
     def recalculate_item(self, itemid: Any, item_users: Any) -> Array:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__}.recalculate_item: items must be learned with the users; got new ones. "
+            "Fit again."
+        )
 
     # ---- parts
 
@@ -208,7 +202,7 @@ class FactorRecommender:
         if chosen is None:
             best = self._best(context, factors, metric)
         else:
-            best = Best(context, np.ascontiguousarray(factors[chosen]), metric)
+            best = Best(context, factors[chosen], metric)
             have = None if have is None else positions(chosen, have)
         if have is None or have.nnz == 0:
             ids, scores = best.topk(context, queries, N)
@@ -239,22 +233,6 @@ class FactorRecommender:
         state.pop("_searches", None)
         return state
 
-    def _ids(self, name: str, argument: str, ids: Any, limit: int | None) -> tuple[Array, bool]:
-        """Ids as an array, and whether one was given by itself."""
-        scalar = isinstance(ids, Integral) and not isinstance(ids, bool)
-        given = np.atleast_1d(np.asarray(ids))
-        if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-            raise ValueError(
-                f"{name}: {argument} must be an int or a vector of ints; got {shown(ids)}. Pass ids of rows."
-            )
-        given = given.astype(np.int64)
-        if limit is not None and given.size and (given.min() < 0 or given.max() >= limit):
-            bad = given.min() if given.min() < 0 else given.max()
-            raise IndexError(
-                f"{name}: {argument} must be in [0, {limit}); got {bad}. Fit with it, or recalculate factors."
-            )
-        return given, scalar
-
     def _rows_of(self, name: str, argument: str, X: Any, n: int, d: int) -> sp.csr_array:
         """A CSR matrix with a row for each id."""
         if not sp.issparse(X) or X.format != "csr":
@@ -276,7 +254,7 @@ class FactorRecommender:
             raise ValueError(
                 f"{name}: {what}s must be given without filter_{what}s; got both. Leave out one of them."
             )
-        given, _ = self._ids(
+        given, _ = as_ids(
             name,
             f"{what}s" if among is not None else f"filter_{what}s",
             among if among is not None else without,

@@ -9,11 +9,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_numpy, as_seed
+from latom._base.arrays import Matrix, as_numpy, as_seed, check_held
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_flag, check_integer, number_of, shown
-from latom._base.estimator import Estimator, validated_rows
+from latom._base.estimator import validated_rows
 from latom._base.rows import Rows
+from latom.factorize.embedding import Embedding
 from latom.factorize.rank.alignment import unit_rows
 from latom.factorize.truncated_svd import multiply_rows
 
@@ -21,7 +22,7 @@ Array = NDArray[Any]
 PROJECTIONS = ("sparse", "gaussian")
 
 
-class FastRP(Estimator):
+class FastRP(Embedding):
     """Node embeddings: weighted powers of a graph's matrix times a random projection.
 
         U_0 = R,  U_q = M U_(q-1),  embedding = sum of weights[q - 1] U_q over q = 1, 2, ...
@@ -61,8 +62,9 @@ class FastRP(Estimator):
 
     Notes
     -----
-    R is drawn by counters into the memory that the second power takes, and is stored nowhere else. A power
-    costs 2 nnz n_components flops; extra memory is two arrays of the embedding's size. The result does not
+    Of a sparse R only the entries are drawn, so that the first power costs little; any other stands in the
+    memory that the second power takes. A power costs 2 nnz n_components flops; extra memory is two arrays
+    of the embedding's size. The result does not
     depend on threads or processor, to the bit.
 
     References
@@ -79,8 +81,6 @@ class FastRP(Estimator):
     >>> bool(np.allclose(Z[0], Z[4])), bool(np.allclose(Z[0], Z[5]))
     (True, False)
     """
-
-    _takes_sparse = True
 
     embedding_: Array
     mean_: NDArray[np.float64]
@@ -109,29 +109,14 @@ class FastRP(Estimator):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(self, X: Matrix, y: Any = None) -> FastRP:
-        """Embed the nodes of a graph.
+    def fit_transform(self, X: Matrix, y: Any = None) -> Array:
+        """Embed the nodes of a graph and return the embedding.
 
         Parameters
         ----------
         X : CSR or array of shape (n, n)
             The adjacency; not negative where ``transition`` divides by its sums.
         y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self.fit_transform(X)
-        return self
-
-    def fit_transform(self, X: Matrix, y: Any = None) -> Array:
-        """Embed the nodes of a graph and return the embedding.
-
-        Parameters
-        ----------
-        X, y
-            As in :meth:`fit`.
 
         Returns
         -------
@@ -147,13 +132,13 @@ class FastRP(Estimator):
         if rows.shape[0] != rows.shape[1]:
             raise ValueError(
                 f"{name}: X must be square, the adjacency of a graph; got shape {rows.shape}. For a "
-                "bipartite "
-                "graph B pass scipy.sparse.block_array([[None, B], [B.T, None]])."
+                "bipartite graph B pass scipy.sparse.block_array([[None, B], [B.T, None]])."
             )
         self._seed = as_seed(name, self.random_state)
         self._graph = rows.array
         weights = self._check_parameters(name)
         embedding = self._powers(name, rows, weights, self.weights is None, False)
+        check_held(name, "X", "an embedding", embedding)
         columns = embedding.shape[1]
         self.mean_, self.scale_ = np.zeros(columns), np.ones(columns)
         if self.standardize:
@@ -201,15 +186,12 @@ class FastRP(Estimator):
         return int(self.embedding_.shape[1])
 
     def _rows(self, name: str, X: Matrix, reset: bool) -> Rows:
-        rows = validated_rows(self, name, X, reset)
-        if not rows.sparse:
-            rows = Rows(name, sp.csr_array(rows[:]))
-        if self.transition and not rows.core.non_negative(call(name, self.n_threads)):
-            raise ValueError(
-                f"{name}: X must not be negative with transition=True (Negative values in data); got a "
-                "negative entry. Use transition=False for signed graphs."
-            )
-        return rows
+        if self.transition:
+            remedy = "Use transition=False for signed graphs."
+            rows = self._non_negative(name, X, reset, " with transition=True", remedy)
+        else:
+            rows = validated_rows(self, name, X, reset)
+        return rows if rows.sparse else Rows(name, sp.csr_array(rows[:]))
 
     def _powers(
         self, name: str, graph: Rows, weights: list[float], concatenate: bool, from_start: bool

@@ -154,6 +154,8 @@ class IPSFactorization(Recommender):
         self.verbose = verbose
         self.callback = callback
 
+    _popularity: NDArray[np.float64]  # theta of each item
+
     @with_callbacks
     def fit(self, X: Any, y: Any = None) -> IPSFactorization:
         """Find factors.
@@ -177,25 +179,31 @@ class IPSFactorization(Recommender):
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
         positives = self._positives(name, X)
-        weights = 1 / np.maximum(self._propensities(name, positives), self.clip)
-        seed = as_seed(name, self.random_state)
-        rng = np.random.Generator(np.random.Philox(seed))
+        if isinstance(self.propensity, str):
+            check_choice(name, "propensity", self.propensity, ("popularity",))
+            clicks = np.bincount(positives.indices, minlength=positives.shape[1])
+            self._popularity = (clicks / clicks.max()) ** self.power
+        self._seed = as_seed(name, self.random_state)
+        rng = np.random.Generator(np.random.Philox(self._seed))
         if self.link == "identity":
-            self._fit_identity(name, X, positives, weights.astype(positives.dtype), rng)
+            self._fit_identity(name, X, positives, rng)
         else:
-            self._fit_logistic(name, X, positives, weights.astype(np.float32), seed, rng)
+            start = [padded(0.1 * rng.standard_normal((size, self.n_components))) for size in positives.shape]
+            self._run_steps(X, self._steps(name, positives, start))
         return self
 
-    def _fit_identity(
-        self, name: str, X: Any, positives: Positives, weights: NDArray[Any], rng: np.random.Generator
-    ) -> None:
+    def _weighted(self, name: str, positives: Positives, dtype: Any) -> Rows:
+        """Y / theta."""
+        weights = self._weights(name, positives).astype(dtype)
+        return Rows(name, sp.csr_array((weights, positives.indices, positives.indptr), shape=positives.shape))
+
+    def _fit_identity(self, name: str, X: Any, positives: Positives, rng: np.random.Generator) -> None:
         context, core = call(name, self.n_threads), backend()
-        matrix = sp.csr_array((weights, positives.indices, positives.indptr), shape=positives.shape)
-        rows = Rows(name, matrix)
+        rows = self._weighted(name, positives, positives.dtype)
         n, m = positives.shape
         k, penalty = self.n_components, self._penalty * np.eye(self.n_components)
-        V = (rng.standard_normal((m, k)) / np.sqrt(k)).astype(weights.dtype)
-        self.user_factors, self.item_factors = np.zeros((n, k), weights.dtype), V
+        V = (rng.standard_normal((m, k)) / np.sqrt(k)).astype(positives.dtype)
+        self.user_factors, self.item_factors = np.zeros((n, k), positives.dtype), V
 
         def epoch(number: int) -> float:
             V = self.item_factors
@@ -210,38 +218,43 @@ class IPSFactorization(Recommender):
 
         self._run(X, epoch)
 
-    def _fit_logistic(
-        self,
-        name: str,
-        X: Any,
-        positives: Positives,
-        weights: NDArray[np.float32],
-        seed: int,
-        rng: np.random.Generator,
-    ) -> None:
-        k = self.n_components
-        start = [padded(rng.standard_normal((size, k)) * 0.1) for size in positives.shape]
-        steps = PairSteps(
+    def _steps(self, name: str, positives: Positives, factors: list[NDArray[np.float32]]) -> PairSteps:
+        return PairSteps(
             name=name,
-            seed=seed,
+            seed=self._seed,
             n_threads=self.n_threads,
             positives=positives,
-            weights=weights,
+            weights=self._weights(name, positives).astype(np.float32),
             loss="relevance",
             n_negatives=self.n_negatives,
             unlabelled=float(self.weight),
             regularization=self._penalty,
             noise_regularization=0.0,
-            factors=start,
+            factors=factors,
         )
-        self.user_factors, self.item_factors = (factor[:, :k] for factor in start)
 
-        def epoch(number: int) -> float:
-            loss = steps.epoch(number, self.learning_rate * self.learning_decay**number)
-            self.user_factors, self.item_factors = (factor[:, :k] for factor in steps.factors)
-            return loss
+    def _folded(self, name: str, positives: Positives) -> NDArray[Any]:
+        if (
+            self.propensity is not None
+            and not isinstance(self.propensity, str)
+            and np.ndim(self.propensity) != 1
+        ):
+            raise ValueError(
+                f"{name}: propensity must be one of each item for new users; got one of each pair. "
+                "Pass those of the items, or 'popularity'."
+            )
+        V = self.item_factors
+        if self.link == "logistic":
+            rng = np.random.Generator(np.random.Philox(self._seed))
+            start = padded(0.1 * rng.standard_normal((positives.shape[0], self.n_components)))
+            return self._folded_by_steps(self._steps(name, positives, [start, padded(V)]))
+        context = call(name, self.n_threads)
+        products = backend().multiply(context, self._weighted(name, positives, V.dtype).core, V)
+        return _solved(products, backend().gram(context, V) + self._penalty * np.eye(V.shape[1]))
 
-        self._run(X, epoch)
+    def _weights(self, name: str, positives: Positives) -> NDArray[np.float64]:
+        weights: NDArray[np.float64] = 1 / np.maximum(self._propensities(name, positives), self.clip)
+        return weights
 
     def _propensities(self, name: str, positives: Positives) -> NDArray[np.float64]:
         """theta of each click."""
@@ -249,10 +262,7 @@ class IPSFactorization(Recommender):
         if self.propensity is None:
             return np.ones(len(positives.indices))
         if isinstance(self.propensity, str):
-            check_choice(name, "propensity", self.propensity, ("popularity",))
-            clicks = np.bincount(positives.indices, minlength=m)
-            theta: NDArray[np.float64] = (clicks / clicks.max()) ** self.power
-            return theta[positives.indices]
+            return self._popularity[positives.indices]
         if sp.issparse(self.propensity):
             given = as_csr(name, self.propensity, "propensity")
             self._check_shape(name, given.shape, positives.shape)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, check_held
 from latom._base.checks import check_flag
 from latom._base.estimator import Estimator, validated_rows
 from latom.factorize.matrix_completion import MatrixCompletion, observed_entries
@@ -118,7 +118,9 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
         name = f"{type(self).__name__}.fit_transform"
         table = self._table(name, X, reset=True)
         self._learn(name, table)
-        return self._filled(name, table)
+        filled = self._filled(name, table)
+        check_held(name, "X", "missing values", np.where(np.isnan(table), filled, 0))
+        return filled
 
     def transform(self, X: Matrix) -> Array:
         """Fill in the missing values of rows, whose factors are solved for from what they have.
@@ -152,10 +154,12 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
     def _learn(self, name: str, X: Array) -> None:
         seen = ~np.isnan(X)
         counts = np.maximum(seen.sum(axis=0), 1)
-        total = np.where(seen, X, 0).sum(axis=0, dtype=np.float64)
-        self.mean_ = total / counts
-        squares = (np.where(seen, X - self.mean_, 0) ** 2).sum(axis=0, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = np.where(seen, X, 0).sum(axis=0, dtype=np.float64)
+            self.mean_ = total / counts
+            squares = (np.where(seen, X - self.mean_, 0) ** 2).sum(axis=0, dtype=np.float64)
         spread = np.sqrt(squares / counts)
+        check_held(name, "X", "means and variances", total, squares)
         self.scale_ = np.where(spread > 0, spread, 1.0) if self.scale else np.ones(X.shape[1])
         bounds = np.where(seen, X, np.inf).min(axis=0), np.where(seen, X, -np.inf).max(axis=0)
         empty = ~seen.any(axis=0)

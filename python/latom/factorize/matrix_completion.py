@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, check_held
 from latom._base.backend import backend, call
 from latom._base.callbacks import FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_flag, check_integer, check_range
@@ -197,6 +197,7 @@ class MatrixCompletion(IterativeEstimator):
         task.end(run.attributes)
         self.n_iter_ = len(run.states)
         self.history_ = run.history
+        check_held(name, "X", "factors", U, V)
         self.rmse_ = self._rmse(context, rows)
         if held_out is not None:
             self.validation_scores_ = np.array(scores)

@@ -351,7 +351,8 @@ class NMF(BaseNMF):
         check_flag(name, "shuffle", self.shuffle)
         if self.solver != "mu" and self._kullback:
             raise ValueError(
-                f"{name}: Invalid beta_loss parameter: solver {self.solver!r} does not handle beta_loss = "
+                f"{name}: beta_loss must be 'frobenius' with solver={self.solver!r} (Invalid beta_loss "
+                f"parameter: solver {self.solver!r} does not handle beta_loss = {self.beta_loss!r}); got "
                 f"{self.beta_loss!r}. Use solver='mu'."
             )
         if self.shuffle:

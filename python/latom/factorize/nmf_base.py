@@ -221,20 +221,23 @@ def check_factor(name: str, which: str, A: Any, dtype: Any, shape: tuple[Any, An
         wanted = shape[axis]
         if wanted != "auto" and A.shape[axis] != wanted:
             raise ValueError(
-                f"{name}: Array with wrong {side} dimension passed to NMF (input {which}). Expected "
-                f"{wanted}, but got {A.shape[axis]}."
+                f"{name}: {which} must fit X and n_components (Array with wrong {side} dimension passed to "
+                f"NMF (input {which}). Expected {wanted}, but got {A.shape[axis]}.); got shape {A.shape}. "
+                "Pass a start of their sizes."
             )
     if (A < 0).any():
         raise ValueError(
-            f"{name}: Negative values in data passed to NMF (input {which}). Pass a non-negative start."
+            f"{name}: {which} must not be negative (Negative values in data passed to NMF (input {which})); "
+            f"got {A.min()}. Pass a non-negative start."
         )
     if not A.any():
         raise ValueError(
-            f"{name}: Array passed to NMF (input {which}) is full of zeros. Pass a positive start."
+            f"{name}: {which} must have a positive number (Array passed to NMF (input {which}) is full of "
+            "zeros.); got none. Pass a positive start."
         )
     if A.dtype != dtype:
         raise TypeError(
-            f"{name}: H and W should have the same dtype as X. Got {which}.dtype = {A.dtype}. Convert it to "
-            f"{dtype}."
+            f"{name}: {which} must have the dtype of X (H and W should have the same dtype as X. Got "
+            f"{which}.dtype = {A.dtype}.); got {A.dtype}. Convert it to {dtype}."
         )
     return np.asarray(A)

@@ -33,8 +33,9 @@ def initial_factors(
         return np.abs(W).astype(products.dtype), np.ascontiguousarray(np.abs(F).T, products.dtype)
     if k > min(n, d):
         raise ValueError(
-            f"{products.function}: init = '{init}' can only be used when n_components <= "
-            f"min(n_samples, n_features); got {k} > {min(n, d)}. Use init='random'."
+            f"{products.function}: n_components must be at most the sides of X (init = '{init}' can only be "
+            f"used when n_components <= min(n_samples, n_features)); got {k} > {min(n, d)}. Use "
+            "init='random'."
         )
     U, S, V = singular_vectors(products, k, rng, LongSteps(products.function, verbose))
     W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)

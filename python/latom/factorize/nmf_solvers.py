@@ -105,12 +105,14 @@ class HalfSteps:
         listed = None if gone is None else gone.rows
         return self._sweep(F, P, W, self.penalties.l1_W, self.penalties.l2_W, listed, sweeps, inner_tol)[:2]
 
-    def of_F(self, W: Array, F: Array, sweeps: int, inner_tol: float) -> Solver[tuple[Array, float, float]]:
-        """Swept F, the violation met, and the objective with W."""
+    def of_F(
+        self, W: Array, F: Array, sweeps: int, inner_tol: float, out: Array | None
+    ) -> Solver[tuple[Array, float, float]]:
+        """Swept F, written to out, the violation met, and the objective with W."""
         weighted, root = W, W
         if self._columns is not None and self._roots is not None:
             weighted, root = W * self._columns, W * self._roots
-        P = yield ProductRequest(True, weighted)
+        P = yield ProductRequest(True, weighted, out)
         gone = self.products.missing
         listed = None if gone is None else gone.columns
         swept, violation, cross, quadratic, G = self._sweep(
@@ -148,11 +150,12 @@ class HalfSteps:
 
 def coordinate_descent(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solver[tuple[Array, Array]]:
     """One sweep a half-step, as scikit-learn's solver with shuffle=False."""
-    spare = None
+    W, F, spare, spare_F = _at_lines(W), _at_lines(F), None, None
     while True:
         swept, violation = yield from half.of_W(F, W, 1, 0.0, spare)
         W, spare = swept, W
-        F, more, objective = yield from half.of_F(W, F, 1, 0.0)
+        swept, more, objective = yield from half.of_F(W, F, 1, 0.0, spare_F)
+        F, spare_F = swept, F
         if run.reached(objective, violation + more, factor=F):
             return W, F
 
@@ -170,9 +173,10 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
     grow, grow_most, shrink = 1.05, 1.01, 1.5
     beta, most = 0.5, 1.0
     best = np.inf
-    kept, kept_F = W, F  # what is returned
-    last, start = W.copy(), F  # W before extrapolation; F to start from
-    spare = np.empty_like(W)
+    kept, kept_F = _at_lines(W), _at_lines(F)  # what is returned
+    last, start = _at_lines(W), kept_F  # W before extrapolation; F to start from
+    spare = _at_lines(W)
+    spare_F: Array | None = None
     plain = True  # this iteration starts from what is kept and does not extrapolate W
     while True:
         swept, violation = yield from half.of_W(start, kept, sweeps_W, INNER_TOL, spare)
@@ -180,18 +184,18 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
             np.copyto(last, swept)
         else:
             backend().extrapolate(half.products.context, swept, last, beta)
-        new_F, more, objective = yield from half.of_F(last, start, sweeps_F, INNER_TOL)
+        new_F, more, objective = yield from half.of_F(last, start, sweeps_F, INNER_TOL, spare_F)
         risen = objective > best
         if risen:
-            start = kept_F
+            start, spare_F = kept_F, new_F
             last, spare = swept, last
             most, beta = beta, beta / shrink
         else:
             best = objective
             kept, last, spare = last, swept, kept
-            start = kept_F.copy()
-            backend().extrapolate(half.products.context, new_F, start, beta)
-            kept_F = new_F
+            spare_F = None if start is kept_F else start
+            backend().extrapolate(half.products.context, new_F, kept_F, beta)
+            kept_F, start = new_F, kept_F
             most = min(1.0, grow_most * most)
             beta = min(most, grow * beta)
         # Where the loss rises without extrapolation, rounding is all that moves it.
@@ -199,6 +203,16 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
         if run.reached(best, violation + more, settled, kept_F):
             return kept, kept_F
         plain = risen
+
+
+def _at_lines(A: Array) -> Array:
+    """A copy that begins a line of the cache: of rows that do not, each gathered one touches a line more."""
+    each = 64 // A.itemsize
+    room = np.empty(A.size + each, A.dtype)
+    first = -(room.ctypes.data // A.itemsize) % each
+    out: Array = room[first : first + A.size].reshape(A.shape)
+    np.copyto(out, A)
+    return out
 
 
 # By measurement: what further sweeps bring takes longer than another product.

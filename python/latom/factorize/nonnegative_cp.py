@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import as_numpy, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_integer, check_threads, check_tol, shown
+from latom._base.callbacks import with_callbacks
+from latom._base.checks import shown
 from latom._base.history import Descent, FactorizationState
-from latom._base.progress import Progress
+from latom.factorize.decomposition import Decomposition
 from latom.factorize.product_in_parts import product_in_parts
 
 Array = NDArray[Any]
 SWEEPS, INNER_TOL = 3, 0.1  # of a factor's rows, as in nmf_batch
 
 
-class NonNegativeCP(BaseEstimator):
+class NonNegativeCP(Decomposition):
     """A tensor as a sum of k outer products: X is about sum_c w_c a_c o b_c o ..., nothing negative.
 
     Minimizes the squared error.
@@ -81,7 +79,6 @@ class NonNegativeCP(BaseEstimator):
 
     factors_: list[Array]
     weights_: Array
-    history_: NDArray[Any]
 
     def __init__(
         self,
@@ -104,13 +101,14 @@ class NonNegativeCP(BaseEstimator):
         self.n_threads = n_threads
         self.callback = callback
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> NonNegativeCP:
         """Find the factors of a tensor.
 
         Parameters
         ----------
-        X : array of two modes or more, float32 or float64
-            Finite and not negative.
+        X : array of two modes or more
+            float32, float64 or half precision, which is widened; finite and not negative.
         y : ignored
 
         Returns
@@ -124,30 +122,14 @@ class NonNegativeCP(BaseEstimator):
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        X = self._tensor(name, X)
+        given, X = X, self._tensor(name, X)
         rng = np.random.default_rng(as_seed(name, self.random_state))
         k, mean = self.n_components, float(X.mean(dtype=np.float64))
         scale = (mean / k) ** (1 / X.ndim) * 2 if mean > 0 else 1.0
         factors = [(scale * rng.random((size, k))).astype(X.dtype) for size in X.shape]
         norm2 = float(np.square(X, dtype=np.float64).sum())
-        with Progress(name, self.max_iter, self.verbose) as progress:
-            run = Descent(self.max_iter, self.tol, self.callback, progress)
-            self._descend(call(name, self.n_threads), X, norm2, factors, run)
-        if self.tol > 0 and not run.converged and len(run.states) == self.max_iter:
-            warnings.warn(
-                f"{name}: the factors were still moving after max_iter={self.max_iter} iterations. Raise "
-                "max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        sums = [np.where(F.any(axis=0), F.sum(axis=0, dtype=np.float64), 1) for F in factors]
-        weights = np.prod([np.where(F.any(axis=0), s, 0) for F, s in zip(factors, sums, strict=True)], axis=0)
-        order = np.argsort(-weights, kind="stable")
-        self.weights_ = weights[order].astype(X.dtype)
-        self.factors_ = [(F / s)[:, order].astype(X.dtype) for F, s in zip(factors, sums, strict=True)]
-        self.history_, self.n_iter_ = run.history, len(run.states)
-        self.loss_ = max(run.states[-1].objective, 0.0)
-        self.reconstruction_err_ = float(np.sqrt(2 * self.loss_))
+        context = call(name, self.n_threads)
+        self._fit(name, given, lambda run: self._descend(context, X, norm2, factors, run))
         return self
 
     def reconstruct(self) -> Array:
@@ -175,8 +157,17 @@ class NonNegativeCP(BaseEstimator):
                 violation += met
                 grams[mode] = core.gram(context, F)
             loss = norm2 / 2 - cross + float(np.prod(grams, axis=0).sum()) / 2
-            if run.reached(loss, violation, None, factors[0]):
+            if run.reached(loss, violation, None, factors):
                 return
+
+    def _learned(self, factors: list[Array]) -> dict[str, Any]:
+        sums = [np.where(F.any(axis=0), F.sum(axis=0, dtype=np.float64), 1) for F in factors]
+        weights = np.prod([np.where(F.any(axis=0), s, 0) for F, s in zip(factors, sums, strict=True)], axis=0)
+        order, dtype = np.argsort(-weights, kind="stable"), factors[0].dtype
+        return {
+            "weights_": weights[order].astype(dtype),
+            "factors_": [(F / s)[:, order].astype(dtype) for F, s in zip(factors, sums, strict=True)],
+        }
 
     def _tensor(self, name: str, X: Any) -> Array:
         X = as_numpy(name, X, "X")
@@ -201,20 +192,9 @@ class NonNegativeCP(BaseEstimator):
         return tensor
 
     def _check_parameters(self, name: str) -> None:
-        check_integer(name, "n_components", self.n_components)
+        super()._check_parameters(name)
         if self.solver != "hals":
             raise ValueError(f"{name}: solver must be 'hals'; got {shown(self.solver)}. Leave it out.")
-        check_integer(name, "max_iter", self.max_iter)
-        check_tol(name, self.tol)
-        check_threads(name, self.n_threads)
-        if not isinstance(self.verbose, (bool, np.bool_)):
-            check_integer(name, "verbose", self.verbose, low=0)
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(
-                f"{name}: callback must be callable or None; got {shown(self.callback)}. Pass a "
-                "function of one "
-                "argument, the state."
-            )
 
 
 def khatri_rao(factors: list[Array]) -> Array:

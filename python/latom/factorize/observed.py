@@ -65,6 +65,13 @@ class Side:
         """Whether stored entries weigh what the others do, so that all rows share one system."""
         return self.rule == "implicit" and bool((np.abs(self.rows.array.data * self.alpha) == 1).all())
 
+    def spread(self) -> float:
+        """How far apart eigenvalues of a system may be, where what rows share is the identity."""
+        c = np.abs(self.rows.array.data) * self.alpha
+        if self.rule != "implicit":
+            return 1 + float(c.max(initial=0))
+        return float(c.max(initial=1)) / max(float(c.min(initial=1)), 1e-300)
+
     def gram(self, context: Any, V: Array) -> NDArray[np.float64] | None:
         """What all entries add to each system, the ones that are not stored with them."""
         return None if self.rule == "observed" else backend().gram(context, V)

@@ -12,15 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_integer, check_number, check_range
-from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
+from latom.factorize.embedding import Embedding
 
 Array = NDArray[Any]
 WEIGHTINGS = ("none", "arora")
 ARORA_CAP = 100.0  # of a weight, as its authors set it
 
 
-class PMIFactorization(Estimator):
+class PMIFactorization(Embedding):
     """Embeddings of rows and columns of counts by factors of their pointwise mutual information.
 
         pmi_ij = log(x_ij total / (row_i column_j)) - shift
@@ -83,8 +83,6 @@ class PMIFactorization(Estimator):
     (True, True)
     """
 
-    _takes_sparse = True
-
     components_: Array
     column_share_: NDArray[np.float64]
 
@@ -113,29 +111,14 @@ class PMIFactorization(Estimator):
         self.random_state = random_state
         self.n_threads = n_threads
 
-    def fit(self, X: Matrix, y: Any = None) -> PMIFactorization:
-        """Embed rows and columns.
+    def fit_transform(self, X: Matrix, y: Any = None) -> Array:
+        """Embed rows and columns, and return the embedding of rows.
 
         Parameters
         ----------
         X : CSR or array of shape (n, d)
             Counts, or an adjacency; not negative.
         y : ignored
-
-        Returns
-        -------
-        self
-        """
-        self.fit_transform(X)
-        return self
-
-    def fit_transform(self, X: Matrix, y: Any = None) -> Array:
-        """Embed rows and columns, and return the embedding of rows.
-
-        Parameters
-        ----------
-        X, y
-            As in :meth:`fit`.
 
         Returns
         -------
@@ -153,7 +136,8 @@ class PMIFactorization(Estimator):
         if self.window > 1:
             self._walk = _walks(name, counts, self.window)
             counts = sp.csr_array(counts @ self._walk)
-        columns = np.bincount(counts.indices, counts.data.astype(np.float64), minlength=counts.shape[1])
+        columns = np.zeros(counts.shape[1])
+        columns += np.bincount(counts.indices, counts.data.astype(np.float64), minlength=counts.shape[1])
         total = float(columns.sum())
         self.column_share_ = columns / (total if total > 0 else 1.0)
         information, weights = self._information(counts)
@@ -198,17 +182,8 @@ class PMIFactorization(Estimator):
         made: Array = projected @ inverse.astype(F.dtype)
         return made
 
-    @property
-    def _n_features_out(self) -> int:
-        return int(self.components_.shape[0])
-
     def _counts(self, name: str, X: Matrix, reset: bool) -> Any:
-        rows = validated_rows(self, name, X, reset)
-        if not rows.core.non_negative(call(name, self.n_threads)):
-            raise ValueError(
-                f"{name}: X must not be negative (Negative values in data); got a negative entry. Pass "
-                "counts."
-            )
+        rows = self._non_negative(name, X, reset, "", "Pass counts.")
         return rows.array if rows.sparse else sp.csr_array(rows[:])
 
     def _information(self, counts: Any) -> tuple[Any, Array | None]:
@@ -219,7 +194,7 @@ class PMIFactorization(Estimator):
             values = np.minimum(values, cap)
         row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
         share = np.bincount(row, counts.data.astype(np.float64), minlength=counts.shape[0])[row]
-        share *= self.column_share_[counts.indices]
+        share = share * self.column_share_[counts.indices]
         seen = (values > 0) & (share > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             pmi = np.where(seen, np.log(values / share), 0) - self.shift * seen
@@ -258,12 +233,7 @@ class PMIFactorization(Estimator):
         return W, F
 
     def _check_parameters(self, name: str, shape: tuple[int, int]) -> int:
-        k = check_integer(name, "n_components", self.n_components)
-        if k > min(shape):
-            raise ValueError(
-                f"{name}: n_components must be at most the rows and the columns of X; got {k} for "
-                f"n_samples={shape[0]} and n_features={shape[1]}. Lower it to {min(shape)}."
-            )
+        k = self._check_n_components(name, shape)
         check_range(name, "shift", self.shift)
         check_choice(name, "weighting", self.weighting, WEIGHTINGS)
         check_integer(name, "window", self.window)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import as_seed
 from latom._base.callbacks import with_callbacks
-from latom._base.checks import check_choice, check_integer, check_number, check_range
+from latom._base.checks import check_choice, check_flag, check_integer, check_number, check_range
 from latom._base.history import FactorizationState
-from latom.factorize.recommender import PairSteps, Recommender, padded
+from latom.factorize.recommender import PairSteps, Positives, Recommender, padded
 
 LOSSES = ("bpr", "bpo", "nbpo", "nbpo_s", "nbpo_o")
 
@@ -48,6 +48,9 @@ class PointwiseFactorization(Recommender):
         Factors of gamma. None: n_components.
     noise_regularization : float, default 0.01
         The same for the factors of gamma.
+    item_bias : bool, default False
+        Items have a bias beside their factors, as in the BPR of implicit, lightfm and cornac: the last column
+        of ``item_factors``, beside a 1 in that of ``user_factors``. It starts at 0 and shrinks as they do.
     max_iter : int, default 100
         Epochs. An epoch visits each positive once.
     tol : float, default 0
@@ -63,8 +66,8 @@ class PointwiseFactorization(Recommender):
 
     Attributes
     ----------
-    user_factors : float32 array of shape (n, k)
-    item_factors : float32 array of shape (m, k)
+    user_factors : float32 array of shape (n, k), or (n, k + 1) with ``item_bias``
+    item_factors : float32 array of shape (m, k), or (m, k + 1)
     components_ : float32 array of shape (k, m)
         ``item_factors.T``.
     user_noise_factors_, item_noise_factors_ : float32 arrays of shape (n, k) and (m, k)
@@ -124,6 +127,7 @@ class PointwiseFactorization(Recommender):
         regularization: float = 0.01,
         noise_components: int | None = None,
         noise_regularization: float = 0.01,
+        item_bias: bool = False,
         max_iter: int = 100,
         tol: float = 0.0,
         random_state: Any = None,
@@ -139,6 +143,7 @@ class PointwiseFactorization(Recommender):
         self.regularization = regularization
         self.noise_components = noise_components
         self.noise_regularization = noise_regularization
+        self.item_bias = item_bias
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -170,10 +175,14 @@ class PointwiseFactorization(Recommender):
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
         positives = self._positives(name, X)
-        seed = as_seed(name, self.random_state)
-        steps = PairSteps(
+        self._seed = as_seed(name, self.random_state)
+        self._run_steps(X, self._steps(name, positives, self._start(positives.shape)))
+        return self
+
+    def _steps(self, name: str, positives: Positives, factors: list[NDArray[np.float32]]) -> PairSteps:
+        return PairSteps(
             name=name,
-            seed=seed,
+            seed=self._seed,
             n_threads=self.n_threads,
             positives=positives,
             weights=None,
@@ -182,17 +191,16 @@ class PointwiseFactorization(Recommender):
             unlabelled=0.0,
             regularization=float(self.regularization),
             noise_regularization=float(self.noise_regularization),
-            factors=self._start(positives.shape, np.random.Generator(np.random.Philox(seed))),
+            factors=factors,
+            ones=self.n_components if self.item_bias else -1,
         )
-        self._keep(steps)
 
-        def epoch(number: int) -> float:
-            loss = steps.epoch(number, self.learning_rate * self.learning_decay**number)
-            self._keep(steps)
-            return loss
-
-        self._run(X, epoch)
-        return self
+    def _folded(self, name: str, positives: Positives) -> NDArray[Any]:
+        factors = self._start(positives.shape)
+        factors[1] = padded(self.item_factors)
+        if len(factors) > 2:
+            factors[3] = padded(self.item_noise_factors_)
+        return self._folded_by_steps(self._steps(name, positives, factors))
 
     def _check_parameters(self, name: str) -> None:
         self._check_iterations(name)
@@ -204,27 +212,30 @@ class PointwiseFactorization(Recommender):
         check_number(name, "learning_decay", self.learning_decay)
         check_range(name, "regularization", self.regularization)
         check_range(name, "noise_regularization", self.noise_regularization)
+        check_flag(name, "item_bias", self.item_bias)
         if self.noise_components is not None:
             check_integer(name, "noise_components", self.noise_components)
 
-    def _start(self, shape: tuple[int, int], rng: np.random.Generator) -> list[NDArray[np.float32]]:
+    def _start(self, shape: tuple[int, int]) -> list[NDArray[np.float32]]:
         n, m = shape
+        rng = np.random.Generator(np.random.Philox(self._seed))
         root = np.sqrt(self.n_components)
         low = -0.5 if self.loss == "bpr" else 0.0
-        factors = [
-            padded(rng.uniform(low / root, (low + 1) / root, (size, self.n_components))) for size in shape
-        ]
+        signal = [rng.uniform(low / root, (low + 1) / root, (size, self.n_components)) for size in shape]
+        if self.item_bias:
+            signal = [
+                np.column_stack([x, np.full(len(x), one)]) for x, one in zip(signal, (1, 0), strict=True)
+            ]
+        factors = [padded(x) for x in signal]
         if self.loss.startswith("nbpo"):
             k = self.noise_components or self.n_components
             factors.append(padded(rng.uniform(0, 5 / np.sqrt(k), (n, k))))
             factors.append(padded(rng.uniform(-5 / np.sqrt(k), 0, (m, k))))
         return factors
 
-    def _keep(self, steps: PairSteps) -> None:
-        k = self.n_components
-        self.user_factors, self.item_factors = (factor[:, :k] for factor in steps.factors[:2])
-        if len(steps.factors) > 2:
-            k = self.noise_components or k
-            self.user_noise_factors_, self.item_noise_factors_ = (
-                factor[:, :k] for factor in steps.factors[2:]
-            )
+    def _keep(self, factors: list[NDArray[np.float32]]) -> None:
+        k = self.n_components + bool(self.item_bias)
+        self.user_factors, self.item_factors = (factor[:, :k] for factor in factors[:2])
+        if len(factors) > 2:
+            k = self.noise_components or self.n_components
+            self.user_noise_factors_, self.item_noise_factors_ = (factor[:, :k] for factor in factors[2:])

@@ -1,4 +1,4 @@
-"""What factorizations of users and items share: positives of X, the loop over epochs, recommendations."""
+"""What factorizations by positives share: positives of X, the loop over epochs, steps on pairs, new users."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from latom._base.backend import backend, call
 from latom._base.callbacks import FitTasks
-from latom._base.checks import check_flag, check_integer
 from latom._base.estimator import Iterative, validated_rows
 from latom._base.history import FactorizationState, Iterations
 from latom._base.progress import Progress
 from latom._base.rows import Rows
-from latom.factorize.recommend import as_ids, as_liked, best_items
+from latom.factorize.factor_recommender import FactorRecommender
+from latom.factorize.packed_search import as_ids
 
 LINE = 16  # numbers of float32 in a cache line, which the core wants whole
 
@@ -80,12 +80,13 @@ def padded(factors: NDArray[Any]) -> NDArray[np.float32]:
     return rows
 
 
-class Recommender(Iterative, BaseEstimator):
+class Recommender(FactorRecommender, Iterative, BaseEstimator):
     """An estimator whose rows are users and whose columns are items, with a vector for each."""
 
     n_components: int
-    user_factors: NDArray[Any]
-    item_factors: NDArray[Any]
+    learning_rate: float
+    learning_decay: float
+    item_bias = False
     n_iter_: int
     history_: NDArray[Any]
 
@@ -98,7 +99,8 @@ class Recommender(Iterative, BaseEstimator):
     @property
     def components_(self) -> NDArray[Any]:
         """The factors of items as components, of shape (k, m)."""
-        return self.item_factors.T
+        components: NDArray[Any] = self.item_factors.T
+        return components
 
     def _positives(self, name: str, X: Any) -> Positives:
         return positives_of(name, validated_rows(self, name, X, reset=True))
@@ -131,49 +133,6 @@ class Recommender(Iterative, BaseEstimator):
     def _made(self) -> dict[str, Any]:
         return {"user_factors": self.user_factors, "item_factors": self.item_factors}
 
-    def recommend(
-        self,
-        users: Any,
-        user_items: Any = None,
-        N: int = 10,
-        filter_already_liked_items: bool = True,
-    ) -> tuple[NDArray[np.int32], NDArray[Any]]:
-        """The N best items of users, exactly, highest score first; ties go to the lowest item.
-
-        Parameters
-        ----------
-        users : int or int array of shape (u,)
-            Rows of X in fit.
-        user_items : sparse matrix of shape (u, m), optional
-            What these users have; a row for each of ``users``. Not needed, and not looked at, without the
-            filter.
-        N : int, default 10
-        filter_already_liked_items : bool, default True
-            Leave out what is stored in user_items, whatever its value.
-
-        Returns
-        -------
-        ids : int32 array of shape (u, N), or (N,) for one user
-            -1 where a user has fewer than N items left.
-        scores : array of the same shape
-            Products of the factors; minus infinity beside -1.
-
-        Notes
-        -----
-        2 u m k flops at worst, as of :func:`latom.topk`; no u x m array is made.
-        """
-        check_is_fitted(self, "item_factors")
-        name = f"{type(self).__name__}.recommend"
-        ids = as_ids(name, "users", users, len(self.user_factors))
-        m = len(self.item_factors)
-        N = check_integer(name, "N", N)
-        liked = None
-        if check_flag(name, "filter_already_liked_items", filter_already_liked_items):
-            liked = as_liked(name, user_items, len(ids), m)
-        context = call(name, self.n_threads)
-        found, scores = best_items(context, self.user_factors[ids], self.item_factors, N, liked)
-        return (found[0], scores[0]) if np.ndim(users) == 0 else (found, scores)
-
     def decision_function(self, rows: Any, columns: Any) -> NDArray[np.float64]:
         """Scores of pairs: the product of the factors of rows[i] and columns[i].
 
@@ -187,8 +146,8 @@ class Recommender(Iterative, BaseEstimator):
         """
         check_is_fitted(self, "item_factors")
         name = f"{type(self).__name__}.decision_function"
-        users = as_ids(name, "rows", rows, len(self.user_factors))
-        items = as_ids(name, "columns", columns, len(self.item_factors))
+        users, _ = as_ids(name, "rows", rows, len(self.user_factors))
+        items, _ = as_ids(name, "columns", columns, len(self.item_factors))
         if len(users) != len(items):
             raise ValueError(
                 f"{name}: columns must have as many numbers as rows, {len(users)}; got {len(items)}. "
@@ -198,6 +157,60 @@ class Recommender(Iterative, BaseEstimator):
             "ij,ij->i", self.user_factors[users], self.item_factors[items], dtype=np.float64
         )
         return scores
+
+    def recalculate_user(self, userid: Any, user_items: Any) -> NDArray[Any]:
+        """Factors of users from their items alone, with items' factors as they are; nothing is stored.
+
+        Parameters
+        ----------
+        userid : int or array of int
+        user_items : CSR of shape (users, m)
+            A row for each id; entries above 0 count.
+
+        Returns
+        -------
+        factors : array of shape (k,) or (users, k)
+            By steps on pairs, draws depend on which users are asked for together.
+        """
+        name = f"{type(self).__name__}.recalculate_user"
+        check_is_fitted(self, "item_factors")
+        given, scalar = as_ids(name, "userid", userid, None)
+        have = self._rows_of(name, "user_items", user_items, len(given), len(self.item_factors))
+        have.eliminate_zeros()
+        out = np.zeros((len(given), self.item_factors.shape[1]), self.item_factors.dtype)
+        if self.item_bias:
+            out[:, -1] = 1
+        some = np.flatnonzero(np.diff(have.indptr))
+        if len(some):
+            out[some] = self._folded(name, positives_of(name, Rows(name, have[some], "user_items")))
+        return out[0] if scalar else out
+
+    def _folded(self, name: str, positives: Positives) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _steps(self, name: str, positives: Positives, factors: list[NDArray[np.float32]]) -> PairSteps:
+        """Steps by this model's rule, from these factors."""
+        raise NotImplementedError
+
+    def _keep(self, factors: list[NDArray[np.float32]]) -> None:
+        """Sets attributes from factors with zeros behind them."""
+        self.user_factors, self.item_factors = (factor[:, : self.n_components] for factor in factors[:2])
+
+    def _run_steps(self, X: Any, steps: PairSteps) -> None:
+        def epoch(number: int) -> float:
+            loss = steps.epoch(number, self.learning_rate * self.learning_decay**number)
+            self._keep(steps.factors)
+            return loss
+
+        self._keep(steps.factors)
+        self._run(X, epoch)
+
+    def _folded_by_steps(self, steps: PairSteps) -> NDArray[np.float32]:
+        """Rows after as many epochs as a fit has at most; columns stay."""
+        steps.fixed_columns = True
+        for number in range(self.max_iter):
+            steps.epoch(number, self.learning_rate * self.learning_decay**number)
+        return steps.factors[0][:, : self.item_factors.shape[1]]
 
 
 @dataclass
@@ -215,10 +228,13 @@ class PairSteps:
     regularization: float
     noise_regularization: float
     factors: list[NDArray[np.float32]]  # of rows, of columns; then of noise, where a loss has it
+    ones: int = -1  # the column in which rows keep 1
+    fixed_columns: bool = False
 
     def epoch(self, number: int, rate: float) -> float:
         """One epoch; the factors are replaced once it has ended, and the mean loss is returned."""
-        moved = [factor.copy() for factor in self.factors]  # an interrupt leaves the last whole epoch
+        fixed = self.fixed_columns
+        moved = self.factors if fixed else [factor.copy() for factor in self.factors]  # for an interrupt
         loss: float = backend().pair_epoch(
             call(self.name, self.n_threads, self.seed),
             self.positives.indptr,
@@ -234,8 +250,10 @@ class PairSteps:
             self.regularization,
             *(moved[2:] or (None, None)),
             self.noise_regularization,
+            self.ones,
+            fixed,
         )
-        if not all(np.isfinite(factor).all() for factor in moved):
+        if not all(np.isfinite(factor).all() for factor in (moved[:1] if fixed else moved)):
             raise ValueError(
                 f"{self.name}: learning_rate must be small enough for factors to stay finite; got {rate:.3g} "
                 f"in epoch {number + 1}. Lower it, or raise regularization."

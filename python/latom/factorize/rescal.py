@@ -9,23 +9,15 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import (
-    check_choice,
-    check_flag,
-    check_integer,
-    check_range,
-    check_threads,
-    check_tol,
-    shown,
-)
+from latom._base.callbacks import with_callbacks
+from latom._base.checks import check_choice, check_flag, check_range, shown
 from latom._base.history import Descent, FactorizationState
-from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom.factorize.decomposition import Decomposition
 from latom.factorize.nmf import NMF
 
 Array = NDArray[Any]
@@ -34,7 +26,7 @@ LEAST = 0.01  # of a mean: steps that multiply cannot leave 0
 INITS = ("nmf", "random")
 
 
-class RESCAL(BaseEstimator):
+class RESCAL(Decomposition):
     """Slices X_t [n, n] as A R_t A^T: what things have in common, and how kinds of things relate in each.
 
     Minimizes the squared error over all slices.
@@ -98,7 +90,6 @@ class RESCAL(BaseEstimator):
 
     A_: Array
     R_: Array
-    history_: NDArray[Any]
 
     def __init__(
         self,
@@ -125,6 +116,7 @@ class RESCAL(BaseEstimator):
         self.n_threads = n_threads
         self.callback = callback
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> RESCAL:
         """Find the factors of slices.
 
@@ -162,24 +154,15 @@ class RESCAL(BaseEstimator):
                 )
             A = np.linalg.qr(rng.standard_normal((n, k)))[0].astype(dtype)
             R = np.zeros((len(slices), k, k))
-        with Progress(name, self.max_iter, self.verbose) as progress:
-            run = Descent(self.max_iter, self.tol, self.callback, progress)
-            A, R = self._descend(_Products(context, slices), norm2, A, R, run)
-        if self.tol > 0 and not run.converged and len(run.states) == self.max_iter:
-            warnings.warn(
-                f"{name}: the loss was still falling after max_iter={self.max_iter} iterations. Raise "
-                "max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        products = _Products(context, slices)
+        self._fit(name, X, lambda run: self._descend(products, norm2, A, R, run))
+        return self
+
+    def _learned(self, factors: tuple[Array, NDArray[np.float64]]) -> dict[str, Any]:
+        A, R = factors
         size = A.sum(axis=0, dtype=np.float64) if self.nonnegative else np.linalg.norm(A, axis=0)
         size = np.where(size > 0, size, 1)
-        self.A_ = (A / size).astype(dtype)
-        self.R_ = (R * np.outer(size, size)).astype(dtype)
-        self.history_, self.n_iter_ = run.history, len(run.states)
-        self.loss_ = run.states[-1].objective
-        self.reconstruction_err_ = float(np.sqrt(2 * max(self.loss_, 0)))
-        return self
+        return {"A_": (A / size).astype(A.dtype), "R_": (R * np.outer(size, size)).astype(A.dtype)}
 
     def _start(self, name: str, slices: list[Rows], rng: np.random.Generator) -> Array:
         """A [n, k], positive."""
@@ -196,9 +179,7 @@ class RESCAL(BaseEstimator):
         W /= np.where(W.any(axis=0), W.mean(axis=0), 1)
         return np.ascontiguousarray(W + LEAST * A, dtype)
 
-    def _descend(
-        self, X: _Products, norm2: float, A: Array, R: NDArray[np.float64], run: Descent
-    ) -> tuple[Array, NDArray[np.float64]]:
+    def _descend(self, X: _Products, norm2: float, A: Array, R: NDArray[np.float64], run: Descent) -> None:
         losses: list[float] = []
         XA, root = X.times(A), 1.0
         while True:
@@ -222,8 +203,8 @@ class RESCAL(BaseEstimator):
                 loss = _loss(norm2, X.gram(A), X.inner(A, XA), R)
             losses.append(loss)
             settled = root == 0 or (len(losses) > 10 and self.tol > 0 and self._slow(losses))
-            if run.reached(loss, np.nan, settled, A):
-                return A, R
+            if run.reached(loss, np.nan, settled, (A, R)):
+                return
 
     def _slow(self, losses: list[float]) -> bool:
         return losses[-11] - losses[-1] <= self.tol * losses[0]
@@ -258,21 +239,10 @@ class RESCAL(BaseEstimator):
         return slices
 
     def _check_parameters(self, name: str) -> None:
-        check_integer(name, "n_components", self.n_components)
+        super()._check_parameters(name)
         check_choice(name, "init", self.init, INITS)
         check_flag(name, "nonnegative", self.nonnegative)
-        check_integer(name, "max_iter", self.max_iter)
-        check_tol(name, self.tol)
         check_range(name, "l2", self.l2)
-        check_threads(name, self.n_threads)
-        if not isinstance(self.verbose, (bool, np.bool_)):
-            check_integer(name, "verbose", self.verbose, low=0)
-        if self.callback is not None and not callable(self.callback):
-            raise TypeError(
-                f"{name}: callback must be callable or None; got {shown(self.callback)}. Pass a "
-                "function of one "
-                "argument, the state."
-            )
 
 
 class _Products:

@@ -14,6 +14,7 @@ from latom._base.rows import Rows
 from latom.factorize.als_parts import explanation, load_model, save_model
 from latom.factorize.factor_recommender import FactorRecommender
 from latom.factorize.observed import Side, as_csr_rows
+from latom.factorize.packed_search import as_ids
 
 Array = NDArray[Any]
 
@@ -117,8 +118,8 @@ class RowSolutions(FactorRecommender):
         name = f"{type(self).__name__}.explain"
         check_is_fitted(self, "item_factors")
         check_integer(name, "N", N)
-        (row,), _ = self._ids(name, "userid", userid, user_items.shape[0])
-        (item,), _ = self._ids(name, "itemid", itemid, len(self.item_factors))
+        (row,), _ = as_ids(name, "userid", userid, user_items.shape[0])
+        (item,), _ = as_ids(name, "itemid", itemid, len(self.item_factors))
         have = self._rows_of(name, "user_items", user_items[[row]], 1, len(self.item_factors))
         side = self._side(as_csr_rows(name, have, self._type))
         return explanation(side, call(name, self.n_threads), self.item_factors, int(item), user_weights, N)
@@ -184,14 +185,14 @@ class RowSolutions(FactorRecommender):
 
     def _recalculated(self, name: str, ids: Any, X: Any, argument: str, V: Any) -> Array:
         check_is_fitted(self, "item_factors")
-        given, scalar = self._ids(name, "ids", ids, None)
+        given, scalar = as_ids(name, "ids", ids, None)
         have = self._rows_of(name, argument, X, len(given), len(V))
         out = self._solved(name, as_csr_rows(name, have, self._type, argument), V)
         return out[0] if scalar else out
 
     def _stored(self, factors: Array, ids: Any, solved: Array) -> Array:
         """Factors with some rows replaced, and more where ids are beyond; earlier arrays stay as they are."""
-        given, _ = self._ids(type(self).__name__, "ids", ids, None)
+        given, _ = as_ids(type(self).__name__, "ids", ids, None)
         size = max(len(factors), int(given.max()) + 1)
         out = np.zeros((size, factors.shape[1]), factors.dtype)
         out[: len(factors)] = factors

@@ -7,8 +7,7 @@
 One pass over the rows does it all: while a block is in the cache, P, the codes and their share of the
 next W^T X. Columns of W are scaled to length 1 before they are updated; H takes the lengths.
 
-Products and systems are numpy's, all by its BLAS. SciPy brings another, and threads of the two would wait
-for each other's at every call.
+Products of rows are numpy's, by its BLAS; systems and Gram matrices are the core's.
 """
 
 from __future__ import annotations
@@ -93,7 +92,7 @@ class SemiNMFSteps:
         k = len(model.gram)
         lengths = np.sqrt(np.diagonal(model.gram))
         if self.solver == "mu":
-            solved = _solve(model.gram + MU_RIDGE * np.eye(k), model.cross)
+            solved = self._solved(model.gram + MU_RIDGE * np.eye(k), model.cross)
             lengths = np.maximum(lengths, MU_LENGTH)
             H = self._sparsified(solved) * lengths[:, None]
             return H.astype(self.blocks.dtype), 1 / lengths
@@ -103,14 +102,19 @@ class SemiNMFSteps:
         ridge = 1e-6 if self.blocks.dtype == np.float32 else 1e-12
         gram = model.gram / lengths / lengths[:, None] + ridge * np.eye(k)
         cross = model.cross / lengths[:, None] + (ridge * lengths)[:, None] * model.H
-        H = self._sparsified(_solve(gram, cross))
+        H = self._sparsified(self._solved(gram, cross))
         if self.refit and self.kept < self.blocks.d:
             backend().refit_supports(self.context, gram, cross, H)
         return H.astype(self.blocks.dtype), 1 / lengths
 
+    def _solved(self, gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What gram times it is cross."""
+        solved = cross.copy()
+        backend().solve_columns(self.context, gram, solved)
+        return solved
+
     def _sparsified(self, H: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.kept < self.blocks.d:
-            H = np.ascontiguousarray(H)
             backend().keep_largest(self.context, H, self.kept)
         return H
 
@@ -122,7 +126,7 @@ class SemiNMFSteps:
         W: NDArray[Any],
     ) -> tuple[Model, float, float]:
         """Codes from ``model.W * scale``, updated into W: the model with H, its loss, and the violation."""
-        Q = _gram_of_rows(H)
+        Q = _gram_of_rows(self.context, H)
         product = TimesComponents(self.context, H)
         factors = scale.astype(H.dtype)
         cross, fit, violation = np.zeros(H.shape), 0.0, 0.0
@@ -178,7 +182,7 @@ def descend(
 
 def sweep_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int) -> None:
     """Codes for components that stay, from W, in place, by so many sweeps."""
-    Q, product = _gram_of_rows(H), TimesComponents(blocks.context, H)
+    Q, product = _gram_of_rows(blocks.context, H), TimesComponents(blocks.context, H)
     for part, rows in blocks:
         backend().coordinate_sweep(blocks.context, Q, product(rows), W[part], sweeps=sweeps)
 
@@ -186,7 +190,7 @@ def sweep_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], sweeps: int
 def solve_codes(blocks: RowBlocks, H: NDArray[Any], W: NDArray[Any], say: LongSteps) -> float:
     """The best codes for components that stay, from W, in place; returns ||X - W H||^2."""
     H = np.ascontiguousarray(H)
-    Q, product = _gram_of_rows(H), TimesComponents(blocks.context, H)
+    Q, product = _gram_of_rows(blocks.context, H), TimesComponents(blocks.context, H)
     values = np.linalg.eigvalsh(Q)
     curvature = max(0.0, float(values[0] - values[-1] * len(Q) * np.finfo(np.float64).eps))
     least, inner_tol = SOLVED_SWEEPS[H.itemsize]
@@ -217,15 +221,9 @@ class TimesComponents:
         return dense
 
 
-def _gram_of_rows(H: NDArray[Any]) -> NDArray[np.float64]:
-    wide = H.astype(np.float64)
-    gram: NDArray[np.float64] = wide @ wide.T
+def _gram_of_rows(context: Any, H: NDArray[Any]) -> NDArray[np.float64]:
+    gram: NDArray[np.float64] = backend().gram(context, np.ascontiguousarray(H.T))
     return gram
-
-
-def _solve(gram: NDArray[np.float64], cross: NDArray[np.float64]) -> NDArray[Any]:
-    solved: NDArray[Any] = np.linalg.solve(gram, cross)
-    return solved
 
 
 def _multiply_codes(W: NDArray[Any], P: NDArray[Any], Q: NDArray[np.float64]) -> None:

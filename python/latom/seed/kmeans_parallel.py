@@ -59,6 +59,7 @@ def kmeans_parallel(
     Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii, "Scalable k-means++", 2012.
     """
     function = "kmeans_parallel"
+    check_metric(function, metric)
     rows = Rows(function, X)
     m = check_clusters(function, n_clusters, len(rows))
     amount = check_number(function, "oversampling", oversampling) * m
@@ -83,7 +84,6 @@ def _draw_parallel(
 ) -> tuple[NDArray[np.int64], int]:
     """m rows chosen among those of the rounds, and how many of them are distinct."""
     function = context.function
-    check_metric(function, metric)
     drawn, mass, _ = backend().parallel_candidates(context, rows.core, m, amount, rounds, weights, metric)
     drawn, mass = drawn[mass > 0], mass[mass > 0]
     if len(drawn) == m:

@@ -107,6 +107,7 @@ def kmeans_plusplus(
     Jaiswal, "A new rejection sampling approach to k-means++ with improved trade-offs", 2025.
     """
     function = "kmeans_plusplus"
+    check_metric(function, metric)
     rows = Rows(function, X)
     m = check_clusters(function, n_clusters, len(rows))
     there = None
@@ -137,7 +138,6 @@ def draw(
     context: Any, rows: Rows, m: int, weights: NDArray[np.float64] | None, metric: str, **plan: Any
 ) -> tuple[NDArray[np.int64], dict[str, Any]]:
     """m rows drawn as the plan says: their numbers, and what was done, with the count of distinct ones."""
-    check_metric(context.function, metric)
     found = backend().kmeans_plusplus(context, rows.core, m, weights, metric, **plan)
     return found.pop("indices"), found
 

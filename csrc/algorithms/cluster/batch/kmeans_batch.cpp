@@ -48,6 +48,7 @@ public:
         norm2_ = norm2;
         use_pairs_ = plan.start == BatchStart::kWard ? n_ <= kMostRows : pairs_pay(n_, m_);
         lloyd_.take(ctx.kernels, rows, norm2, weights_, fixed_, n_, d, m_, plan.metric, use_pairs_);
+        if (use_pairs_ && plan.start == BatchStart::kPlusPlus) multiply_pairs(ctx.kernels, rows, n_, d, products_);
         const double limit = shift_limit(plan);
         for (int64_t r = 0; r < plan.n_init; ++r) {
             start(plan, in, in.seeds ? in.seeds[b * plan.n_init + r] : 0);
@@ -81,9 +82,8 @@ private:
     }
 
     const int32_t* ward_labels(Metric metric) {
-        if (use_pairs_) tree_.products().copy(lloyd_.pairs());
-        else tree_.products().make(ctx_->kernels, rows_, n_, d_);
-        const auto& merges = tree_.grow(norm2_, metric, false);
+        const auto& merges =
+            tree_.grow(ctx_->kernels, rows_, norm2_, n_, d_, metric, false, use_pairs_ ? &lloyd_.pairs() : nullptr);
         labels_.resize(static_cast<std::size_t>(n_));
         label_merged(merges, n_ - m_, n_, forest_, labels_.data());
         return labels_.data();
@@ -100,8 +100,12 @@ private:
         Context ctx = *ctx_;
         ctx.seed = seed;
         const Rows<DenseView<T>> rows(ctx, view());
-        const Seeding seeding =
-            kmeans_plusplus(ctx, rows, there, weights, plan.metric, count, seed_plan(n_, d_, count));
+        SeedPlan seeds = seed_plan(n_, d_, count);
+        if (use_pairs_) {
+            seeds.dots = products_.row(0);
+            seeds.stride = products_.width();
+        }
+        const Seeding seeding = kmeans_plusplus(ctx, rows, there, weights, plan.metric, count, seeds);
         start_.clear();
         for (const int64_t i : seeding.indices) start_.insert(start_.end(), rows_ + i * d_, rows_ + (i + 1) * d_);
         if (!there) lloyd_.set_centers(start_.data());
@@ -162,6 +166,7 @@ private:
     bool use_pairs_ = false;
     SmallLloyd<T> lloyd_;
     WardTree<T> tree_;
+    PairMatrix<double> products_;
     Forest forest_;
     std::vector<int32_t> labels_;
     std::vector<T> start_;

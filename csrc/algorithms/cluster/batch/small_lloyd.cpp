@@ -17,7 +17,7 @@ void SmallLloyd<T>::take(const KernelTable* kernels, const T* rows, const double
     metric_ = metric;
     use_pairs_ = use_pairs;
     const auto count = static_cast<std::size_t>(n), clusters = static_cast<std::size_t>(m);
-    if (use_pairs) pairs_.make(kernels, rows, n, d);
+    if (use_pairs) pairs_.make(kernels, rows, norm2, n, d);
     double largest = 0, heaviest = 0;
     factor_.resize(count);
     for (int64_t i = 0; i < n; ++i) {
@@ -207,16 +207,18 @@ void SmallLloyd<T>::estimate(int64_t j) {
     std::fill_n(out, n_, 0.0);
     for (int64_t r = begin_[j]; r < begin_[j + 1]; ++r) {
         const int64_t l = by_label_[r];
-        const double factor = factor_[l];
-        const double* product = pairs_.row(l);
-        for (int64_t i = 0; i < n_; ++i) out[i] += factor * product[i];
+        const double factor = factor_[l] * length_of_[l];
+        const float* cosine = pairs_.row(l);
+        for (int64_t i = 0; i < n_; ++i) out[i] += factor * static_cast<double>(cosine[i]);
     }
-    for (int64_t i = 0; i < n_; ++i) out[i] /= length_[j];
+    const double inverse = 1 / length_[j];
+    for (int64_t i = 0; i < n_; ++i) out[i] *= length_of_[i] * inverse;
     constexpr double kHalfUnit = 0.505 * std::numeric_limits<T>::epsilon();
-    error_[j] = roundings_[j] * kHalfUnit * std::sqrt(center2_[j]) +
-                (static_cast<double>(d_ + n_) * std::numeric_limits<double>::epsilon() * mass_[j] +
-                 std::sqrt(static_cast<double>(d_)) * static_cast<double>(n_) * 0x1p-56 * largest_) /
-                    length_[j];
+    const double of_pairs = pairs_.error() + static_cast<double>(d_ + n_) * std::numeric_limits<double>::epsilon();
+    error_[j] =
+        roundings_[j] * kHalfUnit * std::sqrt(center2_[j]) +
+        (of_pairs * mass_[j] + std::sqrt(static_cast<double>(d_)) * static_cast<double>(n_) * 0x1p-56 * largest_) *
+            inverse * (1 + 1e-15);
 }
 
 template <class T>

@@ -7,11 +7,11 @@
 //
 // which costs an addition per row instead of d. c_j is s_j / L_j rounded to T, s_j = sum f_l x_l, so
 //
-//   |<x_i, c_j> - p_ij / L_j| <= |x_i| (r u |c_j| (1 + 1%) + ((d + n) 2^-52 W_j + sqrt(d) n 2^-56 M) / L_j),
-//   W_j = sum f_l |x_l|,      M the largest f_l |x_l| of all rows
+//   |<x_i, c_j> - |x_i| p_ij / L_j| <= |x_i| (r u |c_j| (1 + 1%) + (e W_j + sqrt(d) n 2^-56 M) / L_j),
+//   W_j = sum f_l |x_l|,      M the largest f_l |x_l| of all rows,      e = that of the cosines + (d + n) 2^-52
 //
-// with u the half unit of T and r the roundings of the center, one or two; then of float64 sums of products (each at
-// most (d + n) 2^-53 of the sum of absolute values, twice) and of the exact sum's last unit. A row whose best estimate
+// with u the half unit of T and r the roundings of the center, one or two; then of sums in float64 (each at most
+// (d + n) 2^-53 of the sum of absolute values, twice) and of the exact sum's last unit. A row whose best estimate
 // leads by more than the bounds has its label; else the centers within reach are scored in float64, which decides.
 //
 // Cost      see kmeans_batch (latom/batch.h).
@@ -56,7 +56,7 @@ public:
     double objective() const;
 
     /// The products of all pairs of rows, where take() was told to use them.
-    const PairProducts<T>& pairs() const { return pairs_; }
+    const PairCosines<T>& pairs() const { return pairs_; }
     const std::vector<int32_t>& labels() const { return label_; }
     const std::vector<T>& centers() const { return centers_; }
     bool has_rows(int64_t j) const { return size_[j] > 0; }
@@ -101,7 +101,7 @@ private:
     Metric metric_ = Metric::kCosine;
     bool use_pairs_ = false, assigned_ = false;
 
-    PairProducts<T> pairs_;
+    PairCosines<T> pairs_;
     BinGrid grid_, weight_grid_;
     double largest_ = 1;  // |f x|
     ScoreRule rule_;

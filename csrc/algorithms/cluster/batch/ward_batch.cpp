@@ -55,8 +55,8 @@ void ward_batch(const Context& ctx, const StoredRows& X, const int64_t* offsets,
         std::iota(s.which.begin(), s.which.end(), from);
         reader.read(s.which, s.block);
         if (!reader.sound()) return;
-        s.tree.products().make(ctx.kernels, s.block.row[0], n, X.d);
-        const auto& tree = s.tree.grow(s.block.norm2.data(), metric, cut.one_minus_cosine);
+        const auto& tree = s.tree.grow(ctx.kernels, s.block.row[0], s.block.norm2.data(), n, X.d, metric,
+                                       cut.one_minus_cosine, nullptr);
         int64_t made = 0;
         if (cut.clusters) made = n - std::clamp<int64_t>(cut.clusters[b], 1, n);
         else

@@ -18,7 +18,11 @@ template <class View>
 class FewAtoms {
 public:
     using T = typename View::value_type;
-    static constexpr int64_t kMost = 144;  // atoms; by measurement
+    /// Whether that is faster than a screen: few atoms, or all of them within the second cache. By measurement.
+    static bool pays(int64_t m, int64_t d) {
+        const double bytes = static_cast<double>(sizeof(T)) * static_cast<double>(m) * static_cast<double>(d);
+        return m <= 144 || (m <= kMost && bytes <= kCacheBytes);
+    }
 
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, int64_t d) {
         m_ = static_cast<int64_t>(atoms.size());
@@ -60,6 +64,9 @@ public:
     }
 
 private:
+    static constexpr int64_t kMost = 512;  // atoms
+    static constexpr double kCacheBytes = 1 << 20;
+
     // The lowest of the indices of the highest number.
     static int32_t first_highest(const double* score, int64_t count) {
         double high[4] = {score[0], score[0], score[0], score[0]};  // apart, so that none waits for the one before

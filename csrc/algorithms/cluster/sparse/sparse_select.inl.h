@@ -12,7 +12,7 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     atoms_ = &atoms;
     decision_.clear();
     for (const auto& atom : atoms) decision_.add(metric_, atom.norm2);
-    few_ = switches_.few && m <= FewAtoms<View>::kMost;
+    few_ = switches_.few && FewAtoms<View>::pays(m, rows_.d());
     if (few_) return all_.prepare(ctx, atoms, rows_.d());
     drift_.build(atoms.size(), drift);
     // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.

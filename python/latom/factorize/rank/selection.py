@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from latom._base.backend import call
 from latom._base.checks import check_integer, check_number, check_range, shown
 from latom._base.rows import Rows
 from latom.factorize.nmf import NMF
-from latom.factorize.rank.alignment import align
+from latom.factorize.rank.alignment import Alignment, align
 from latom.factorize.rank.replicates import factorize_replicates, in_the_core, refit
 
 Array = NDArray[Any]
+PATIENCE = 10  # times as many iterations, where replicates of the default estimator do not agree
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,11 @@ def select_n_components(
     candidates : sequence of int
         Numbers of components.
     estimator : estimator, optional
-        What is fitted; None is ``NMF(tol=1e-4, max_iter=200)``. An NMF of squared errors without penalties
-        has all its replicates made in one call of the core, from random starts; others (any estimator with
-        ``n_components``, ``random_state`` and ``components_``) are fitted one after the other.
+        What is fitted. None is ``NMF(tol=1e-4, max_iter=200)``, and where its replicates do not agree though
+        they fit better than those of all smaller candidates, ``NMF(tol=1e-6, max_iter=2000)``: components
+        that overlap, as dense ones do, take that long to be told apart. An NMF of squared errors without
+        penalties has all its replicates made in one call of the core, from random starts; others (any
+        estimator with ``n_components``, ``random_state`` and ``components_``) are fitted one after the other.
     n_replicates : int, default 20
     noise : float, default 0.03
         Entries are multiplied by uniform numbers of [1 - noise, 1 + noise].
@@ -143,8 +146,9 @@ def select_n_components(
 
     Notes
     -----
-    A replicate is one thread's work from start to end, and replicates of a sparse X share its pattern. A
-    factorization costs 4 nnz k flops an iteration. For CSR the result does not depend on threads.
+    Replicates with the same numbers, of all candidates, advance together, some 64 components of them as one
+    thread's work, and those of a sparse X share its pattern. A factorization costs 4 nnz k flops an
+    iteration. For CSR the result does not depend on threads.
 
     References
     ----------
@@ -176,36 +180,56 @@ def select_n_components(
     seed = as_seed(function, random_state)
     found = factorize_replicates(function, rows, ranks, range(count), noise, model, seed, n_threads)
     total = float(rows.core.norm2(call(function, n_threads)).sum())
-    low, mean, error = [], [], []
-    medians: dict[int, Array] = {}
-    matched: dict[int, Array] = {}
-    chosen, last = 0, None
-    for k in ranks:
+
+    def agreement(k: int) -> _Agreement:
         H, losses, _ = found[k]
         alignment = align(H, int(np.nanargmin(losses)) if np.isfinite(losses).any() else 0)
-        matched[k] = np.take_along_axis(H, alignment.order[:, :, None], axis=1)
-        medians[k] = alignment.medians
-        of_clusters = alignment.silhouettes.mean(axis=1)
-        low.append(float(of_clusters.min()))
-        mean.append(float(of_clusters.mean()))
         errors = refit(function, rows, alignment.medians, model, n_threads)[1]
-        error.append(float(np.sqrt(errors.sum() / total)) if total > 0 else 0.0)
-        if low[-1] >= threshold and (last is None or _lower(errors, last, significance)):
-            chosen, last = k, errors
+        return _Agreement(alignment, alignment.silhouettes.mean(axis=1), errors)
+
+    reached: dict[int, _Agreement] = {}
+    chosen = 0
+    for k in ranks:
+        reached[k] = agreement(k)
+        better = all(reached[k].error < before.error for i, before in reached.items() if i != k)
+        if estimator is None and reached[k].low < threshold and better:
+            longer = NMF(tol=model.tol / PATIENCE**2, max_iter=model.max_iter * PATIENCE)
+            found |= factorize_replicates(function, rows, [k], range(count), noise, longer, seed, n_threads)
+            reached[k] = agreement(k)
+        if reached[k].low >= threshold and (
+            not chosen or _lower(reached[k].errors, reached[chosen].errors, significance)
+        ):
+            chosen = k
     if not chosen:
-        chosen = ranks[int(np.argmax(low))]
-    losses_of = {k: found[k][1] for k in ranks}
+        chosen = max(ranks, key=lambda k: reached[k].low)
+    orders = {k: reached[k].alignment.order[:, :, None] for k in ranks}
     return RankSelection(
         chosen,
         np.array(ranks, np.int64),
-        np.array(low),
-        np.array(mean),
-        np.array(error),
-        medians[chosen],
-        medians,
-        matched,
-        losses_of,
+        np.array([reached[k].low for k in ranks]),
+        np.array([float(reached[k].of_clusters.mean()) for k in ranks]),
+        np.array([np.sqrt(reached[k].error / total) if total > 0 else 0.0 for k in ranks]),
+        reached[chosen].alignment.medians,
+        {k: reached[k].alignment.medians for k in ranks},
+        {k: np.take_along_axis(found[k][0], orders[k], axis=1) for k in ranks},
+        {k: found[k][1] for k in ranks},
     )
+
+
+class _Agreement(NamedTuple):
+    """What the replicates of one candidate agree on."""
+
+    alignment: Alignment
+    of_clusters: NDArray[np.float64]  # mean silhouettes
+    errors: NDArray[np.float64]  # squared, of the rows with the medians
+
+    @property
+    def low(self) -> float:
+        return float(self.of_clusters.min())
+
+    @property
+    def error(self) -> float:
+        return float(self.errors.sum())
 
 
 def _lower(errors: NDArray[np.float64], before: NDArray[np.float64], significance: float) -> bool:
