@@ -10,7 +10,9 @@ its dictionary that the rows before them miss. Prints how much is missed beside 
 atoms by their tokens, how far dictionaries share their tokens, and what adding one atom does to other tokens.
 
 Seen on 19 935 rows of MiniLM's residual stream: 2405 atoms in two seconds, FVU .16; as many rows drawn by
-chance get .18, centers of k-means .11 in two seconds. Atoms do name what they fire on, and adding one turns
+chance get .18, centers of k-means .11 in two seconds. A k-sparse autoencoder of that size is at .21 after 20
+epochs, in ten times the time of ITDA on a busy machine: not the hundredfold of the paper, whose autoencoders
+saw far more rows. Atoms do name what they fire on, and adding one turns
 rows into its token. Dictionaries depend on the order of the rows: those of the rows from last to first share
 no more with it than by chance.
 """
@@ -26,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latom import ITDA, SphericalKMeans, matching_pursuit, steer, topk
+from latom import ITDA, AutoencoderState, SparseAutoencoder, SphericalKMeans, matching_pursuit, steer, topk
 from latom.metrics import fvu, l0
 
 STEPS = 20  # of the pursuit, per row
@@ -108,6 +110,31 @@ def compare(X: np.ndarray, model: ITDA, seconds: float) -> None:
     )
 
 
+def beside_autoencoder(X: np.ndarray, model: ITDA, seconds: float, epochs: int) -> None:
+    """An autoencoder of as many latents and the same k, and when it passes the dictionary."""
+    m = len(model.components_)
+    passed: list[tuple[float, float]] = []
+    start = time.perf_counter()
+
+    def note(state: AutoencoderState) -> None:
+        passed.append((time.perf_counter() - start, state.fvu))
+
+    autoencoder = SparseAutoencoder(m, STEPS, max_epochs=epochs, callback=note, random_state=0)
+    codes = autoencoder.fit(X).transform(X)
+    found, active = fvu(X, autoencoder.inverse_transform(codes)), l0(codes)
+    name = f"k-sparse autoencoder, {epochs} epochs"
+    print(f"  {name:38} {found:6.3f} {active:6.1f} {passed[-1][0]:9.2f}")
+    ours = missed(X, model.components_)[0]
+    at = next((t for t, left in passed if left <= ours), None)
+    if at is None:
+        print(
+            f"  It did not come below ITDA's FVU. ITDA took {seconds / passed[-1][0]:.0%} of its time", end=""
+        )
+    else:
+        print(f"  It was below ITDA's FVU after {at:.1f} s. ITDA took {seconds / at:.0%} of that", end="")
+    print("; the paper: 8 minutes against 2 to 8 hours.")
+
+
 def readable(token: str) -> str:
     """A piece of a word with a hyphen instead of its tokenizer's mark."""
     return f"-{token[2:]}" if token.startswith("##") else token
@@ -180,6 +207,7 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path, help="default: from LATOM_DATA, else planted")
     parser.add_argument("--tol", type=float, default=0.3, help="squared error at which a row becomes an atom")
     parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--epochs", type=int, default=20, help="of the autoencoder beside it")
     parser.add_argument("--plot", type=Path, help="write a figure of atoms against FVU")
     arguments = parser.parse_args()
     file = arguments.file
@@ -191,6 +219,7 @@ def main() -> None:
     model, seconds = timed(lambda: ITDA(STEPS, arguments.tol).fit(X, labels=data.place))
     assert isinstance(model, ITDA)
     compare(X, model, seconds)
+    beside_autoencoder(X, model, seconds, arguments.epochs)
     atom = describe(data, model, 10)
     share(data, model, arguments.tol)
     if atom >= 0:

@@ -272,44 +272,6 @@ py::array small_product(const Array<T>& X, const Array<T>& F, int triangle) {
     return out;
 }
 
-void check_pursuit(py::ssize_t width, bool fits) {
-    if (width < 1 || width % kPursuitBlock || !fits)
-        throw py::value_error("pursuit: rows must have " + std::to_string(kPursuitBlock) + " numbers, or a multiple");
-}
-
-/// (out, block) of rows [2 count, width], which are woven together, and factor [2 count].
-py::tuple pursuit_pairs(const Array<float>& start, const Array<std::int16_t>& rows, const Array<std::int16_t>& factor,
-                        float unit, bool magnitudes) {
-    check_pursuit(start.size(), start.ndim() == 1 && rows.ndim() == 2 && rows.shape(1) == start.size() &&
-                                    factor.size() == rows.shape(0) && rows.shape(0) % 2 == 0);
-    const py::ssize_t width = start.size(), count = rows.shape(0) / 2;
-    std::vector<std::uint32_t> woven(static_cast<std::size_t>(count * width)), factors;
-    std::vector<const std::uint32_t*> pairs;
-    for (py::ssize_t p = 0; p < count; ++p) {
-        std::uint32_t* pair = woven.data() + p * width;
-        for (int odd = 0; odd < 2; ++odd)
-            active_kernels()->weave_row(rows.data() + (2 * p + odd) * width, odd, width, pair);
-        pairs.push_back(pair);
-        const auto half = [&](py::ssize_t q) {
-            return static_cast<std::uint32_t>(static_cast<std::uint16_t>(factor.at(q)));
-        };
-        factors.push_back(half(2 * p) | half(2 * p + 1) << 16);
-    }
-    py::array_t<float> out(width), block(width / kPursuitBlock);
-    active_kernels()->pursuit_pairs(start.data(), pairs.data(), factors.data(), count, unit, width, magnitudes,
-                                    out.mutable_data(), block.mutable_data());
-    return py::make_tuple(out, block);
-}
-
-/// (out, block)
-py::tuple pursuit_row(const Array<std::int16_t>& row, float factor, const Array<float>& start, bool magnitudes) {
-    check_pursuit(start.size(), start.ndim() == 1 && row.ndim() == 1 && row.size() == start.size());
-    py::array_t<float> out(start.size(), start.data()), block(start.size() / kPursuitBlock);
-    active_kernels()->pursuit_row(row.data(), factor, start.size(), magnitudes, out.mutable_data(),
-                                  block.mutable_data());
-    return py::make_tuple(out, block);
-}
-
 py::tuple solve_cholesky(const Array<double>& A, const Array<double>& b) {
     if (A.ndim() != 2 || A.shape(0) != A.shape(1) || b.ndim() != 1 || b.size() != A.shape(0))
         throw py::value_error("solve_cholesky: A must be [k, k], and b [k]");
@@ -395,9 +357,6 @@ void register_kernels(py::module_& kernels) {
     define_small<double>(kernels);
     kernels.def("pull_rows", &pull_rows, "index"_a.noconvert(), "pull"_a.noconvert(), "keep"_a, "x"_a.noconvert(),
                 "F"_a.noconvert());
-    kernels.def("pursuit_pairs", &pursuit_pairs, "start"_a.noconvert(), "rows"_a.noconvert(), "factor"_a.noconvert(),
-                "unit"_a, "magnitudes"_a);
-    kernels.def("pursuit_row", &pursuit_row, "row"_a.noconvert(), "factor"_a, "start"_a.noconvert(), "magnitudes"_a);
     kernels.def("solve_cholesky", &solve_cholesky, "A"_a.noconvert(), "b"_a.noconvert());
     define_gather_add<float, std::int32_t>(kernels);
     define_gather_add<float, std::int64_t>(kernels);

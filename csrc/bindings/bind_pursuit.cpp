@@ -3,6 +3,7 @@
 
 #include "bindings/rows.h"
 #include "core/turns.h"
+#include "kernels/table.h"
 #include "latom/pursuit.h"
 
 namespace latom {
@@ -139,6 +140,46 @@ private:
     std::variant<std::unique_ptr<Dictionary<float>>, std::unique_ptr<Dictionary<double>>> dictionary_;
 };
 
+// ---- the kernels, for tests
+
+void check_pursuit(py::ssize_t width, bool fits) {
+    if (width < 1 || width % kPursuitBlock || !fits)
+        throw py::value_error("pursuit: rows must have " + std::to_string(kPursuitBlock) + " numbers, or a multiple");
+}
+
+/// (out, block) of rows [2 count, width], which are woven together, and factor [2 count].
+py::tuple pursuit_pairs(const Array<float>& start, const Array<std::int16_t>& rows, const Array<std::int16_t>& factor,
+                        float unit, bool magnitudes) {
+    check_pursuit(start.size(), start.ndim() == 1 && rows.ndim() == 2 && rows.shape(1) == start.size() &&
+                                    factor.size() == rows.shape(0) && rows.shape(0) % 2 == 0);
+    const py::ssize_t width = start.size(), count = rows.shape(0) / 2;
+    std::vector<std::uint32_t> woven(static_cast<std::size_t>(count * width)), factors;
+    std::vector<const std::uint32_t*> pairs;
+    for (py::ssize_t p = 0; p < count; ++p) {
+        std::uint32_t* pair = woven.data() + p * width;
+        for (int odd = 0; odd < 2; ++odd)
+            active_kernels()->weave_row(rows.data() + (2 * p + odd) * width, odd, width, pair);
+        pairs.push_back(pair);
+        const auto half = [&](py::ssize_t q) {
+            return static_cast<std::uint32_t>(static_cast<std::uint16_t>(factor.at(q)));
+        };
+        factors.push_back(half(2 * p) | half(2 * p + 1) << 16);
+    }
+    py::array_t<float> out(width), block(width / kPursuitBlock);
+    active_kernels()->pursuit_pairs(start.data(), pairs.data(), factors.data(), count, unit, width, magnitudes,
+                                    out.mutable_data(), block.mutable_data());
+    return py::make_tuple(out, block);
+}
+
+/// (out, block)
+py::tuple pursuit_row(const Array<std::int16_t>& row, float factor, const Array<float>& start, bool magnitudes) {
+    check_pursuit(start.size(), start.ndim() == 1 && row.ndim() == 1 && row.size() == start.size());
+    py::array_t<float> out(start.size(), start.data()), block(start.size() / kPursuitBlock);
+    active_kernels()->pursuit_row(row.data(), factor, start.size(), magnitudes, out.mutable_data(),
+                                  block.mutable_data());
+    return py::make_tuple(out, block);
+}
+
 }  // namespace
 
 void register_pursuit(py::module_& module) {
@@ -151,6 +192,12 @@ void register_pursuit(py::module_& module) {
              "positive"_a = false, "repeat"_a = true, "tol"_a = -1.0, "relative"_a = false)
         .def("grow", &PyDictionary::grow, "context"_a, "X"_a, "steps"_a, "orthogonal"_a, "tol"_a, "most"_a)
         .def("adopt", &PyDictionary::adopt, "context"_a, "X"_a, "which"_a.noconvert());
+}
+
+void register_pursuit_kernels(py::module_& kernels) {
+    kernels.def("pursuit_pairs", &pursuit_pairs, "start"_a.noconvert(), "rows"_a.noconvert(), "factor"_a.noconvert(),
+                "unit"_a, "magnitudes"_a);
+    kernels.def("pursuit_row", &pursuit_row, "row"_a.noconvert(), "factor"_a, "start"_a.noconvert(), "magnitudes"_a);
 }
 
 }  // namespace latom

@@ -24,6 +24,7 @@ void register_least_squares(py::module_& module);
 void register_neighbors(py::module_& module);
 void register_pointwise(py::module_& module);
 void register_pursuit(py::module_& module);
+void register_pursuit_kernels(py::module_& kernels);
 void register_quality(py::module_& module);
 void register_rows(py::module_& module);
 void register_seed(py::module_& module);
@@ -81,6 +82,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
         if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");
         auto kernels = py::module_(module).def_submodule("kernels", "Single kernels of the variant in use, for tests.");
         register_kernels(kernels);
+        register_pursuit_kernels(kernels);
         register_engines(kernels);
         return kernels;
     });

@@ -194,8 +194,8 @@ private:
 
     /// Products of the block's rows with the first panels, over threads.
     void multiply(const Context& ctx, PursuitBlock<T>& block, int64_t panels) const {
-        const int64_t width = panels * ctx.kernels->panel_atoms, rows = ctx.kernels->tile_rows;
-        block.make_room(block.count, width);
+        const int64_t rows = ctx.kernels->tile_rows;
+        block.make_room(block.count, atoms_.width());  // products() of the last panel fills what is beyond it
         parallel_for(ctx, chunk_count(block.count, rows), [&](int64_t c, int) {
             PursuitTiles tiles;
             atoms_.load(

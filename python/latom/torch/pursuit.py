@@ -128,8 +128,8 @@ def _(
 def _orthogonal(x: Tensor, atoms: Tensor, c: Tensor, g: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
     gram = atoms @ atoms.mT + torch.diag_embed((~there).double())
     u = torch.linalg.solve(gram, g[..., None])[..., 0] * there
-    by_x = torch.einsum("nk,nkd->nd", u, atoms)
-    left = x - torch.einsum("nk,nkd->nd", c, atoms)
+    by_x = torch.einsum("ik,ikd->id", u, atoms)
+    left = x - torch.einsum("ik,ikd->id", c, atoms)
     return by_x, u[..., None] * left[:, None] - c[..., None] * by_x[:, None]
 
 
@@ -140,7 +140,7 @@ def _plain(
     squares = (atoms**2).sum(dim=2).where(there, torch.ones(()).double())
     left, steps = x, []
     for _ in range(k):  # the best of all atoms is the best of those that were taken
-        products = torch.einsum("nkd,nd->nk", atoms, left)
+        products = torch.einsum("ikd,id->ik", atoms, left)
         score = (products if positive else products.abs()).where(there, torch.tensor(-torch.inf).double())
         at = score.argmax(dim=1)
         product, square, w = products[each, at], squares[each, at], atoms[each, at]
