@@ -48,22 +48,6 @@ public:
         });
     }
 
-    void move_centers(const PyRows& centers, const Array<std::int64_t>& rows, const Array<std::int32_t>& labels) {
-        const std::vector<int64_t> which(rows.data(), rows.data() + rows.size());
-        const std::vector<int32_t> moved(labels.data(), labels.data() + labels.size());
-        alone([&](auto& run, const Context& ctx) {
-            if (which.size() != moved.size())
-                throw std::invalid_argument(ctx.function + ": rows and labels must have one length");
-            check_indices(ctx, "rows", which.data(), static_cast<int64_t>(which.size()), run.n());
-            check_indices(ctx, "labels", moved.data(), static_cast<int64_t>(moved.size()), run.m());
-            centers.visit(ctx, [&](const auto& from) {
-                if constexpr (requires { run.move_centers(ctx, from, which, moved); })
-                    run.move_centers(ctx, from, which, moved);
-                else throw std::invalid_argument(ctx.function + ": centers must have the dtype of X");
-            });
-        });
-    }
-
     py::tuple assign(bool objective) {
         const AssignStats stats = alone([=](auto& run, const Context& ctx) { return run.assign(ctx, objective); });
         return py::make_tuple(stats.changed, stats.objective, stats.products);
@@ -261,7 +245,6 @@ void register_cluster(py::module_& module) {
              "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "group"_a = 0, "drop"_a = 0,
              py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
-        .def("move_centers", &PyLloyd::move_centers, "centers"_a, "rows"_a.noconvert(), "labels"_a.noconvert())
         .def("assign", &PyLloyd::assign, "objective"_a = true)
         .def("inertia", &PyLloyd::inertia)
         .def("update", &PyLloyd::update)

@@ -15,7 +15,6 @@ from private_parts import (
     f32,
     f64,
     ints,
-    moved_lloyd,
     prepare_csr,
 )
 
@@ -33,11 +32,6 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "widen": (_core.widen, {"half": ints(3, 4, dtype=np.uint16), "storage": "float16"}, {"half.0", "half.1"}),
     "Rows.subset": (dense().subset, {"chosen": np.array([3, 0, 0])}, {"chosen.0"}),
     "Lloyd": (_core.Lloyd, {"X": dense(), "weights": f64(4), "metric": "cosine"}, set()),
-    "Lloyd.move_centers": (
-        lambda context, rows, labels: moved_lloyd().move_centers(dense(3), rows, labels),
-        {"rows": np.array([3, 1]), "labels": np.array([0, 2], np.int32)},
-        set(),
-    ),
     "BlockLloyd.assign": (
         lambda context, **given: blocks().assign(context, first=0, longest=1e3, heaviest=9.0, **given),
         {

@@ -86,13 +86,6 @@ def screened(rows: int, atoms: int) -> dict[str, Any]:
     }
 
 
-def moved_lloyd() -> Any:
-    lloyd = _core.Lloyd(_core.Context("test", 1, 0), dense(), None, "euclidean")
-    lloyd.set_centers(dense(3), False)
-    lloyd.assign()
-    return lloyd
-
-
 def blocks() -> Any:
     run = _core.BlockLloyd(context, 4, "cosine")
     run.set_centers(context, dense(3))

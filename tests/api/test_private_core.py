@@ -110,8 +110,6 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("predict_pairs", {"rows": np.array([0, 4])}),
         ("predict_pairs", {"rows": np.array([-1, 0])}),
         ("predict_pairs", {"columns": np.array([6, 0])}),
-        ("Lloyd.move_centers", {"rows": np.array([4, 0])}),
-        ("Lloyd.move_centers", {"labels": np.array([-1, 3], np.int32)}),
         ("cluster_parts", {"labels": np.array([0, 3, -1, 0], np.int32)}),
         ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
         ("cluster_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),

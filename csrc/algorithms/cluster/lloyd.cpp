@@ -69,19 +69,6 @@ public:
         take_centers(ctx, centers, normalize);
     }
 
-    void move_centers(const Context& ctx, const Rows<DenseView<T>>& centers, const std::vector<int64_t>& which,
-                      const std::vector<int32_t>& labels) override {
-        follow(ctx, centers, which, labels);
-    }
-    void move_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers, const std::vector<int64_t>& which,
-                      const std::vector<int32_t>& labels) override {
-        follow(ctx, centers, which, labels);
-    }
-    void move_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, const std::vector<int64_t>& which,
-                      const std::vector<int32_t>& labels) override {
-        follow(ctx, centers, which, labels);
-    }
-
     AssignStats assign(const Context& ctx, bool objective) override {
         if (atoms_.empty()) throw std::logic_error("Lloyd::assign: set_centers must come first");
         AssignStats stats;
@@ -249,29 +236,6 @@ private:
         });
         atom.norm2 = self_dot(rows_.kernels(), atom);
         return atom;
-    }
-
-    template <class Centers>
-    void follow(const Context& ctx, const Centers& centers, const std::vector<int64_t>& which,
-                const std::vector<int32_t>& labels) {
-        if (!assigned_) throw std::logic_error("Lloyd::move_centers: assign must come first");
-        if (centers.d() != d() || centers.n() != m())
-            fail(ctx, "centers must have shape " + std::to_string(m()) + " x " + std::to_string(d()),
-                 std::to_string(centers.n()) + " x " + std::to_string(centers.d()), "Pass as many as before.");
-        std::vector<char> stale(atoms_.size(), 0);
-        if (!which.empty()) labels_change(ctx);
-        for (std::size_t r = 0; r < which.size(); ++r) {
-            relabel(which[r], labels[r]);
-            stale[labels[r]] = 1;
-        }
-        std::vector<int64_t> begin;
-        if constexpr (Rows<View>::sparse) begin = sort_by_label();
-        std::vector<AtomScratch<T>> scratch(static_cast<std::size_t>(workers(ctx, m())));
-        parallel_for(ctx, m(), [&](int64_t j, int worker) {
-            const bool moved = move_to(j, atom_of(centers, j), scratch[worker]) > 0;
-            if constexpr (Rows<View>::sparse)
-                if (moved || stale[j]) score_own(j, begin[j], begin[j + 1], scratch[worker]);
-        });
     }
 
     template <class Centers>

@@ -72,14 +72,6 @@ public:
     virtual void set_centers(const Context& ctx, const Rows<DenseView<T>>& centers, bool normalize) = 0;
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers, bool normalize) = 0;
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) = 0;
-    /// The centers that an update elsewhere made of all rows, of which these are a part (shards.h). What is known of
-    /// the rows from earlier steps stays in use. Rows `which`, relocated there, have `labels` first.
-    virtual void move_centers(const Context& ctx, const Rows<DenseView<T>>& centers, const std::vector<int64_t>& which,
-                              const std::vector<int32_t>& labels) = 0;
-    virtual void move_centers(const Context& ctx, const Rows<CsrView<T, int32_t>>& centers,
-                              const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
-    virtual void move_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers,
-                              const std::vector<int64_t>& which, const std::vector<int32_t>& labels) = 0;
     /// New labels for the present centers. Without the objective, which then stays 0, where nobody asks for it.
     virtual AssignStats assign(const Context& ctx, bool objective = true) = 0;
     /// The objective of the last assign() from the costs of its rows: its own may come from sums, and so differ in last
