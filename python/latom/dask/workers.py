@@ -55,7 +55,7 @@ def _assign(
     if before is None:
         shard.forget()
     else:
-        before = np.require(before, np.int32, "CA")  # what has come over a wire may lie anywhere
+        before = np.require(before, np.int32, ["C", "A"])  # what has come over a wire may lie anywhere
     rows = Rows(about["name"], centers, dtype=shard.rows.dtype)
     step = shard.assign(rows, bounds, before)
     return step, shard.labels()
