@@ -21,8 +21,8 @@ STUBS = Path(_core.__file__).parent / "_core"
 ALLOWED = "".join(
     f"latom._core.{name}\n"
     for name in (
-        *("AtomIndex", "CenterDistances", "Context", "Dictionary", "DocumentSearch", "Lloyd", "MiniBatch"),
-        *("Rows", "Rows.__init__"),
+        *("AtomIndex", "BlockLloyd", "CenterDistances", "Context", "Dictionary", "DocumentSearch", "Lloyd"),
+        *("MiniBatch", "Rows", "Rows.__init__"),
     )
 )
 

@@ -349,50 +349,22 @@ class BlockLloyd:
     def __init__(self, context: Context, n: int, metric: str) -> None: ...
     def set_centers(self, context: Context, centers: Rows) -> None: ...
     def assign(
-        self,
-        context: Context,
-        X: Rows,
-        first: int,
-        weights: _Float64 | None,
-        before: NDArray[np.int32] | None,
-        longest: float,
-        heaviest: float,
-        sum: NDArray[np.int64] | None,
-        weight: NDArray[np.int64] | None,
-    ) -> tuple[NDArray[np.int32], NDArray[np.float64], float]: ...
+        self, context: Context, X: Rows, first: int, weights: _Float64 | None, before: NDArray[np.int32] | None,
+        longest: float, heaviest: float, sum: NDArray[np.int64] | None, weight: NDArray[np.int64] | None,
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], float]: ...  # fmt: skip
 
 def cluster_parts(
-    context: Context,
-    X: Rows,
-    weights: _Float64 | None,
-    before: NDArray[np.int32] | None,
-    labels: NDArray[np.int32],
-    n_clusters: int,
-    metric: str,
-    longest: float,
-    heaviest: float,
-) -> tuple[Any, ...]: ...
+    context: Context, X: Rows, weights: _Float64 | None, before: NDArray[np.int32] | None,
+    labels: NDArray[np.int32], n_clusters: int, metric: str, longest: float, heaviest: float,
+) -> tuple[Any, ...]: ...  # fmt: skip
 def next_centers(
-    context: Context,
-    centers: Rows,
-    indptr: NDArray[np.int64] | None,
-    indices: NDArray[np.int32] | None,
-    sum: NDArray[np.int64],
-    weight: NDArray[np.int64],
-    metric: str,
-    longest: float,
-    heaviest: float,
-) -> tuple[Any, int, float]: ...
+    context: Context, centers: Rows, indptr: NDArray[np.int64] | None, indices: NDArray[np.int32] | None,
+    sum: NDArray[np.int64], weight: NDArray[np.int64], metric: str, longest: float, heaviest: float,
+) -> tuple[Any, int, float]: ...  # fmt: skip
 def sums_objective(
-    context: Context,
-    centers: Rows,
-    sum: NDArray[np.int64],
-    weight: NDArray[np.int64],
-    metric: str,
-    longest: float,
-    heaviest: float,
-    squares: float,
-) -> float | None: ...
+    context: Context, centers: Rows, sum: NDArray[np.int64], weight: NDArray[np.int64], metric: str,
+    longest: float, heaviest: float, squares: float,
+) -> float | None: ...  # fmt: skip
 
 _Codes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]]
 _Parameter = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
