@@ -349,8 +349,9 @@ class BlockLloyd:
     def __init__(self, context: Context, n: int, metric: str) -> None: ...
     def set_centers(self, context: Context, centers: Rows) -> None: ...
     def assign(
-        self, context: Context, X: Rows, first: int, weights: _Float64 | None, before: NDArray[np.int32] | None,
-        longest: float, heaviest: float, sum: NDArray[np.int64] | None, weight: NDArray[np.int64] | None,
+        self, context: Context, X: Rows, first: int, weights: _Float64 | None,
+        before: NDArray[np.int32] | None, longest: float, heaviest: float, sum: NDArray[np.int64] | None,
+        weight: NDArray[np.int64] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.float64], float]: ...  # fmt: skip
 
 def cluster_parts(
