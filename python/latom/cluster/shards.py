@@ -199,10 +199,9 @@ class Shard:
         dtype: Any = None,
     ) -> None:
         self.rows = X if isinstance(X, Rows) else Rows(name, narrow(X), dtype=dtype)
-        self.first, self.weights = (
-            first,
-            None if weights is None else np.require(weights, requirements=["C", "A"]),
-        )
+        self.first, self.weights = first, weights
+        if weights is not None:
+            self.weights = np.require(weights, requirements=["C", "A"])
         self._name, self._metric, self._threads = name, metric, n_threads
         self._run: Any = None  # the core's, and the scores of its last pass
         self._scores = np.empty(0)
