@@ -257,7 +257,9 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         """
         name = f"{type(self).__name__}.transform"
         check_is_fitted(self, "item_factors")
-        return self._solved(name, self._validate(name, X, reset=False), self.item_factors)
+        factors: Array = self._solved(name, self._validate(name, X, reset=False), self.item_factors)
+        check_held(name, "X", "factors", factors)
+        return factors
 
     def fit_transform(self, X: Matrix, y: Any = None, **fit_params: Any) -> Array:
         """Learn the factors and return those of :meth:`transform`.

@@ -65,7 +65,8 @@ class Collection:
         else:
             values, indices, stats = self._dense_topk(context, search, queries, k, allowed, without)
             none = values <= threshold
-            values[none], indices[none] = -np.inf, -1
+            if threshold > -np.inf:  # else those are scores that float32 does not hold
+                values[none], indices[none] = -np.inf, -1
         if values.dtype == np.float32:
             self._check_finite(context.function, values[indices >= 0])
         return values, indices, stats
