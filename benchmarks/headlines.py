@@ -60,7 +60,7 @@ def speed(case: list[Entry]) -> tuple[float, str] | None:
 
 
 def block(results: Path) -> str:
-    """What stands between the marks: a table a machine, or nothing where nothing was measured so."""
+    """What stands between the marks: a table per machine, or nothing where nothing was measured so."""
     parts = []
     for folder in sorted(path for path in results.iterdir() if path.is_dir()):
         rows: list[list[str]] = []

@@ -24,4 +24,4 @@ def test_decode(library: str, stored: Stored, run_case: RunCase) -> None:
         return {"codes": random_codes(N, M, K), "atoms": normal_rows(M, D, 1)}
 
     folder, problem = stored(("decode", N, D, M, K), make)
-    run_case(Case("decode", "codes", folder, problem, "k random atoms a row", available_cpus()), library)
+    run_case(Case("decode", "codes", folder, problem, "k random atoms per row", available_cpus()), library)

@@ -33,11 +33,11 @@ def problem(n: int) -> Problem:
 @pytest.mark.parametrize("library", OMP)
 def test_omp(library: str, stored: Stored, run_case: RunCase) -> None:
     folder, made = stored(("omp", ROWS["omp"], M, K), lambda: problem(ROWS["omp"]))
-    run_case(Case("omp", "embeddings", folder, made, "k atoms a row", available_cpus()), library)
+    run_case(Case("omp", "embeddings", folder, made, "k atoms per row", available_cpus()), library)
 
 
 @pytest.mark.parametrize("library", PLAIN_PURSUIT)
 def test_plain_pursuit(library: str, stored: Stored, run_case: RunCase) -> None:
     n = ROWS["plain_pursuit"]
     folder, made = stored(("plain_pursuit", n, M, K), lambda: problem(n))
-    run_case(Case("plain_pursuit", "embeddings", folder, made, "k steps a row", available_cpus()), library)
+    run_case(Case("plain_pursuit", "embeddings", folder, made, "k steps per row", available_cpus()), library)

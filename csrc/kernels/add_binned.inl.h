@@ -1,19 +1,22 @@
 // add_binned.inl.h: sums of scaled rows in integers, whose bits do not depend on the order of the rows.
 //
-//   v = factor x_t,      k_0 = round(v / u_0),   k_l = round((v - k_0 u_0 - ... - k_{l-1} u_{l-1}) / u_l), sum_l[t] +=
-//   k_l
+//   v = factor x_t,   k_0 = round(v / u_0),   k_l = round((v - k_0 u_0 - ... - k_{l-1} u_{l-1}) / u_l)
+//   sum_l[t] += k_l
 //
-// with units u_l = 2^-32 u_{l-1}, powers of two (core/bin_grid.h chooses u_0 so that |v| <= 2^31 u_0). So |k_l| <=
-// 2^31: the sum of 2^31 rows fits in 64 bits, integers add up exactly in any order, and what a row leaves out is at
-// most half of the last unit.
+// with units u_l = 2^-32 u_{l-1}, powers of two (core/bin_grid.h chooses u_0 so that |v| <= 2^31 u_0). So no k_l is
+// beyond 2^31: the sum of 2^31 rows fits in 64 bits, integers add up exactly in any order, and what a row leaves out is
+// at most half of the last unit.
 //
 //   add_binned       rows x [count], each [d], with factors [count]: sum [levels, d]
 //   scatter_binned   one row of nnz entries at columns: sum [d, levels]
 //
 // Adding magic_l = 1.5 2^52 u_l rounds v to a multiple of u_l and leaves k_l in the low bits of the result: subtracting
-// the bits of magic_l gives k_l, subtracting magic_l gives k_l u_l, exactly. Numerics  the product is rounded once;
-// everything after it is exact. Same bits in every variant. Cost      3 + 4 levels instructions per vector of 8
-// numbers; the sums of a few columns stay in registers while rows pass.
+// the bits of magic_l gives k_l, subtracting magic_l gives k_l u_l, exactly.
+//
+// Numerics  The product is rounded once; everything after it is exact. Same bits in every variant.
+//
+// Cost      3 + 4 levels instructions per vector of 8 numbers; the sums of a few columns stay in registers while rows
+//           pass.
 
 template <int L>
 inline void bin(Wide v, const double* magic, Line<std::int64_t>::Part* sum) {

@@ -6,9 +6,9 @@
 // pair of products is at most 2 * 127^2 < 2^15. Nothing is negative and additions saturate, so a sum in any order is
 // the true one or 32767, which passes every cut.
 //
-// Layout    Inside a line of 64 bytes document 32 h + 8 l + e, e < 8, stands at byte 16 l + 8 h + e: interleaving
-// within
-//           16 bytes, which is all that registers do, then brings documents out in order.
+// Layout    Inside a line of 64 bytes document 32 h + 8 l + e, e < 8, stands at byte 16 l + 8 h + e: to interleave
+//           within 16 bytes, which is all that registers do, then brings documents out in order.
+//
 // Cost      pairs * width multiply-adds of bytes; one interleaving, one multiply-add and one addition per 64 of them.
 
 // at [2 * pairs]: where each term's run of bytes begins in slab, every byte at most 127; weights [pairs]: the two
