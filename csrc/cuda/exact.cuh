@@ -1,8 +1,9 @@
 // exact.cuh: rows that all atoms are scored for in float64: too many were within the bound of the k-th, or k is large.
 //
 // A block takes a row at a time and keeps the scores [m] of one. Two bisections find what is kept: the k-th largest
-// key, and among the atoms that have exactly this key the place up to which the lowest are taken. Cost      m d
-// multiply-adds per row, and some 100 reads of its m scores.
+// key, and among the atoms that have exactly this key the place up to which the lowest are taken.
+//
+// Cost      m d multiply-adds per row, and some 100 reads of its m scores.
 #pragma once
 
 #include "cuda/decide.cuh"

@@ -2,16 +2,16 @@
 //
 // A score s and the atom's bias give v = s + bias (its magnitude where that ranks), and the exact score lies within
 //
-//   [v - e - kHalfError |s|,  v + e + kHalfError |s|]      e of pack.cuh; kHalfError |s| for the rounding of s to
-//   float16, any way
+//   [v - e - kHalfError |s|,  v + e + kHalfError |s|]
+//
+// with e of pack.cuh, and kHalfError |s| for the rounding of s to float16, whichever way it goes.
 //
 // Each thread of a block knows the largest lower bound among its 64 atoms. The k-th largest of these 256 is reached by
 // k atoms, so an atom whose upper bound is below it is not among the k best. Bisection on the numbers' bits finds it,
 // cut to kBits, which only lowers it. Ties cannot be lost: what reaches the floor is kept.
 //
 // Cost      each score is read once; kBits + 3 barriers; appending by one atomic per warp and column of registers that
-// has
-//           a hit.
+//           has a hit.
 #pragma once
 
 #include "cuda/pack.cuh"

@@ -10,7 +10,8 @@
 // rows column by column (step = 1).
 //
 // Numerics  an integer k of at most 2^31 becomes a float64 by adding it to the bits of 1.5 2^52, whose last bit counts
-// ones. Same bits in every variant. Cost      some 10 levels instructions per vector of 8 values.
+//           ones. Same bits in every variant.
+// Cost      some 10 levels instructions per vector of 8 values.
 
 template <int L>
 inline Wide binned_value(Line<std::int64_t>::Part* part, const double* unit) {

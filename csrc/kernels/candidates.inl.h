@@ -6,8 +6,7 @@
 //   drop_below   removes those with upper < bar, in place
 //
 // Shapes    score [tile_rows, panel_atoms]; length, residual, magnitude [panel_atoms]; the three rows of `collect` have
-// room for
-//           panel_atoms beyond what is there, those of drop_below are read up to the next multiple of 16.
+//           room for panel_atoms beyond what is there, those of drop_below are read up to the next multiple of 16.
 // Cost      some 30 instructions per row with hits of AVX-512, however many; elsewhere some 15 per hit.
 
 inline std::int32_t collect_row(const float* score, std::uint32_t hits, float rounding, float row_length,

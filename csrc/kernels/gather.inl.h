@@ -6,8 +6,7 @@
 // Numerics  in T, p by p in stored order, products rounded before they are added. Same bits in every variant, and
 //           however the columns are cut into calls.
 // Cost      2 width flops per term; width numbers read. Sums stay in registers, one tile of columns at a time. Columns
-// that do
-//           not fill a register are summed in one that begins earlier and overlaps: both give the same sums.
+//           that do not fill a register are summed in one that begins earlier and overlaps: both give the same sums.
 
 constexpr int kGatherRegisters = 8;  // of sums; as many again are left for products
 constexpr int kGatherAhead = 16;     // terms; by measurement

@@ -3,8 +3,8 @@
 //   gram            G[a][b] += sum_i V[i][a] V[i][b]      for b >= a, and some pairs beside them
 //
 // Shapes    V [rows, k], its rows `stride` apart; wide [rows, width] is scratch, G [width, width]; width a multiple
-// of 16. Numerics  float64, row by row in order. Products of float32 are exact; those of float64 are rounded before
-// they are
+//           of 16.
+// Numerics  float64, row by row in order. Products of float32 are exact; those of float64 are rounded before they are
 //           added. Same bits in every variant.
 // Cost      rows k^2 multiply-adds; rows are widened once, so that columns are read as whole lines.
 

@@ -13,8 +13,7 @@
 //           Instructions multiply unsigned rows with signed atoms: x holds q + 128, and a panel starts with a line of
 //           -128 sum_t w[t][c], from which the sums start.
 // Cost      2 d flops per score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at
-// scale.next for
-//           the caller's next: memory would be idle.
+//           scale.next for the caller's next panel: memory would be idle.
 //
 // A tile holds as many sums as the registers do; the panel is two registers wide.
 

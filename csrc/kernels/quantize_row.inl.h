@@ -7,6 +7,7 @@
 //
 // Signed data, p and q rounded to nearest: c_jt = sigma_t (q_jt + e), |e| <= 1/2, e = 0 where c_jt = 0, and
 // a_t = Delta p_t + r_t, so
+//
 //   <u, c_j> - Delta sum p q  =  sum_t a_t e_jt + sum_t r_t q_jt  <=  1/2 sum |a_t| + 127 sum |r_t|
 // Rows and atoms without negative entries, p and q rounded up: Delta p_t >= a_t >= 0 and sigma_t q_jt >= c_jt >= 0, so
 //   <u, c_j> <= Delta sum p q  <=  <u, c_j> + sum |a_t| + 127 sum |r_t|
@@ -15,7 +16,8 @@
 // float32 sums is covered by the caller's slack.
 //
 // Shapes    a [count, a multiple of 16] is read; p [count] is written, rounded up or to nearest. Terms with |p| <= drop
-// become 0. Cost      two passes.
+//           become 0.
+// Cost      two passes.
 
 // The lowest byte of each number.
 inline void store_bytes(const i32x16& v, std::int8_t* p) {

@@ -3,8 +3,10 @@
 //   raise_bar(v, count, k, low, halvings) = b >= low with #{ i : v_i >= b } >= k,   or low if fewer than k reach low
 //
 // Bisection between low and the largest number: each halving counts once. low may be minus infinity: the least number
-// then. Shapes    v [count]; up to the next multiple of 16 it is read as well, and not used. Cost      (halvings + 3)
-// count comparisons, without branches.
+// then.
+//
+// Shapes    v [count]; up to the next multiple of 16 it is read as well, and not used.
+// Cost      (halvings + 3) count comparisons, without branches.
 
 // The numbers at [i, i + 16), those beyond count replaced by `rest`.
 inline f32x16 load16_until(const float* v, std::int64_t i, std::int64_t count, float rest) {

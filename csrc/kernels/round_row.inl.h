@@ -8,8 +8,9 @@
 // NaN. Of float32 and bfloat16, numbers below 2^-60 become 0: products of what is left cannot underflow, which hardware
 // flushes to zero. What was dropped counts as residual. An int16 counts units of 2^-15 and ends at 1 - 2^-15, of either
 // sign; an int8 units of 1, and ends at 127. The scale of an int8 is no power of two: that scale x_t of float32 is
-// itself rounded does not count as residual. Numerics  round to nearest even; the residuals of int16 and bfloat16 are
-// exact in float32. Squares are summed in 16
+// itself rounded does not count as residual.
+//
+// Numerics  round to nearest even; the residuals of int16 and bfloat16 are exact in float32. Squares are summed in 16
 //           float32 partial sums over 256 columns, those in float64: an error below 1e-6. Same bits in every variant.
 // Cost      one pass.
 

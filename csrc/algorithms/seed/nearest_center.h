@@ -8,7 +8,8 @@
 // threshold, and what passes is decided in float64; most rows with a low limit never reach it.
 //
 // Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds per center, most in low
-// precision. Memory    O(entries of the centers).
+//           precision.
+// Memory    O(entries of the centers).
 #pragma once
 
 #include <cmath>

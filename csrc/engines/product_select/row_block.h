@@ -14,12 +14,15 @@
 //   rounding of the data    |<x^, w^> - <x~, w~>| = |<x^ - x~, w^> + <x~, w^ - w~>|
 //                                                <= |x^ - x~| |w^| + |x~| |w^ - w~|           (Cauchy-Schwarz)
 //   float32 sums            d + 1 roundings of sums of products: <= gamma |x~| |w~|, gamma = (d + 8) 2^-24 (1 + 1%)
-//   int16, int8             sums exact (kernels/product_screen.inl.h), one rounding to float32: gamma = 8 2^-24 (1 +
-//   1%) int8                    x^ itself is rounded to float32 before: 2^-23 |x^| counts as residual phi, beta, last
-//   steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
+//   int16, int8             exact sums (kernels/product_screen.inl.h), rounded to float32: gamma = 8 2^-24 (1 + 1%)
+//   int8                    x^ itself is rounded to float32 before: 2^-23 |x^| counts as residual
+//   phi, beta, last steps   three roundings each: <= 2^-22 (phi |x~| |w~| + rho |beta|)
+//
 // so with D = |w^ - w~|, W = |w~| + D >= |w^|, likewise |x~| + |x^ - x~| for |x~|, and the lengths of the actual
 // residuals
+//
 //   |2^p g S - s| <= eps(x, j) = (|x^ - x~| + (gamma + 2^-22) |x~|) phi W + |x~| phi D + 2^-22 rho |beta| + 1e-30
+//
 // d roundings to nearest cost at most d 2^-24 of the sum of absolute products (Jeannerod & Rump 2013). The last term
 // covers underflow (subnormal numbers must not be flushed by the process); |beta| counts as at least 2^-126. Rounding
 // of the float64 decision itself is below gamma's margin.

@@ -8,8 +8,7 @@
 // Rows of weight 0, and under cosine rows of norm 0, are never drawn while others are left.
 //
 // Sources   rejection: Shah, Agrawal & Jaiswal 2025; AFK-MC^2: Bachem, Lucic, Hassani & Krause 2016; k-means||:
-// Bahmani,
-//           Moseley, Vattani, Kumar & Vassilvitskii 2012; greedy trials: as in scikit-learn.
+//           Bahmani, Moseley, Vattani, Kumar & Vassilvitskii 2012; greedy trials: as in scikit-learn.
 #pragma once
 
 #include <cmath>

@@ -15,8 +15,7 @@
 // missing.
 //
 // Rounding  a is summed in float32, d terms in order: eps = sqrt(r) (d + 8) 2^-24 (1 + 1%); eta is the Frobenius norm
-// of
-//           V V' - I in float64. Rows are of length 0 or within [1e-15, 1e15], where nothing under- or overflows.
+//           of V V' - I in float64. Rows are of length 0 or within [1e-15, 1e15], where nothing under- or overflows.
 // Directions come from some of the rows (orthogonal iteration; Halko, Martinsson & Tropp 2011); whichever they are, the
 // bound holds. Cauchy-Schwarz is this tight because |r_x| |r_w| takes both as parallel: what is left out must be short.
 // Cost      2 d r flops per row, once; memory 4 (r + 1) + 8 bytes per row.

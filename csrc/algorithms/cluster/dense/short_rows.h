@@ -6,8 +6,7 @@
 // as in row_block.h: d products and their sum in float32, gamma = (d + 8) 2^-24 (1 + 1%) in whatever order.
 //
 // Cost      2 d r flops per row once and per atom and pass; memory, where the screen has 16 bits, 2 (r + 1) + 16 bytes
-// per row and
-//           2 d + 6 (r + 1) bytes per atom.
+//           per row and 2 d + 6 (r + 1) bytes per atom.
 #pragma once
 
 #include <algorithm>
