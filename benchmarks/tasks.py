@@ -155,7 +155,7 @@ TASKS: dict[str, Task] = {
         "mean cosine",
         kmeans_shape,
         entries_times_atoms,
-        fair=no_lower(0.01),
+        fair=no_lower(0.015),  # centers of another length cost the Euclidean ones up to 1.1 %
     ),
     "dense_kmeans": Task(
         DENSE_KMEANS,
