@@ -129,7 +129,8 @@ def _head(entries: list[Entry], kind: str) -> list[str]:
     speed = "speed, fastest peer = 1"
     if kind == "calls":
         peaks: dict[str, Any] = next((e["peaks"] for e in entries if "peaks" in e), {})
-        own = ["ms / call", speed, "GF/s", *(f"of {precision} peak" for precision in peaks), score]
+        rate = ["GF/s"] if any("operations" in e for e in entries) else []
+        own = ["ms / call", speed, *rate, *(f"of {precision} peak" for precision in peaks), score]
     elif kind == "seeds":
         own = ["s / fit (seeds)", speed, "iterations", score, "best = 1"]
     else:
@@ -168,10 +169,14 @@ def _fit_cells(e: Entry, speed: str, ours: dict[str, float]) -> list[str]:
 
 
 def _call_cells(e: Entry, speed: str) -> list[str]:
-    rate = e["operations"] / seconds(e)
-    shares = [f"{100 * rate / peak:.2g} %" for peak, _ in e.get("peaks", {}).values()]
-    score = f"{e['score']['1']:{e['score_format']}}"
-    return [number(1e3 * seconds(e)), speed, number(rate / 1e9), *shares, score]
+    cells = [number(1e3 * seconds(e)), speed]
+    if "operations" in e:
+        rate = e["operations"] / seconds(e)
+        cells += [
+            number(rate / 1e9),
+            *(f"{100 * rate / peak:.2g} %" for peak, _ in e.get("peaks", {}).values()),
+        ]
+    return [*cells, f"{e['score']['1']:{e['score_format']}}"]
 
 
 def table(entries: list[Entry], setup: dict[str, Any]) -> str:
@@ -253,10 +258,11 @@ def _fit_notes(entries: list[Entry], setup: dict[str, Any]) -> list[str]:
 def _call_notes(entries: list[Entry], setup: dict[str, Any]) -> list[str]:
     rounds = sorted({e["rounds"] for e in entries if "rounds" in e})
     times = f"{rounds[0]} to {rounds[-1]}" if len(rounds) > 1 else f"{rounds[0]}"
+    counted = any("operations" in e for e in entries)
     notes = [
         f"ms / call: median of {times} blocks, each of as many calls as take {setup['block']:g} s, "
         "after calls that warm up; alike for latom and its peers.",
-        "GF/s: operations of the plain algorithm, whatever a library really did. "
+        *(["GF/s: operations of the plain algorithm, whatever a library really did."] if counted else []),
         "Memory: peak of the process beyond library and problem as loaded.",
     ]
     for threads in dict.fromkeys(e["threads"] for e in entries if "peaks" in e):

@@ -289,7 +289,7 @@ TASKS: dict[str, Task] = {
         spectral_shape,
         entries_times_atoms,
         score_format=".6g",
-        fair=no_lower(1e-3),
+        fair=no_lower(0.01),  # scikit-learn's default accuracy loses half a per cent of the sum
         calls=True,
     ),
     "powers": Task(
