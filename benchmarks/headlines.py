@@ -11,12 +11,13 @@ import json
 import math
 from pathlib import Path
 
-from report_cells import TITLES, Entry, by_case, by_losses, fastest_peer, is_ours, number, seconds
+from report_cells import Entry, by_case, by_losses, fastest_peer, is_ours, number, seconds, title
 from report_losses import goal, reached
 
 BEGIN = "<!-- measured: written by benchmarks/report.py --readme -->"
 END = "<!-- end of what was measured -->"
 HEAD = ["", "cases", "least", "mean", "most", "fastest peers, at their best settings"]
+OURS = {"latom": "", "latom-packed": ", atoms packed beforehand"}  # as many peers have them
 NAMES = {
     "sparse_kmeans": "k-means, sparse",
     "dense_kmeans": "k-means, dense",
@@ -30,6 +31,10 @@ NAMES = {
     "omp": "orthogonal matching pursuit",
     "plain_pursuit": "matching pursuit",
     "train": "training steps",
+    "neighbors": "sparse neighbors",
+    "svd": "truncated SVD",
+    "powers": "FastRP's products",
+    "ranks": "NMF",
     "pooling": "token pooling",
     "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",
@@ -41,9 +46,9 @@ NAMES = {
 }
 
 
-def speed(case: list[Entry]) -> tuple[float, str] | None:
+def speed(case: list[Entry], library: str = "latom") -> tuple[float, str] | None:
     """How many times faster latom is than the fastest peer, and which that is; None where one has no time."""
-    ours = next((e for e in case if e["library"] == "latom" and "reason" not in e), None)
+    ours = next((e for e in case if e["library"] == library and "reason" not in e), None)
     if by_losses(case):
         loss = goal(case)
         ends = {e["library"]: reached(e, loss) for e in case if "losses" in e and not is_ours(e)}
@@ -73,11 +78,13 @@ def block(results: Path) -> str:
             machine = content["setup"]["machine"]
             for series in dict.fromkeys(e["series"] for e in content["entries"]):
                 part = [e for e in content["entries"] if e["series"] == series]
-                found = [pair for case in by_case(part).values() if (pair := speed(case))]
-                if found:
-                    title = TITLES.get(series, series)
-                    link = f"[{name}: {title}](benchmarks/results/{folder.name}/{task}.md)"
-                    rows.append([link, *_cells(found)])
+                for library, words in OURS.items():
+                    found = [pair for case in by_case(part).values() if (pair := speed(case, library))]
+                    if found:
+                        link = (
+                            f"[{name}: {title(part[0])}{words}](benchmarks/results/{folder.name}/{task}.md)"
+                        )
+                        rows.append([link, *_cells(found)])
         if rows:
             lines = [HEAD, ["---", *["--:"] * 4, "---"], *rows]
             parts += [

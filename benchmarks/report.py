@@ -20,7 +20,6 @@ import report_everyday
 import report_losses
 from report_cells import (
     CASE,
-    TITLES,
     Entry,
     by_calls,
     by_case,
@@ -28,6 +27,7 @@ from report_cells import (
     by_seeds,
     case_of,
     fastest_peer,
+    heading,
     is_fair,
     is_ours,
     number,
@@ -188,7 +188,7 @@ def table(entries: list[Entry], setup: dict[str, Any]) -> str:
         lines += report_everyday.summary(entries)
     for series in dict.fromkeys(e["series"] for e in entries):
         part = [e for e in entries if e["series"] == series]
-        lines += [f"## {TITLES.get(series, series)}", ""]
+        lines += [f"## {heading(part[0])}", ""]
         for members in by_case(part).values():
             head = report_losses.HEAD if kind == "losses" else _head(part, kind)
             lines += [_case_title(members[0]), "", _line(head), _line(["---"] + ["--:"] * (len(head) - 1))]

@@ -10,20 +10,40 @@ from tasks import TASKS
 Entry = dict[str, Any]
 CASE = ("task", "series", "corpus", "n", "d", "nnz", "m", "k", "metric", "threads")
 TITLES = {
-    "m": "Number of clusters",
-    "rows": "Number of rows",
-    "threads": "Threads",
-    "random": "Random rows",
-    "codes": "Random codes",
-    "activations": "MLP activations",
-    "embeddings": "Embeddings against random unit atoms",
-    "neighbors": "Nearest neighbors among embeddings",
+    "m": "number of clusters",
+    "rows": "number of rows",
+    "threads": "threads",
     "default fits": "KMeans(m, random_state=s).fit(X)",
-    "mixtures": "Ten iterations, few columns",
-    "one-hot": "Ten iterations, one-hot rows",
+    "mixtures": "ten iterations, few columns",
+    "one-hot": "ten iterations, one-hot rows",
     "predict": "predict of a fitted model",
     "transform": "transform of a fitted model",
+    "random": "random rows",
+    "codes": "random codes",
+    "activations": "MLP activations",
+    "embeddings": "MiniLM embeddings",
+    "topk embeddings": "embeddings against random unit atoms",
+    "topk neighbors": "nearest neighbors among embeddings",
+    "neighbors graph": "TF-IDF of 140 256 abstracts",
+    "choices": "138 000 users, 27 000 items",
+    "pairs": "138 000 users, 27 000 items",
+    "svd sparse": "TF-IDF, 100 components",
+    "powers graph": "Facebook pages",
+    "ranks counts": "ranks times replicates",
+    "tokens": "documents of 188 tokens",
 }
+
+
+def title(entry: Entry) -> str:
+    """What the cases of a series are, in words."""
+    task, series = entry["task"], entry["series"]
+    return TITLES.get(f"{task} {series}", TITLES.get(series, series))
+
+
+def heading(entry: Entry) -> str:
+    """The same at the head of a page or picture. Names of code stay as they are."""
+    words = title(entry)
+    return words if words.startswith(("predict", "transform")) else words[:1].upper() + words[1:]
 
 
 def case_of(entry: Entry) -> tuple[Any, ...]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import report_losses
 from report_cells import (
-    TITLES,
     Entry,
     best_settings,
     by_calls,
     by_losses,
+    heading,
     is_ours,
     seconds,
     spaced,
@@ -36,8 +36,9 @@ def plot(entries: list[Entry], setup: dict[str, Any], path: Path) -> None:
     if figure is not None:
         most = max(e["threads"] for e in timed)
         corpora = list(dict.fromkeys(e["corpus"] for e in timed))
-        what = f"{corpora[0]}; " if len(corpora) == 1 else ""
-        figure.suptitle(f"{what}{setup['machine']}, {most} threads", fontsize=11)
+        where = f"{setup['machine']}, {most} threads"
+        between = "; " if len(figure.axes) > 1 or draw is not _bars else "\n"  # one panel of bars is narrow
+        figure.suptitle(f"{corpora[0]}{between}{where}" if len(corpora) == 1 else where, fontsize=11)
         figure.savefig(path, dpi=150)
         pyplot.close(figure)
 
@@ -119,9 +120,9 @@ def _bars(timed: list[Entry], pyplot: Any) -> Any:
         ax.grid(axis="y", alpha=0.3)
         ax.set_axisbelow(True)
         first = own[0]
-        title = f"{TITLES.get(first['series'], first['series'])}\n" if len(panels) > 1 else ""
+        words = f"{heading(first)}\n" if len(panels) > 1 else ""
         kept = f", k = {first['k']}" if first.get("k") else ""
-        ax.set_title(f"{title}d = {spaced(first['d'])}, m = {spaced(first['m'])}{kept}", fontsize=9)
+        ax.set_title(f"{words}d = {spaced(first['d'])}, m = {spaced(first['m'])}{kept}", fontsize=9)
     for row in axes:
         row[0].set_ylabel("speed, fastest peer = 1")
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=colors[name]) for name in names]

@@ -167,6 +167,15 @@ def test_speeds_are_relative_to_the_best_setting_with_as_good_an_answer() -> Non
     assert "†" not in report.table(without, SETUP)
 
 
+def test_families_that_count_no_operations_have_pages_too() -> None:
+    case = [entry("latom", 1.0, task="neighbors"), entry("scikit-learn", 5.0, task="neighbors")]
+    for e in case:
+        del e["operations"]
+    text = module("report").table(case, SETUP)
+    assert "GF/s" not in text
+    assert "| **latom** | 1000 | 5.00 | 1.0000 |" in text, text
+
+
 @pytest.mark.parametrize("change", ["inherited", "quick", "whole"])
 def test_the_readme_tells_whole_results_of_processes_that_inherited_nothing(
     change: str, tmp_path: Path
