@@ -235,6 +235,12 @@ def test_many_rows_and_atoms(name, dtype, rng, isa):
         ("euclidean", None, "identity"),
     ):
         expected = topk_model(X, W, k, bias, metric, activation)
+        few = core.AtomIndex(W, bias, metric, "auto", 2)
+        few.pack(2)
+        for n_rows in (1, 3, 17, 64, 17, 3, 3, 3, 3, 3):
+            values, indices, *_ = few.topk(X[-n_rows:], "", k, activation, 2)
+            assert np.array_equal(indices, expected[1][-n_rows:]), (metric, n_rows)
+            assert np.array_equal(values, expected[0][-n_rows:]), (metric, n_rows)
         index = core.AtomIndex(W, bias, metric, "auto", 2)
         for _ in range(2):
             values, indices, *_ = index.topk(X, "", k, activation, 2)

@@ -87,8 +87,8 @@ private:
     static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
     static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
     static constexpr int64_t kExamples = 28;                          // rows that are decided first
-    static constexpr int64_t kCandidate =
-        128;  // a float64 score costs what int8 saves on so many atoms; by measurement
+    static constexpr int64_t kCandidate = 128;  // atoms on which int8 saves what a float64 score costs; by measurement
+    static constexpr int64_t kReading = 8;      // rows below which it saves the reading of atoms, whatever their number
 
     const Measured& measured(const Context& ctx) {
         return measured_.get(ctx, [&] {
@@ -139,12 +139,22 @@ private:
         const AtomPanels<T>& panels = *known.panels;
         ScreenedTopK<T> run(job, known.scores, idle_);
         if (blocks < threads) {
-            if (blocks > 1 || reused()) keep(job.ctx, known);
-            for (const RowList& list : lists(n, rows, {})) run.decide_sliced(panels, list, true, 0);
+            const bool again = reused();
+            Panels coarse = again ? coarse_panels(job, known) : nullptr;
+            for (RowList& list : lists(n, rows, {})) {
+                if (coarse) {
+                    list = run.decide_sliced(*coarse, list, false, coarse_room());
+                    if (unlucky(too_many(job, run.stats().scored, static_cast<int64_t>(list.size()), n)))
+                        coarse = give_up_coarse();
+                }
+                if (list.empty()) continue;
+                if (blocks > 1 || again) keep(job.ctx, known);
+                run.decide_sliced(panels, list, true, 0);
+            }
             return run.stats();
         }
 
-        Panels coarse = coarse_panels(job, known);
+        Panels coarse = n >= kCoarseRows ? coarse_panels(job, known) : nullptr;
         if (!coarse) keep(job.ctx, known);
         RowList examples, left;
         for (int64_t e = 0; n >= kCoarseRows && e < kExamples; ++e) examples.push_back(e * n / kExamples);
@@ -183,7 +193,7 @@ private:
     // Atoms in int8, packed, or null where they are known not to pay, or a frame below is packing them.
     Panels coarse_panels(const TopKJob<T>& job, const Measured& known) {
         if (coarse_fails_.load(std::memory_order_relaxed) || screen_ != Screen::kAuto || m() < kCoarseAtoms ||
-            job.X.n < kCoarseRows || !has_coarse_screen(job.ctx.kernels, d()))
+            !has_coarse_screen(job.ctx.kernels, d()))
             return nullptr;
         if (Panels packed = coarse()) return packed;
         const Turn turn(job.ctx, packing_);
@@ -199,6 +209,14 @@ private:
         set_coarse(nullptr);
         return nullptr;
     }
+    // Whether 8 bits have failed so often for few rows at a time that they are not worth another try.
+    bool unlucky(bool failed) {
+        if (!failed) {
+            if (failures_.load(std::memory_order_relaxed) > 0) failures_.fetch_sub(1, std::memory_order_relaxed);
+            return false;
+        }
+        return failures_.fetch_add(4, std::memory_order_relaxed) > 16;
+    }
     Panels coarse() const {
         const std::lock_guard<std::mutex> lock(brief_lock());
         return coarse_;
@@ -210,7 +228,7 @@ private:
     // Whether a fine screen of n rows would have been faster: so many were scored in float64, or left after a screen in
     // vain.
     bool too_many(const TopKJob<T>& job, int64_t scored, int64_t left, int64_t n) const {
-        const int64_t saved = m() / kCandidate;  // a row
+        const int64_t saved = m() * std::max<int64_t>(1, kReading / n) / kCandidate;  // per row
         return scored + left * (job.k + 2 * saved) > n * (job.k + saved);
     }
     int64_t coarse_room() const { return std::clamp<int64_t>(m() / 32, 256, 1024); }
@@ -251,6 +269,7 @@ private:
     Turns packing_;  // of atoms, in 16 and in 8 bits
     Panels coarse_;  // read and set under brief_lock()
     std::atomic<bool> coarse_fails_{false};
+    std::atomic<int> failures_{0};  // four for each, less the successes since
     Idle<ScreenWorker<T>> idle_;
 };
 
