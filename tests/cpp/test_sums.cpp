@@ -14,8 +14,11 @@ using namespace latom;
 
 template <class View>
 std::vector<double> values(const Rows<View>& rows, const ClusterSum<View>& sum) {
-    std::vector<double> out(static_cast<std::size_t>(rows.d()), 0.0);
-    sum.each(rows.kernels(), [&](int64_t t, double v) { out[static_cast<std::size_t>(t)] = v; });
+    std::vector<int32_t> column;
+    std::vector<double> value, out(static_cast<std::size_t>(rows.d()), 0.0);
+    sum.read(rows.kernels(), column, value);
+    for (std::size_t p = 0; p < value.size(); ++p)
+        out[column.empty() ? p : static_cast<std::size_t>(column[p])] = value[p];
     return out;
 }
 

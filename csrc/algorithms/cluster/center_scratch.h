@@ -22,7 +22,7 @@ struct CenterScratch {
     void take(const KernelTable* kernels, const ClusterSum<View>& sum) {
         column.clear();
         value.clear();
-        sum.each(kernels, [&](int64_t t, double v) { push(t, v); });
+        sum.read(kernels, column, value);
     }
     /// Adds count * center.
     void add(const Atom<T>& center, double count) {

@@ -82,16 +82,27 @@ public:
         for (std::size_t block = 0; block < touched_.size(); ++block) touched_[block] |= other.touched_[block];
     }
 
-    /// f(column, float64 sum), columns rising: all of dense rows; of CSR rows those whose sum is not 0.
-    template <class F>
-    void each(const KernelTable* kernels, F f) const {
+    /// Appends the float64 sums by rising column: all of dense rows, without their columns; of CSR rows those that are
+    /// not 0.
+    void read(const KernelTable* kernels, std::vector<int32_t>& column, std::vector<double>& value) const {
         each_run([&](int64_t from, int64_t to) {
-            double value[kRun];
+            double all[kRun], some[kRun];
+            int32_t at_column[kRun];
             for (int64_t t = from; t < to; t += kRun) {
-                const int64_t some = std::min(kRun, to - t);
-                kernels->binned_values(at(t), some, step(), grid_.unit(), grid_.levels(), value);
-                for (int64_t c = 0; c < some; ++c)
-                    if (!kIsSparse<View> || value[c] != 0) f(t + c, value[c]);
+                const int64_t count = std::min(kRun, to - t);
+                kernels->binned_values(at(t), count, step(), grid_.unit(), grid_.levels(), all);
+                if constexpr (!kIsSparse<View>) {
+                    value.insert(value.end(), all, all + count);
+                } else {
+                    int64_t left = 0;
+                    for (int64_t c = 0; c < count; ++c) {
+                        some[left] = all[c];
+                        at_column[left] = static_cast<int32_t>(t + c);
+                        left += all[c] != 0;
+                    }
+                    value.insert(value.end(), some, some + left);
+                    column.insert(column.end(), at_column, at_column + left);
+                }
             }
         });
     }
