@@ -58,7 +58,7 @@ def kneighbors_graph(
     Returns
     -------
     graph : scipy.sparse.csr_array of shape (n, n)
-        n_neighbors entries a row, nearest first, ties to the lowest row.
+        n_neighbors entries per row, nearest first, ties to the lowest row.
 
     Raises
     ------
