@@ -54,6 +54,18 @@ def test_blocks_without_rows_are_passed_over():
     assert (fit([X[:0], X[:7], X[:0], X[7:]]).labels_ == fit([X]).labels_).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*Number of distinct clusters")
+@pytest.mark.parametrize("convert", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("cls", [latom.KMeans, latom.SphericalKMeans])
+def test_fewer_distinct_rows_than_clusters(cls, convert):
+    """Then no row may be taken by an empty cluster."""
+    for distinct in (1, 2):
+        rows = convert(np.repeat(np.abs(X[:distinct]), 10, axis=0))
+        model = cls(3, init=np.abs(X[:3]), tol=0)
+        whole, streamed = model.fit(rows).labels_, model.fit(latom.Stream(rows, block_rows=7)).labels_
+        assert (whole == streamed).all()
+
+
 @pytest.mark.parametrize("weights", [2.0, "a", np.ones((40, 1)), np.ones(39), [None] * 40])
 def test_weights_are_one_number_per_row(weights):
     with pytest.raises((ValueError, TypeError), match=r"^KMeans\.fit: .*sample_weight .*; got .*\. \w"):

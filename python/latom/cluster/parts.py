@@ -123,7 +123,8 @@ def _iterate(
                 empty = int((step.sizes == 0).sum())
                 if empty:
                     rows, labels = relocations(step.sizes, parts.worst(centers, bounds, len(centers) + empty))
-                    step.sums.add(parts.correction(rows, labels, len(centers), bounds))
+                    if len(rows):  # none where all rows lie on their centers
+                        step.sums.add(parts.correction(rows, labels, len(centers), bounds))
                 centers, count, shift = step.sums.centers(
                     name, before, model._metric, bounds, model.n_threads
                 )

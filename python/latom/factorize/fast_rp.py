@@ -194,7 +194,8 @@ class FastRP(Embedding):
         factor = None
         if self.beta:
             degrees = np.asarray(graph.array.sum(axis=1, dtype=np.float64)).ravel()
-            factor = np.power(degrees / degrees.sum(), self.beta, out=np.zeros(n), where=degrees > 0)
+            shares = degrees / (degrees.sum() or 1)
+            factor = np.power(shares, self.beta, out=np.zeros(n), where=degrees > 0)
         density = 1 / np.sqrt(n) if self.projection == "sparse" else 0.0
         made: tuple[Array, NDArray[np.float64], NDArray[np.float64]] = backend().projected_powers(
             context,
