@@ -135,9 +135,9 @@ def index_above(rng: np.random.Generator) -> Call:
     X, W = two_rows(rng, sparse=sparse)
     n, m = len(X.exact), len(W.exact)
     metric, allowed = one_metric(rng, "dot"), _allowed(rng, m)
-    unit = scale(X.exact, W.exact) if metric == "euclidean" else 1.0
-    S = scores(X.exact / unit, W.exact / unit, metric) * unit**2
+    unit = np.float64(scale(X.exact, W.exact) if metric == "euclidean" else 1.0)
     with np.errstate(all="ignore"):
+        S = scores(X.exact / unit, W.exact / unit, metric) * unit**2
         bars = np.nan_to_num(np.quantile(S, rng.random(), axis=1), posinf=0, neginf=0)
     bars = pick(rng, [bars, float(bars[0]), 0.0])
 
