@@ -1,6 +1,8 @@
 // bind_rows.cpp: the prepared X, and half precision widened, for Python.
 #include <pybind11/stl.h>
 
+#include <limits>
+
 #include "bindings/rows.h"
 #include "rows/widen.h"
 
@@ -31,6 +33,8 @@ void check_extents(const Context& ctx, const std::string& name, int64_t n, int64
     if (n < 0 || d < 1)
         fail(ctx, name + " must have rows of at least one column",
              "shape (" + std::to_string(n) + ", " + std::to_string(d) + ")", "Leave out what is empty.");
+    if (d > std::numeric_limits<int32_t>::max())
+        fail(ctx, name + " must have fewer than 2^31 columns", d, "Hash or drop features.");
 }
 
 py::array_t<float> py_widen(const Call& call, const Array<std::uint16_t>& half, const std::string& storage) {
@@ -53,7 +57,9 @@ bool PyRows::take_csr(const Context& ctx, const Array<std::int64_t>& indptr, con
     check_indptr(ctx, name_, indptr.data(), indptr.size(), std::min<int64_t>(indices.size(), data.size()), n_);
     arrays_ = CsrView<T, I>{indptr.data(), indices.data(), data.data(), n_, d_};
     const Released released;
-    return first_uncanonical_row(ctx, indptr.data(), indices.data(), n_) == n_;
+    if (first_uncanonical_row(ctx, indptr.data(), indices.data(), n_) < n_) return false;
+    check_range(ctx, name_, indptr.data(), indices.data(), n_, d_);  // at once: scipy's code trusts what is kept of X
+    return true;
 }
 
 std::unique_ptr<PyRows> PyRows::prepare(const Call& call, const py::object& X, const std::string& storage,

@@ -44,16 +44,10 @@ inline void check_indptr(const Context& ctx, const std::string& name, const int6
     check_indptr(ctx, name, indptr, size, nnz);
 }
 
-/// Throws unless the rows of a CSR matrix hold strictly increasing columns in [0, d). indptr must have been checked;
-/// `sorted` says that the order has been, too.
+/// Throws unless columns, which rise in each row, lie in [0, d): then the ends tell.
 template <class I>
-void check_columns(const Context& ctx, const std::string& name, const int64_t* indptr, const I* indices, int64_t n,
-                   int64_t d, bool sorted) {
-    const int64_t unsorted = sorted ? n : first_uncanonical_row(ctx, indptr, indices, n);
-    if (unsorted < n)
-        fail(ctx, name + " must have sorted columns without duplicates in each row", "row " + std::to_string(unsorted),
-             "Call " + name + ".sum_duplicates().");
-    // With rising columns the ends tell whether all are in range.
+void check_range(const Context& ctx, const std::string& name, const int64_t* indptr, const I* indices, int64_t n,
+                 int64_t d) {
     const int64_t bad = first_row(ctx, n, [&](int64_t i) {
         const int64_t begin = indptr[i], end = indptr[i + 1];
         return begin < end && (indices[begin] < 0 || indices[end - 1] >= d);
@@ -63,6 +57,17 @@ void check_columns(const Context& ctx, const std::string& name, const int64_t* i
     fail(ctx, name + ".indices must lie in [0, " + std::to_string(d) + ")",
          std::to_string(first < 0 ? first : last) + ", a column out of range in row " + std::to_string(bad),
          "Rebuild the matrix with a larger shape.");
+}
+
+/// Throws unless the rows of a CSR matrix hold strictly increasing columns in [0, d). indptr must have been checked.
+template <class I>
+void check_columns(const Context& ctx, const std::string& name, const int64_t* indptr, const I* indices, int64_t n,
+                   int64_t d) {
+    const int64_t unsorted = first_uncanonical_row(ctx, indptr, indices, n);
+    if (unsorted < n)
+        fail(ctx, name + " must have sorted columns without duplicates in each row", "row " + std::to_string(unsorted),
+             "Call " + name + ".sum_duplicates().");
+    check_range(ctx, name, indptr, indices, n, d);
 }
 
 }  // namespace latom

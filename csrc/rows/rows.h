@@ -36,12 +36,11 @@ public:
     using T = typename View::value_type;
     static constexpr bool sparse = kIsSparse<View>;
 
-    /// `name` is what messages call the matrix; `sorted` says that the order of columns has been checked.
-    Rows(const Context& ctx, const View& view, const std::string& name = "X", [[maybe_unused]] bool sorted = false)
+    /// `name` is what messages call the matrix; `checked` says that the columns of CSR have been.
+    Rows(const Context& ctx, const View& view, const std::string& name = "X", [[maybe_unused]] bool checked = false)
         : view_(view), kernels_(ctx.kernels), n_(view.n) {
-        if (view.d > std::numeric_limits<int32_t>::max())
-            fail(ctx, name + " must have fewer than 2^31 columns", view.d, "Hash or drop features.");
-        if constexpr (sparse) check_columns(ctx, name, view.indptr, view.indices, view.n, view.d, sorted);
+        if constexpr (sparse)
+            if (!checked) check_columns(ctx, name, view.indptr, view.indices, view.n, view.d);
         auto norm2 = std::make_shared<std::vector<double>>(static_cast<std::size_t>(n_));
         const auto dot = kernels_->of<T>().dense_dot;
         std::atomic<bool> negative{false};

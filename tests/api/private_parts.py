@@ -27,12 +27,13 @@ def ints(*shape: int, dtype: Any = np.int32) -> Any:
     return np.zeros(shape, dtype)
 
 
-def csr() -> Any:
-    return _core.prepare(context, (INDPTR, INDICES, f32(5), (4, 6)))
+def csr(d: int = 6, dtype: Any = np.float32) -> Any:
+    indices = INDICES % 4 if d == 4 else np.minimum(INDICES, d - 1)
+    return _made(_core.prepare(context, (INDPTR, indices, f64(5).astype(dtype), (4, d))), csr, 4)
 
 
 def square() -> Any:
-    return _core.prepare(context, (INDPTR, INDICES % 4, f32(5), (4, 4)))
+    return csr(4)
 
 
 class Products:
@@ -45,8 +46,33 @@ class Products:
         return np.ascontiguousarray(np.ones((6, 4), np.float32) @ W)
 
 
-def dense(n: int = 4, d: int = 6) -> Any:
-    return _core.prepare(context, f32(n, d))
+def dense(n: int = 4, d: int = 6, dtype: Any = np.float32) -> Any:
+    def again(d: int, dtype: Any = np.float32) -> Any:
+        return dense(n, d, dtype)
+
+    return _made(_core.prepare(context, f64(n, d).astype(dtype)), again, n)
+
+
+MADE: dict[int, tuple[Any, Any, int]] = {}
+
+
+def _made(rows: Any, again: Any, n: int) -> Any:
+    """Rows, with what makes others of their kind by the number of columns."""
+    MADE[id(rows)] = rows, again, n
+    return rows
+
+
+def other_rows(rows: Any) -> Any:
+    """(what differs, rows) that differ from these in one thing."""
+    _, again, n = MADE[id(rows)]
+    yield "d", again(rows.d + 1)
+    yield "d", again(rows.d - 1)
+    yield "dtype", again(rows.d, dtype=np.float64)
+    yield "container", dense(n, rows.d) if again is csr else csr(rows.d)
+    yield "part", again(rows.d).subset(context, np.arange(n)[::-1].copy())
+    for more in (1, -1):
+        if again is not csr:
+            yield "n", dense(n + more, rows.d)
 
 
 def prepare_csr(context: Any, indptr: Any, indices: Any, data: Any) -> Any:

@@ -68,5 +68,5 @@ def test_the_metric_is_looked_at_before_it_is_used():
 
 def test_distances_beyond_float32_are_refused_not_left_out():
     X = np.random.default_rng(2).standard_normal((9, 4)).astype(np.float32) * np.float32(1e30)
-    with pytest.raises(ValueError, match=r"scores that float32 holds; got a score beyond 3.4e38"):
+    with pytest.raises(ValueError, match=r"scores that float32 holds; got one beyond 3.4e38"):
         latom.NearestNeighbors(n_neighbors=4).fit(X).kneighbors(X)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,17 @@ import private_cluster
 import private_encode
 import private_factorize
 import private_kernels
+import private_neighbors
 import pytest
-from private_parts import INDICES, INDPTR, blocks, context, csr, dense, f32, f64, ints
+from private_parts import INDICES, INDPTR, blocks, context, csr, dense, f32, f64, ints, other_rows
 
 from latom import _core
 
-TABLES = (private_cluster, private_encode, private_factorize, private_kernels)
+TABLES = (private_cluster, private_encode, private_neighbors, private_factorize, private_kernels)
 CALLS = {name: call for table in TABLES for name, call in table.CALLS.items()}
-# They take no array; the objects' other methods take what has been checked when it was made.
-WITHOUT_ARRAYS = {
-    "available_isas", "isa", "set_isa", "resolve_threads", "mean_variance", "kernels.tile_shape",
-    "factorize_replicates", "kernels.best_rows", "kernels.bin_grid", "kernels.philox",
-    "kernels.repeat_screen",
-}  # fmt: skip
+TAKEN = re.compile(r"NDArray|_Float|_Codes|_Csr|_Parameter|\bRows\b")  # by what is to be in the tables
+# One thing that has any size, and nothing that it would have to fit.
+ALONE = {"mean_variance", "factorize_replicates", "kernels.best_rows"}
 
 
 def arguments(name: str) -> dict[str, Any]:
@@ -50,15 +49,34 @@ def others(array: Any, axis: int) -> Any:
     yield "-", np.ascontiguousarray(array.take([], axis))
 
 
+def stated(stub: str, prefix: str) -> dict[str, str]:
+    """What takes what, of a stub: functions, and the methods of classes."""
+    found: dict[str, str] = {}
+    for node in ast.parse((Path(_core.__file__).parent / "_core" / f"{stub}.pyi").read_text()).body:
+        for part in node.body if isinstance(node, ast.ClassDef) else [node]:
+            if isinstance(part, ast.FunctionDef) and not part.decorator_list:
+                owner = [node.name] if isinstance(node, ast.ClassDef) else []
+                name = ".".join([*owner, *([part.name] if part.name != "__init__" else [])])
+                found[prefix + name] = found.get(prefix + name, "") + ast.unparse(part.args)
+    return found
+
+
 def test_every_function_that_takes_arrays_is_here():
-    stubs = Path(_core.__file__).parent / "_core"
-    named = set()
-    for stub, prefix in (("__init__", ""), ("kernels", "kernels.")):
-        body = ast.parse((stubs / f"{stub}.pyi").read_text()).body
-        named |= {prefix + node.name for node in body if isinstance(node, ast.FunctionDef)}
-    assert named - WITHOUT_ARRAYS == {
-        name for name in CALLS if name.count(".") == name.count("kernels.") and name[0].islower()
-    } - {"next_centers of CSR", "prepare of CSR"}
+    named = stated("__init__", "") | stated("kernels", "kernels.")
+    takes = {name for name, arguments in named.items() if TAKEN.search(arguments)}
+    assert takes - ALONE == {name.split(" of ")[0] for name in CALLS}
+
+
+@pytest.mark.parametrize(("stub", "module"), [("__init__", _core), ("kernels", _core.kernels)])
+def test_every_function_is_stated(stub, module):
+    found = set()
+    for name, value in vars(module).items():
+        if isinstance(value, type):
+            methods = {f"{name}.{key}" for key, method in vars(value).items() if callable(method)}
+            found |= {method for method in methods if "._" not in method} | {name}
+        elif callable(value) and not name.startswith("_"):
+            found.add(name)
+    assert found == set(stated(stub, "")) | {name for name in found if name == "Rows"}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -77,6 +95,20 @@ def test_other_extents_are_refused(name, isa):
                         call(name, **{key: other})
                     continue
                 with pytest.raises((ValueError, IndexError)):
+                    call(name, **{key: other})
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_rows_that_do_not_fit_are_refused(name, isa):
+    """Of another width always, unless that is free; of another number or kind unless they fit too."""
+    for key, value in arguments(name).items():
+        if isinstance(value, _core.Rows):
+            for what, other in other_rows(value):
+                if what == "d" and f"{key}.d" not in CALLS[name][2]:
+                    with pytest.raises((ValueError, IndexError)):
+                        call(name, **{key: other})
+                    continue
+                with contextlib.suppress(ValueError, IndexError, TypeError):
                     call(name, **{key: other})
 
 

@@ -65,6 +65,17 @@ def test_bounds_hold(spread, rng):
         assert np.allclose(latom.silhouette_samples(X, labels), sklearn_samples(X, labels), atol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-140, 1e-120, 1e-75, 1e75, 1e120, 1e140])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_scales_whose_squares_fall_out_of_float64_change_nothing(scale, container, rng):
+    """Bounds take fourth powers of lengths."""
+    X = rows_of(rng, 500, 12)
+    for m in (3, 40):
+        labels = rng.integers(0, m, 500)
+        want = latom.silhouette_samples(X, labels)
+        assert np.allclose(latom.silhouette_samples(container(X * scale), labels), want, atol=1e-9)
+
+
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_davies_bouldin(container, dtype, rng):

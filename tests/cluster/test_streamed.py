@@ -268,7 +268,7 @@ def test_what_streams_do_not_take():
         latom.KMeans(2).fit(latom.Stream([X, X * np.float32("nan")]))
 
 
-def testpieces_cover_each_cost_once():
+def test_pieces_cover_each_cost_once():
     rng = np.random.default_rng(0)
     costs = rng.random(3 * CHUNK + 77)
     whole = total_cost(pieces(0, costs))

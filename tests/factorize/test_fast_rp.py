@@ -88,6 +88,11 @@ def test_degrees_weigh_rows_of_the_projection():
     assert np.allclose(model.fit_transform(A), powers(A, R * factor[:, None], 2, True)[2])
 
 
+def test_a_graph_without_links_has_no_degrees_to_divide_by():
+    found = latom.FastRP(3, beta=-0.5, random_state=0).fit_transform(sp.csr_array((6, 6)))
+    assert not found.any()  # and nothing has warned
+
+
 def test_columns_are_standardized_and_names_are_given():
     A = graph()
     model = latom.FastRP(12, random_state=1)

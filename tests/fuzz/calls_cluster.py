@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -80,8 +81,55 @@ def _kmeans(cls: Any, metric: str, batches: bool) -> Any:
     return make
 
 
+def streamed(rng: np.random.Generator) -> Call:
+    """Blocks of rows that come one by one, in any form: the bits of a fit in memory."""
+    X = inputs.rows(rng, inputs.sizes(rng), hard=0.05)
+    n = len(X.exact)
+    cls = pick(rng, [latom.KMeans, latom.SphericalKMeans])
+    m = int(rng.integers(1, min(n, 12) + 1))
+    arguments = {"X": X.X, "sample_weight": row_weights(rng, n), "n_clusters": m}
+    arguments |= {"max_iter": int(rng.integers(1, 8)), "tol": pick(rng, [0.0, 1e-4])}
+    arguments |= {"init": X.exact[:m], "sparse_centers": pick(rng, [None, True, False])}
+    cuts = [0, *np.sort(rng.integers(0, n + 1, int(rng.integers(0, 5)))).tolist(), n]
+
+    class Blocks:
+        def __init__(self, X: Any) -> None:
+            self.X = X
+
+        def __iter__(self) -> Any:
+            for a, b in itertools.pairwise(cuts):
+                yield self.X[a:b]
+
+    def results(model: Any) -> Any:
+        C = model.cluster_centers_
+        return model.labels_, C.toarray() if sp.issparse(C) else C, model.inertia_, model.n_iter_
+
+    def function(X: Any, sample_weight: Any, **options: Any) -> Any:
+        sliced = X.tocsr() if sp.issparse(X) and X.format not in ("csr", "csc", "lil") else X
+        stream = latom.Stream(Blocks(sliced) if getattr(sliced, "ndim", 0) == 2 else sliced)
+        return results(cls(**options).fit(stream, sample_weight=sample_weight))
+
+    def verify(result: Any) -> None:
+        C = result[1].astype(np.float64)
+        check_labels(X.exact, C, result[0], None, cls._metric)
+        given = {key: value for key, value in arguments.items() if key != "sample_weight"}
+        whole = results(
+            cls(**{k: v for k, v in given.items() if k != "X"}).fit(
+                X.X, sample_weight=arguments["sample_weight"]
+            )
+        )
+        same = all(
+            np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(result, whole, strict=True)
+        )
+        check(same, "other bits than in memory")
+
+    sane = X.sane and hasattr(X.X, "shape")
+    return Call(function, arguments, verify, [X], sane, estimator=True)
+
+
 CALLS: dict[str, Callable[[np.random.Generator], Call]] = {
     "assign": assign,
+    "Stream": streamed,
     "KMeans": _kmeans(latom.KMeans, "euclidean", False),
     "SphericalKMeans": _kmeans(latom.SphericalKMeans, "cosine", False),
     "MiniBatchKMeans": _kmeans(latom.MiniBatchKMeans, "euclidean", True),

@@ -129,6 +129,59 @@ def nearest_neighbors(rng: np.random.Generator) -> Call:
     return Call(function, arguments, verify, [X], X.sane, estimator=True)
 
 
+def index_above(rng: np.random.Generator) -> Call:
+    """All that score above thresholds, of an index whose rows came in two parts."""
+    sparse = bool(rng.random() < 0.6)
+    X, W = two_rows(rng, sparse=sparse)
+    n, m = len(X.exact), len(W.exact)
+    metric, allowed = one_metric(rng, "dot"), _allowed(rng, m)
+    unit = np.float64(scale(X.exact, W.exact) if metric == "euclidean" else 1.0)
+    with np.errstate(all="ignore"):
+        S = scores(X.exact / unit, W.exact / unit, metric) * unit**2
+        bars = np.nan_to_num(np.quantile(S, rng.random(), axis=1), posinf=0, neginf=0)
+    bars = pick(rng, [bars, float(bars[0]), 0.0])
+
+    def function(X: Any, atoms: Any, metric: str, threshold: Any, n_threads: int) -> Any:
+        cls = latom.SparseIndex if sparse else latom.DenseIndex
+        index = cls(atoms, metric=metric, n_threads=n_threads)
+        index.add(atoms)
+        index.remove(np.arange(m, 2 * m))
+        mask = None if allowed is None else np.flatnonzero(allowed) if allowed.dtype == bool else allowed
+        return index.above(X, threshold, allowed=mask)
+
+    def verify(found: Any) -> None:
+        check(found.shape == (n, 2 * m) and found.has_sorted_indices, "shape or order")
+        check((found.indices < m).all(), "a row that was removed")
+        may = _may_answer(n, m, allowed, False)
+        got = np.zeros((n, m), bool)
+        got[np.repeat(np.arange(n), np.diff(found.indptr)), found.indices] = True
+        size = np.abs(X.exact) @ np.abs(W.exact).T if metric == "dot" else np.full(S.shape, 4.0) * unit**2
+        level = np.broadcast_to(np.reshape(bars, (-1, 1)), S.shape)
+        clear = np.abs(S - level) > 1e-12 * X.exact.shape[1] * size
+        check((got == ((level < S) & may))[clear].all() and not got[~may].any(), "matches")
+
+    arguments = {"X": X.X, "atoms": W.X, "metric": metric, "threshold": bars}
+    return Call(function, arguments, verify, [X, W], X.sane and W.sane)
+
+
+def transformer(rng: np.random.Generator) -> Call:
+    X = inputs.rows(rng, inputs.sizes(rng))
+    n = len(X.exact)
+    mode = pick(rng, ["distance", "connectivity"])
+    k = int(rng.integers(1, max(n, 2)))
+    more = min(k + (mode == "distance"), n)
+
+    def function(X: Any, **options: Any) -> Any:
+        return latom.KNeighborsTransformer(**options).fit(X).transform(X)
+
+    def verify(graph: Any) -> None:
+        check(graph.shape == (n, n) and (np.diff(graph.indptr) == more).all(), "shape")
+        check((graph.data == 1).all() if mode == "connectivity" else (graph.data >= 0).all(), "edges")
+
+    arguments = {"X": X.X, "n_neighbors": k, "mode": mode, "metric": one_metric(rng)}
+    return Call(function, arguments, verify, [X], X.sane and n > k, estimator=True)
+
+
 def match_anchors(rng: np.random.Generator) -> Call:
     n, d = inputs.sizes(rng)
     A = inputs.rows(rng, (n, d), sparse=False)
@@ -149,6 +202,8 @@ def match_anchors(rng: np.random.Generator) -> Call:
 CALLS: dict[str, Callable[[np.random.Generator], Call]] = {
     "search": index_search,
     "sparse_topk": sparse_topk,
+    "above_index": index_above,
     "NearestNeighbors": nearest_neighbors,
+    "KNeighborsTransformer": transformer,
     "match_anchors": match_anchors,
 }

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-FUZZERS = ("api", "checkpoints", "cli")
+FUZZERS = ("api", "checkpoints", "files", "cli")
 MOST = 500  # findings that are printed
 Case = Callable[[np.random.Generator], str]
 

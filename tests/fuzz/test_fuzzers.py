@@ -8,7 +8,7 @@ import time
 import pytest
 from fuzzing import FUZZERS, hold
 
-CASES = {"api": 160, "checkpoints": 40, "cli": 50}
+CASES = {"api": 160, "checkpoints": 40, "files": 60, "cli": 50}
 
 
 def case_of(name: str):

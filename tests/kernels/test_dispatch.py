@@ -94,6 +94,13 @@ def test_threads_come_from_the_environment_and_the_machine(
         assert 1 <= found <= (os.cpu_count() or 1)
 
 
+def test_show_config_tells_what_runs() -> None:
+    code = "import latom; latom.show_config(); print(latom.__version__)"
+    done = run(code, LATOM_ISA="baseline", LATOM_NUM_THREADS="3")
+    *lines, version = done.stdout.splitlines()
+    assert {f"version: {version}", "isa: baseline", "n_threads: 3"} < set(lines), done.stderr
+
+
 def test_an_argument_beats_the_environment() -> None:
     done = run("from latom import _core; print(_core.resolve_threads(7))", LATOM_NUM_THREADS="3")
     assert done.stdout.strip() == "7", done.stderr

@@ -81,8 +81,42 @@ def test_load_refuses_what_it_did_not_write(rng, tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"class": "SparseIndex", "version": 99}))
     with pytest.raises(ValueError, match="version"):
         SparseIndex.load(tmp_path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"SparseIndex\.load: path must be readable; got No such"):
         SparseIndex.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("index.json", b"{"),
+        ("index.json", b"[]"),
+        ("index.json", b"{}"),
+        ("index.json", json.dumps({"class": "DenseIndex", "version": 1, "metric": "dot"}).encode()),
+        ("index.json", b'{"class": "DenseIndex", "version": 1, "metric": "dot", "shape": [1, "x"]}'),
+        ("rows.npy", b""),
+        ("rows.npy", b"\x93NUMPY"),
+        ("removed.npy", np.zeros(3, bool)),
+        ("removed.npy", np.zeros(20)),
+        ("rows.npy", np.zeros((20, 9))),
+    ],
+)
+def test_damaged_folders_are_refused_in_one_way(file, content, rng, tmp_path):
+    DenseIndex(documents(rng, 20, 10).toarray()).save(tmp_path)
+    if isinstance(content, bytes):
+        (tmp_path / file).write_bytes(content)
+    else:
+        np.save(tmp_path / file, content)
+    with pytest.raises(
+        ValueError, match=r"^DenseIndex\.load: path must hold a DenseIndex of version 1; got .*\. Load"
+    ):
+        DenseIndex.load(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [[3], -1, 2.5, [0.0], "a", None, [[0]], [[0], [1, 2]]])
+def test_rows_that_are_not_there_are_not_removed(wrong):
+    index = DenseIndex(np.eye(3))
+    with pytest.raises((ValueError, TypeError), match=r"DenseIndex\.remove: indices must .*; got .*"):
+        index.remove(wrong)
 
 
 def test_many_threads_read_while_one_adds(rng):

@@ -16,7 +16,8 @@
 // since sqrt is concave, distances are convex, and sqrt(1 + s) >= 1 + s / 2 - c s^2 for s >= t, here with
 // 1 + t = (e - max r)^2 / M where e > max r, and 0 else. Clusters whose lower bound is above the least mean distance
 // known so far are not looked at. The others are, of dense rows, screened in float32 (block_distances.h); what that
-// leaves is found in float64. Bounds are loosened by what float64 may round.
+// leaves is found in float64. Bounds are loosened by what float64 may round, and by kLost: squares of r^2 and of products
+// of short rows fall below float64's least number, by which their mean is off, and its root by the root of that.
 #include <algorithm>
 #include <cmath>
 
@@ -109,7 +110,7 @@ public:
         for (std::size_t b = 0; b < blocks_.size(); ++b) total[blocks_[b].cluster] += crossed[b];
         for (int64_t j = 0; j < clusters_.m(); ++j) {
             const auto size = static_cast<double>(clusters_.size(j));
-            if (size > 0) spread_[j].norm = std::sqrt(std::sqrt(total[j]) / size) * (1 + 1e-9);
+            if (size > 0) spread_[j].norm = std::sqrt(std::sqrt(total[j]) / size + kLost) * (1 + 1e-9);
         }
         std::vector<int64_t> looked(blocks_.size(), 0);
         parallel_for(ctx_, count, [&](int64_t b, int) { looked[b] = look_beyond(blocks_[b], samples); });
@@ -118,6 +119,7 @@ public:
 
 private:
     static constexpr int64_t kRows = BlockDistances<View>::kBlock;
+    static constexpr double kLost = 3e-162;
     struct Block {
         int64_t cluster, first, count;  // rows order()[first, first + count)
     };
@@ -147,7 +149,7 @@ private:
                 squares += off * off;
             }
             spread_[j].square = sum / size;
-            spread_[j].deviation = std::sqrt(squares / size) * (1 + 1e-9);
+            spread_[j].deviation = std::sqrt(squares / size) * (1 + 1e-9) + kLost;
             spread_[j].longest = std::sqrt(longest) * (1 + 1e-6);
         });
     }

@@ -1,4 +1,4 @@
-// pursuit.cpp: rows a block at a time; with a Gram matrix one after the other, else all of a block in step.
+// pursuit.cpp: rows one block at a time; with a Gram matrix one after the other, else all of a block in step.
 #include "latom/pursuit.h"
 
 #include <algorithm>

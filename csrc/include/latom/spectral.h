@@ -62,7 +62,7 @@ struct PowerOptions {
 };
 
 /// out [n, width], or [n, weights width], for square A. Of a sparse R only the entries are made, else it stands in the
-/// buffer that U_2 takes. Cost: 2 nnz width flops a power. Memory: two n x width.
+/// buffer that U_2 takes. Cost: 2 nnz width flops per power. Memory: two n x width.
 template <class T, class I>
 void projected_powers(const Context& ctx, const Rows<CsrView<T, I>>& A, const RandomProjection& R,
                       const PowerOptions& options, T* out);

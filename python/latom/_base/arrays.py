@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latom._base.backend import backend, call
 from latom._base.checks import shown
 from latom._base.csr import as_csr
+from latom._base.finite import check_finite
 from latom._base.foreign import as_array
 from latom._base.foreign import is_tensor as is_tensor  # families find here all that they need of arrays
 from latom._base.foreign import refuse_sparse as refuse_sparse
@@ -103,22 +104,8 @@ def as_vector(function: str, name: str, value: Any, size: int) -> NDArray[np.flo
             f"Pass a vector of {size} numbers."
         )
     vector = np.ascontiguousarray(given, np.float64).reshape(size)
-    if not np.isfinite(vector).all():
-        bad = int(np.flatnonzero(~np.isfinite(vector))[0])
-        raise ValueError(
-            f"{function}: {name} must be finite; got {vector[bad]} at {bad}. Replace it, with 0 say."
-        )
+    check_finite(function, name, vector, "Replace it, with 0 say.")
     return vector
-
-
-def check_held(function: str, name: str, what: str, *results: NDArray[Any]) -> None:
-    """Refuse numbers so large, or so small, that what is computed of them leaves its float type."""
-    for found in results:
-        if not np.isfinite(found).all():
-            raise ValueError(
-                f"{function}: {name} must have {what} that {found.dtype} holds; got one beyond "
-                f"{np.finfo(found.dtype).max:.2g}. Scale {name} to numbers of about 1, or pass float64."
-            )
 
 
 def as_numpy(function: str, X: Any, name: str) -> NDArray[Any]:
@@ -146,12 +133,8 @@ def as_weights(function: str, sample_weight: Any, n: int) -> NDArray[np.float64]
         raise ValueError(
             f"{function}: sample_weight must have shape ({n},); got {weights.shape}. Give one weight per row."
         )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        bad = int(np.flatnonzero(~np.isfinite(weights) | (weights < 0))[0])
-        raise ValueError(
-            f"{function}: sample_weight must be finite and not negative; got {weights[bad]} in row {bad}. "
-            "Drop the row or set its weight to 0."
-        )
+    remedy = "Drop the row or set its weight to 0."
+    check_finite(function, "sample_weight", weights, remedy, negative=False, place="in row")
     if weights.max() > 1e100 or (weights[weights > 0] < 1e-100).any():
         bad = int(np.flatnonzero((weights > 1e100) | ((weights > 0) & (weights < 1e-100)))[0])
         raise ValueError(

@@ -39,6 +39,41 @@ def csr_of(like: Any, data: NDArray[Any], indices: NDArray[Any], indptr: NDArray
     return result
 
 
+def csr_of_parts(
+    values: NDArray[Any], indices: NDArray[Any], indptr: NDArray[Any], shape: tuple[int, int]
+) -> Any:
+    """CSR from the parts that the core returns, its indices in 64 bits only where 32 cannot count entries."""
+    width = np.int32 if max(int(indptr[-1]), shape[1]) < 2**31 else np.int64
+    return sp.csr_array(
+        (values, indices.astype(width, copy=False), indptr.astype(width, copy=False)), shape=shape
+    )
+
+
+def checked_csr(function: str, X: Any, name: str) -> Any:
+    """A scipy.sparse matrix as CSR of its number type, in which nothing leads past an array."""
+    check_sparse(function, X, name)
+    rows = X if X.format == "csr" else X.tocsr()
+    _check_compressed(function, rows, name)
+    return rows
+
+
+def narrow_csr(function: str, X: Any, name: str) -> Any:
+    """A scipy.sparse matrix as CSR with indices in 32 bits; numbers that these cannot hold are refused."""
+    rows = as_csr(function, X, name)
+    if rows.indices.dtype == np.int32:
+        return rows
+    entries = int(rows.indptr[-1]) if len(rows.indptr) else 0
+    if entries >= 2**31:
+        raise ValueError(
+            f"{function}: {name} must have fewer than 2^31 stored entries; got {entries}. "
+            "Pass it in blocks of fewer rows."
+        )
+    indices, indptr = rows.indices.astype(np.int32), rows.indptr.astype(np.int32)
+    if not (np.array_equal(indices, rows.indices) and np.array_equal(indptr, rows.indptr)):
+        return rows  # of more columns than there may be, or broken: the core says so
+    return csr_of(rows, rows.data, indices, indptr)
+
+
 def check_sparse(function: str, X: Any, name: str) -> None:
     """Refuse a sparse matrix that does not hold real numbers, or is not what its format says."""
     if X.ndim != 2:
@@ -64,7 +99,7 @@ def check_sparse(function: str, X: Any, name: str) -> None:
 
 
 def _check_compressed(function: str, X: Any, name: str) -> None:
-    """CSC and BSR, which scipy turns into CSR and believes."""
+    """CSC and BSR, which scipy turns into CSR and believes, or CSR that it cuts."""
     height, width = X.blocksize if X.format == "bsr" else (1, 1)
     many, few = X.shape[0] // height, X.shape[1] // width
     if X.format == "csc":

@@ -68,16 +68,10 @@ class IterativeEstimator(Iterative, Estimator):
     """An estimator that fits by iterations."""
 
 
-def _is_ready(X: Any) -> bool:
-    """Whether X is an array as the core takes it."""
-    return (
-        type(X) is np.ndarray
-        and X.dtype in (np.float32, np.float64)
-        and X.ndim == 2
-        and X.size > 0
-        and X.flags.c_contiguous
-        and X.dtype.isnative
-    )
+def _is_plain(X: Any) -> bool:
+    """Whether X is an array in which scikit-learn's checks, which take longer than small predictions, would
+    find nothing to refuse, to convert or to warn of, but for NaN, infinity and another number of columns."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype in FLOATS and X.size > 0
 
 
 def validated_rows(
@@ -94,24 +88,20 @@ def validated_rows(
     scikit-learn checks what it knows. Half precision, tensors and DLPack arrays it would widen, copy or
     refuse: of these it learns the number of columns alone.
     """
-    if not (reset or all_finite) and _is_as_fitted(estimator, X):
-        return Rows(name, X, dtype=dtype)
+    refuse_masked(name, X, "X")
     if not accept_sparse:
         refuse_sparse(name, X)
-    if is_foreign(X):
-        rows = Rows(name, X, dtype=dtype)
-        validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
-        if all_finite is True:
-            rows.core.norm2(call(name))  # refuses NaN and infinity
-        return rows
-    refuse_masked(name, X, "X")
     if sp.issparse(X):
         check_sparse(name, X, "X")
     elif isinstance(X, (list, tuple)):
         X = as_numpy(name, X, "X")
-    if not all_finite and _is_ready(X):  # nothing for scikit-learn to convert
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
-        return Rows(name, X, dtype=dtype)
+    if is_foreign(X) or (_is_plain(X) and not all_finite):
+        rows = Rows(name, X, dtype=dtype)
+        if reset or not _has_columns_of_fit(estimator, rows.shape[1]):
+            validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
+        if all_finite is True:
+            rows.core.norm2(call(name))  # refuses NaN and infinity
+        return rows
     X = validate_data(
         estimator,
         X,
@@ -125,17 +115,9 @@ def validated_rows(
     return Rows(name, X, dtype=dtype)
 
 
-def _is_as_fitted(estimator: Any, X: Any) -> bool:
-    """Whether X is an array in which scikit-learn's checks, which take longer than small predictions, would
-    find nothing to refuse, to convert or to warn of, but for NaN and infinity."""
-    return (
-        type(X) is np.ndarray
-        and X.ndim == 2
-        and X.dtype in FLOATS
-        and X.size > 0
-        and X.shape[1] == getattr(estimator, "n_features_in_", 0)
-        and not hasattr(estimator, "feature_names_in_")
-    )
+def _has_columns_of_fit(estimator: Any, d: int) -> bool:
+    """Whether d columns without names are those of the fit, which scikit-learn finds out more slowly."""
+    return d == getattr(estimator, "n_features_in_", 0) and not hasattr(estimator, "feature_names_in_")
 
 
 def as_generator(name: str, random_state: Any) -> Any:

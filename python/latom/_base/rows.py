@@ -55,9 +55,7 @@ class Rows:
         if like is not None:
             X, _ = as_container(function, X, name, like.dtype)
             if sp.issparse(X) and not like.sparse:  # scipy trusts indices, and would write past arrays
-                given = Rows(function, X, name)
-                given.core.zero_rows(call(function))  # measures, and so refuses what is out of range
-                X = given.array
+                X = Rows(function, X, name).array
             X = _stored_like(like, X)
         array, self.storage = as_container(function, X, name, dtype)
         context = call(function)

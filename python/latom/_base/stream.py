@@ -14,6 +14,7 @@ import scipy.sparse as sp
 
 from latom._base.arrays import Matrix
 from latom._base.checks import check_integer, shown
+from latom._base.csr import checked_csr
 
 BLOCK_BYTES = 64 << 20
 SUFFIXES = (".npy", ".npz", ".parquet", ".arrow", ".feather")
@@ -55,9 +56,12 @@ class Stream:
         if block_rows is not None:
             block_rows = check_integer("Stream", "block_rows", block_rows)
         self.source, self.block_rows, self.checkpoint = source, block_rows, checkpoint
+        self._rows = source
         if isinstance(source, (str, os.PathLike)):
             self._files = _files(Path(source))
-        elif isinstance(source, np.ndarray) or sp.issparse(source):
+        elif sp.issparse(source):
+            self._rows = checked_csr("Stream", source, "source")  # scipy's slices trust what they cut
+        elif isinstance(source, np.ndarray):
             if source.ndim != 2:
                 raise ValueError(f"Stream: source must be 2-d; got shape {source.shape}. Reshape it.")
         elif not hasattr(source, "__iter__") or iter(source) is source:
@@ -69,9 +73,9 @@ class Stream:
     def __iter__(self) -> Iterator[Matrix]:
         if isinstance(self.source, (str, os.PathLike)):
             for file in self._files:
-                yield from self._numbers(file) if file.suffix == ".npy" else _ahead(_read(file))
+                yield from _told(file, self._numbers(file) if file.suffix == ".npy" else _ahead(_read(file)))
         elif isinstance(self.source, np.ndarray) or sp.issparse(self.source):
-            yield from self._slices(self.source)
+            yield from self._slices(self._rows)
         else:
             yield from self.source
 
@@ -107,6 +111,21 @@ class Stream:
                 if rows > 0:
                     following = _window(stream, offset + at * d * dtype.itemsize, rows, d, dtype)
                 yield block
+
+
+def _told(file: Path, blocks: Iterator[Matrix]) -> Iterator[Matrix]:
+    """The same blocks; what a reader of a format raises, which may be anything, becomes one error."""
+    try:
+        yield from blocks
+    except ImportError:
+        raise
+    except Exception as error:
+        if str(error).startswith("Stream: "):  # one of ours
+            raise
+        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise ValueError(
+            f"Stream: {file.name} must be a file that can be read; got {reason}. Write it again."
+        ) from error
 
 
 def _window(file: Any, offset: int, rows: int, d: int, dtype: np.dtype[Any]) -> Matrix:
@@ -145,7 +164,7 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path) -> Iterator[Matrix]:
     """Blocks of a file of compressed rows or of a table."""
     if file.suffix == ".npz":
-        yield sp.csr_array(sp.load_npz(file))
+        yield sp.load_npz(file)  # of any format, checked before it is converted
         return
     import pyarrow as pa
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any, Protocol
+from zipfile import BadZipFile
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_clusters
+from latom._base.checks import check_clusters, shown
 from latom._base.estimator import as_generator
 from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
@@ -56,11 +58,13 @@ def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> An
     """Fits a SphericalKMeans or KMeans to rows that lie apart."""
     if model.fixed_centers is not None:
         raise ValueError(
-            f"{name}: fixed_centers must be None for rows in parts. Pass an array to keep centers."
+            f"{name}: fixed_centers must be None for rows in parts; got {shown(model.fixed_centers)}. "
+            "Fit rows in memory to keep centers."
         )
     if not isinstance(model.n_init, str) and model.n_init != 1:
         raise ValueError(
-            f"{name}: n_init must be 1 or 'auto' for rows in parts; got {model.n_init}. Fit several times."
+            f"{name}: n_init must be 1 or 'auto' for rows in parts; got {shown(model.n_init)}. "
+            "Fit several times."
         )
     metric, m = model._metric, model.n_clusters
     bounds = parts.bounds(metric == "euclidean" and model.tol > 0)
@@ -107,8 +111,7 @@ def _iterate(
         done, sizes = False, np.ones(len(centers), np.int64)
         if state is not None:
             parts.labels = state["labels"]
-            run.states = [IterationState(*entry) for entry in state["history"].tolist()]
-            done = bool(state["done"])
+            run.states, done = state["history"], state["done"]
         while not done:
             step = parts.assign(centers, bounds)
             inertia, sizes, before = step.objective(), step.sizes, centers
@@ -120,7 +123,8 @@ def _iterate(
                 empty = int((step.sizes == 0).sum())
                 if empty:
                     rows, labels = relocations(step.sizes, parts.worst(centers, bounds, len(centers) + empty))
-                    step.sums.add(parts.correction(rows, labels, len(centers), bounds))
+                    if len(rows):  # none where all rows lie on their centers
+                        step.sums.add(parts.correction(rows, labels, len(centers), bounds))
                 centers, count, shift = step.sums.centers(
                     name, before, model._metric, bounds, model.n_threads
                 )
@@ -159,24 +163,40 @@ class SavedFit:
         self._path = None if path is None else Path(path)
         self._name = name
         self._fit = f"{bounds.rows} x {bounds.columns} {bounds.dtype} {bounds.longest!r} {m} {metric}"
+        self._shape, self._rows = (m, bounds.columns), bounds.rows
 
     def load(self) -> Any:
         """What an earlier fit has left, or None."""
         if self._path is None or not self._path.exists():
             return None
-        with np.load(self._path, allow_pickle=False) as file:
-            state = dict(file)
-        if str(state["fit"]) != self._fit:
+        remedy = f"Remove {self._path.name}, or pass another path."
+        try:
+            with np.load(self._path, allow_pickle=False) as file:
+                state = dict(file)
+            fit = str(state["fit"])
+            if fit == self._fit:
+                self._read(state)
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError, zlib.error) as error:
             raise ValueError(
-                f"{self._name}: checkpoint must be of the same fit ({self._fit}); got {state['fit']}. Remove "
-                f"{self._path.name}, or pass another path."
-            )
-        if "indptr" in state:
-            shape = (len(state["indptr"]) - 1, int(self._fit.split()[2]))
-            state["centers"] = sp.csr_array(
-                (state["centers"], state["indices"], state["indptr"]), shape=shape
+                f"{self._name}: checkpoint must be a file that a fit has left; got {self._path.name}, with "
+                f"{type(error).__name__}. {remedy}"
+            ) from error
+        if fit != self._fit:
+            raise ValueError(
+                f"{self._name}: checkpoint must be of the same fit ({self._fit}); got {shown(fit)}. {remedy}"
             )
         return state
+
+    def _read(self, state: dict[str, Any]) -> None:
+        """Makes arrays what they stand for; raises what numpy and scipy do, or a ValueError."""
+        if "indptr" in state:
+            parts = (state["centers"], state["indices"], state["indptr"])
+            state["centers"] = sp.csr_array(parts, shape=self._shape)
+        labels = state["labels"]
+        if labels.shape != (self._rows,) or labels.dtype != np.int32 or state["centers"].shape != self._shape:
+            raise ValueError("labels or centers of another shape")
+        state["history"] = [IterationState(*entry) for entry in state["history"].tolist()]
+        state["done"] = bool(state["done"])
 
     def save(self, centers: Rows, parts: Parts, history: NDArray[Any], done: bool) -> None:
         """Keeps the state."""
@@ -221,7 +241,10 @@ def _start(model: Any, name: str, parts: Parts, bounds: Bounds) -> Matrix:
     m, rng = model.n_clusters, as_generator(name, model.random_state)
     if not isinstance(model.init, str):
         if callable(model.init):
-            raise ValueError(f"{name}: init must be no callable for rows in parts. Pass the centers.")
+            raise ValueError(
+                f"{name}: init must be no callable for rows in parts; got {shown(model.init)}. "
+                "Pass the centers, or 'k-means++'."
+            )
         like = Rows(name, parts.take(np.arange(1)), dtype=bounds.dtype)
         given = Rows(name, model.init, "init", like=like)
         check_shape(name, given.shape, (m, bounds.columns))

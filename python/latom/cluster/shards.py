@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
+from latom._base.csr import narrow_csr
 from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
 from latom.cluster.centers import from_core
@@ -198,7 +199,7 @@ class Shard:
         n_threads: int | None,
         dtype: Any = None,
     ) -> None:
-        self.rows = X if isinstance(X, Rows) else Rows(name, narrow(X), dtype=dtype)
+        self.rows = X if isinstance(X, Rows) else block_rows(name, X, dtype)
         self.first, self.weights = first, weights
         if weights is not None:
             self.weights = np.require(weights, requirements=["C", "A"])
@@ -283,11 +284,9 @@ class Shard:
         return np.flatnonzero(chance < share * costs) + self.first, pieces(self.first, costs)
 
 
-def narrow(X: Matrix) -> Matrix:
-    """CSR with int32 indices, as the core's BlockLloyd takes it."""
-    if sp.issparse(X) and X.indices.dtype != np.int32:
-        return sp.csr_array((X.data, X.indices.astype(np.int32), X.indptr.astype(np.int32)), shape=X.shape)
-    return X
+def block_rows(name: str, X: Matrix, dtype: Any) -> Rows:
+    """Rows of a block; those of sparse ones with int32 indices, as the core's BlockLloyd takes them."""
+    return Rows(name, narrow_csr(name, X, "X") if sp.issparse(X) else X, dtype=dtype)
 
 
 def sums_of(

@@ -9,8 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_weights
+from latom._base.arrays import Matrix, as_numpy, as_weights
 from latom._base.backend import backend, call
+from latom._base.checks import shown
 from latom._base.rows import Rows
 from latom._base.stream import Stream
 from latom.cluster.parts import fit_parts
@@ -20,7 +21,7 @@ from latom.cluster.shards import (
     Shard,
     Step,
     Sums,
-    narrow,
+    block_rows,
     pieces,
     row_costs,
     sums_of,
@@ -51,6 +52,7 @@ class StreamParts:
         self.weights: NDArray[np.float64] | None = None
         self.labels: Any = None
         self._dtype: Any = None
+        self._seen: tuple[int, int, bool] | None = None  # rows, columns and container, by the first pass
         self._run: Any = None  # the core's, and what it has made of the last pass
         self._sums: Any = None
         self._scores = self._norm2 = np.empty(0)
@@ -58,25 +60,38 @@ class StreamParts:
     def bounds(self, moments: bool) -> Bounds:
         """A look at all rows."""
         found = Bounds()
-        n, norm2 = 0, []
+        n, norm2, self._seen = 0, [], None
         if self._given is not None:
-            self.weights = as_weights(self._name, self._given, len(self._given))
+            given = as_numpy(self._name, self._given, "sample_weight")
+            if given.ndim != 1:
+                raise ValueError(
+                    f"{self._name}: sample_weight must be a vector, one number per row of the stream; got "
+                    f"{shown(self._given)}. Leave it out for equal weights."
+                )
+            self.weights = as_weights(self._name, given, len(given))
+        sparse = False
         for shard in self._shards():
             if found.rows and shard.rows.shape[1] != found.columns:
                 raise ValueError(
                     f"{self._name}: blocks must have the {found.columns} columns of the first; got "
                     f"{shard.rows.shape[1]}. Pass rows of the same features."
                 )
+            if found.rows and shard.rows.sparse != sparse:
+                raise ValueError(
+                    f"{self._name}: blocks must be all dense or all sparse; got both. Convert one kind."
+                )
+            sparse = shard.rows.sparse
             found = found.merge(shard.bounds(moments))
             norm2.append(shard.rows.core.norm2(call(self._name)))
             n += len(shard.rows)
-        count = n if self._given is None else len(self._given)
+        count = n if self._given is None else len(given)
         if not n or count != n:
             raise ValueError(
                 f"{self._name}: X must have rows, and sample_weight one number for each of the {n}; got "
                 f"{count}. Pass the same stream and its weights."
             )
         self._dtype, self._norm2 = found.dtype, np.concatenate(norm2)
+        self._seen = n, found.columns, sparse
         return found
 
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
@@ -156,12 +171,31 @@ class StreamParts:
         """Rows of each block, the number of the first among all, and their weights."""
         first = 0
         for block in self._stream:
-            end = first + block.shape[0]
+            if 0 in getattr(block, "shape", ())[:1]:
+                continue
+            rows = block_rows(self._name, block, self._dtype)
+            end = first + len(rows)
+            self._check_pass(end, rows)
             weights = None
             if self.weights is not None:
                 weights = np.ascontiguousarray(self.weights[first:end])
                 if len(weights) < end - first:
                     weights = np.resize(weights, end - first) if len(weights) else np.ones(end - first)
-            if end > first:
-                yield Rows(self._name, narrow(block), dtype=self._dtype), first, weights
+            yield rows, first, weights
             first = end
+        self._check_pass(first)
+
+    def _check_pass(self, end: int, rows: Rows | None = None) -> None:
+        """Refuse a pass that is not like the first: at a block, whose last row is end, or at its end."""
+        if self._seen is None:
+            return
+        n, d, sparse = self._seen
+        if rows is None and end == n:
+            return
+        if rows is not None and end <= n and (rows.shape[1], rows.sparse) == (d, sparse):
+            return
+        kind = "" if rows is None else f" of {rows.shape[1]} columns, {'sparse' if rows.sparse else 'dense'}"
+        raise ValueError(
+            f"{self._name}: blocks must be the same in each pass, {n} rows of {d} columns; got {end} rows"
+            f"{kind}. Pass an iterable whose every iter() yields the same."
+        )

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_dense, as_numpy, as_vector
 from latom._base.backend import backend
 from latom._base.checks import check_integer
+from latom._base.csr import csr_of_parts
+from latom._base.finite import check_finite, check_held
 from latom._base.foreign import is_tensor, refuse_sparse
 from latom._base.rows import Rows
 
@@ -47,7 +49,7 @@ class Atoms:
         if pack:
             index.pack(context)
         values, indices, scored, overflowed = index.topk(context, rows.core, k, activation)
-        _check_finite(context.function, values[:, :: max(1, k - 1)])  # the first and the last column
+        _check_scores(context.function, values[:, :: max(1, k - 1)])  # the first and the last column
         if stack:
             values, indices = values.reshape(*stack, k), indices.reshape(*stack, k)
         return values, indices, {"scored": scored, "overflowed": overflowed}
@@ -62,10 +64,8 @@ class Atoms:
                 f"shape {threshold.shape}. Pass one number for all rows."
             )
         indptr, indices, values = index.above(context, rows.core, threshold.reshape(-1))
-        _check_finite(context.function, values)
-        width = np.int32 if indptr[-1] < 2**31 else np.int64
-        parts = (values, indices.astype(width, copy=False), indptr.astype(width))
-        return sp.csr_array(parts, shape=(len(rows), len(self.rows)))
+        _check_scores(context.function, values)
+        return csr_of_parts(values, indices, indptr, (len(rows), len(self.rows)))
 
     def _matched(self, context: Any, X: Any) -> tuple[Any, Rows]:
         """An index and rows of one float type: float32 where neither needs more."""
@@ -80,13 +80,9 @@ class Atoms:
         return _as_csr(values.reshape(-1, kept), indices.reshape(-1, kept), len(self.rows))
 
 
-def _check_finite(function: str, scores: NDArray[Any]) -> None:
+def _check_scores(function: str, scores: NDArray[Any]) -> None:
     """Refuse scores that float64 holds and float32 does not."""
-    if scores.dtype == np.float32 and np.isinf(scores).any():
-        raise ValueError(
-            f"{function}: X and atoms must have scores that float32 holds; got a score beyond 3.4e38. "
-            "Pass X or atoms as float64."
-        )
+    check_held(function, "X and atoms", "scores", scores, remedy="Pass X or atoms as float64.")
 
 
 def unstacked(function: str, X: Any) -> tuple[Any, tuple[int, ...]]:
@@ -119,12 +115,8 @@ def encoder_atoms(context: Any, W_enc: NDArray[Any], b_enc: Any, b_pre: Any) -> 
     center = as_vector(function, "b_pre", b_pre, W_enc.shape[1])
     if center is not None:
         table.bias = backend().fold_center(context, W_enc, center, table.bias)
-        bad = np.flatnonzero(~np.isfinite(table.bias))
-        if len(bad):
-            raise ValueError(
-                f"{function}: b_pre must have finite products with W_enc; got NaN or infinity with latent "
-                f"{bad[0]}. Scale b_pre and X down."
-            )
+        must = "have finite products with W_enc"
+        check_finite(function, "b_pre", table.bias, "Scale b_pre and X down.", must=must, place="with latent")
     return table
 
 
@@ -140,6 +132,4 @@ def _as_csr(values: NDArray[Any], indices: NDArray[np.int32], m: int) -> Matrix:
     indices = np.take_along_axis(indices, order, axis=1)
     kept = values != 0
     indptr = np.concatenate(([0], np.cumsum(kept.sum(axis=1, dtype=np.int64))))
-    width = np.int32 if indptr[-1] < 2**31 else np.int64
-    parts = (values[kept], indices[kept].astype(width, copy=False), indptr.astype(width))
-    return sp.csr_array(parts, shape=(len(values), m))
+    return csr_of_parts(values[kept], indices[kept], indptr, (len(values), m))

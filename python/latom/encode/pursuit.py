@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.checks import check_flag, check_integer, check_range
+from latom._base.csr import csr_of_parts
+from latom._base.finite import check_held
 from latom._base.foreign import refuse_sparse
 from latom._base.rows import Rows
 from latom.encode.atoms import as_atoms, unstacked
@@ -201,14 +202,8 @@ def as_codes(
 ) -> tuple[Matrix, NDArray[np.float64]]:
     """What the core returns of a pursuit as CSR, and the squared residuals."""
     indptr, indices, values, error = parts
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{function}: X must have coefficients that {values.dtype} holds; got one beyond "
-            f"{np.finfo(values.dtype).max:.2g}. Scale X down, or atoms up."
-        )
-    width = np.int32 if indptr[-1] < 2**31 else np.int64
-    parts = (values, indices.astype(width, copy=False), indptr.astype(width))
-    return sp.csr_array(parts, shape=shape), error
+    check_held(function, "X", "coefficients", values, remedy="Scale X down, or atoms up.")
+    return csr_of_parts(values, indices, indptr, shape), error
 
 
 def _limits(function: str, steps: Any, tol: Any, m: int, most: str | None) -> tuple[int, float]:

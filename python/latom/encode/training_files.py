@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from latom._base.checks import shown
 from latom._base.history import AutoencoderState
 from latom.encode.checkpoint import Checkpoint
 from latom.encode.trainer import Trainer
@@ -54,7 +55,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(
-        f"SparseAutoencoder.save_checkpoint: parameters must be numbers; got {value!r}. Set them."
+        f"SparseAutoencoder.save_checkpoint: parameters must be numbers, strings or None to be saved; got "
+        f"{shown(value)}. Set it to such a one."
     )
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, check_held
+from latom._base.arrays import Matrix
 from latom._base.backend import call
 from latom._base.callbacks import CallbackSupport, FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_flag, check_integer, check_range, check_tol, shown
 from latom._base.estimator import Estimator, as_random_state, validated_rows
+from latom._base.finite import check_held
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows

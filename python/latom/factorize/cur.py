@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_dense, as_numpy, as_seed, check_held
+from latom._base.arrays import as_dense, as_numpy, as_seed
 from latom._base.checks import check_choice, check_integer, check_range, shown
 from latom._base.estimator import Placed
+from latom._base.finite import check_finite, check_held
 from latom.factorize.packed_search import as_ids
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
@@ -181,13 +182,11 @@ class CUR(Placed, BaseEstimator):
     ) -> tuple[NDArray[Any] | None, tuple[int, int]]:
         if not callable(X):
             A = as_dense(name, X, "X")
-            if not np.isfinite(A).all():
-                row = int(np.flatnonzero(~np.isfinite(A).all(axis=1))[0])
-                raise ValueError(f"{name}: X must be finite; got NaN or infinity in row {row}. Replace it.")
+            check_finite(name, "X", A, "Replace it.", must="be finite, without NaN or infinity")
             return A, A.shape
         if shape is None or len(shape) != 2:
             raise ValueError(
-                f"{name}: shape must be (rows, columns) where X is a function; got {shown(shape)}. Pass it."
+                f"{name}: shape must be (rows, columns) where X is a function; got {shown(shape)}. Pass both."
             )
         if self.row_selection != "uniform" or columns_by != "uniform":
             raise ValueError(
@@ -218,8 +217,7 @@ def scores_of(name: str, score: Any, rows: NDArray[np.int64], columns: NDArray[n
             f"{name}: score must return an array of shape {(len(rows), len(columns))} for so many rows and "
             f"columns; got {found.shape}. Return a score for each pair."
         )
-    if not np.isfinite(found).all():
-        raise ValueError(f"{name}: score must return finite numbers; got NaN or infinity. Replace it.")
+    check_finite(name, "score", found, "Replace it.", must="return finite numbers", place="for row")
     return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
 
 

@@ -15,6 +15,7 @@ from latom._base.arrays import as_dense, as_numpy, as_seed
 from latom._base.backend import call
 from latom._base.checks import check_integer, check_range, shown
 from latom._base.estimator import Placed
+from latom._base.finite import check_finite
 from latom.factorize.cur import pseudo_inverse
 from latom.factorize.packed_search import Best
 
@@ -245,8 +246,7 @@ def _finite(name: str, given: Any, count: int) -> NDArray[Any]:
             f"{name}: score must return a vector of {count} numbers for as many items; got shape "
             f"{scores.shape}. Return a score for each item."
         )
-    if not np.isfinite(scores).all():
-        raise ValueError(f"{name}: score must return finite numbers; got NaN or infinity. Replace it.")
+    check_finite(name, "score", scores, "Replace it.", must="return finite numbers", place="for item")
     return scores if scores.dtype in (np.float32, np.float64) else scores.astype(np.float64)
 
 

@@ -9,10 +9,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_numpy, as_seed, check_held
+from latom._base.arrays import Matrix, as_numpy, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_flag, check_integer, number_of, shown
 from latom._base.estimator import validated_rows
+from latom._base.finite import check_held
 from latom._base.rows import Rows
 from latom.factorize.embedding import Embedding
 from latom.factorize.rank.alignment import unit_rows
@@ -193,7 +194,8 @@ class FastRP(Embedding):
         factor = None
         if self.beta:
             degrees = np.asarray(graph.array.sum(axis=1, dtype=np.float64)).ravel()
-            factor = np.power(degrees / degrees.sum(), self.beta, out=np.zeros(n), where=degrees > 0)
+            shares = degrees / (degrees.sum() or 1)
+            factor = np.power(shares, self.beta, out=np.zeros(n), where=degrees > 0)
         density = 1 / np.sqrt(n) if self.projection == "sparse" else 0.0
         made: tuple[Array, NDArray[np.float64], NDArray[np.float64]] = backend().projected_powers(
             context,
@@ -232,7 +234,7 @@ class FastRP(Embedding):
         weights = as_numpy(name, self.weights, "weights").astype(np.float64)
         if weights.ndim != 1 or not weights.size or not np.isfinite(weights).all() or not weights.any():
             raise ValueError(
-                f"{name}: weights must be finite numbers, one a power, not all 0; got {shown(self.weights)}. "
-                "Use (0, 0, 1, 1)."
+                f"{name}: weights must be finite numbers, one per power, not all 0; got "
+                f"{shown(self.weights)}. Use (0, 0, 1, 1)."
             )
         return [float(weight) for weight in weights]

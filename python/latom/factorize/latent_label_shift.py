@@ -13,6 +13,7 @@ from latom._base.arrays import as_seed
 from latom._base.backend import backend
 from latom._base.checks import check_choice, check_integer, check_threads, check_tol, shown
 from latom._base.estimator import validated_rows
+from latom._base.finite import check_finite
 from latom.cluster.kmeans import KMeans
 from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
@@ -268,13 +269,8 @@ class LatentLabelShift(BaseEstimator):
     def _probabilities(self, name: str, X: Any, reset: bool) -> Float64:
         rows = validated_rows(self, name, X, reset, accept_sparse=False, dtype=np.float64)
         P: Float64 = np.asarray(rows[:], np.float64)
-        if not np.isfinite(P).all() or (P < 0).any():
-            bad = P[~np.isfinite(P) | (P < 0)][0]
-            raise ValueError(
-                f"{name}: X must hold probabilities, finite and not negative (Negative values in data, "
-                "NaN or "
-                f"infinity); got {bad}. Pass what predict_proba returns."
-            )
+        must = "hold probabilities, finite and not negative (Negative values in data, NaN or infinity)"
+        check_finite(name, "X", P, "Pass what predict_proba returns.", negative=False, must=must)
         total = P.sum(axis=1, keepdims=True)
         return np.where(total > 0, P / np.where(total > 0, total, 1), 1 / P.shape[1])
 

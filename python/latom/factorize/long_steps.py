@@ -8,7 +8,7 @@ PATIENCE = 1.0  # seconds between lines, and before the first
 
 
 class LongSteps:
-    """With verbose, a line for steps that take long: at most one a second.
+    """With verbose, a line for steps that take long: at most one per second.
 
     Parameters
     ----------

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, check_held
+from latom._base.arrays import Matrix
 from latom._base.checks import check_flag
 from latom._base.estimator import Estimator, validated_rows
+from latom._base.finite import check_held
 from latom.factorize.matrix_completion import MatrixCompletion, observed_entries
 
 Array = NDArray[Any]

@@ -10,11 +10,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, check_held
+from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.callbacks import FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_flag, check_integer, check_range
+from latom._base.csr import csr_of_parts
 from latom._base.estimator import IterativeEstimator, as_random_state, validated_rows
+from latom._base.finite import check_held
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
@@ -222,7 +224,7 @@ class MatrixCompletion(IterativeEstimator):
         for argument, places in (("rows", i), ("columns", j)):
             if places.size and places.dtype.kind not in "iu":
                 raise ValueError(
-                    f"{name}: {argument} must hold ints; got dtype {places.dtype}. Convert them."
+                    f"{name}: {argument} must hold ints; got dtype {places.dtype}. Use .astype(int)."
                 )
         U, V = self._bordered(self.row_factors_, self.row_bias_), self._bordered(self.components_.T, None)
         flat = [np.ascontiguousarray(places.ravel(), np.int64) for places in (i, j)]
@@ -394,7 +396,5 @@ class MatrixCompletion(IterativeEstimator):
 def observed_entries(name: str, X: Array) -> Rows:
     """What is not NaN of an array, as CSR rows."""
     seen = ~np.isnan(X)
-    indptr = np.zeros(len(X) + 1, np.int64)
-    np.cumsum(seen.sum(axis=1), out=indptr[1:])
-    columns = np.nonzero(seen)[1].astype(np.int32)
-    return Rows(name, sp.csr_array((X[seen], columns, indptr.astype(np.int64)), shape=X.shape))
+    indptr = np.append(0, np.cumsum(seen.sum(axis=1)))
+    return Rows(name, csr_of_parts(X[seen], np.nonzero(seen)[1], indptr, X.shape))

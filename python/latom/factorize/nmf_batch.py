@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import as_numpy, as_seed, refuse_sparse
 from latom._base.backend import backend, call
 from latom._base.checks import check_integer, check_tol
+from latom._base.finite import check_finite
 from latom.factorize.units import exponent_of
 
 Array = NDArray[Any]
@@ -103,7 +104,7 @@ def nmf_batch(
             f"{function}: X must have shape (n, d) or (problems, n, d), not empty; got {X.shape}. "
             "Stack matrices of one shape."
         )
-    _check(function, "X", X)
+    check_finite(function, "X", X, "Clip or replace it.", negative=False)
     k = check_integer(function, "n_components", n_components)
     check_integer(function, "max_iter", max_iter)
     tol = check_tol(function, tol)
@@ -147,8 +148,8 @@ def _starts(
     W, H = (np.array(as_numpy(function, part, "inits"), dtype, order="C") for part in inits)
     if W.ndim != 3 or H.ndim != 3 or W.shape[1:] != of_W or H.shape != (W.shape[0], *of_H):
         raise ValueError(f"{wanted}; got {W.shape} and {H.shape}. Stack them along a first axis.")
-    _check(function, "inits", W)
-    _check(function, "inits", H)
+    for start in (W, H):
+        check_finite(function, "inits", start, "Clip or replace it.", negative=False)
     return W, H
 
 
@@ -170,12 +171,3 @@ def _divided(A: Array, exponents: NDArray[np.intc]) -> Array:
         return A
     each = -exponents[0] if len(exponents) == 1 else -exponents.reshape(-1, 1, 1)
     return np.ldexp(A, each)
-
-
-def _check(function: str, name: str, A: Array) -> None:
-    bad = ~np.isfinite(A) | (A < 0)
-    if bad.any():
-        at = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"{function}: {name} must be finite and not negative; got {A[at]} at {at}. Clip or replace it."
-        )

@@ -12,6 +12,7 @@ from latom._base.arrays import as_numpy, as_seed
 from latom._base.backend import backend, call
 from latom._base.callbacks import with_callbacks
 from latom._base.checks import shown
+from latom._base.finite import check_finite
 from latom._base.history import Descent, FactorizationState
 from latom.factorize.decomposition import Decomposition
 from latom.factorize.product_in_parts import product_in_parts
@@ -58,7 +59,8 @@ class NonNegativeCP(Decomposition):
 
     Notes
     -----
-    An iteration reads the tensor once a mode: 2 k flops an entry, and sweeps of some 2 k^2 a row of a factor.
+    An iteration reads the tensor once per mode: 2 k flops per entry, and sweeps of some 2 k^2 per row of a
+    factor.
     Extra memory: a Khatri-Rao product of all modes but one.
 
     References
@@ -177,12 +179,8 @@ class NonNegativeCP(Decomposition):
                 f"{name}: X must have at least two modes and no empty one; got shape {X.shape}. Stack "
                 "matrices along a first axis."
             )
-        bad = ~np.isfinite(X) | (X < 0)
-        if bad.any():
-            raise ValueError(
-                f"{name}: X must be finite and not negative (Negative values in data, NaN or infinity); got "
-                f"{X[bad][0]}. Clip or replace it."
-            )
+        must = "be finite and not negative (Negative values in data, NaN or infinity)"
+        check_finite(name, "X", X, "Clip or replace it.", negative=False, must=must)
         most = float(X.max())
         if most and not 1e-100 < most < (1e15 if X.dtype == np.float32 else 1e100):
             raise ValueError(

@@ -212,8 +212,8 @@ class RESCAL(Decomposition):
     def _slices(self, name: str, X: Any) -> list[Rows]:
         if not hasattr(X, "__len__") or isinstance(X, str) or len(X) == 0:
             raise ValueError(
-                f"{name}: X must be a sequence of square matrices, one a slice; got {shown(X)}. Put a single "
-                "matrix in a list."
+                f"{name}: X must be a sequence of square matrices, one per slice; got {shown(X)}. "
+                "Put a single matrix in a list."
             )
         slices = [Rows(name, part, f"X[{t}]") for t, part in enumerate(X)]
         shape = slices[0].shape

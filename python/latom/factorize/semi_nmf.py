@@ -18,6 +18,7 @@ from latom._base.backend import call
 from latom._base.callbacks import FitTasks, with_callbacks
 from latom._base.checks import check_choice, check_integer, is_number
 from latom._base.estimator import IterativeEstimator, validated_rows
+from latom._base.finite import check_finite
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom.factorize.long_steps import LongSteps
@@ -347,12 +348,8 @@ class SemiNMF(IterativeEstimator):
             raise ValueError(
                 f"{name}: {argument} must have shape {shape}; got {rows.shape}. Make it {sides}."
             )
-        bad = ~np.isfinite(rows) | (rows < 0) if argument == "W" else ~np.isfinite(rows)
-        if bad.any():
-            i, j = np.argwhere(bad)[0]
-            what = "finite and not negative" if argument == "W" else "finite"
-            remedy = "Clip it at 0." if np.isfinite(rows[i, j]) else "Replace it, with 0 say."
-            raise ValueError(f"{name}: {argument} must be {what}; got {rows[i, j]} in row {i}. {remedy}")
+        remedy = "Clip or replace it." if argument == "W" else "Replace it, with 0 say."
+        check_finite(name, argument, rows, remedy, negative=argument != "W")
         return rows
 
     def _blocks(self, name: str, X: Any, reset: bool) -> RowBlocks:

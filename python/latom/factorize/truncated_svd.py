@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import Matrix, as_seed, check_held
+from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_integer, check_range
 from latom._base.estimator import validated_rows
+from latom._base.finite import check_held
 from latom._base.rows import Rows
 from latom.factorize.embedding import Embedding
 from latom.factorize.product_in_parts import product_in_parts

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, as_numpy
 from latom._base.backend import backend
 from latom._base.checks import check_integer, shown
+from latom._base.csr import csr_of_parts
+from latom._base.finite import check_held
 from latom._base.rows import Rows
 
 METRICS = ("dot", "cosine", "euclidean")
@@ -67,8 +68,7 @@ class Collection:
             none = values <= threshold
             if threshold > -np.inf:  # else those are scores that float32 does not hold
                 values[none], indices[none] = -np.inf, -1
-        if values.dtype == np.float32:
-            self._check_finite(context.function, values[indices >= 0])
+        _check_scores(context.function, values[indices >= 0])
         return values, indices, stats
 
     def above(
@@ -95,11 +95,8 @@ class Collection:
         else:
             indptr, indices, values = search.above(context, queries.core, bars)
             indptr, indices, values = _kept(indptr, indices, values, allowed, without)
-        if values.dtype == np.float32:
-            self._check_finite(context.function, values)
-        width = np.int32 if indptr[-1] < 2**31 else np.int64
-        parts = (values, indices.astype(width, copy=False), indptr.astype(width))
-        return sp.csr_array(parts, shape=(len(X), len(self.rows)))
+        _check_scores(context.function, values)
+        return csr_of_parts(values, indices, indptr, (len(X), len(self.rows)))
 
     def check_columns(self, function: str, X: Rows) -> None:
         """Refuse queries of another width."""
@@ -144,13 +141,11 @@ class Collection:
         values, indices = _padded(values[:, :k], indices[:, :k], k)
         return values, indices, {"scored": scored, "overflowed": overflowed}
 
-    @staticmethod
-    def _check_finite(function: str, scores: NDArray[Any]) -> None:
-        if np.isinf(scores).any():
-            raise ValueError(
-                f"{function}: X and the rows that are searched must have scores that float32 holds; got a "
-                "score beyond 3.4e38. Pass X as float64."
-            )
+
+def _check_scores(function: str, scores: NDArray[Any]) -> None:
+    """Refuse scores that float64 holds and float32 does not."""
+    what = "X and the rows that are searched"
+    check_held(function, what, "scores", scores, remedy="Pass X as float64.")
 
 
 def _dropped(
@@ -192,11 +187,17 @@ def _kept(
     return counts[indptr], indices[keep], values[keep]
 
 
-def as_allowed(function: str, allowed: Any, n: int) -> NDArray[np.uint8] | None:
+def as_allowed(
+    function: str,
+    allowed: Any,
+    n: int,
+    name: str = "allowed",
+    remedy: str = "Leave it out to search all rows.",
+) -> NDArray[np.uint8] | None:
     """A mask of n bytes from a boolean mask or from indices of rows; None stays None."""
     if allowed is None:
         return None
-    given = np.asarray(allowed)
+    given = as_numpy(function, allowed, name)
     if given.dtype == bool and given.shape == (n,):
         return given.astype(np.uint8)
     indices = given.ndim == 1 and (given.dtype.kind in "iu" or given.size == 0)
@@ -205,8 +206,8 @@ def as_allowed(function: str, allowed: Any, n: int) -> NDArray[np.uint8] | None:
         mask[given.astype(np.int64)] = 1
         return mask
     raise ValueError(
-        f"{function}: allowed must be a mask of {n} booleans, or indices in [0, {n}); got {shown(allowed)}. "
-        "Leave it out to search all rows."
+        f"{function}: {name} must be a mask of {n} booleans, or indices in [0, {n}); got {shown(allowed)}. "
+        f"{remedy}"
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_numpy
 from latom._base.backend import call
-from latom._base.checks import check_choice, check_flag, check_range, shown
+from latom._base.checks import check_choice, check_flag, check_integer, check_range, shown
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
 from latom.neighbors.collection import Collection, as_without
@@ -310,7 +310,8 @@ class KNeighborsTransformer(Estimator, _Searcher):
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
         check_choice(name, "mode", self.mode, MODES)
-        return self.kneighbors_graph(X, self.n_neighbors + (self.mode == "distance"), self.mode)
+        k = check_integer(name, "n_neighbors", self.n_neighbors)
+        return self.kneighbors_graph(X, k + (self.mode == "distance"), self.mode)
 
     @property
     def _n_features_out(self) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +15,7 @@ from latom._base.checks import check_choice, check_flag, check_integer, shown
 from latom._base.foreign import refuse_sparse
 from latom._base.rows import Rows
 from latom.neighbors.collection import METRICS, Collection, as_allowed, as_without
-
-_VERSION = 1
+from latom.neighbors.index_file import load_index, save_index
 
 
 class _Index:
@@ -190,7 +187,9 @@ class _Index:
         name = f"{type(self).__name__}.remove"
         with self._lock:
             collection, removed, _ = self._state
-            gone = as_allowed(name, np.atleast_1d(np.asarray(indices)), len(removed))
+            remedy = "Pass indices that add or search returned."
+            some = np.atleast_1d(as_numpy(name, indices, "indices"))
+            gone = as_allowed(name, some, len(removed), "indices", remedy)
             assert gone is not None  # indices are no None
             removed = removed | gone.astype(bool)
             self._state = (collection, removed, (~removed).astype(np.uint8) if removed.any() else None)
@@ -203,24 +202,8 @@ class _Index:
         path : path
             A folder, made if it is not there.
         """
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
         collection, removed, _ = self._state
-        rows = collection.rows
-        parts = {"removed": removed}
-        if self._sparse:
-            parts |= {part: getattr(rows.array, part) for part in ("data", "indices", "indptr")}
-        else:
-            parts["rows"] = rows[:]
-        for part, array in parts.items():
-            np.save(folder / f"{part}.npy", np.asarray(array), allow_pickle=False)
-        about = {
-            "class": type(self).__name__,
-            "version": _VERSION,
-            "metric": self.metric,
-            "shape": rows.shape,
-        }
-        (folder / "index.json").write_text(json.dumps(about))
+        save_index(path, type(self).__name__, self.metric, collection.rows, removed)
 
     @classmethod
     def load(cls, path: Any, *, mmap: bool = True, n_threads: int | None = None) -> Any:
@@ -248,38 +231,11 @@ class _Index:
             If there is no index.
         """
         name = f"{cls.__name__}.load"
-        folder = Path(path)
-        about = json.loads((folder / "index.json").read_text())
-        if (
-            not isinstance(about, dict)
-            or about.get("class") != cls.__name__
-            or about.get("version") != _VERSION
-        ):
-            what = about.get("class") if isinstance(about, dict) else about
-            raise ValueError(
-                f"{name}: path must hold a {cls.__name__} of version {_VERSION}; got {shown(what)}. Load "
-                "it with the class that saved it."
-            )
-        mode: Any = "r" if check_flag(name, "mmap", mmap) else None
-
-        def part(what: str) -> Any:
-            return np.load(folder / f"{what}.npy", mmap_mode=mode, allow_pickle=False)
-
-        if cls._sparse:
-            rows: Any = sp.csr_array(
-                tuple(int(extent) for extent in about["shape"]), dtype=part("data").dtype
-            )
-            rows.data, rows.indices, rows.indptr = part("data"), part("indices"), part("indptr")
-        else:
-            rows = part("rows")
-        index = cls(rows, metric=about["metric"], n_threads=n_threads)
-        gone = np.asarray(part("removed"))
-        if gone.shape != (len(index),):
-            raise ValueError(
-                f"{name}: removed must have shape ({len(index)},); got {gone.shape}. Save the index again."
-            )
-        if gone.any():
-            index.remove(np.flatnonzero(gone))
+        mapped = check_flag(name, "mmap", mmap)
+        metric, rows, removed = load_index(name, path, cls.__name__, cls._sparse, mapped)
+        index = cls(rows, metric=metric, n_threads=n_threads)
+        if removed.any():
+            index.remove(np.flatnonzero(removed))
         return index
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_numpy, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
+from latom._base.finite import check_finite
 from latom._base.rows import Rows, row_weights
 
 
@@ -164,12 +165,7 @@ def weighted_sample(
             f"{function}: weights must have one dimension and an entry; got shape {array.shape}. "
             "Pass one number per position."
         )
-    bad = np.flatnonzero(~np.isfinite(array) | (array < 0))
-    if len(bad):
-        raise ValueError(
-            f"{function}: weights must be finite and not negative; got {array[bad[0]]} at {bad[0]}. "
-            "Set such weights to 0."
-        )
+    check_finite(function, "weights", array, "Set such weights to 0.", negative=False)
     replacement = check_flag(function, "replacement", replacement)
     possible = int(np.count_nonzero(array))
     size = check_integer(function, "size", size)

@@ -185,10 +185,17 @@ def _tensor(array: NDArray[Any], dtype: Any) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
 
 
-def _codes(values: Tensor, indices: Tensor) -> tuple[Any, Any, Any]:
+def _codes(values: Tensor, indices: Tensor, m: int) -> tuple[Any, Any, Any]:
+    """The parts of CSR, of the indices in [0, m)."""
     n, k = values.shape
     indptr = np.arange(n + 1, dtype=np.int64) * k
-    at = np.ascontiguousarray(indices.detach().numpy().astype(np.int32)).reshape(-1)
+    given = indices.detach().numpy()
+    if given.size and not (given.min() >= 0 and given.max() < m):  # before 32 bits cut them
+        bad = given.min() if given.min() < 0 else given.max()
+        raise ValueError(
+            f"torch.sparse_linear: indices must lie in [0, {m}); got {bad}. Pass what topk_linear returns."
+        )
+    at = np.ascontiguousarray(given.astype(np.int32)).reshape(-1)
     return indptr, at, np.ascontiguousarray(_array(values)).reshape(-1)
 
 
@@ -232,7 +239,7 @@ def _products_op(rows: Tensor, indices: Tensor, weight: Tensor) -> Tensor:
     """<rows_i, weight[indices_ip]>, (n, k)."""
     if not indices.numel():
         return rows.new_zeros(indices.shape)
-    codes = _codes(torch.ones(indices.shape, dtype=_wide(rows)), indices)
+    codes = _codes(torch.ones(indices.shape, dtype=_wide(rows)), indices, len(weight))
     made = backend().products_at(call("torch.sparse_linear"), codes, _array(rows), _array(weight))
     return _tensor(made.reshape(indices.shape), rows.dtype)
 
@@ -247,7 +254,8 @@ def _gather_op(values: Tensor, indices: Tensor, rows: Tensor, m: int) -> Tensor:
     """The sum of values_ip rows_i over the entries at each latent, (m, d)."""
     if not values.numel():
         return rows.new_zeros((m, rows.shape[1]))
-    made = backend().gather_by_latent(call("torch.sparse_linear"), _codes(values, indices), _array(rows), m)
+    codes = _codes(values, indices, m)
+    made = backend().gather_by_latent(call("torch.sparse_linear"), codes, _array(rows), m)
     return _tensor(made, rows.dtype)
 
 
