@@ -25,8 +25,8 @@ TABLES = (private_cluster, private_encode, private_factorize, private_kernels)
 CALLS = {name: call for table in TABLES for name, call in table.CALLS.items()}
 # They take no array; the objects' other methods take what has been checked when it was made.
 WITHOUT_ARRAYS = {
-    "available_isas", "isa", "set_isa", "resolve_threads", "mean_variance", "kernels.tile_shape",
-    "factorize_replicates", "kernels.best_rows", "kernels.bin_grid", "kernels.philox",
+    "available_isas", "isa", "set_isa", "resolve_threads", "watch_loops", "watched_loops", "mean_variance",
+    "kernels.tile_shape", "factorize_replicates", "kernels.best_rows", "kernels.bin_grid", "kernels.philox",
     "kernels.repeat_screen",
 }  # fmt: skip
 
