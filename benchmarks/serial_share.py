@@ -63,8 +63,8 @@ def cases(S: Any, X: Any) -> dict[str, Callable[[], Any]]:
         "NMF, sparse, 32 factors": lambda: latom.NMF(count(32), max_iter=10, tol=0, **one).fit(S),
         "NMF, dense, 32 factors": lambda: latom.NMF(count(32), max_iter=10, tol=0, **one).fit(np.abs(X)),
         "silhouette, 200 clusters": lambda: latom.silhouette(X, labels, n_threads=1),
-        "k-means of documents of 188": lambda: latom.kmeans_batch(documents, cut, n_clusters=0.25, **one),
-        "Ward of documents of 188": lambda: latom.ward_batch(documents, cut, n_clusters=0.25, n_threads=1),
+        "k-means of documents of 188": lambda: latom.kmeans_batch(documents, 0.25, cut, **one),
+        "Ward of documents of 188": lambda: latom.ward_batch(documents, 0.25, cut, n_threads=1),
     }
 
 

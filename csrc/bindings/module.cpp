@@ -27,6 +27,7 @@ void register_pointwise(py::module_& module);
 void register_pursuit(py::module_& module);
 void register_pursuit_kernels(py::module_& kernels);
 void register_quality(py::module_& module);
+void register_quality_kernels(py::module_& kernels);
 void register_rows(py::module_& module);
 void register_seed(py::module_& module);
 void register_shards(py::module_& module);
@@ -89,6 +90,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
         auto kernels = py::module_(module).def_submodule("kernels", "Single kernels of the variant in use, for tests.");
         register_kernels(kernels);
         register_pursuit_kernels(kernels);
+        register_quality_kernels(kernels);
         register_engines(kernels);
         return kernels;
     });
