@@ -1,6 +1,8 @@
 // bind_quality.cpp: how good a clustering is, for Python.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/rows.h"
 #include "kernels/table.h"
 #include "latom/quality.h"

@@ -122,7 +122,9 @@ def test_memory_stays_within_a_few_blocks(tmp_path):
             def __iter__(self):
                 for k in range(self.count):
                     yield np.random.default_rng(k).random((2000, 512), np.float32)  # 4 MB of 80 MB
-        model = lambda: latom.MiniBatchKMeans(8, random_state=0, max_iter=1, n_threads=1)
+        model = lambda: latom.MiniBatchKMeans(
+            8, random_state=0, batch_size=1000, max_iter=1, max_no_improvement=2, n_threads=1
+        )
         model().fit(latom.Stream(Blocks(2)))  # threads and imports are there
         used = int(next(l for l in open("/proc/self/status") if l.startswith("VmData")).split()[1]) << 10
         resource.setrlimit(resource.RLIMIT_DATA, (used + (40 << 20),) * 2)

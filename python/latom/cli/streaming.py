@@ -148,6 +148,8 @@ class TermCounts:
             self._write()
 
     def _write(self) -> None:
+        if len(self._begins) == 1:
+            return
         columns, counts = np.array(self._columns, np.int32), np.array(self._counts, np.float32)
         path = self._folder / f"{len(self._files)}.npz"
         np.savez(path, columns=columns, counts=counts, begins=np.array(self._begins))
@@ -186,7 +188,7 @@ class TermCounts:
             there = columns >= 0
             ends = np.concatenate([[0], np.cumsum(there)])[begins]
             parts = (np.log(counts[there]) + 1, columns[there], ends)
-            X = sparse.csr_array(parts, shape=(len(begins) - 1, self._kept.size))
+            X = sparse.csr_matrix(parts, shape=(len(begins) - 1, self._kept.size))
             X.sort_indices()
             X.data *= self._weight[X.indices]
             yield sparse.csr_array(normalize(X, copy=False))
