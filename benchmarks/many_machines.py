@@ -2,9 +2,10 @@
 
     LATOM_DATA=/folder/with/data python benchmarks/many_machines.py [--clusters 1000] [--workers 1 2 4]
 
-Each worker is a process of one thread that holds its rows before the clock starts. Both fits begin at the same rows
-and must end with the same bits. The model: an iteration sends every worker the centers (8 bytes per entry of CSR) and
-takes back what labels that changed add to sums and take from them; bytes are what the workers say they passed on.
+Each worker is a process of one thread that holds its rows before the clock starts. Both fits begin at the
+same rows and must end with the same bits. The model: an iteration sends every worker the centers (8 bytes per
+entry of CSR) and takes back labels, and what those that changed add to sums and take from them; bytes are
+what the workers say they passed on.
 Writes `results/<machine>/many_machines.md`.
 """
 
@@ -86,11 +87,12 @@ def main() -> None:
     X = corpus.X
     start = initial_rows(X, arguments.clusters)
     lines = [
-        f"# k-means on workers of one thread: {corpus.name}, {X.shape[0]} x {X.shape[1]}, m = {arguments.clusters}",
+        f"# k-means on workers of one thread: {corpus.name}, {X.shape[0]} x {X.shape[1]}, "
+        f"m = {arguments.clusters}",
         "",
         f"{arguments.iterations} iterations, medians of {arguments.rounds} fits, latom {latom.__version__}.",
         "",
-        "| workers | seconds | one process, as many threads | ratio | MB sent | centers and labels, by the model |",
+        "| workers | seconds | one process, as many threads | ratio | MB sent | MB by the model, but for sums |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for count in arguments.workers:

@@ -2,10 +2,11 @@
 
     LATOM_DATA=/folder/with/data python benchmarks/serial_share.py [--threads 64] [--only k-means]
 
-Each call runs on one thread, while the core times the chunks of its parallel loops. What is outside is serial: checks,
-Python, and loops over rows that one thread makes. A loop of s seconds whose longest chunk takes l ends on t threads
-within s / t + (1 - 1 / t) l, so chunks that are too few or too long count against the speed-up as well. It is a
-prediction: that chunks take no longer beside others, which holds where memory is fast enough, is not measured.
+Each call runs on one thread, while the core times the chunks of its parallel loops. What is outside is
+serial: checks, Python, and loops over rows that one thread makes. A loop of s seconds whose longest chunk
+takes l ends on t threads within s / t + (1 - 1 / t) l, so chunks that are too few or too long count against
+the speed-up as well. It is a prediction: that chunks take no longer beside others, which holds where memory
+is fast enough, is not measured.
 Writes `results/<machine>/serial_share.md`.
 """
 
@@ -95,8 +96,8 @@ def main() -> None:
     lines = [
         f"# What is serial, and the speed-up at {arguments.threads} threads that it leaves",
         "",
-        f"One thread, {_core.isa()}, latom {_core.__version__}; medians of {arguments.rounds} runs. The speed-up is "
-        "predicted from the times of chunks, not measured.",
+        f"One thread, {_core.isa()}, latom {_core.__version__}; medians of {arguments.rounds} runs. The speed-up "
+        "is predicted from the times of chunks, not measured.",
         "",
         "| call | seconds | loops | outside loops | speed-up |",
         "| --- | --- | --- | --- | --- |",

@@ -2,8 +2,8 @@
 //
 //   u[r][c] = square_r[r] + square_c[c] - 2 dot[r][c],         dot [rows, width], width whole lines of 64 bytes
 //
-//   distance_sums       sum[c] += sqrt(max(u, 0)), and crossed[c] += (dot - shift_r[r] - shift_c[c])^2 unless it is null:
-//                       over the rows, in their order, for every column of the width
+//   distance_sums       sum[c] += sqrt(max(u, 0)), and crossed[c] += (dot - shift_c[c] - shift_r[r])^2 unless it is
+//                       null: over the rows, in their order, for every column of the width
 //   bounded_distances   total[r] += max(sqrt u, sqrt low[r]), and near[r] += (u < low[r]): over the first `count`
 //                       columns; float32, in sixteen partial sums a row, which are added to the float64 total
 //

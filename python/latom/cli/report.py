@@ -19,8 +19,8 @@ from latom.cli.documents import Documents
 class Corpus:
     """A matrix to cluster, or a stream, and what its rows and columns are called.
 
-    ``rows`` are the documents with at least one term: row i of X is document ``rows[i]``. ``size`` is that of X:
-    rows, columns and entries that are not zero.
+    ``rows`` are the documents with at least one term: row i of X is document ``rows[i]``. ``size`` is that of
+    X: rows, columns and entries that are not zero.
     """
 
     documents: Documents

@@ -1,4 +1,4 @@
-"""Documents and matrices that need not fit in memory: what ``python -m latom cluster`` reads block by block."""
+"""What ``python -m latom cluster`` reads block by block: texts and matrices larger than memory."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class FixedLloyd:
 
 
 def put_back(before: Matrix, after: Matrix, fixed: int) -> tuple[Matrix, int, float]:
-    """The centers after an update, the first as they were; how many of the others moved, and how far, squared."""
+    """The centers after an update, the first as they were; how many others moved, and how far, squared."""
     free = after[fixed:]
     gap = free.astype(np.float64) - before[fixed:].astype(np.float64)
     each = gap.multiply(gap).sum(axis=1) if sp.issparse(gap) else (gap**2).sum(axis=1)

@@ -79,7 +79,7 @@ class PartStarts:
         return stacked(self._known + ([self._parts.take(numbers)] if len(numbers) else []))
 
     def _parallel(self, seed: int) -> Matrix:
-        """k-means‖, its draws keyed by the numbers of rows; what is drawn is reduced by weighted k-means++."""
+        """k-means‖, its draws keyed by the numbers of rows; what is drawn is reduced by k-means++."""
         name, parts, n, k = self._name, self._parts, self._bounds.rows, self._wanted
         first = np.random.Generator(np.random.Philox(key=seed)).integers(n, size=1)
         numbers = first[:0] if self.fixed else first

@@ -82,7 +82,7 @@ class StreamParts:
         return found
 
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
-        """Rows by their numbers, in that order: read by themselves where that can be done, else in one pass."""
+        """Rows by their numbers, in that order: by themselves where the source has them, else in a pass."""
         there = self.source.rows_at(numbers)
         if there is not None:
             return Rows(self._name, narrow(there), dtype=self._dtype)[:]

@@ -101,8 +101,8 @@ class SphericalKMeans(_DistributedLloyd, here.SphericalKMeans):
 
     Parameters
     ----------
-    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, n_threads, \
-    callback
+    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, \
+    n_threads, callback
         As in :class:`latom.SphericalKMeans`; "k-means++" draws by k-means‖, keyed by the numbers of rows, a
         callable is given the dask array, and ``n_init="auto"`` is 1.
     client : distributed.Client, optional
@@ -126,8 +126,8 @@ class KMeans(_DistributedLloyd, here.KMeans):
 
     Parameters
     ----------
-    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, n_threads, \
-    callback, client
+    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, \
+    n_threads, callback, client
         As in :class:`latom.dask.SphericalKMeans`.
     """
 
