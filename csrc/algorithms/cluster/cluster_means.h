@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/grouped.h"
 #include "core/parallel.h"
 #include "rows/rows.h"
 
@@ -21,12 +21,8 @@ public:
 
     /// Rows count at length 1 where `unit`; those of norm 0 then add nothing. labels [n] in [0, m).
     ClusterMeans(const Context& ctx, const Rows<View>& rows, const int32_t* labels, int64_t m, bool unit)
-        : rows_(rows), m_(m), unit_(unit), begin_(static_cast<std::size_t>(m) + 1, 0) {
-        for (int64_t i = 0; i < rows.n(); ++i) ++begin_[labels[i] + 1];
-        std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-        order_.resize(static_cast<std::size_t>(rows.n()));
-        std::vector<int64_t> next(begin_.begin(), begin_.end() - 1);
-        for (int64_t i = 0; i < rows.n(); ++i) order_[next[labels[i]]++] = i;
+        : rows_(rows), m_(m), unit_(unit) {
+        begin_ = group_rows(ctx, rows.n(), m, labels, order_);
         sum(ctx);
     }
 

@@ -8,6 +8,7 @@
 // screened in float32 (block_distances.h), for each row its likeliest first; what that leaves is found in float64.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "algorithms/cluster/block_distances.h"
 #include "algorithms/cluster/cluster_means.h"
