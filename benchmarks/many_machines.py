@@ -12,6 +12,7 @@ Writes `results/<machine>/many_machines.md`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from pathlib import Path
@@ -64,7 +65,7 @@ def scattered(client: Any, X: Any, parts: int) -> Any:
     edges = np.linspace(0, len_of(X), parts + 1).astype(int)
     workers = list(client.scheduler_info()["workers"])
     pieces = []
-    for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (a, b) in enumerate(itertools.pairwise(edges)):
         held = client.scatter(X[a:b], workers=[workers[k % len(workers)]], hash=False)
         wait(held)
         pieces.append(da.from_delayed(dask.delayed(held), (b - a, X.shape[1]), dtype=X.dtype, meta=X[:0]))
@@ -90,7 +91,7 @@ def main() -> None:
         f"# k-means on workers of one thread: {corpus.name}, {X.shape[0]} x {X.shape[1]}, "
         f"m = {arguments.clusters}",
         "",
-        f"{arguments.iterations} iterations, medians of {arguments.rounds} fits, latom {latom.__version__}.",
+        f"{arguments.iterations} iterations, medians of {arguments.rounds} fits.",
         "",
         "| workers | seconds | one process, as many threads | ratio | MB sent | MB by the model, but for sums |",
         "| --- | --- | --- | --- | --- | --- |",

@@ -12,8 +12,8 @@
 
 namespace latom {
 
-/// each(i, put) calls put(group, item), group in [0, m), for what row i in [0, n) gives: the same whenever it is called.
-/// out becomes the items; returns where each group begins [m + 1].
+/// each(i, put) calls put(group, item), group in [0, m), for what row i in [0, n) gives: the same whenever it is
+/// called. out becomes the items; returns where each group begins [m + 1].
 template <class Item, class Each>
 std::vector<std::int64_t> group_items(const Context& ctx, std::int64_t n, std::int64_t m, std::vector<Item>& out,
                                       const Each& each) {

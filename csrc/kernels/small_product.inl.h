@@ -29,18 +29,17 @@ inline void product_rows(const T* X, std::int64_t d, const T* F, std::int64_t wi
     }
 }
 
+// Less than eight rows go together as well: the sums of a row alone would wait for each other.
+template <int R, Triangle kTriangle, class T>
+inline void product_of_rest(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out) {
+    if (rows == R) product_rows<R, kTriangle>(X, d, F, width, out);
+    else if constexpr (R > 1) product_of_rest<R - 1, kTriangle>(X, rows, d, F, width, out);
+}
+
 template <Triangle kTriangle, class T>
 inline void product_in_eights(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out) {
     for (; rows >= 8; rows -= 8, X += 8 * d, out += 8 * width) product_rows<8, kTriangle>(X, d, F, width, out);
-    switch (rows) {  // together as well: the sums of one row alone wait for each other
-        case 7: return product_rows<7, kTriangle>(X, d, F, width, out);
-        case 6: return product_rows<6, kTriangle>(X, d, F, width, out);
-        case 5: return product_rows<5, kTriangle>(X, d, F, width, out);
-        case 4: return product_rows<4, kTriangle>(X, d, F, width, out);
-        case 3: return product_rows<3, kTriangle>(X, d, F, width, out);
-        case 2: return product_rows<2, kTriangle>(X, d, F, width, out);
-        case 1: return product_rows<1, kTriangle>(X, d, F, width, out);
-    }
+    product_of_rest<7, kTriangle>(X, rows, d, F, width, out);
 }
 
 template <class T>

@@ -329,7 +329,9 @@ def test_serial_shares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     found = module("serial_share")
     data = module("data")
     monkeypatch.setattr(found, "sparse_corpus", lambda: data.Corpus("s", data.zipf_corpus(400, 300, 10)[0]))
-    monkeypatch.setattr(found, "dense_corpus", lambda: data.Corpus("d", data.generated_embeddings(500, 80, 9)))
+    monkeypatch.setattr(
+        found, "dense_corpus", lambda: data.Corpus("d", data.generated_embeddings(500, 80, 9))
+    )
     monkeypatch.setattr(found, "SIZE", 0.02)
     monkeypatch.setattr(sys, "argv", ["serial_share", "--rounds", "1", "--output", str(tmp_path)])
     assert not found.main()

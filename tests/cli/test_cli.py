@@ -17,7 +17,6 @@ from scipy import sparse
 
 from latom.cli.main import main
 
-
 # --- inputs
 
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +25,8 @@ def quiet(items, **_):
 
 def arguments(path, **more):
     given = {
-        "path": path, "encoding": "utf-8", "column": None, "min_df": None, "max_features": None, "vocabulary": None
+        "path": path, "encoding": "utf-8", "column": None, "min_df": None, "max_features": None,
+        "vocabulary": None,
     }  # fmt: skip
     return Namespace(**{**given, **more})
 
@@ -36,6 +36,8 @@ def arguments(path, **more):
 def test_weights_are_those_of_memory(tmp_path, texts, monkeypatch, min_df, max_features):
     monkeypatch.setattr(streaming, "ENTRIES", 40)
     words = [*texts, "the of", "violin violin violin cello", "rare", "goalkeeper 12 striker"]
+    terms = sorted(set(" ".join(texts).split()))
+    words += [" ".join([term] * count) for count, term in enumerate(terms)]  # no two occur as often
     path = write(tmp_path / "lines.txt", "\n".join(words))
     asked = arguments(path, min_df=min_df, max_features=max_features)
     whole, _ = read_corpus(asked, quiet)
@@ -46,6 +48,7 @@ def test_weights_are_those_of_memory(tmp_path, texts, monkeypatch, min_df, max_f
     blocks = list(made.X)
     assert len(blocks) > 2
     X = sparse.vstack(blocks).tocsr()
+    whole.X.sort_indices()
     assert np.array_equal(X.indices, whole.X.indices)
     np.testing.assert_allclose(X.data, whole.X.data, rtol=3e-7)
 

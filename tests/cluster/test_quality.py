@@ -69,7 +69,7 @@ def test_bounds_hold(spread, rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("offset", [0, 1000])
 def test_bounds_hold_for_large_clusters_of_few_directions(offset, dtype, isa, rng):
-    """Clusters with more rows than columns, whose covariances differ, near to each other and far from the origin."""
+    """More rows than columns, covariances that differ, near to each other and far from the origin."""
     d, m = 17, 6
     X = np.zeros((700, d))
     labels = rng.integers(0, m, 700)

@@ -16,6 +16,7 @@ from oracle import corpus
 import latom
 from latom.cluster.shards import CHUNK, Bounds, Sums, pieces, total_cost
 
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("sparse", [False, True])

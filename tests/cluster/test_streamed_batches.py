@@ -98,7 +98,8 @@ def test_a_pass_serves_as_many_batches_as_a_block_has_rows_for():
     X = rows(False, np.float32)
     source = Counted(X, [400])
     model = latom.MiniBatchKMeans(4, init=X[:4], batch_size=50, max_iter=2, max_no_improvement=None)
-    model.fit(latom.Stream(source))
+    stream, source.passes = latom.Stream(source), 0
+    model.fit(stream)
     assert model.n_steps_ == 28
     assert source.passes == 1 + 1 + 4 + 1  # a look, the first row, 28 batches of 8 a pass, labels
 

@@ -108,5 +108,6 @@ def test_a_fit_of_several_starts_goes_on_in_the_start_where_it_was(tmp_path, ini
     again = []
     fit = latom.KMeans(14, callback=lambda state: again.append(state) and False, **arguments).fit(stream)
     same(whole, fit)
+    assert np.array_equal(fit.labels_, fit.predict(X))
     assert len(again) == 20 - at + 1
     assert not list(tmp_path.iterdir())

@@ -98,8 +98,9 @@ public:
             double quadratic = 0;
             for (int64_t t = 0; t < d; ++t) quadratic += static_cast<double>(z[t]) * static_cast<double>(product[t]);
             const double e2 = square[r], most = s.deviation + 2 * std::sqrt(e2) * s.norm;
-            const double off = 4 * 1.01 * 0x1p-24 * e2 * ((2 * static_cast<double>(d) + 16) * s.frobenius +
-                                                          4 * s.square) + 1e-11 * most * most + 1e-30;
+            const double off =
+                4 * 1.01 * 0x1p-24 * e2 * ((2 * static_cast<double>(d) + 16) * s.frobenius + 4 * s.square) +
+                1e-11 * most * most + 1e-30;
             const double variance = s.variance + 4 * quadratic - 4 * along[r];
             out(r, within(s, e2, rounding(which[r], j), std::max(0.0, variance - off), std::max(0.0, variance + off)));
         }

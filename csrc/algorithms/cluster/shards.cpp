@@ -1,7 +1,6 @@
 // shards.cpp: what rows add to clusters, and the centers that merged parts make.
 #include "latom/shards.h"
 
-
 #include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/cluster_sum.h"
 #include "algorithms/cluster/objective.h"

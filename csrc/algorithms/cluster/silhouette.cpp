@@ -136,17 +136,16 @@ private:
         const int64_t m = clusters_.m(), *who = clusters_.order().data() + block.first;
         std::vector<Hope> hopes;
         for (int64_t from = 0; from < block.count; from += kTogether)
-            clusters_.products(
-                who + from, std::min(kTogether, block.count - from), scratch.means,
-                [&](int64_t at, const double* product) {
-                    const int64_t r = from + at;
-                    for (int64_t j = 0; j < m; ++j) {
-                        if (j == block.cluster || clusters_.size(j) == 0) continue;
-                        const DistanceBounds bounds = spread_.bounds(who[r], j, product[j]);
-                        best[r] = std::min(best[r], bounds.high);
-                        if (bounds.low <= best[r]) hopes.push_back({j, r, bounds.low, bounds.high});
-                    }
-                });
+            clusters_.products(who + from, std::min(kTogether, block.count - from), scratch.means,
+                               [&](int64_t at, const double* product) {
+                                   const int64_t r = from + at;
+                                   for (int64_t j = 0; j < m; ++j) {
+                                       if (j == block.cluster || clusters_.size(j) == 0) continue;
+                                       const DistanceBounds bounds = spread_.bounds(who[r], j, product[j]);
+                                       best[r] = std::min(best[r], bounds.high);
+                                       if (bounds.low <= best[r]) hopes.push_back({j, r, bounds.low, bounds.high});
+                                   }
+                               });
         drop_hopeless(hopes, best);
         std::stable_sort(hopes.begin(), hopes.end(),
                          [](const Hope& a, const Hope& b) { return a.cluster < b.cluster; });

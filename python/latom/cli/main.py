@@ -227,9 +227,7 @@ def _cluster(arguments: argparse.Namespace) -> None:
         _report(*stream_texts(arguments, track, Path(folder)), arguments, show_progress)
 
 
-def _report(
-    corpus: Corpus, times: list[str], arguments: argparse.Namespace, show_progress: bool
-) -> None:
+def _report(corpus: Corpus, times: list[str], arguments: argparse.Namespace, show_progress: bool) -> None:
     n, k = corpus.size[0], arguments.n_clusters
     if k > n:
         raise InputError(
@@ -332,7 +330,9 @@ def _cosines(X: Any, centers: Any, n_threads: int | None) -> np.ndarray:
 
     packed = PackedCenters(centers, "cosine")
     blocks = [X] if sparse.issparse(X) else X
-    return np.concatenate([packed.assign("cluster", Rows("cluster", block), n_threads)[1] for block in blocks])
+    return np.concatenate(
+        [packed.assign("cluster", Rows("cluster", block), n_threads)[1] for block in blocks]
+    )
 
 
 @contextmanager

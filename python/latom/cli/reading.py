@@ -42,7 +42,9 @@ def no_terms(path: Any, n: int) -> InputError:
     """What is wrong where nothing is left but stop words, and terms that are too rare or too common."""
     remedy = "Lower --min-df, or pass longer or more varied documents."
     got = f"{n} document{'s' * (n != 1)} without"
-    return InputError(path, "hold terms other than stop words, rare ones and those of most documents", got, remedy)
+    return InputError(
+        path, "hold terms other than stop words, rare ones and those of most documents", got, remedy
+    )
 
 
 def read_corpus(arguments: argparse.Namespace, track: Track) -> tuple[Corpus, list[str]]:

@@ -77,8 +77,8 @@ class MiniBatchEstimator(KMeansBase):
         ----------
         X, y
             As in :meth:`latom.KMeans.fit`, with the same errors. From a :class:`latom.Stream` the same
-            batches are drawn. Rows of arrays and ``.npy`` files are read by themselves; of other sources, each pass
-            over all blocks collects as many batches as the largest block has rows for.
+            batches are drawn. Rows of arrays and ``.npy`` files are read by themselves; of other sources, each
+            pass over all blocks collects as many batches as the largest block has rows for.
         sample_weight : array of shape (n,), optional
             Weight of each row: how often it is drawn.
 
@@ -238,7 +238,9 @@ class MiniBatchEstimator(KMeansBase):
         if not isinstance(self.init, str) and not callable(self.init):
             return self._start(name, rows.like, None, rng)
         some = self._init_size < len(rows)
-        return self._start(name, *rows.take(rng.randint(0, len(rows), self._init_size) if some else None), rng)
+        return self._start(
+            name, *rows.take(rng.randint(0, len(rows), self._init_size) if some else None), rng
+        )
 
     def _is_time_to_replace(self, steps: Any, rows: int) -> bool:
         """Whether light centers may be replaced after this step."""

@@ -98,7 +98,12 @@ class PartFit:
         self._limit = model._limit(lambda: bounds.spread / bounds.rows / bounds.columns)
 
     def run(
-        self, first: Rows | None, saved: SavedFit, number: int, best: FoundFit | None, resumed: FitState | None
+        self,
+        first: Rows | None,
+        saved: SavedFit,
+        number: int,
+        best: FoundFit | None,
+        resumed: FitState | None,
     ) -> FoundFit:
         """A run from its first centers, or from where it stood."""
         model, parts = self._model, self._parts
@@ -129,7 +134,8 @@ class PartFit:
                 saved.save(FitState(number, now, done, best))
             if inertia is None or len(run.states) < 2 or run.states[-1].changed:
                 inertia = parts.assign(centers, self._bounds).objective()
-        return FoundFit(centers.array, parts.labels, float(inertia), run.history)
+        labels, parts.labels = parts.labels, None  # what comes next writes into others
+        return FoundFit(centers.array, labels, float(inertia), run.history)
 
     def _objective(self, step: Step, centers: Rows, inertia: float) -> float:
         model = self._model
