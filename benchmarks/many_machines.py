@@ -93,7 +93,7 @@ def main() -> None:
         "",
         f"{arguments.iterations} iterations, medians of {arguments.rounds} fits.",
         "",
-        "| workers | seconds | one process, as many threads | ratio | MB sent | MB by the model, but for sums |",
+        "| workers | seconds | one process, as many threads | ratio | MB sent | model, but for sums |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for count in arguments.workers:

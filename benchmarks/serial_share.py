@@ -96,8 +96,8 @@ def main() -> None:
     lines = [
         f"# What is serial, and the speed-up at {arguments.threads} threads that it leaves",
         "",
-        f"One thread, {_core.isa()}; medians of {arguments.rounds} runs. The speed-up is predicted from the times "
-        "of chunks, not measured.",
+        f"One thread, {_core.isa()}; medians of {arguments.rounds} runs. The speed-up is predicted from "
+        "the times of chunks, not measured.",
         "",
         "| call | seconds | loops | outside loops | speed-up |",
         "| --- | --- | --- | --- | --- |",

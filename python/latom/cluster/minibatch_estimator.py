@@ -77,7 +77,7 @@ class MiniBatchEstimator(KMeansBase):
         ----------
         X, y
             As in :meth:`latom.KMeans.fit`, with the same errors. From a :class:`latom.Stream` the same
-            batches are drawn. Rows of arrays and ``.npy`` files are read by themselves; of other sources, each
+            batches are drawn. Rows of arrays and ``.npy`` files are read by themselves; of other sources, a
             pass over all blocks collects as many batches as the largest block has rows for.
         sample_weight : array of shape (n,), optional
             Weight of each row: how often it is drawn.
