@@ -1,7 +1,10 @@
 // bind_quality.cpp: how good a clustering is, for Python.
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/rows.h"
+#include "kernels/table.h"
 #include "latom/quality.h"
 
 namespace latom {
@@ -39,7 +42,43 @@ double py_davies_bouldin(const Call& call, const PyRows& X, const Array<std::int
     return out;
 }
 
+/// (sums of distances, sums of squared products less the shifts) per column.
+py::tuple distance_sums(const Array<double>& dot, const Array<double>& square_r, const Array<double>& square_c,
+                        const Array<double>& shift_r, const Array<double>& shift_c) {
+    if (dot.ndim() != 2 || dot.shape(1) % 8 || square_r.size() != dot.shape(0) || square_c.size() != dot.shape(1) ||
+        shift_r.size() != dot.shape(0) || shift_c.size() != dot.shape(1))
+        throw py::value_error("distance_sums: dot must be [rows, whole lines of 64 bytes], the others of its extents");
+    py::array_t<double> sum(dot.shape(1)), crossed(dot.shape(1));
+    std::fill_n(sum.mutable_data(), sum.size(), 0.0);
+    std::fill_n(crossed.mutable_data(), sum.size(), 0.0);
+    active_kernels()->distance_sums(dot.data(), dot.shape(0), dot.shape(1), square_r.data(), square_c.data(),
+                                    shift_r.data(), shift_c.data(), sum.mutable_data(), crossed.mutable_data());
+    return py::make_tuple(sum, crossed);
+}
+
+/// (sums of distances, how many were below) per row.
+py::tuple bounded_distances(const Array<float>& dot, const Array<float>& square_r, const Array<float>& square_c,
+                            const Array<float>& low) {
+    if (dot.ndim() != 2 || dot.shape(1) % 16 || square_r.size() != dot.shape(0) || square_c.size() > dot.shape(1) ||
+        low.size() != dot.shape(0))
+        throw py::value_error(
+            "bounded_distances: dot must be [rows, whole lines of 64 bytes], the others of its extents");
+    py::array_t<double> total(dot.shape(0)), near(dot.shape(0));
+    std::fill_n(total.mutable_data(), total.size(), 0.0);
+    std::fill_n(near.mutable_data(), near.size(), 0.0);
+    active_kernels()->bounded_distances(dot.data(), dot.shape(0), dot.shape(1), square_c.size(), square_r.data(),
+                                        square_c.data(), low.data(), total.mutable_data(), near.mutable_data());
+    return py::make_tuple(total, near);
+}
+
 }  // namespace
+
+void register_quality_kernels(py::module_& kernels) {
+    kernels.def("distance_sums", &distance_sums, "dot"_a.noconvert(), "square_r"_a.noconvert(),
+                "square_c"_a.noconvert(), "shift_r"_a.noconvert(), "shift_c"_a.noconvert());
+    kernels.def("bounded_distances", &bounded_distances, "dot"_a.noconvert(), "square_r"_a.noconvert(),
+                "square_c"_a.noconvert(), "low"_a.noconvert());
+}
 
 void register_quality(py::module_& module) {
     module.def("davies_bouldin", &py_davies_bouldin, "context"_a, "X"_a, "labels"_a.noconvert(), "n_clusters"_a);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "bindings/arrays.h"
+#include "core/loop_times.h"
 #include "kernels/table.h"
 
 #ifndef LATOM_VERSION
@@ -26,6 +27,7 @@ void register_pointwise(py::module_& module);
 void register_pursuit(py::module_& module);
 void register_pursuit_kernels(py::module_& kernels);
 void register_quality(py::module_& module);
+void register_quality_kernels(py::module_& kernels);
 void register_rows(py::module_& module);
 void register_seed(py::module_& module);
 void register_shards(py::module_& module);
@@ -62,6 +64,11 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
     module.def("isa", [] { return std::string(active_kernels()->isa); });
     module.def("set_isa", [](const std::string& name) { set_active_kernels(kernel_table(name)); }, py::arg("name"));
     module.def("resolve_threads", &resolve_threads, py::arg("n_threads"));
+    module.def("watch_loops", [](int threads) { loop_clock().start(threads); }, py::arg("threads"));
+    module.def("watched_loops", [] {
+        const LoopTimes times = loop_clock().times();
+        return py::make_tuple(times.seconds, times.predicted, times.loops);
+    });
     register_batch(module);
     register_cluster(module);
     register_distances(module);
@@ -83,6 +90,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
         auto kernels = py::module_(module).def_submodule("kernels", "Single kernels of the variant in use, for tests.");
         register_kernels(kernels);
         register_pursuit_kernels(kernels);
+        register_quality_kernels(kernels);
         register_engines(kernels);
         return kernels;
     });

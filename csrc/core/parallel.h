@@ -18,6 +18,7 @@
 #include <exception>
 #include <mutex>
 
+#include "core/loop_times.h"
 #include "latom/context.h"
 
 namespace latom {
@@ -101,9 +102,12 @@ void parallel_for(const Context& ctx, std::int64_t chunks, F&& run) {
     auto work = [&](int worker) {
         const bool nested = running_chunk().ctx;
         if (!nested) running_chunk() = {&ctx, &stop, worker == 0, count, began};
+        LoopWatch watch(!nested && loop_clock().on());
         try {
             for (std::int64_t c; !stop.load(std::memory_order_relaxed) && (c = next.fetch_add(1)) < chunks;) {
+                watch.begin();
                 run(c, worker);
+                watch.end();
                 poll();  // of a call within a chunk, too: that chunk may be all of the work
             }
         } catch (...) {

@@ -29,11 +29,17 @@ inline void product_rows(const T* X, std::int64_t d, const T* F, std::int64_t wi
     }
 }
 
+// Less than eight rows go together as well: the sums of a row alone would wait for each other.
+template <int R, Triangle kTriangle, class T>
+inline void product_of_rest(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out) {
+    if (rows == R) product_rows<R, kTriangle>(X, d, F, width, out);
+    else if constexpr (R > 1) product_of_rest<R - 1, kTriangle>(X, rows, d, F, width, out);
+}
+
 template <Triangle kTriangle, class T>
 inline void product_in_eights(const T* X, std::int64_t rows, std::int64_t d, const T* F, std::int64_t width, T* out) {
-    std::int64_t i = 0;
-    for (; i + 8 <= rows; i += 8) product_rows<8, kTriangle>(X + i * d, d, F, width, out + i * width);
-    for (; i < rows; ++i) product_rows<1, kTriangle>(X + i * d, d, F, width, out + i * width);
+    for (; rows >= 8; rows -= 8, X += 8 * d, out += 8 * width) product_rows<8, kTriangle>(X, d, F, width, out);
+    product_of_rest<7, kTriangle>(X, rows, d, F, width, out);
 }
 
 template <class T>

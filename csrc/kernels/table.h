@@ -150,6 +150,14 @@ struct KernelTable {
     // `step` apart, or, where that is 1, side by side: sum [count, levels].
     void (*binned_values)(const std::int64_t* sum, std::int64_t count, std::int64_t step, const double* unit,
                           int levels, double* out);
+    // distance_sums.inl.h: dot [rows, width], width whole lines; sum and crossed [width] (crossed may be null, and the
+    // shifts then too), total and near [rows] are added to.
+    void (*distance_sums)(const double* dot, std::int64_t rows, std::int64_t width, const double* square_r,
+                          const double* square_c, const double* shift_r, const double* shift_c, double* sum,
+                          double* crossed);
+    void (*bounded_distances)(const float* dot, std::int64_t rows, std::int64_t width, std::int64_t count,
+                              const float* square_r, const float* square_c, const float* low, double* total,
+                              double* near);
     // widen.inl.h: float16 or bfloat16 as float32; exact.
     void (*widen_f16)(const std::uint16_t* x, std::int64_t count, float* out);
     void (*widen_bf16)(const std::uint16_t* x, std::int64_t count, float* out);

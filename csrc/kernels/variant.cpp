@@ -26,6 +26,7 @@ namespace {
 #include "kernels/binned_values.inl.h"
 #include "kernels/block_max.inl.h"
 #include "kernels/coordinate_sweep.inl.h"
+#include "kernels/distance_sums.inl.h"
 #include "kernels/extrapolate.inl.h"
 #include "kernels/gather.inl.h"
 #include "kernels/dots_at.inl.h"
@@ -117,6 +118,8 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .best_rows = kBestRows,
     .best_two = best_two,
     .binned_values = binned_values,
+    .distance_sums = distance_sums,
+    .bounded_distances = bounded_distances,
     .widen_f16 = widen_f16,
     .widen_bf16 = widen_bf16,
     .tile_rows = kTileRows,

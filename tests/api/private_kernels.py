@@ -115,6 +115,16 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"v.0", "y.0"},
     ),  # as many as the shorter has
     "kernels.small_product": (k.small_product, {"X": f32(5, 6), "F": f32(6, 16)}, {"X.0", "F.1"}),
+    "kernels.distance_sums": (
+        k.distance_sums,
+        {"dot": f64(5, 16), "square_r": f64(5), "square_c": f64(16), "shift_r": f64(5), "shift_c": f64(16)},
+        set(),
+    ),
+    "kernels.bounded_distances": (
+        k.bounded_distances,
+        {"dot": f32(5, 32), "square_r": f32(5), "square_c": f32(21), "low": f32(5)},
+        {"square_c.0"},
+    ),
     "kernels.pursuit_pairs": (
         k.pursuit_pairs,
         {

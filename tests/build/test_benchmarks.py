@@ -334,6 +334,26 @@ def test_scripts_run(
         assert (tmp_path / "bounds.md").read_text().count("| 12 |") == len(found.SWITCHES)
 
 
+def test_serial_shares(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found = module("serial_share")
+    data = module("data")
+    monkeypatch.setattr(found, "sparse_corpus", lambda: data.Corpus("s", data.zipf_corpus(400, 300, 10)[0]))
+    monkeypatch.setattr(
+        found, "dense_corpus", lambda: data.Corpus("d", data.generated_embeddings(500, 80, 9))
+    )
+    monkeypatch.setattr(found, "SIZE", 0.02)
+    monkeypatch.setattr(sys, "argv", ["serial_share", "--rounds", "1", "--output", str(tmp_path)])
+    assert not found.main()
+    lines = (tmp_path / "serial_share.md").read_text().splitlines()
+    rows = [line.split("|")[1:-1] for line in lines if line.startswith("| ")][2:]
+    assert len(rows) == len(found.cases(*found.corpora()))
+    for _, seconds, loops, share, speedup in rows:
+        assert float(seconds) > 0
+        assert int(loops) > 0
+        assert 0 <= float(share.rstrip("% ")) <= 100
+        assert 0.9 < float(speedup) <= 64
+
+
 def test_cases_are_found() -> None:
     command = [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q", "-p", "no:cacheprovider"]
     every = [

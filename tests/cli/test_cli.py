@@ -12,24 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from calls import assert_message, run, write
+from calls import assert_message, assert_topics, labels_of, run, write
 from scipy import sparse
 
 from latom.cli.main import main
-
-
-def labels_of(path: object, tmp_path: Path, *argv: object) -> np.ndarray:
-    out = tmp_path / "labels.npy"
-    assert run(path, "-k", 3, "--n-init", 5, "--labels", out, *argv) == 0
-    return np.load(out)
-
-
-def assert_topics(labels: np.ndarray) -> None:
-    """The labels tell the three topics apart, whatever their numbers."""
-    by_topic = [set(labels[topic::3].tolist()) for topic in range(3)]
-    assert all(len(found) == 1 for found in by_topic)
-    assert len(set.union(*by_topic)) == 3
-
 
 # --- inputs
 

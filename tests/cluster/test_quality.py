@@ -8,6 +8,7 @@ import importlib
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.spatial.distance import cdist
 from sklearn.metrics import davies_bouldin_score, silhouette_score
 from sklearn.metrics import silhouette_samples as sklearn_samples
 
@@ -74,6 +75,30 @@ def test_scales_whose_squares_fall_out_of_float64_change_nothing(scale, containe
         labels = rng.integers(0, m, 500)
         want = latom.silhouette_samples(X, labels)
         assert np.allclose(latom.silhouette_samples(container(X * scale), labels), want, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0, 1000])
+def test_bounds_hold_for_large_clusters_of_few_directions(offset, dtype, isa, rng):
+    """More rows than columns, covariances that differ, near to each other and far from the origin."""
+    d, m = 17, 6
+    X = np.zeros((700, d))
+    labels = rng.integers(0, m, 700)
+    for j in range(m):
+        rows = labels == j
+        shape = rng.standard_normal((d, d)) * 2.0 ** -np.arange(d)
+        skewed = rng.exponential(size=(rows.sum(), d)) - 1
+        X[rows] = skewed @ shape + 0.3 * rng.standard_normal(d)
+    X = (X + offset).astype(dtype)
+    apart = cdist(X.astype(float), X.astype(float))
+    means = np.stack([apart[:, labels == j].mean(axis=1) for j in range(m)], axis=1)
+    size = np.bincount(labels)[labels]
+    a = means[np.arange(700), labels] * size / (size - 1)
+    means[np.arange(700), labels] = np.inf
+    b = means.min(axis=1)
+    got = latom.silhouette_samples(X, labels)
+    assert np.allclose(got, (b - a) / np.maximum(a, b), atol=1e-9 if offset == 0 else 1e-6)
+    assert (got == latom.silhouette_samples(X, labels, n_threads=1)).all()
 
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])

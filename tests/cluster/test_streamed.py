@@ -10,45 +10,11 @@ import textwrap
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from cut_streams import KINDS, Cuts, rows, same
 from oracle import corpus
 
 import latom
 from latom.cluster.shards import CHUNK, Bounds, Sums, pieces, total_cost
-
-KINDS = {"cosine": latom.SphericalKMeans, "euclidean": latom.KMeans}
-
-
-class Cuts:
-    """Blocks of given lengths."""
-
-    def __init__(self, X, cuts):
-        self.X, self.cuts = X, [0, *cuts, X.shape[0]]
-
-    def __iter__(self):
-        for a, b in zip(self.cuts[:-1], self.cuts[1:], strict=True):
-            yield self.X[a:b]
-
-
-def rows(sparse, dtype, n=700, seed=0):
-    rng = np.random.default_rng(seed)
-    if sparse:
-        return corpus(rng, n, 90, 9, True, dtype)
-    return rng.normal(size=(n, 19)).astype(dtype) + rng.integers(0, 3, (n, 1)).astype(dtype)
-
-
-def same(a, b):
-    for name in ("labels_", "cluster_centers_"):
-        x, y = getattr(a, name), getattr(b, name)
-        if sp.issparse(x):
-            assert np.array_equal(x.indptr, y.indptr)
-            assert np.array_equal(x.indices, y.indices)
-            x, y = x.data, y.data
-        assert x.dtype == y.dtype
-        assert np.array_equal(x, y), name
-    assert a.inertia_ == b.inertia_
-    assert a.n_iter_ == b.n_iter_
-    for field in ("objective", "changed", "moved"):
-        assert np.array_equal(a.history_[field], b.history_[field]), field
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -105,6 +71,38 @@ def test_empty_clusters_take_the_rows_that_memory_gives_them(metric, sparse):
     whole = KINDS[metric](15, init=start, tol=0).fit(X)
     streamed = KINDS[metric](15, init=start, tol=0).fit(latom.Stream(Cuts(X, [5, 200, 450])))
     same(whole, streamed)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_empty_clusters_take_no_row_without_weight(metric):
+    X = rows(False, np.float32, 60)
+    w = np.zeros(60)
+    w[[2, 7, 11, 40]] = 1, 2, 3, 4  # fewer than there are empty clusters
+    start = X[[0] * 6 + [1, 2]]
+    with pytest.warns(Warning, match="distinct clusters"):
+        whole = KINDS[metric](8, init=start, tol=0).fit(X, sample_weight=w)
+    with pytest.warns(Warning, match="distinct clusters"):
+        streamed = KINDS[metric](8, init=start, tol=0).fit(latom.Stream(Cuts(X, [5, 30])), sample_weight=w)
+    same(whole, streamed)
+
+
+@pytest.mark.filterwarnings("ignore:.*rows of X are zero")
+@pytest.mark.parametrize("sparse", [False, True])
+def test_empty_clusters_take_no_row_without_direction(sparse):
+    X = np.abs(rows(False, np.float32, 60))  # no cosine is below 0
+    X[[3, 4, 5, 31, 50]] = 0  # so that these fit worst of all
+    X = sp.csr_array(X) if sparse else X
+    start = X[[0] * 4 + [1, 2]]
+    whole = latom.SphericalKMeans(6, init=start, tol=0).fit(X)
+    same(whole, latom.SphericalKMeans(6, init=start, tol=0).fit(latom.Stream(Cuts(X, [4, 30]))))
+    assert len(np.unique(whole.labels_)) == 6
+
+
+def test_no_row_may_be_left_for_an_empty_cluster():
+    X = np.repeat(np.eye(3, 5, dtype=np.float32), 4, axis=0)
+    for fit in (lambda km: km.fit(X), lambda km: km.fit(latom.Stream(Cuts(X, [5])))):
+        with pytest.warns(Warning, match=r"distinct clusters \(3\)"):
+            fit(latom.KMeans(5, init=X[[0, 4, 8, 0, 0]], tol=0))
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])
@@ -254,10 +252,10 @@ def test_what_is_no_stream_is_refused(source, message):
 
 def test_what_streams_do_not_take():
     X = rows(False, np.float32, 50)
-    with pytest.raises(ValueError, match="n_init must be 1"):
-        latom.KMeans(2, n_init=3).fit(latom.Stream(X))
-    with pytest.raises(ValueError, match="fixed_centers must be None"):
-        latom.KMeans(2, fixed_centers=X[:1]).fit(latom.Stream(X))
+    with pytest.raises(ValueError, match="fixed_centers must have at most"):
+        latom.KMeans(2, fixed_centers=X[:3]).fit(latom.Stream(X))
+    with pytest.raises(ValueError, match="checkpoint must be None"):
+        latom.MiniBatchKMeans(2).fit(latom.Stream(X, checkpoint="state.npz"))
     with pytest.raises(ValueError, match="n_clusters"):
         latom.KMeans(51).fit(latom.Stream(X))
     with pytest.raises(ValueError, match="sample_weight"):

@@ -217,6 +217,7 @@ def _options(rng: np.random.Generator, folder: Path) -> list[str]:
             ["labels.txt", "labels.csv", "labels.npy", "labels", "", "no/labels.txt", "\0.txt", ".txt"],
         ),
         ("-q", [None]),
+        ("--stream", [None]),
     ):
         if rng.random() < 0.06:
             value = pick(rng, values)

@@ -24,7 +24,7 @@
 
 namespace latom {
 
-struct MeanInterval {
+struct DistanceBounds {
     double low, high;
 };
 
@@ -65,30 +65,27 @@ public:
 
     BlockDistances(const Rows<View>& rows, const Measured& measured) : rows_(rows), measured_(measured) {}
 
-    /// f(g, r, dot, distance) for rows few [count <= kBlock] and many [size]: for each g in the order of r.
-    template <class F>
-    void exact(const int64_t* few, int64_t count, const int64_t* many, int64_t size, F f) {
-        if constexpr (kScreens) {
-            pack(few, count, 1.0, wide_);
-            for (int64_t from = 0; from < size; from += kTile) {
-                const int64_t some = gather(many + from, std::min(kTile, size - from), 1.0, wide_);
-                for (int64_t first = 0; first < count; first += kTile) {
-                    const int64_t part = std::min(kTile, count - first), width = multiply(some, first, part, wide_);
-                    each(few + first, part, many, from, some, wide_.out.data(), width,
-                         [&](int64_t g, int64_t r, double dot, double distance) { f(first + g, r, dot, distance); });
-                }
-            }
-        } else {
+    /// What is taken from the products of rows by their index, and where the squares of the rest are added up.
+    struct Crossed {
+        const double* shift;  // [n]
+        double mean;          // added to all
+        double* sum;          // [count]
+    };
+
+    /// sum [count] += the distances of rows few [count <= kBlock] to rows many [size], in the order of these;
+    /// crossed, unless null, sums (<x, y> - shift x - shift y + mean)^2 likewise.
+    void exact(const int64_t* few, int64_t count, const int64_t* many, int64_t size, double* sum,
+               const Crossed* crossed) {
+        if constexpr (kScreens) exact_dense(few, count, many, size, sum, crossed);
+        else
             for (int64_t from = 0; from < count; from += kSide)
-                exact_sparse(few + from, std::min(kSide, count - from), many, size,
-                             [&](int64_t g, int64_t r, double dot, double distance) { f(from + g, r, dot, distance); });
-        }
+                exact_sparse(few + from, std::min(kSide, count - from), many, size, sum + from, crossed, from);
     }
 
     /// Between what the mean distances of rows few [count] to group j, whose rows are many [size], lie; reach [count]:
     /// about what they are.
     void screen(const int64_t* few, int64_t count, int64_t j, const int64_t* many, int64_t size, const double* reach,
-                MeanInterval* out) {
+                DistanceBounds* out) {
         const double scale = measured_.scale;
         double longest = 0;
         lengths_.assign(static_cast<std::size_t>(chunk_count(size, kTile) * kTile), 0.0f);
@@ -100,20 +97,20 @@ public:
         narrow_.out.resize(static_cast<std::size_t>(kTile * kTile));
         for (int64_t from = 0; from < count; from += kTile) {
             const int64_t some = gather(few + from, std::min(kTile, count - from), scale, narrow_);
-            Sums sums[kTile];
+            Sums sums;
             for (int64_t g = 0; g < some; ++g) {
                 const double square = measured_.square[few[from + g]] * scale * scale;
-                sums[g].start(square, longest, 0.25 * reach[from + g] * scale, rows_.d());
+                sums.start(g, square, longest, 0.25 * reach[from + g] * scale, rows_.d());
             }
             for (int64_t tile = 0; tile * kTile < size; ++tile) {
                 const float* columns = measured_.columns.data() + (measured_.first[j] + tile) * kTile * rows_.d();
                 rows_.kernels()->f32.small_product(narrow_.rows.data(), some, rows_.d(), columns, kTile,
                                                    narrow_.out.data());
-                const int64_t there = std::min(kTile, size - tile * kTile);
-                for (int64_t g = 0; g < some; ++g)
-                    sums[g].add(narrow_.out.data() + g * kTile, lengths_.data() + tile * kTile, there);
+                rows_.kernels()->bounded_distances(narrow_.out.data(), some, kTile,
+                                                   std::min(kTile, size - tile * kTile), sums.own,
+                                                   lengths_.data() + tile * kTile, sums.least, sums.total, sums.close);
             }
-            for (int64_t g = 0; g < some; ++g) out[from + g] = sums[g].mean(size, scale);
+            for (int64_t g = 0; g < some; ++g) out[from + g] = sums.mean(g, size, scale);
             poll();
         }
     }
@@ -127,45 +124,23 @@ private:
         AlignedVector<U> columns, rows, out;
     };
 
-    // What is known of one row's distances to a group.
+    // What is known of the distances of rows to a group.
     struct Sums {
-        float own = 0, least = 0;
-        double bar = 0, error = 0, total = 0, close = 0;
+        float own[kTile], least[kTile];
+        double error[kTile], bar[kTile], total[kTile] = {}, close[kTile] = {};
 
-        void start(double square, double longest, double about, int64_t d) {
-            error = ((static_cast<double>(d) + 12) * 0x1p-24 * 1.01 + 0x1p-21) * (square + longest) + 1e-30;
-            bar = std::max(about, std::sqrt(error));
-            own = static_cast<float>(square);
-            least = static_cast<float>(bar * bar + error);
+        void start(int64_t g, double square, double longest, double about, int64_t d) {
+            error[g] = ((static_cast<double>(d) + 12) * 0x1p-24 * 1.01 + 0x1p-21) * (square + longest) + 1e-30;
+            bar[g] = std::max(about, std::sqrt(error[g]));
+            own[g] = static_cast<float>(square);
+            least[g] = static_cast<float>(bar[g] * bar[g] + error[g]);
         }
-        // Distances to `count` of a tile's rows, no less than the bar: sums of float32 in lanes, then of these.
-        void add(const float* __restrict__ dot, const float* __restrict__ square, int64_t count) {
-            constexpr int64_t kLanes = 16;
-            float sum[kLanes] = {}, near[kLanes] = {};
-            const float mine = own, low = least;
-            int64_t c = 0;
-            for (; c + kLanes <= count; c += kLanes)
-                for (int64_t l = 0; l < kLanes; ++l) {
-                    const float u = mine + square[c + l] - 2 * dot[c + l];
-                    sum[l] += std::sqrt(u < low ? low : u);
-                    near[l] += u < low ? 1.0f : 0.0f;
-                }
-            for (int64_t l = 0; c < count; ++c, ++l) {
-                const float u = mine + square[c] - 2 * dot[c];
-                sum[l] += std::sqrt(u < low ? low : u);
-                near[l] += u < low ? 1.0f : 0.0f;
-            }
-            for (int64_t l = 0; l < kLanes; ++l) {
-                total += static_cast<double>(sum[l]);
-                close += static_cast<double>(near[l]);
-            }
-        }
-        MeanInterval mean(int64_t size, double scale) const {
+        DistanceBounds mean(int64_t g, int64_t size, double scale) const {
             const auto n = static_cast<double>(size);
-            const double found = total / n, off = error / (2 * bar);
+            const double found = total[g] / n, off = error[g] / (2 * bar[g]);
             // The bar was a little higher: what that adds is in the term of close rows.
-            const double t = std::sqrt(static_cast<double>(least)) * (1 + 1e-6);
-            return {(found * (1 - 0x1p-17) - off - t * close / n) / scale, (found * (1 + 0x1p-17) + off) / scale};
+            const double t = std::sqrt(static_cast<double>(least[g])) * (1 + 1e-6);
+            return {(found * (1 - 0x1p-17) - off - t * close[g] / n) / scale, (found * (1 + 0x1p-17) + off) / scale};
         }
     };
 
@@ -222,22 +197,39 @@ private:
         return some;
     }
 
-    template <class F>
-    void each(const int64_t* few, int64_t count, const int64_t* many, int64_t from, int64_t some, const double* dots,
-              int64_t width, F f) const {
-        for (int64_t r = 0; r < some; ++r) {
-            const int64_t other = many[from + r];
-            const double* dot = dots + r * width;
-            for (int64_t g = 0; g < count; ++g) {
-                const double square = measured_.square[few[g]] + measured_.square[other] - 2 * dot[g];
-                f(g, from + r, dot[g], few[g] == other ? 0.0 : std::sqrt(std::max(square, 0.0)));
-            }
+    void exact_dense(const int64_t* few, int64_t count, const int64_t* many, int64_t size, double* sum,
+                     const Crossed* crossed) {
+        pack(few, count, 1.0, wide_);
+        double square_r[kTile], shift_r[kTile];
+        struct Columns {
+            double square[kBlock] = {}, shift[kBlock] = {}, sum[kBlock] = {}, crossed[kBlock] = {};
+        } c;
+        for (int64_t g = 0; g < count; ++g) {
+            c.square[g] = measured_.square[few[g]];
+            if (crossed) c.shift[g] = crossed->shift[few[g]];
         }
-        poll();
+        for (int64_t from = 0; from < size; from += kTile) {
+            const int64_t some = gather(many + from, std::min(kTile, size - from), 1.0, wide_);
+            for (int64_t r = 0; r < some; ++r) {
+                square_r[r] = measured_.square[many[from + r]];
+                if (crossed) shift_r[r] = crossed->shift[many[from + r]] - crossed->mean;
+            }
+            for (int64_t first = 0; first < count; first += kTile) {
+                const int64_t width = multiply(some, first, std::min(kTile, count - first), wide_);
+                rows_.kernels()->distance_sums(wide_.out.data(), some, width, square_r, c.square + first, shift_r,
+                                               c.shift + first, c.sum + first, crossed ? c.crossed + first : nullptr);
+            }
+            poll();
+        }
+        for (int64_t g = 0; g < count; ++g) {
+            sum[g] += c.sum[g];
+            if (crossed) crossed->sum[g] += c.crossed[g];
+        }
     }
 
-    template <class F>
-    void exact_sparse(const int64_t* few, int64_t count, const int64_t* many, int64_t size, F f) {
+    // Of rows few [count <= kSide]; the first is number `at` of the block.
+    void exact_sparse(const int64_t* few, int64_t count, const int64_t* many, int64_t size, double* sum,
+                      const Crossed* crossed, int64_t at) {
         if constexpr (kIsSparse<View>) {
             using I = typename View::index_type;
             const auto scores = rows_.kernels()->template of<T, I>().sparse_scores;
@@ -246,8 +238,16 @@ private:
             for (int64_t g = 0; g < count; ++g) rows_.each(few[g], [&](int64_t t, T v) { side_[t * kSide + g] = v; });
             for (int64_t r = 0; r < size; ++r) {
                 if (r + 4 < size) rows_.prefetch(many[r + 4]);
-                scores(rows_.values(many[r]), rows_.columns(many[r]), rows_.size(many[r]), side_.data(), kSide, dot);
-                each(few, count, many, r, 1, dot, kSide, f);
+                const int64_t other = many[r];
+                scores(rows_.values(other), rows_.columns(other), rows_.size(other), side_.data(), kSide, dot);
+                for (int64_t g = 0; g < count; ++g) {
+                    const double u = measured_.square[few[g]] + measured_.square[other] - 2 * dot[g];
+                    if (few[g] != other) sum[g] += std::sqrt(std::max(u, 0.0));
+                    if (!crossed) continue;
+                    const double product = dot[g] - crossed->shift[few[g]] - crossed->shift[other] + crossed->mean;
+                    crossed->sum[at + g] += product * product;
+                }
+                poll();
             }
             for (int64_t g = 0; g < count; ++g) rows_.each(few[g], [&](int64_t t, T) { side_[t * kSide + g] = T{0}; });
         }

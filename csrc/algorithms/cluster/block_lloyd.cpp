@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 
 #include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/dense/dense_select.h"
 #include "algorithms/cluster/sparse/sparse_select.h"
+#include "core/grouped.h"
 #include "latom/shards.h"
 #include "rows/row_reader.h"
 #include "rows/rows.h"
@@ -80,7 +80,7 @@ public:
         block_.own.resize(static_cast<std::size_t>(X.n()));
         double products;
         if constexpr (kIsSparse<View>) {
-            sort_by_label();
+            begin_ = group_rows(ctx, rows_->n(), m(), block_.label.data(), by_label_);
             if (known_ && !select_->scores_all()) score_own(ctx);
             products = select_->run(ctx, by_label_, known_, block_);
         } else {
@@ -127,16 +127,6 @@ private:
         f(all_.label, block_.label);
         f(all_.far, block_.far);
         if constexpr (!kIsSparse<View>) f(all_.second, block_.second);
-    }
-
-    void sort_by_label() {
-        const int64_t count = rows_->n();
-        begin_.assign(atoms_.size() + 1, 0);
-        for (int64_t i = 0; i < count; ++i) ++begin_[block_.label[i] + 1];
-        std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-        std::vector<int64_t> next(begin_.begin(), begin_.end() - 1);
-        by_label_.resize(static_cast<std::size_t>(count));
-        for (int64_t i = 0; i < count; ++i) by_label_[next[block_.label[i]]++] = i;
     }
 
     // Scores of sparse rows with their own centers, each of which is laid out once.

@@ -11,11 +11,10 @@
 // Cost      the rows that changed their label, twice each; without kept sums, the rows of clusters that changed.
 #pragma once
 
-#include <numeric>
 #include <vector>
 
 #include "algorithms/cluster/cluster_sum.h"
-#include "core/parallel.h"
+#include "core/grouped.h"
 #include "latom/cluster.h"
 
 namespace latom {
@@ -72,7 +71,7 @@ public:
     void update(const Context& ctx, const std::vector<int32_t>& label, const std::vector<int64_t>& by_label,
                 const std::vector<int64_t>& begin, F changed) {
         const auto m = static_cast<int64_t>(begin.size()) - 1;
-        find_changes(label, m);
+        find_changes(ctx, label, m);
         std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, m)));
         parallel_for(ctx, m, [&](int64_t j, int worker) {
             const int64_t from = start_[j], to = start_[j + 1], size = begin[j + 1] - begin[j];
@@ -105,20 +104,12 @@ private:
     };
 
     // The rows that came to and went from each cluster: change_ [start_[j], start_[j + 1]).
-    void find_changes(const std::vector<int32_t>& label, int64_t m) {
-        start_.assign(static_cast<std::size_t>(m) + 1, 0);
-        const auto each = [&](auto f) {
-            for (int64_t i = 0; i < rows_.n(); ++i) {
-                if (label[i] == summed_[i]) continue;
-                f(label[i], Change{i, 1.0});
-                if (summed_[i] >= 0) f(summed_[i], Change{i, -1.0});
-            }
-        };
-        each([&](int32_t j, const Change&) { ++start_[j + 1]; });
-        std::partial_sum(start_.begin(), start_.end(), start_.begin());
-        change_.resize(static_cast<std::size_t>(start_.back()));
-        std::vector<int64_t> next(start_.begin(), start_.end() - 1);
-        each([&](int32_t j, const Change& change) { change_[next[j]++] = change; });
+    void find_changes(const Context& ctx, const std::vector<int32_t>& label, int64_t m) {
+        start_ = group_items(ctx, rows_.n(), m, change_, [&](int64_t i, auto put) {
+            if (label[i] == summed_[i]) return;
+            put(label[i], Change{i, 1.0});
+            if (summed_[i] >= 0) put(summed_[i], Change{i, -1.0});
+        });
     }
 
     void take(int64_t i, double sign, std::int64_t* total, Scratch& s) const {

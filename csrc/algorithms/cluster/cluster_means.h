@@ -1,13 +1,14 @@
 // cluster_means.h: the rows of each cluster, their means in float64, and the products of rows with all means.
 //
-// Memory    8 bytes per cluster and column.
+// Memory    8 bytes per cluster and column; of dense rows 16.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
+#include "core/buffer.h"
+#include "core/grouped.h"
 #include "core/parallel.h"
 #include "rows/rows.h"
 
@@ -20,12 +21,8 @@ public:
 
     /// Rows count at length 1 where `unit`; those of norm 0 then add nothing. labels [n] in [0, m).
     ClusterMeans(const Context& ctx, const Rows<View>& rows, const int32_t* labels, int64_t m, bool unit)
-        : rows_(rows), m_(m), unit_(unit), begin_(static_cast<std::size_t>(m) + 1, 0) {
-        for (int64_t i = 0; i < rows.n(); ++i) ++begin_[labels[i] + 1];
-        std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
-        order_.resize(static_cast<std::size_t>(rows.n()));
-        std::vector<int64_t> next(begin_.begin(), begin_.end() - 1);
-        for (int64_t i = 0; i < rows.n(); ++i) order_[next[labels[i]]++] = i;
+        : rows_(rows), m_(m), unit_(unit) {
+        begin_ = group_rows(ctx, rows.n(), m, labels, order_);
         sum(ctx);
     }
 
@@ -38,27 +35,32 @@ public:
     const double* mean(int64_t j) const { return mean_.data() + j * rows_.d(); }
     double norm2(int64_t j) const { return norm2_[j]; }
 
+    /// Rows that go together, at most.
+    static constexpr int64_t kRows = 64;
     struct Scratch {
-        std::vector<double> row;
-        std::vector<const double*> x, y;
+        AlignedVector<double> rows, products;
     };
-    /// out [m]: the products of row i, as it stands in X, with all means.
-    void products(int64_t i, Scratch& s, double* out) const {
+    /// out(r, products [m]) for rows which [count <= kRows] as they stand in X, with all means.
+    template <class Out>
+    void products(const int64_t* which, int64_t count, Scratch& s, Out out) const {
         const int64_t d = rows_.d();
+        s.products.resize(static_cast<std::size_t>(kRows * width_));
         if constexpr (kIsSparse<View>) {
-            for (int64_t j = 0; j < m_; ++j) {
-                const double* mu = mean(j);
-                double sum = 0;
-                rows_.each(i, [&](int64_t t, T v) { sum += static_cast<double>(v) * mu[t]; });
-                out[j] = sum;
+            for (int64_t r = 0; r < count; ++r) {
+                double* own = s.products.data() + r * width_;
+                for (int64_t j = 0; j < m_; ++j) {
+                    const double* mu = mean(j);
+                    double sum = 0;
+                    rows_.each(which[r], [&](int64_t t, T v) { sum += static_cast<double>(v) * mu[t]; });
+                    own[j] = sum;
+                }
             }
         } else {
-            s.row.assign(rows_.values(i), rows_.values(i) + d);
-            s.x.resize(static_cast<std::size_t>(m_));
-            s.y.assign(static_cast<std::size_t>(m_), s.row.data());
-            for (int64_t j = 0; j < m_; ++j) s.x[j] = mean(j);
-            rows_.kernels()->f64.dense_dots(s.x.data(), s.y.data(), m_, d, out);
+            s.rows.resize(static_cast<std::size_t>(kRows * d));
+            for (int64_t r = 0; r < count; ++r) std::copy_n(rows_.values(which[r]), d, s.rows.data() + r * d);
+            rows_.kernels()->f64.small_product(s.rows.data(), count, d, turned_.data(), width_, s.products.data());
         }
+        for (int64_t r = 0; r < count; ++r) out(r, s.products.data() + r * width_);
     }
 
 private:
@@ -81,6 +83,12 @@ private:
             for (int64_t t = 0; t < d && size(j) > 0; ++t) mu[t] /= static_cast<double>(size(j));
             norm2_[j] = rows_.kernels()->f64.dense_dot(mu, mu, d);
         });
+        width_ = whole_lines<double>(m_);
+        if constexpr (!kIsSparse<View>) {
+            turned_.assign(static_cast<std::size_t>(d * width_), 0.0);
+            for (int64_t j = 0; j < m_; ++j)
+                for (int64_t t = 0; t < d; ++t) turned_[t * width_ + j] = mean(j)[t];
+        }
     }
 
     const Rows<View>& rows_;
@@ -88,6 +96,8 @@ private:
     bool unit_;
     std::vector<int64_t> begin_, order_;
     std::vector<double> mean_, norm2_;
+    int64_t width_ = 0;             // m in whole lines
+    AlignedVector<double> turned_;  // means of dense rows, by columns [d, width_]
 };
 
 }  // namespace latom

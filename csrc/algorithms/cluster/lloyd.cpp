@@ -12,6 +12,7 @@
 #include "algorithms/cluster/dense/moving_sums.h"
 #include "algorithms/cluster/row_move.h"
 #include "algorithms/cluster/sparse/sparse_select.h"
+#include "core/grouped.h"
 #include "latom/cluster.h"
 #include "rows/every_view.h"
 #include "rows/rows.h"
@@ -79,7 +80,7 @@ public:
                 assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
             if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
             else stats.products = select_.run(ctx, assigned_, state_);
-            for (int64_t i = 0; i < n(); ++i) stats.changed += state_.label[i] != before[i];
+            stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
             scored_ = true;
         }
         assigned_ = true;
@@ -96,9 +97,9 @@ public:
             follow_labels(ctx);
             stats.relocated = relocate(ctx, [&](int64_t j) { return moving_.size(j); });
         } else {
-            begin = sort_by_label();
+            begin = sort_by_label(ctx);
             stats.relocated = relocate(ctx, [&](int64_t j) { return begin[j + 1] - begin[j]; });
-            if (stats.relocated) begin = sort_by_label();
+            if (stats.relocated) begin = sort_by_label(ctx);
         }
         replace_centers(ctx, begin, stats, [&](int64_t j, const ClusterSum<View>& sum, double total, Scratch& scratch) {
             scratch.take(rows_.kernels(), sum);
@@ -119,7 +120,7 @@ public:
             return replace(j, counts[j] += total, scratch);
         };
         if (by_sums_) follow_labels(ctx);
-        replace_centers(ctx, by_sums_ ? std::vector<int64_t>() : sort_by_label(), stats, add);
+        replace_centers(ctx, by_sums_ ? std::vector<int64_t>() : sort_by_label(ctx), stats, add);
         return stats;
     }
 
@@ -265,13 +266,8 @@ private:
     }
 
     // Rows in order of their label, and within a label of their index; returns where each label begins [m + 1].
-    std::vector<int64_t> sort_by_label() {
-        std::vector<int64_t> begin(atoms_.size() + 1, 0);
-        for (int64_t i = 0; i < n(); ++i) ++begin[state_.label[i] + 1];
-        std::partial_sum(begin.begin(), begin.end(), begin.begin());
-        std::vector<int64_t> next(begin.begin(), begin.end() - 1);
-        for (int64_t i = 0; i < n(); ++i) by_label_[next[state_.label[i]]++] = i;
-        return begin;
+    std::vector<int64_t> sort_by_label(const Context& ctx) {
+        return group_rows(ctx, n(), m(), state_.label.data(), by_label_);
     }
 
     // Others than a pass will change labels: what follows from them is written down, or forgotten.

@@ -1,11 +1,10 @@
 // shards.cpp: what rows add to clusters, and the centers that merged parts make.
 #include "latom/shards.h"
 
-#include <numeric>
-
 #include "algorithms/cluster/center_step.h"
 #include "algorithms/cluster/cluster_sum.h"
 #include "algorithms/cluster/objective.h"
+#include "core/grouped.h"
 #include "rows/every_view.h"
 #include "rows/rows.h"
 
@@ -20,22 +19,14 @@ struct Change {
 };
 
 /// The changes of each cluster j: [begin[j], begin[j + 1]).
-std::vector<Change> by_cluster(const LabelChange& change, int64_t n, int64_t m, std::vector<int64_t>& begin) {
-    const auto each = [&](auto f) {
-        for (int64_t i = 0; i < n; ++i) {
-            const int32_t from = change.before ? change.before[i] : -1, to = change.labels[i];
-            if (from == to) continue;
-            if (to >= 0) f(to, Change{i, 1.0});
-            if (from >= 0) f(from, Change{i, -1.0});
-        }
-    };
-    begin.assign(static_cast<std::size_t>(m) + 1, 0);
-    each([&](int32_t j, const Change&) { ++begin[j + 1]; });
-    std::partial_sum(begin.begin(), begin.end(), begin.begin());
-    std::vector<int64_t> next(begin.begin(), begin.end() - 1);
-    std::vector<Change> changes(static_cast<std::size_t>(begin.back()));
-    each([&](int32_t j, const Change& c) { changes[next[j]++] = c; });
-    return changes;
+std::vector<int64_t> by_cluster(const Context& ctx, const LabelChange& change, int64_t n, int64_t m,
+                                std::vector<Change>& changes) {
+    return group_items(ctx, n, m, changes, [&](int64_t i, auto put) {
+        const int32_t from = change.before ? change.before[i] : -1, to = change.labels[i];
+        if (from == to) return;
+        if (to >= 0) put(to, Change{i, 1.0});
+        if (from >= 0) put(from, Change{i, -1.0});
+    });
 }
 
 /// add(j, rows, factors, count, worker) of each cluster whose rows change; their weights to weight [m, 3].
@@ -46,8 +37,8 @@ void each_cluster(const Context& ctx, const Rows<View>& rows, const double* weig
         std::vector<int64_t> which;
         std::vector<double> factor;
     };
-    std::vector<int64_t> begin;
-    const std::vector<Change> changes = by_cluster(change, rows.n(), m, begin);
+    std::vector<Change> changes;
+    const std::vector<int64_t> begin = by_cluster(ctx, change, rows.n(), m, changes);
     std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, m)));
     parallel_for(ctx, m, [&](int64_t j, int worker) {
         if (begin[j] == begin[j + 1]) return;

@@ -14,8 +14,10 @@ namespace latom {
 /// of rows. Returns the pairs of rows that were looked at.
 ///
 /// Cost      cosine: n m d multiply-adds. euclidean: these, and d per pair of rows of one cluster, and of a row and a
-///           cluster whose bounds on the mean distance do not rule it out: at worst n^2 d.
-/// Memory    8 bytes per cluster and column, some per row; euclidean, dense: X once more in float32.
+///           cluster whose bounds on the mean distance do not rule it out: at worst n^2 d. Dense rows in clusters of at
+///           least 2 d: n d^2 more, and d^2 per row and cluster that the first bounds leave.
+/// Memory    8 bytes per cluster and column, 16 of dense rows; some per row; euclidean, dense: X once more in float32,
+///           and half of it where clusters have at least 2 d rows.
 ///
 /// Source    Rousseeuw 1987.
 template <class View>

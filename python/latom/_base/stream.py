@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.checks import check_integer, shown
@@ -24,8 +25,9 @@ class Stream:
     """Rows that are read block by block, as often as an algorithm asks for them.
 
     Pass it to ``fit`` of :class:`SphericalKMeans` or :class:`KMeans` in place of X: each iteration reads all
-    blocks once, and memory holds the centers, their sums, some 40 bytes per row and a few blocks. Files must
-    stay as they are meanwhile.
+    blocks once, and memory holds the centers, their sums, some 40 bytes per row and a few blocks. Or pass it
+    to ``fit`` of :class:`MiniBatchKMeans` or :class:`MiniBatchSphericalKMeans`. Files must stay as they are
+    meanwhile.
 
     Parameters
     ----------
@@ -78,6 +80,21 @@ class Stream:
             yield from self._slices(self._rows)
         else:
             yield from self.source
+
+    def rows_at(self, numbers: NDArray[np.int64]) -> Matrix | None:
+        """Rows by their numbers, in that order; None where only a pass over all blocks finds them."""
+        if isinstance(self.source, np.ndarray) or sp.issparse(self.source):
+            return self.source[numbers]
+        if not isinstance(self.source, (str, os.PathLike)) or any(f.suffix != ".npy" for f in self._files):
+            return None
+        maps = [np.load(file, mmap_mode="r") for file in self._files]
+        begin = np.cumsum([0, *(len(rows) for rows in maps)])
+        file = np.searchsorted(begin, numbers, side="right") - 1
+        found = np.empty((len(numbers), maps[0].shape[1]), np.result_type(*maps))
+        for k, rows in enumerate(maps):
+            at = np.flatnonzero(file == k)
+            found[at] = rows[numbers[at] - begin[k]]
+        return found
 
     def _step(self, d: int, itemsize: int) -> int:
         return self.block_rows or max(64, BLOCK_BYTES // max(1, itemsize * d) // 64 * 64)

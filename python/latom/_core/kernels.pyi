@@ -118,6 +118,19 @@ def small_product(
     F: NDArray[np.float32] | NDArray[np.float64],
     triangle: int = 0,
 ) -> NDArray[np.float32] | NDArray[np.float64]: ...
+def distance_sums(
+    dot: NDArray[np.float64],
+    square_r: NDArray[np.float64],
+    square_c: NDArray[np.float64],
+    shift_r: NDArray[np.float64],
+    shift_c: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+def bounded_distances(
+    dot: NDArray[np.float32],
+    square_r: NDArray[np.float32],
+    square_c: NDArray[np.float32],
+    low: NDArray[np.float32],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
 # (out, the largest of each 128)
 def pursuit_pairs(

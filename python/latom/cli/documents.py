@@ -62,20 +62,39 @@ class Documents:
     names: list[str] = field(default_factory=list)
     titled: bool = False
 
+    def __len__(self) -> int:
+        return len(self.names)
+
     def add(self, name: str, text: str) -> None:
         self.names.append(name)
         self.texts.append(text)
 
+    def each(self, visit: Callable[[str], None]) -> None:
+        """Visit the name of every document, in order."""
+        for name in self.names:
+            visit(name)
+
+    def pick(self, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Return the name and text of some documents."""
+        return {i: (self.names[i], self.texts[i]) for i in map(int, numbers)}
+
+    def has_text(self) -> bool:
+        return any(text.strip() for text in self.texts)
+
     def require_text(self, path: Path | None) -> None:
         """Raise `InputError` unless at least one document has text."""
-        if any(text.strip() for text in self.texts):
+        if self.has_text():
             return
-        n = len(self.texts)
+        n = len(self)
         got = f"{n} document{'s' * (n != 1)}, all empty" if n else "an empty file"
         raise InputError(path, "hold at least one document with text", got, "Pass a file with text.")
 
 
-def read_folder(path: Path, encoding: str, track: Track) -> Documents:
+Make = Callable[..., Documents]
+"""Makes what a reader adds documents to: ``make(source, titled=...)``, as `Documents`."""
+
+
+def read_folder(path: Path, encoding: str, track: Track, make: Make = Documents) -> Documents:
     """Read every text file below `path`, hidden ones apart, in the order of their paths.
 
     Files with a NUL byte are binary: they are skipped, and ``source`` counts them.
@@ -86,7 +105,7 @@ def read_folder(path: Path, encoding: str, track: Track) -> Documents:
             for file in path.rglob("*")
             if file.is_file() and not any(part[0] == "." for part in file.relative_to(path).parts)
         )
-    documents = Documents(str(path), titled=True)
+    documents = make(str(path), titled=True)
     skipped = 0
     for file in track(files, desc="reading", unit=" files"):
         with readable(file):
@@ -99,7 +118,7 @@ def read_folder(path: Path, encoding: str, track: Track) -> Documents:
         except UnicodeError as error:
             raise _not_text(file, encoding, one_line(error)) from None
         documents.add(file.relative_to(path).as_posix(), _decodable(file, text, encoding))
-    if not documents.texts:
+    if not len(documents):
         got = f"{skipped} binary files only" if skipped else "no file"
         remedy = "Pass a folder with a text file for each document."
         raise InputError(path, "hold text files", got, remedy)
@@ -108,9 +127,9 @@ def read_folder(path: Path, encoding: str, track: Track) -> Documents:
     return documents
 
 
-def read_lines(path: Path, encoding: str, track: Track) -> Documents:
+def read_lines(path: Path, encoding: str, track: Track, make: Make = Documents) -> Documents:
     """Read a file with a document a line; an empty line is an empty document."""
-    documents = Documents(str(path))
+    documents = make(str(path))
     for number, line in track(lines(path, encoding), desc="reading", unit=" lines"):
         documents.add(f"line {number}", line.strip())
     return documents
@@ -179,14 +198,7 @@ def read_matrix(path: Path, vocabulary: Path | None) -> tuple[sparse.csr_matrix,
     if n > max(1 << 20, 16 * X.nnz):  # a few bytes may claim more rows than memory holds
         got = f"{n} rows and {X.nnz} entries"
         raise InputError(path, "hold entries for its rows", got, "Leave out rows that are empty.")
-    terms = None if vocabulary is None else _read_vocabulary(vocabulary)
-    if terms is not None and len(terms) != d:
-        raise InputError(
-            vocabulary,
-            f"hold a term for each of the {d} columns of {path}",
-            f"{len(terms)} terms",
-            "Write one term per line, in column order.",
-        )
+    terms = None if vocabulary is None else read_vocabulary(vocabulary, path, d)
     X, columns = _canonical(path, X)
     bad = np.flatnonzero(~np.isfinite(X.data))
     if bad.size:
@@ -324,6 +336,19 @@ def lines(path: Path, encoding: str, newline: str | None = None) -> Iterator[tup
                 yield number, _decodable(path, line, encoding, number)
         except UnicodeError as error:  # surrogateescape cannot help every encoding
             raise _not_text(path, encoding, one_line(error)) from None
+
+
+def read_vocabulary(vocabulary: Path, path: Path, d: int) -> list[str]:
+    """Read the terms of the d columns of `path`, as `read_matrix` takes them."""
+    terms = _read_vocabulary(vocabulary)
+    if len(terms) != d:
+        raise InputError(
+            vocabulary,
+            f"hold a term for each of the {d} columns of {path}",
+            f"{len(terms)} terms",
+            "Write one term per line, in column order.",
+        )
+    return terms
 
 
 def _read_vocabulary(path: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """The command line: ``python -m latom cluster [PATH] -k 20``.
 
-Documents in, a table of clusters out. This file parses, reports and prints; `latom.cli.documents`
-and `latom.cli.tables` read, scikit-learn weighs the terms, `latom.SphericalKMeans` clusters.
+Documents in, a table of clusters out. This file parses, reports and prints; `latom.cli.reading`
+and `latom.cli.streaming` read, scikit-learn weighs the terms, `latom.SphericalKMeans` clusters.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import codecs
 import io
 import os
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -23,8 +24,10 @@ from scipy import sparse
 
 from latom.cli import documents as sources
 from latom.cli import outputs, search, tables
-from latom.cli.documents import Documents, InputError, Track
+from latom.cli.documents import InputError, Track
+from latom.cli.reading import read_corpus
 from latom.cli.report import Clusters, Corpus, print_report
+from latom.cli.streaming import is_matrix, stream_matrix, stream_texts
 
 _HELP = "See python -m latom cluster --help."
 
@@ -38,6 +41,7 @@ PATH may be
   a folder                  every text file in it is a document
   a .jsonl, .csv or .tsv    one column holds the documents (see --column)
   a .npz                    a matrix saved by scipy.sparse.save_npz, values used as they are
+  a .npy, .parquet, .arrow  rows of numbers, or a folder of such files and .npz: read block by block
   any other file            a document a line
   left out                  the docstrings of Python's standard library
 
@@ -86,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--top-terms", type=_positive, default=8, metavar="N", help="terms shown a cluster (8)")
     add("--labels", type=_path, metavar="OUT", help="write labels: .txt, .csv or .npy")
     add("--plot", type=_path, metavar="OUT", help="write a picture: .png, .svg or .pdf")
+    add("--stream", action="store_true", help="read texts anew where needed, keep none in memory")
     add("-q", "--quiet", action="store_true", help="print warnings and errors only")
     add("--version", action="version", version=f"latom {__version__}")
     search.add_commands(commands, _add_inputs, _positive, _PATHS)
@@ -212,9 +217,18 @@ def _cluster(arguments: argparse.Namespace) -> None:
     _check_options(arguments)
     show_progress = not arguments.quiet and outputs.stderr_is_terminal()
     track = _tracker(show_progress)
+    if not (arguments.stream or is_matrix(arguments.path)):
+        _report(*read_corpus(arguments, track), arguments, show_progress)
+        return
+    if is_matrix(arguments.path):
+        _report(*stream_matrix(arguments), arguments, show_progress)
+        return
+    with tempfile.TemporaryDirectory(prefix="latom-") as folder:
+        _report(*stream_texts(arguments, track, Path(folder)), arguments, show_progress)
 
-    corpus, times = _read(arguments, track)
-    n, k = corpus.X.shape[0], arguments.n_clusters
+
+def _report(corpus: Corpus, times: list[str], arguments: argparse.Namespace, show_progress: bool) -> None:
+    n, k = corpus.size[0], arguments.n_clusters
     if k > n:
         raise InputError(
             "-k", f"be at most the number of documents with terms, {n}", k, f"Pass -k {n} or less."
@@ -233,7 +247,7 @@ def _cluster(arguments: argparse.Namespace) -> None:
 
 def _search(arguments: argparse.Namespace) -> None:
     _check_inputs(arguments)
-    corpus, _ = _read(arguments, _tracker(outputs.stderr_is_terminal()))
+    corpus, _ = read_corpus(arguments, _tracker(outputs.stderr_is_terminal()))
     with outputs.writable_stdout():
         search.run(corpus, arguments)
 
@@ -242,18 +256,29 @@ def _check_options(arguments: argparse.Namespace) -> None:
     """Refuse what does not go together, and what cannot be written, before the work."""
     outputs.check_outputs(arguments.labels, arguments.plot)
     _check_inputs(arguments)
+    if arguments.stream:
+        _check_stream(arguments.path)
 
 
 def _check_inputs(arguments: argparse.Namespace) -> None:
-    is_matrix = arguments.path is not None and arguments.path.suffix.lower() == ".npz"
+    one_matrix = arguments.path is not None and arguments.path.suffix.lower() == ".npz"
+    numbers = one_matrix or (arguments.command == "cluster" and is_matrix(arguments.path))
     is_table = arguments.path is not None and arguments.path.suffix.lower() in tables.SUFFIXES
-    if arguments.vocabulary and not is_matrix:
+    if arguments.vocabulary and not numbers:
         remedy = "Texts bring their own terms."
         raise InputError("--vocabulary", "go with a .npz PATH", arguments.path, remedy)
     if arguments.column is not None and not is_table:
         listed = ", ".join(tables.SUFFIXES)
         got, remedy = arguments.path, "Leave --column out."
         raise InputError("--column", f"go with a PATH in {listed}", got, remedy)
+
+
+def _check_stream(path: Path | None) -> None:
+    """Refuse to stream what is read only once, or as one matrix."""
+    if path is None or path.is_fifo() or (path.suffix.lower() == ".npz" and not path.is_dir()):
+        got = "the standard library" if path is None else path
+        remedy = "Leave --stream out, or save the rows in a folder of several .npz."
+        raise InputError("--stream", "go with texts in files, or a folder", got, remedy)
 
 
 def _tracker(show: bool) -> Track:
@@ -264,70 +289,11 @@ def _tracker(show: bool) -> Track:
     return lambda items, **options: tqdm(items, leave=False, **options)
 
 
-def _read(arguments: argparse.Namespace, track: Track) -> tuple[Corpus, list[str]]:
-    """Return the corpus and, for the summary, how long it took."""
-    path, encoding, vectorizer = arguments.path, arguments.encoding, None
-    start = time.perf_counter()
-    if path is not None and path.suffix.lower() == ".npz" and not path.is_dir():
-        X, terms = sources.read_matrix(path, arguments.vocabulary)
-        names = [f"row {i}" for i in range(X.shape[0])]
-        documents = Documents(str(path), texts=[""] * len(names), names=names, titled=True)
-        times = [f"read {time.perf_counter() - start:.2f} s"]
-    else:
-        if path is None:
-            documents = sources.standard_library(track)
-        elif path.is_dir():
-            documents = sources.read_folder(path, encoding, track)
-        elif path.suffix.lower() in tables.SUFFIXES:
-            documents = tables.read_table(path, arguments.column, encoding, track)
-        else:
-            documents = sources.read_lines(path, encoding, track)
-        documents.require_text(path)
-        times = [f"read {time.perf_counter() - start:.2f} s"]
-        X, vectorizer, seconds = _weigh(documents, arguments, track)
-        terms = vectorizer.get_feature_names_out()
-        times.append(f"vectorized {seconds:.2f} s")
-    rows = np.flatnonzero(np.diff(X.indptr))
-    if not rows.size:
-        raise InputError(
-            path, "hold a row that is not empty", "zeros only", "Save the counts or weights of its terms."
-        )
-    return Corpus(documents, X if rows.size == X.shape[0] else X[rows], rows, terms, vectorizer), times
-
-
-def _weigh(
-    documents: Documents, arguments: argparse.Namespace, track: Track
-) -> tuple[sparse.csr_matrix, Any, float]:
-    """Return TF-IDF rows, what made them and the seconds, those of importing scikit-learn apart."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    start = time.perf_counter()
-    n = len(documents.texts)
-    vectorizer = TfidfVectorizer(
-        dtype=np.float32,
-        sublinear_tf=True,
-        stop_words="english",
-        token_pattern=r"(?u)\b[^\W\d_]\w+\b",  # words, not numbers
-        # Thresholds grow with the corpus, so that a small one keeps its words.
-        min_df=arguments.min_df or (1 if n < 100 else 2 if n < 10_000 else 5),
-        max_df=1.0 if n < 100 else 0.5,
-        max_features=arguments.max_features,
-    )
-    try:
-        X = vectorizer.fit_transform(track(documents.texts, desc="vectorizing", unit=" documents"))
-    except ValueError:  # nothing but stop words, or all of it too rare or too common
-        remedy = "Lower --min-df, or pass longer or more varied documents."
-        got = f"{n} document{'s' * (n != 1)} without"
-        must = "hold terms other than stop words, rare ones and those of most documents"
-        raise InputError(arguments.path, must, got, remedy) from None
-    return X, vectorizer, time.perf_counter() - start
-
-
 def _fit(corpus: Corpus, arguments: argparse.Namespace, show_progress: bool) -> tuple[Clusters, list[str]]:
     """Return the clusters and, for the summary, what it took."""
     import latom
 
-    with _progress_of_fit(corpus.X.shape[0], arguments.max_iter, show_progress) as callback:
+    with _progress_of_fit(corpus.size[0], arguments.max_iter, show_progress) as callback:
         model = latom.SphericalKMeans(
             arguments.n_clusters,
             n_init=arguments.n_init,
@@ -343,7 +309,7 @@ def _fit(corpus: Corpus, arguments: argparse.Namespace, show_progress: bool) -> 
             must, got = "hold rows that can be clustered", str(error).rstrip(".")
             raise InputError(arguments.path, must, got, "") from None  # its own remedy ends it
         seconds = time.perf_counter() - start
-    _, cosines = latom.assign(corpus.X, model.cluster_centers_, n_threads=arguments.threads)
+    cosines = _cosines(corpus.X, model.cluster_centers_, arguments.threads)
     terms = _top_terms(model.cluster_centers_, corpus.terms, arguments.top_terms)
     clusters = Clusters.of(model.labels_, cosines, terms, model.history_)
 
@@ -355,6 +321,18 @@ def _fit(corpus: Corpus, arguments: argparse.Namespace, show_progress: bool) -> 
         f"mean cosine {cosines.mean():.3f}",
         f"{config['isa']}, {threads} thread{'s' * (threads != 1)}",
     ]
+
+
+def _cosines(X: Any, centers: Any, n_threads: int | None) -> np.ndarray:
+    """Return those of all rows with their centers."""
+    from latom._base.rows import Rows
+    from latom.cluster.packed_centers import PackedCenters
+
+    packed = PackedCenters(centers, "cosine")
+    blocks = [X] if sparse.issparse(X) else X
+    return np.concatenate(
+        [packed.assign("cluster", Rows("cluster", block), n_threads)[1] for block in blocks]
+    )
 
 
 @contextmanager

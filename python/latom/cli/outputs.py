@@ -105,7 +105,7 @@ def _drawing() -> Iterator[None]:
 
 def write_labels(path: Path, corpus: Corpus, clusters: Clusters) -> None:
     """Write the label of every document, -1 where it took no part."""
-    n = len(corpus.documents.names)
+    n = len(corpus.documents)
     labels = np.full(n, -1, dtype=np.int32)
     labels[corpus.rows] = clusters.labels
     cosines = np.full(n, np.nan)
@@ -120,8 +120,13 @@ def write_labels(path: Path, corpus: Corpus, clusters: Clusters) -> None:
             with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 writer = csv.writer(file)
                 writer.writerow(("document", "label", "cosine"))
-                for name, label, cosine in zip(corpus.documents.names, labels, cosines, strict=True):
+                rows = zip(labels, cosines, strict=True)
+
+                def write(name: str) -> None:
+                    label, cosine = next(rows)
                     writer.writerow((name, label, "" if label < 0 else f"{cosine:.6f}"))
+
+                corpus.documents.each(write)
     except OSError as error:
         raise _unwritable("--labels", error) from None
 

@@ -17,16 +17,25 @@ from latom.cli.documents import Documents
 
 @dataclass
 class Corpus:
-    """A matrix to cluster and what its rows and columns are called.
+    """A matrix to cluster, or a stream, and what its rows and columns are called.
 
-    ``rows`` are the documents with at least one term: row i of X is document ``rows[i]``.
+    ``rows`` are the documents with at least one term: row i of X is document ``rows[i]``. ``size`` is that of
+    X: rows, columns and entries that are not zero.
     """
 
     documents: Documents
-    X: sparse.csr_matrix
+    X: Any
     rows: np.ndarray
     terms: Any
+    size: tuple[int, int, int]
     vectorizer: Any = None
+
+    @classmethod
+    def of(
+        cls, documents: Documents, X: sparse.csr_matrix, rows: np.ndarray, terms: Any, vectorizer: Any
+    ) -> Corpus:
+        """Make it of a matrix."""
+        return cls(documents, X, rows, terms, (*X.shape, X.nnz), vectorizer)
 
 
 @dataclass
@@ -75,8 +84,8 @@ def print_report(corpus: Corpus, clusters: Clusters, times: str) -> None:
     """Print the summary, `times` as its second half, and the table."""
     width = shutil.get_terminal_size((110, 24)).columns - 1  # the last column wraps on some
     width = min(max(width, 20), 1000)  # COLUMNS may say anything
-    (n, d), nnz = corpus.X.shape, corpus.X.nnz
-    left_out = len(corpus.documents.names) - n
+    n, d, nnz = corpus.size
+    left_out = len(corpus.documents) - n
     counts = f"{n:,} documents"
     if left_out:
         counts += f" ({left_out:,} without terms left out)"
@@ -99,6 +108,8 @@ def _table(documents: Documents, rows: np.ndarray, clusters: Clusters, width: in
     # some width half a line says nothing, and the terms come first.
     terms_width = min(widest, room // 2) if room >= 50 else room
     room -= terms_width + 2
+    typical = rows[clusters.typical]
+    picked = documents.pick(typical[clusters.sizes > 0]) if room > 0 else {}
 
     header = left.format("cluster", "size", "cosine") + fit_to("top terms", terms_width)
     lines = [header + "  typical document" if room > 0 else header.rstrip()]
@@ -106,17 +117,17 @@ def _table(documents: Documents, rows: np.ndarray, clusters: Clusters, width: in
         line = left.format(j, f"{clusters.sizes[j]:,}", f"{clusters.means[j]:.3f}")
         line += fit_to(_join_to(clusters.terms[j], terms_width), terms_width)
         if room > 0 and clusters.sizes[j]:
-            line += "  " + fit_to(describe(documents, rows[clusters.typical[j]]), room)
+            line += "  " + fit_to(describe(*picked[int(typical[j])], documents.titled), room)
         lines.append(line.rstrip())
     return lines
 
 
-def describe(documents: Documents, i: int) -> str:
+def describe(name: str, text: str, titled: bool) -> str:
     """Return the name of a document, if it has one, and how it begins."""
-    excerpt = documents.texts[i][:400]
-    if not documents.titled:
+    excerpt = text[:400]
+    if not titled:
         return excerpt
-    return f"{documents.names[i]}: {excerpt}" if excerpt else documents.names[i]
+    return f"{name}: {excerpt}" if excerpt else name
 
 
 def _join_to(terms: list[str], width: int) -> str:

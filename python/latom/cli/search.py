@@ -146,5 +146,7 @@ def _weigh_words(corpus: Corpus, vectorizer: Any, words: str) -> Any:
 
 def _shown(corpus: Corpus, row: int, used: int) -> str:
     width = min(max(shutil.get_terminal_size((110, 24)).columns - 1, 20), 1000)
-    text = printable(describe(corpus.documents, int(corpus.rows[row])))
+    number = int(corpus.rows[row])
+    name, text = corpus.documents.pick([number])[number]
+    text = printable(describe(name, text, corpus.documents.titled))
     return fit_to(text, max(width - used, 10)).rstrip()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from latom.cli.documents import Documents, InputError, Track, lines, one_line
+from latom.cli.documents import Documents, InputError, Make, Track, lines, one_line
 
 JSON_SUFFIXES = (".jsonl", ".ndjson")
 SUFFIXES = (*JSON_SUFFIXES, ".csv", ".tsv")
@@ -19,7 +19,9 @@ _NAME_COLUMNS = ("title", "name", "id")
 _SAMPLE = 200  # records looked at before a column is chosen
 
 
-def read_table(path: Path, column: str | None, encoding: str, track: Track) -> Documents:
+def read_table(
+    path: Path, column: str | None, encoding: str, track: Track, make: Make = Documents
+) -> Documents:
     """Read one column of a table with a document a record.
 
     Parameters
@@ -32,6 +34,8 @@ def read_table(path: Path, column: str | None, encoding: str, track: Track) -> D
         Of the file.
     track : callable
         See `latom.cli.documents.Track`.
+    make : callable
+        See `latom.cli.documents.Make`.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def read_table(path: Path, column: str | None, encoding: str, track: Track) -> D
     names = {key.lower(): key for key in reversed(columns) if key != column}
     title = next((names[key] for key in _NAME_COLUMNS if key in names), None)
 
-    documents = Documents(f"{path}, column {column!r}{note}", titled=title is not None)
+    documents = make(f"{path}, column {column!r}{note}", titled=title is not None)
     found = False
     for where, record in track(itertools.chain(sample, records), desc="reading", unit=" records"):
         text = record.get(column)

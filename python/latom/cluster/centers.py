@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import call
@@ -37,6 +38,18 @@ def warn_of_size(name: str, m: int, rows: Rows) -> None:
         warnings.warn(
             f"{name}: cluster_centers_ is dense and takes {size / 2**30:.1f} GiB, as an array of shape "
             f"({m}, {rows.shape[1]}). Pass sparse_centers=True to keep it in CSR.",
+            stacklevel=3,
+        )
+
+
+def warn_of_empty(name: str, labels: NDArray[np.int32], m: int) -> None:
+    """Say so where clusters have no row."""
+    found = np.count_nonzero(np.bincount(labels, minlength=m))
+    if found < m:
+        warnings.warn(
+            f"{name}: Number of distinct clusters ({found}) found smaller than n_clusters ({m}). "
+            "Possibly due to duplicate points in X. Ask for fewer clusters.",
+            ConvergenceWarning,
             stacklevel=3,
         )
 

@@ -9,8 +9,10 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
+from latom._base.backend import call
 from latom._base.rows import Rows
 from latom.cluster.centers import from_core, stacked
+from latom.cluster.shards import Bounds, Shard, narrow, sums_of
 
 
 class FixedLloyd:
@@ -45,6 +47,7 @@ class FixedLloyd:
         self._weights, self._metric = weights, metric
         self._centers: Matrix = None
         self._labels: NDArray[np.int32] | None = None
+        self._bounds: Bounds | None = None
 
     @property
     def zero_rows(self) -> int:
@@ -74,15 +77,14 @@ class FixedLloyd:
         assert before is not None
         _, relocated, _ = self._lloyd.update()
         after, labels = from_core(self._lloyd.centers(), self._rows), self._lloyd.labels()
-        free = after[f:]
         if relocated:
             # The core also fills fixed centers that are empty; the rows that it took go back.
             taken = (labels != before) & (labels < f)
             labels = np.where(taken, before, labels)
-            free = self._with_means(free, labels, np.unique(before[taken & (before >= f)]))
+            after = self._with_means(after, labels, np.unique(before[taken & (before >= f)]))
             relocated = int((labels != before).sum())
-        shift, moved = _difference(free, self._centers[f:])
-        self._centers, self._labels = stacked([self._centers[:f], free]), labels
+        self._centers, moved, shift = put_back(self._centers, after, f)
+        self._labels = labels
         self._lloyd.set_centers(Rows(self._name, self._centers, "centers", like=self._rows).core, False)
         return moved, relocated, shift
 
@@ -95,39 +97,29 @@ class FixedLloyd:
         """Centers as the core returns them."""
         return self._lloyd.centers()
 
-    def _with_means(self, free: Matrix, labels: NDArray[np.int32], clusters: NDArray[np.int32]) -> Matrix:
-        """The centers that may move, those of some clusters made anew from their rows."""
-        means = []
-        for j in clusters:
-            members = np.flatnonzero(labels == j)
-            part = self._rows[members].astype(np.float64)
-            part = part.toarray() if sp.issparse(part) else part
-            w = np.ones(len(members)) if self._weights is None else self._weights[members]
-            if self._metric == "cosine":
-                length = np.linalg.norm(part, axis=1)
-                w = np.divide(w, length, out=np.zeros(len(w)), where=length > 0)
-            total = w @ part
-            size = np.linalg.norm(total) if self._metric == "cosine" else w.sum()
-            old = free[[j - self._fixed]]
-            means.append(total / size if size > 0 else (old.toarray() if sp.issparse(old) else old)[0])
-        if not means:
-            return free
-        at, new = clusters - self._fixed, np.array(means, free.dtype)
-        if not sp.issparse(free):
-            free = free.copy()
-            free[at] = new
-            return free
-        keep = np.ones(free.shape[0], free.dtype)
-        keep[at] = 0
-        place = sp.csr_array((np.ones(len(at), free.dtype), (at, np.arange(len(at)))), (len(keep), len(at)))
-        merged = sp.csr_array(sp.diags_array(keep) @ free + place @ sp.csr_array(new))
-        merged.eliminate_zeros()
-        return merged
+    def _with_means(self, centers: Matrix, labels: NDArray[np.int32], clusters: NDArray[np.int32]) -> Matrix:
+        """The centers, those of some clusters made anew from their rows."""
+        if not len(clusters):
+            return centers
+        name, metric, context = self._name, self._metric, call(self._name)
+        if self._bounds is None:
+            self._bounds = Shard(name, self._rows, 0, self._weights, metric, None).bounds(False)
+        members = np.flatnonzero(np.isin(labels, clusters))
+        part = Rows(name, narrow(self._rows[members]))
+        weights = None if self._weights is None else np.ascontiguousarray(self._weights[members])
+        change = None, np.ascontiguousarray(labels[members])
+        sums = sums_of(context, part, weights, change, centers.shape[0], metric, self._bounds)
+        before = Rows(name, narrow(self._centers), "centers")
+        made = sums.centers(name, before, metric, self._bounds, None)[0].array
+        which = np.arange(centers.shape[0])
+        which[clusters] += centers.shape[0]
+        return stacked([centers, made])[which]
 
 
-def _difference(new: Matrix, old: Matrix) -> tuple[float, int]:
-    """The squared distance between centers, and how many differ."""
-    gap = new.astype(np.float64) - old.astype(np.float64)
+def put_back(before: Matrix, after: Matrix, fixed: int) -> tuple[Matrix, int, float]:
+    """The centers after an update, the first as they were; how many others moved, and how far, squared."""
+    free = after[fixed:]
+    gap = free.astype(np.float64) - before[fixed:].astype(np.float64)
     each = gap.multiply(gap).sum(axis=1) if sp.issparse(gap) else (gap**2).sum(axis=1)
     each = np.asarray(each).ravel()
-    return float(each.sum()), int((each > 0).sum())
+    return stacked([before[:fixed], free]), int((each > 0).sum()), float(each.sum())

@@ -19,12 +19,12 @@ class SphericalKMeans(LloydEstimator):
         Clusters, m.
     init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
         Starting centers; "k-means++" draws rows by squared distance, the best of several where that is
-        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`), from many dense rows through
-        :func:`latom.kmeans_parallel`; "random" takes m random rows; a callable is called as
-        ``init(X, n_clusters, random_state=RandomState)``.
+        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`), from many dense rows, and from
+        streams, through :func:`latom.kmeans_parallel`; "random" takes m random rows; a callable is called as
+        ``init(X, n_clusters, random_state=RandomState)``, where X may be the stream.
     n_init : int or "auto", default "auto"
         Runs from different starts; the one with the lowest objective is kept. "auto" is 10 where starts are
-        random rows or from a callable, otherwise 1.
+        random rows or from a callable, otherwise 1; on streams it is 1.
     max_iter : int, default 300
         Most iterations of a run.
     tol : float, default 1e-4

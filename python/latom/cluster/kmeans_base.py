@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -155,12 +156,14 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
 
     def _shift_limit(self, name: str, rows: Rows) -> float:
         """The squared shift of all centers together at which a run stops; negative where tol is 0."""
+        context = call(name, self.n_threads)
+        return self._limit(lambda: backend(self.device, name).mean_variance(context, rows.core))
+
+    def _limit(self, mean_variance: Callable[[], float]) -> float:
+        """:meth:`_shift_limit`, by the mean variance of columns where that counts."""
         if self.tol == 0:
             return -1.0
-        if self._metric == "cosine":
-            return float(self.tol * self.n_clusters)
-        context = call(name, self.n_threads)
-        return float(self.tol * backend(self.device, name).mean_variance(context, rows.core))
+        return float(self.tol * (self.n_clusters if self._metric == "cosine" else mean_variance()))
 
     def _warn_of_zero_rows(self, name: str, zero_rows: int) -> None:
         if zero_rows and self._metric == "cosine":

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
@@ -19,7 +18,7 @@ from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom._base.stream import Stream
-from latom.cluster.centers import warn_of_size
+from latom.cluster.centers import warn_of_empty, warn_of_size
 from latom.cluster.fixed_lloyd import FixedLloyd
 from latom.cluster.kmeans_base import KMeansBase
 
@@ -118,14 +117,7 @@ class LloydEstimator(KMeansBase):
         sizes = np.bincount(self.labels_, minlength=self.n_clusters)
         masses = sizes if weights is None else np.bincount(self.labels_, weights, self.n_clusters)
         self._counts = masses.astype(float)
-        found = np.count_nonzero(sizes)
-        if found < self.n_clusters:
-            warnings.warn(
-                f"{name}: Number of distinct clusters ({found}) found smaller than n_clusters "
-                f"({self.n_clusters}). Possibly due to duplicate points in X. Ask for fewer clusters.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
+        warn_of_empty(name, self.labels_, self.n_clusters)
         tasks.end()
         return self
 

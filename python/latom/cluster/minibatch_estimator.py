@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.callbacks import FitTasks, with_callbacks
-from latom._base.checks import check_flag, check_integer, check_range
+from latom._base.checks import check_clusters, check_flag, check_integer, check_range
 from latom._base.estimator import as_random_state
 from latom._base.history import Iterations, MiniBatchState
 from latom._base.progress import Progress
-from latom._base.rows import Rows
-from latom.cluster.assign import assign_rows
+from latom._base.stream import Stream
+from latom.cluster.batch_rows import BatchRows, Drawn, HeldRows, StreamedRows
 from latom.cluster.centers import warn_of_size
 from latom.cluster.kmeans_base import KMeansBase
 
@@ -76,7 +76,9 @@ class MiniBatchEstimator(KMeansBase):
         Parameters
         ----------
         X, y
-            As in :meth:`latom.KMeans.fit`, with the same errors.
+            As in :meth:`latom.KMeans.fit`, with the same errors. From a :class:`latom.Stream` the same
+            batches are drawn. Rows of arrays and ``.npy`` files are read by themselves; of other sources, a
+            pass over all blocks collects as many batches as the largest block has rows for.
         sample_weight : array of shape (n,), optional
             Weight of each row: how often it is drawn.
 
@@ -86,24 +88,28 @@ class MiniBatchEstimator(KMeansBase):
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        rows, weights = self._rows(name, X, True, sample_weight)
-        self._warn_of_zero_rows(name, rows.core.zero_rows(call(name)) if self._metric == "cosine" else 0)
+        rows: BatchRows
+        if isinstance(X, Stream):
+            rows = self._streamed(name, X, sample_weight)
+        else:
+            rows = HeldRows(name, *self._rows(name, X, True, sample_weight), self)
+        self._warn_of_zero_rows(name, rows.zero_rows)
         if not self._keeps_sparse():
-            warn_of_size(name, self.n_clusters, rows)
+            warn_of_size(name, self.n_clusters, rows.like)
         rng = as_random_state(name, self.random_state)
         size = self._sizes(name, len(rows))
-        start = self._best_start(name, rows, weights, rng)
+        start = self._best_start(name, rows, rng)
         self._counts, self._unreplaced = np.zeros(self.n_clusters), 0
-        rows, steps = self._batch_steps(name, rows, start)
+        steps = self._batch_steps(name, rows.like, start)[1]
         tasks = FitTasks(self, 1, X, y, sample_weight)
-        objective = self._learn(name, rows, weights, steps, size, rng, tasks)
-        self.cluster_centers_ = self._kept(steps.centers(), rows)
+        objective = self._learn(name, rows, steps, size, rng, tasks)
+        self.cluster_centers_ = self._kept(steps.centers(), rows.like)
         self._counts = steps.counts()
         self.n_iter_ = ceil(self.n_steps_ * size / len(rows))
         if self.compute_labels:
-            self._label(name, rows, weights)
+            self._label(rows)
         else:
-            self.inertia_ = objective * float(len(rows) if weights is None else weights.sum())
+            self.inertia_ = objective * float(len(rows) if rows.weights is None else rows.weights.sum())
         tasks.end()
         return self
 
@@ -130,7 +136,8 @@ class MiniBatchEstimator(KMeansBase):
         start = None
         if first:
             self._sizes(name, len(rows))
-            start = self._drawn_start(name, rows, weights, self._random_state)
+            held = HeldRows(name, rows, weights, self)
+            start = self._drawn_start(name, held, self._random_state)
             self._counts, self._unreplaced, self.n_steps_ = np.zeros(self.n_clusters), 0, 0
         self._check_same_clusters(name)
         rows, steps = self._batch_steps(name, rows, start)
@@ -142,21 +149,30 @@ class MiniBatchEstimator(KMeansBase):
         self.cluster_centers_ = self._kept(steps.centers(), rows)
         self._counts = steps.counts()
         if self.compute_labels:
-            self._label(name, rows, weights)
+            self._label(HeldRows(name, rows, weights, self))
         self.n_steps_ += 1
         return self
 
     # ---- parts of a fit
 
+    def _streamed(self, name: str, stream: Stream, sample_weight: Any) -> StreamedRows:
+        """A look at all rows of a stream."""
+        rows = StreamedRows(name, stream, self, sample_weight)
+        check_clusters(name, self.n_clusters, len(rows))
+        self.n_features_in_ = rows.bounds.columns
+        return rows
+
     def _learn(
-        self, name: str, rows: Rows, weights: Any, steps: Any, size: int, rng: Any, tasks: FitTasks
+        self, name: str, rows: BatchRows, steps: Any, size: int, rng: np.random.RandomState, tasks: FitTasks
     ) -> float:
         """Makes the steps; returns the smoothed mean cost per row."""
         n = len(rows)
         most = self.max_iter * n // size
         context = call(name, self.n_threads)
-        share = None if weights is None else np.cumsum(weights)
-        limit = self._shift_limit(name, rows)
+        # Batches that are drawn ahead of their steps must not depend on what steps draw.
+        seeds = rng.randint(2**32, size=2, dtype=np.uint32)
+        batch_rng, rng = (np.random.RandomState(seed) for seed in seeds)
+        limit = rows.limit(self)
         smoothed = lowest = np.inf
         stale = 0
         task = tasks.start(most)
@@ -168,19 +184,14 @@ class MiniBatchEstimator(KMeansBase):
                 progress,
                 task,
                 lambda: {
-                    "cluster_centers_": self._kept(steps.centers(), rows),
+                    "cluster_centers_": self._kept(steps.centers(), rows.like),
                     "_counts": steps.counts(),
                     "n_steps_": len(run.states),
                     "n_iter_": ceil(len(run.states) * size / n),
                 },
             )
             reason = ""
-            while True:
-                if share is None:
-                    drawn = rng.randint(0, n, size)
-                else:
-                    drawn = share.searchsorted(rng.random_sample(size) * share[-1], side="right")
-                batch = rows.core.subset(context, np.asarray(drawn, np.int64))
+            for batch in rows.batches(_draws(n, size, rows.weights, batch_rng), most):
                 replace = self._is_time_to_replace(steps, size)
                 inertia, shift = steps.step(context, batch, None)
                 replaced = self._replace(context, steps, batch, rng) if replace else 0
@@ -205,21 +216,16 @@ class MiniBatchEstimator(KMeansBase):
         self.n_steps_, self.history_ = len(run.states), run.history
         return float(smoothed)
 
-    def _best_start(self, name: str, rows: Rows, weights: Any, rng: Any) -> Any:
+    def _best_start(self, name: str, rows: BatchRows, rng: Any) -> Any:
         """The start, of several, with the lowest cost of rows drawn for the comparison."""
         if self._n_init == 1:
-            return self._drawn_start(name, rows, weights, rng)
+            return self._drawn_start(name, rows, rng)
+        drawn, weights = rows.take(rng.randint(0, len(rows), self._init_size).astype(np.int64))
         context = call(name, self.n_threads)
-        drawn = rng.randint(0, len(rows), self._init_size).astype(np.int64)
-        judge = backend(self.device, name).Lloyd(
-            context,
-            rows.core.subset(context, drawn),
-            None if weights is None else weights[drawn],
-            self._metric,
-        )
+        judge = backend(self.device, name).Lloyd(context, drawn.core, weights, self._metric)
         best, lowest = None, np.inf
         for _ in range(self._n_init):
-            start = self._drawn_start(name, rows, weights, rng)
+            start = self._drawn_start(name, rows, rng)
             judge.set_centers(start, self._metric == "cosine")
             judge.assign(False)
             cost = judge.inertia()
@@ -227,12 +233,14 @@ class MiniBatchEstimator(KMeansBase):
                 best, lowest = start, cost
         return best
 
-    def _drawn_start(self, name: str, rows: Rows, weights: Any, rng: Any) -> Any:
+    def _drawn_start(self, name: str, rows: BatchRows, rng: Any) -> Any:
         """A start from as many rows as init_size says."""
-        if self._init_size < len(rows) and (isinstance(self.init, str) or callable(self.init)):
-            drawn = rng.randint(0, len(rows), self._init_size)
-            rows, weights = Rows(name, rows[drawn]), None if weights is None else weights[drawn]
-        return self._start(name, rows, weights, rng)
+        if not isinstance(self.init, str) and not callable(self.init):
+            return self._start(name, rows.like, None, rng)
+        some = self._init_size < len(rows)
+        return self._start(
+            name, *rows.take(rng.randint(0, len(rows), self._init_size) if some else None), rng
+        )
 
     def _is_time_to_replace(self, steps: Any, rows: int) -> bool:
         """Whether light centers may be replaced after this step."""
@@ -258,9 +266,9 @@ class MiniBatchEstimator(KMeansBase):
         steps.set_counts(counts)
         return len(clusters)
 
-    def _label(self, name: str, rows: Rows, weights: Any) -> None:
-        labels, scores = assign_rows(name, rows, self.cluster_centers_, self._metric, self.n_threads)
-        self.labels_, self.inertia_ = labels, self._objective(scores, weights)
+    def _label(self, rows: BatchRows) -> None:
+        self.labels_, scores = rows.assign(self.cluster_centers_, self._metric)
+        self.inertia_ = self._objective(scores, rows.weights)
 
     # ---- checks
 
@@ -290,3 +298,11 @@ class MiniBatchEstimator(KMeansBase):
             check_integer(name, "init_size", self.init_size)
         check_flag(name, "compute_labels", self.compute_labels)
         check_range(name, "reassignment_ratio", self.reassignment_ratio)
+
+
+def _draws(n: int, size: int, weights: NDArray[np.float64] | None, rng: np.random.RandomState) -> Drawn:
+    """What draws the rows of a batch, with replacement, by their weights."""
+    if weights is None:
+        return lambda: rng.randint(0, n, size).astype(np.int64)
+    share = np.cumsum(weights)
+    return lambda: share.searchsorted(rng.random_sample(size) * share[-1], side="right").astype(np.int64)

@@ -45,9 +45,10 @@ def silhouette_samples(
     -----
     Exact: sums of float64 distances. Under cosine they follow from the clusters' sums, at the cost of one
     assignment pass. Euclidean distances are found within clusters, and to those other clusters that bounds on
-    the mean distance leave: two or three where clusters are many and dense rows have many columns, all at
-    worst, for n**2 * d operations. Memory is 8 bytes per cluster and column, and for Euclidean
-    distances of dense rows a copy in float32.
+    the mean distance leave: one or two where dense rows have many columns, all at worst, for n**2 * d
+    operations. Of dense clusters of at least 2 * d rows these bounds need the covariances, for n * d**2
+    operations. Memory is 16 bytes per cluster and column, and for Euclidean distances of dense rows at most
+    one and a half copies in float32.
 
     Source: Rousseeuw, "Silhouettes: a graphical aid to the interpretation and validation of cluster
     analysis", 1987.

@@ -108,13 +108,15 @@ class Sums:
         indptr = indices = None
         total = self.total
         if sp.issparse(total):
-            d = before.shape[1]
-            entry = total.tocoo()
-            key, place = np.unique(
-                entry.row.astype(np.int64) * d + entry.col // self.levels, return_inverse=True
-            )
-            values = np.zeros((len(key), self.levels), np.int64)
-            values[place, entry.col % self.levels] = entry.data
+            d, levels = before.shape[1], self.levels
+            total.sort_indices()
+            row = np.repeat(np.arange(total.shape[0], dtype=np.int64), np.diff(total.indptr))
+            key = row * d + total.indices // levels  # rising: the levels of a number stand together
+            first = np.ones(len(key), bool)
+            np.not_equal(key[1:], key[:-1], out=first[1:])
+            values = np.zeros((np.count_nonzero(first), levels), np.int64)
+            values[np.cumsum(first) - 1, total.indices % levels] = total.data
+            key = key[first]
             indptr = np.searchsorted(key, np.arange(total.shape[0] + 1, dtype=np.int64) * d).astype(np.int64)
             indices, total = (key % d).astype(np.int32), values
         found, moved, shift = backend().next_centers(

@@ -47,8 +47,9 @@ class StreamParts:
     """
 
     def __init__(self, name: str, stream: Stream, model: Any, sample_weight: Any) -> None:
-        self._name, self._stream, self._metric = name, stream, model._metric
+        self._name, self._metric, self.source = name, model._metric, stream
         self._threads, self._given = model.n_threads, sample_weight
+        self.largest = 0  # rows of the largest block
         self.weights: NDArray[np.float64] | None = None
         self.labels: Any = None
         self._dtype: Any = None
@@ -82,6 +83,7 @@ class StreamParts:
                 )
             sparse = shard.rows.sparse
             found = found.merge(shard.bounds(moments))
+            self.largest = max(self.largest, len(shard.rows))
             norm2.append(shard.rows.core.norm2(call(self._name)))
             n += len(shard.rows)
         count = n if self._given is None else len(given)
@@ -95,7 +97,10 @@ class StreamParts:
         return found
 
     def take(self, numbers: NDArray[np.int64]) -> Matrix:
-        """Rows by their numbers, in that order."""
+        """Rows by their numbers, in that order: by themselves where the source has them, else in a pass."""
+        there = self.source.rows_at(numbers)
+        if there is not None:
+            return block_rows(self._name, there, self._dtype)[:]
         order = np.argsort(numbers, kind="stable")
         ordered = numbers[order]
         found = []
@@ -121,7 +126,7 @@ class StreamParts:
             self.labels = np.full(n, -1, np.int32)
         self._run.set_centers(call(self._name, self._threads), centers.core)
         changed, products = 0, 0.0
-        for rows, first, weights in self._blocks():
+        for rows, first, weights in self.blocks():
             part = slice(first, first + len(rows))
             context = call(self._name, self._threads)
             before = None if fresh else self.labels[part]
@@ -164,13 +169,13 @@ class StreamParts:
         return np.concatenate(drawn), total_cost(costs)
 
     def _shards(self) -> Iterator[Shard]:
-        for rows, first, weights in self._blocks():
+        for rows, first, weights in self.blocks():
             yield Shard(self._name, rows, first, weights, self._metric, self._threads)
 
-    def _blocks(self) -> Iterator[tuple[Rows, int, NDArray[np.float64] | None]]:
-        """Rows of each block, the number of the first among all, and their weights."""
+    def blocks(self) -> Iterator[tuple[Rows, int, NDArray[np.float64] | None]]:
+        """The rows of each block, the number of the first among all, and their weights."""
         first = 0
-        for block in self._stream:
+        for block in self.source:
             if 0 in getattr(block, "shape", ())[:1]:
                 continue
             rows = block_rows(self._name, block, self._dtype)

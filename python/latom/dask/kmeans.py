@@ -101,9 +101,10 @@ class SphericalKMeans(_DistributedLloyd, here.SphericalKMeans):
 
     Parameters
     ----------
-    n_clusters, init, max_iter, tol, verbose, random_state, sparse_centers, n_threads, callback
-        As in :class:`latom.SphericalKMeans`; ``n_init`` is 1, and "k-means++" draws by k-means‖, keyed by the
-        numbers of rows.
+    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, \
+    n_threads, callback
+        As in :class:`latom.SphericalKMeans`; "k-means++" draws by k-means‖, keyed by the numbers of rows, a
+        callable is given the dask array, and ``n_init="auto"`` is 1.
     client : distributed.Client, optional
         None takes the active one.
 
@@ -125,7 +126,8 @@ class KMeans(_DistributedLloyd, here.KMeans):
 
     Parameters
     ----------
-    n_clusters, init, max_iter, tol, verbose, random_state, sparse_centers, n_threads, callback, client
+    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, \
+    n_threads, callback, client
         As in :class:`latom.dask.SphericalKMeans`.
     """
 

@@ -141,6 +141,7 @@ class WorkerParts:
     """
 
     def __init__(self, name: str, client: Any, X: Any, model: Any, sample_weight: Any) -> None:
+        self.source = X
         self._name, self._client, self._model, self._fit = name, client, model, uuid.uuid4().hex
         self._chunks = client.compute(list(X.to_delayed().ravel()))
         sizes = client.gather(client.map(_rows, self._chunks, pure=False))
