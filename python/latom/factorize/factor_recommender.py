@@ -72,7 +72,7 @@ class FactorRecommender:
 
         Notes
         -----
-        Cost: a screened search, at most 2 k m flops per user; memory users x (N + items that a user has).
+        Cost: a screened search, 2 k m flops per user in low precision; memory users x N.
         """
         name = f"{type(self).__name__}.recommend"
         check_is_fitted(self, "item_factors")
