@@ -100,7 +100,7 @@ def plot(path: str, powers: list[float], shares: dict[str, list[tuple[float, flo
         for name, values in shares.items():
             dashed = "--" if name.startswith("unweighted") or name == "BPO" else "-"
             ax.plot(powers, [value[column] for value in values], dashed, marker="o", label=name)
-        ax.set(title=items, xlabel="power of exposure", ylabel=f"share of the best DCG@{K}")
+        ax.set(title=items, xlabel="power of exposure", ylabel=f"share of the best DCG@{K}", xticks=powers)
     axes[-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=120)
 

@@ -163,6 +163,8 @@ def test_what_recommend_refuses(rng):
         model.recommend(0, X[:1], items=[1], filter_items=[2])
     with pytest.raises(ValueError, match="N must be a positive integer"):
         model.recommend(0, X[:1], N=0)
+    ids, scores = model.recommend(np.zeros(0, int), X[:0], N=3)
+    assert ids.shape == scores.shape == (0, 3)
     with pytest.raises(ValueError, match="userid must be an int"):
         model.recommend([0.5], X[:1])
 
