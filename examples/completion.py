@@ -152,10 +152,11 @@ def plot(path: str, share: dict[str, np.ndarray], work: np.ndarray, seconds: np.
 
     figure, axes = plt.subplots(1, len(share) + 1, figsize=(13, 3.2), layout="constrained")
     for ax, (solver, values) in zip(axes, share.items(), strict=False):
-        ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto", origin="lower")
+        image = ax.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto", origin="lower")
         ax.set(title=solver, xlabel="|O| / k(n + d - k)", ylabel="rank")
         ax.set_xticks(range(6), ["1", "1.5", "2", "2.5", "3", "4"])
         ax.set_yticks(range(3), ["2", "4", "8"])
+    figure.colorbar(image, ax=axes[-2], label="recovered")
     axes[-1].loglog(work, seconds, "o-", label="measured")
     axes[-1].loglog(work, seconds[-1] * work / work[-1], "--", color="gray", label="slope 1")
     axes[-1].set(title="an iteration", xlabel="|O| k", ylabel="seconds")

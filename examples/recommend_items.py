@@ -1,7 +1,7 @@
 """Recommendations from purchases: the last new item of each customer is held out and has to be found.
 
     LATOM_DATA=/folder/with/data python examples/recommend_items.py
-    python examples/recommend_items.py                                # on purchases made up here
+    python examples/recommend_items.py --plot found.png               # on purchases made up here
 
 Compares what sells most, items bought by the same customers (item-kNN), and factorizations of the pairs that
 met: BPR, which ranks pairs (Rendle et al. 2009), and NBPO, which takes into account that an item that was not
@@ -131,6 +131,24 @@ def compare(X: sp.csr_array, held_out: sp.csr_array, epochs: int) -> dict[str, n
     return found
 
 
+def plot(path: str, X: sp.csr_array, held_out: sp.csr_array, found: dict[str, np.ndarray]) -> None:
+    """Recall of each method by how many customers have what was held out: four groups of one size."""
+    import matplotlib.pyplot as plt
+
+    who = np.flatnonzero(np.diff(held_out.indptr) == 1)
+    item = held_out[who].indices
+    bought = np.bincount(X.indices, minlength=X.shape[1])[item]
+    groups = np.array_split(np.argsort(bought, kind="stable"), 4)
+    figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
+    for name, best in found.items():
+        hit = (best[who] == item[:, None]).any(axis=1)
+        ax.plot([hit[group].mean() for group in groups], "o-", label=name)
+    ax.set_xticks(range(4), [f"{bought[group].min()} to {bought[group].max()}" for group in groups])
+    ax.set(xlabel="customers who have the item that was held out", ylabel=f"Recall@{N}")
+    ax.legend()
+    figure.savefig(path, dpi=120)
+
+
 def show(data: Purchases, X: sp.csr_array, held_out: sp.csr_array, found: np.ndarray, customers: int) -> None:
     """What some customers bought, what NBPO would show them, and what they took next."""
     bought = np.diff(X.indptr)
@@ -151,12 +169,15 @@ def main() -> None:
     )
     parser.add_argument("--epochs", type=int, default=50)
     parser.add_argument("--customers", type=int, default=3, help="whose recommendations are printed (3)")
+    parser.add_argument("--plot", metavar="FILE", help="draw recall by how popular the items are")
     arguments = parser.parse_args()
     path = Path(os.environ.get("LATOM_DATA", ""), "retail-events.npz")
     data = read(path) if path.is_file() else made_up()
     X, held_out = split(data)
     found = compare(X, held_out, arguments.epochs)
     show(data, X, held_out, found["NBPO"], arguments.customers)
+    if arguments.plot:
+        plot(arguments.plot, X, held_out, found)
 
 
 if __name__ == "__main__":

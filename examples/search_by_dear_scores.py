@@ -1,7 +1,7 @@
 """Search by a score that is too dear to compute for all items: CUR beside cheap rankers, by scores spent.
 
     LATOM_DATA=/folder/with/data python examples/search_by_dear_scores.py
-    python examples/search_by_dear_scores.py                            # on token vectors made up here
+    python examples/search_by_dear_scores.py --plot found.png           # on token vectors made up here
 
 The score is MaxSim, as of late-interaction models: each token of the query finds its most similar token of
 the item. Compared by the share of the true 10 and 50 best items found with so many scores per query: items
@@ -101,6 +101,20 @@ def cheap_rankings(
     }
 
 
+def plot(path: str, budgets: list[int], rows: dict[str, list[list[float]]]) -> None:
+    """Shares of the best items that are found against the scores that are spent."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(TOPS), figsize=(9, 4), sharey=True, layout="constrained")
+    for column, (ax, top) in enumerate(zip(axes, TOPS, strict=True)):
+        for name, found in rows.items():
+            dashed = "-" if name in ("ANNCUR", "ADACUR") else "--"
+            ax.plot(budgets, [values[column] for values in found], dashed, marker="o", label=name)
+        ax.set(title=f"the {top} best", xlabel="scores per query", ylabel="share found", xticks=budgets)
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -109,6 +123,7 @@ def main() -> None:
     parser.add_argument("--anchor-share", type=float, default=0.5, help="of the budget, for anchor items")
     parser.add_argument("--rounds", type=int, default=5, help="of ADACUR")
     parser.add_argument("--ridge", type=float, default=0.002)
+    parser.add_argument("--plot", metavar="FILE", help="draw the table")
     arguments = parser.parse_args()
     path = Path(os.environ.get("LATOM_DATA", ""), "minilm-activations.npz")
     vectors, starts, texts = read(path) if path.is_file() else made_up()
@@ -150,6 +165,8 @@ def main() -> None:
     for better, worse in (("ADACUR", "ANNCUR"), ("ADACUR", "TF-IDF"), ("ADACUR", "mean pooling")):
         ahead = np.array(rows[better]) > np.array(rows[worse])
         print(f"{better} ahead of {worse} in {ahead.sum()} of {ahead.size} cells")
+    if arguments.plot:
+        plot(arguments.plot, arguments.budgets, rows)
 
 
 if __name__ == "__main__":

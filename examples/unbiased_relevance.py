@@ -1,7 +1,7 @@
 """Clicks are relevance times exposure: which factorization finds relevance?
 
     LATOM_DATA=/folder/with/data python examples/unbiased_relevance.py
-    python examples/unbiased_relevance.py                              # on purchases made up here
+    python examples/unbiased_relevance.py --plot relevance.png         # on purchases made up here
 
 Simulates clicks whose relevance and exposure are known, by the recipe of Saito et al., "Unbiased recommender
 learning from missing-not-at-random implicit feedback" (2020), from purchases: a factorization of amounts
@@ -91,6 +91,20 @@ def methods(
     }
 
 
+def plot(path: str, powers: list[float], shares: dict[str, list[tuple[float, float]]]) -> None:
+    """What each method reaches against how uneven exposure is."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4), sharex=True, layout="constrained")
+    for column, (ax, items) in enumerate(zip(axes, ("all items", "the rarer half"), strict=True)):
+        for name, values in shares.items():
+            dashed = "--" if name.startswith("unweighted") or name == "BPO" else "-"
+            ax.plot(powers, [value[column] for value in values], dashed, marker="o", label=name)
+        ax.set(title=items, xlabel="power of exposure", ylabel=f"share of the best DCG@{K}", xticks=powers)
+    axes[-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -99,6 +113,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=1500)
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--plot", metavar="FILE", help="draw the shares against the powers")
     arguments = parser.parse_args()
     path = Path(os.environ.get("LATOM_DATA", ""), "retail-events.npz")
     if path.is_file():
@@ -106,6 +121,7 @@ def main() -> None:
     else:
         X = made_up(arguments.customers, arguments.items)
     print(f"{X.shape[0]:,} customers, {X.shape[1]:,} items. Share of the best possible DCG@{K} of relevance")
+    shares: dict[str, list[tuple[float, float]]] = {}
     for power in arguments.power:
         clicks, relevance, exposure = simulate(X, power)
         counts = np.asarray(clicks.sum(axis=0)).ravel()
@@ -116,10 +132,13 @@ def main() -> None:
         for name, fit in methods(clicks, exposure, arguments.epochs).items():
             model = fit()
             found[name] = gain(model, relevance, every), gain(model, relevance, rare)
+            shares.setdefault(name, []).append(found[name])
             print(f"  {name:24s}{found[name][0]:12.3f}{found[name][1]:13.3f}", flush=True)
         for better, worse in (("Rel-MF, true exposure", "unweighted, logistic"), ("NBPO", "BPO")):
             seen = ["yes" if a > b else "no" for a, b in zip(found[better], found[worse], strict=True)]
             print(f"  claim: {better} ahead of {worse}: all items {seen[0]}, rare items {seen[1]}")
+    if arguments.plot:
+        plot(arguments.plot, arguments.power, shares)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,12 @@ class AtomIndex:
     ) -> Any:
         return self._core.topk(context(function, n_threads), rows(X, storage, "X", function), k, activation)
 
+    def topk_without(
+        self, X: Any, storage: str, k: int, indptr: Any, indices: Any, n_threads: int = 0
+    ) -> Any:
+        made = context("topk", n_threads)
+        return self._core.topk_without(made, rows(X, storage, "X"), k, indptr, indices)
+
     def above(self, X: Any, storage: str, threshold: Any, n_threads: int = 0, function: str = "above") -> Any:
         at = np.atleast_1d(np.asarray(threshold, np.float64))
         return self._core.above(context(function, n_threads), rows(X, storage, "X", function), at)

@@ -71,6 +71,30 @@ public:
             index_);
     }
 
+    /// (scores, indices) of the k best by score of the atoms that a row does not leave out: indices that rise.
+    py::tuple topk_without(const Call& call, const PyRows& X, int64_t k, const Array<std::int64_t>& indptr,
+                           const Array<std::int32_t>& indices) {
+        const Context ctx = call.context();
+        check_indptr(ctx, "without", indptr.data(), indptr.size(), indices.size(), X.n());
+        return std::visit(
+            [&](auto& index) -> py::tuple {
+                using T = typename std::decay_t<decltype(*index)>::value_type;
+                const StoredRows rows = X.stored<T>(ctx);
+                check_indices(ctx, "without", indices.data(), indices.size(), index->m());
+                const py::ssize_t columns = std::clamp<int64_t>(k, 0, index->m());  // topk refuses another k
+                py::array_t<T> score({static_cast<py::ssize_t>(rows.n), columns});
+                py::array_t<std::int32_t> best({static_cast<py::ssize_t>(rows.n), columns});
+                T* values = score.mutable_data();
+                std::int32_t* found = best.mutable_data();
+                {
+                    const Released released;
+                    index->topk_without(ctx, rows, k, {indptr.data(), indices.data(), rows.n}, values, found);
+                }
+                return py::make_tuple(score, best);
+            },
+            index_);
+    }
+
     /// (labels, float64 scores): the best atom of each row.
     py::tuple nearest(const Call& call, const PyRows& X) {
         const Context ctx = call.context();
@@ -171,6 +195,8 @@ void register_encode(py::module_& module) {
              "screen"_a = "auto")
         .def("pack", &PyAtomIndex::pack, "context"_a)
         .def("topk", &PyAtomIndex::topk, "context"_a, "X"_a, "k"_a, "activation"_a = "identity")
+        .def("topk_without", &PyAtomIndex::topk_without, "context"_a, "X"_a, "k"_a, "indptr"_a.noconvert(),
+             "indices"_a.noconvert())
         .def("nearest", &PyAtomIndex::nearest, "context"_a, "X"_a)
         .def("above", &PyAtomIndex::above, "context"_a, "X"_a, "threshold"_a.noconvert());
     define_fold_center<float>(module);

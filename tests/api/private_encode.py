@@ -29,6 +29,13 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"threshold": f64(4)},
         set(),
     ),
+    "AtomIndex.topk_without": (
+        lambda context, indptr, indices: _core.AtomIndex(context, f32(9, 6)).topk_without(
+            context, dense(), 2, indptr, indices
+        ),
+        {"indptr": INDPTR, "indices": INDICES},
+        {"indices.0+"},
+    ),
     "same_bytes": (_core.same_bytes, {"a": f32(4, 3), "b": f32(4, 3)}, {"a.0", "a.1", "b.0", "b.1"}),
     "Dictionary": (_core.Dictionary, {"atoms": f32(9, 6), "growable": True}, {"atoms.0", "atoms.1"}),
     "Dictionary.adopt": (

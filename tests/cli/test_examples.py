@@ -88,8 +88,11 @@ def run(name: str, *arguments: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_recommend_items_finds_what_was_held_out() -> None:
-    lines = run("recommend_items.py", "--epochs", "30", "--customers", "1")
+def test_recommend_items_finds_what_was_held_out(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figure = tmp_path / "f.png"
+    lines = run("recommend_items.py", "--epochs", "30", "--customers", "1", "--plot", str(figure))
+    assert figure.stat().st_size > 5_000
     assert lines[0].startswith("600 customers, 360 items")
     figures = {line[:16].strip(): [float(cell) for cell in line[16:].split()] for line in lines[3:8]}
     assert figures["NBPO"][0] > 3 * figures["popularity"][0]
@@ -97,17 +100,21 @@ def test_recommend_items_finds_what_was_held_out() -> None:
     assert any(line.startswith("customer 0 bought  kind") for line in lines)
 
 
-def test_unbiased_relevance_bears_out_its_claims() -> None:
-    lines = run(
-        "unbiased_relevance.py", "--power", "1", "--customers", "250", "--items", "120", "--epochs", "40"
-    )
+def test_unbiased_relevance_bears_out_its_claims(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figure, sizes = tmp_path / "f.png", ("--customers", "250", "--items", "120", "--epochs", "40")
+    lines = run("unbiased_relevance.py", "--power", "1", *sizes, "--plot", str(figure))
+    assert figure.stat().st_size > 5_000
     claims = [line for line in lines if line.startswith("  claim:")]
     assert len(claims) == 2
     assert "all items yes" in claims[0]
 
 
-def test_search_by_dear_scores_keeps_its_order() -> None:
-    lines = run("search_by_dear_scores.py", "--budgets", "50", "80")
+def test_search_by_dear_scores_keeps_its_order(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    figure = tmp_path / "f.png"
+    lines = run("search_by_dear_scores.py", "--budgets", "50", "80", "--plot", str(figure))
+    assert figure.stat().st_size > 5_000
     assert lines[0].startswith("240 items, 120 anchor queries")
     figures = {line[:14].strip(): [float(cell) for cell in line[14:].split()] for line in lines[3:8]}
     assert len(figures) == 5

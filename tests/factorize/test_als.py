@@ -13,7 +13,6 @@ import scipy.sparse as sp
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from latom import AlternatingLeastSquares
-from latom.factorize import packed_search
 
 
 def checkerboard(n=50):
@@ -131,9 +130,8 @@ def test_recommendations_are_those_of_all_scores(N, rng):
 
 
 @pytest.mark.parametrize("N", [1, 5, 20])
-def test_users_who_have_what_is_best_are_asked_again(N, rng, monkeypatch):
-    """The best h items of each user are what it has, in any round in which it may have enough."""
-    monkeypatch.setattr(packed_search, "MOST_MARKS", 1000)  # two users at a time
+def test_users_who_have_what_is_best(N, rng):
+    """The best h items of each user are what it has."""
     m, have = 400, np.array([0, 1, 15, 16, 17, 64, 80, 81, 320, 380, 396, 399, 400])
     model = AlternatingLeastSquares(factors=6)
     model.user_factors = rng.standard_normal((len(have), 6)).astype(np.float32)
@@ -165,8 +163,28 @@ def test_what_recommend_refuses(rng):
         model.recommend(0, X[:1], items=[1], filter_items=[2])
     with pytest.raises(ValueError, match="N must be a positive integer"):
         model.recommend(0, X[:1], N=0)
+    ids, scores = model.recommend(np.zeros(0, int), X[:0], N=3)
+    assert ids.shape == scores.shape == (0, 3)
     with pytest.raises(ValueError, match="userid must be an int"):
         model.recommend([0.5], X[:1])
+
+
+@pytest.mark.parametrize("solver", ["auto", "cholesky", "cg", "block"])
+def test_more_factors_than_items_and_than_1024(solver, rng):
+    X = sp.csr_matrix(rng.poisson(1.0, (6, 5)).astype(float))
+    model = fitted(X, factors=1100, solver=solver, iterations=1, regularization=0.5, dtype=np.float64)
+    U, V = model.user_factors, model.item_factors
+    assert np.isfinite(U).all()
+    assert np.isfinite(V).all()
+    ridges = np.full(6, 0.5), np.full(5, 0.5)
+    reached = plain.objective(X, U, V, "implicit", 3.0, *ridges)
+    assert model.history_["objective"][-1] == pytest.approx(reached, rel=1e-9)
+    assert reached < plain.objective(X, 0 * U, 0 * V, "implicit", 3.0, *ridges)
+    if solver == "cholesky":
+        wanted, _ = plain.half_step(X.T.tocsr(), U, "implicit", 3.0, ridges[1])
+        np.testing.assert_allclose(V, wanted, atol=1e-9)
+    ids, _ = model.recommend(np.arange(6), X, N=7, filter_already_liked_items=False)
+    assert (ids == np.argsort(-(U @ V.T), axis=1, kind="stable")).all()
 
 
 def test_rows_and_columns_without_entries(rng):

@@ -131,6 +131,66 @@ def test_rows_of_weight_one_share_a_system(rng):
     close(solved(side, V, np.float64)[0], plain.half_step(X, V, "implicit", 1.0, side.ridge)[0], 1e-11)
 
 
+def test_a_sample_stands_for_all_entries_beside_the_ridge(rng):
+    d, k = 20000, 4
+    X = sp.csr_array(rng.standard_normal((1, d)))
+    V = rng.standard_normal((d, k)) * 4.0 ** np.arange(k)
+    side = Side(as_csr_rows("test", X, np.float64), "observed", 1.0, 1e6)
+    wanted, _ = plain.half_step(X, V, "observed", 1.0, side.ridge)
+    error = [
+        np.abs(solved(side, V, np.float64, solver=solver, steps=2)[0] - wanted).max()
+        for solver in ("sketch", "cg")
+    ]
+    assert error[0] < 0.1 * error[1]
+
+
+@pytest.mark.parametrize("size", [(1 << 15) - 1, 1 << 15, (1 << 15) + 1])
+def test_rows_as_long_as_make_them_the_work_of_all_threads(size, rng):
+    X = sp.csr_array(np.ones((2, size)))
+    X.data = rng.choice([0.5, 2.0], X.nnz)
+    V, U = rng.standard_normal((size, 3)) * 0.01, rng.standard_normal((2, 3))
+    side = Side(as_csr_rows("test", X, np.float64), "implicit", 1.0, 0.7)
+    wanted, _ = plain.half_step(X, V, "implicit", 1.0, side.ridge)
+    for solver in ("cholesky", "cg"):
+        close(solved(side, V, np.float64, solver=solver, steps=3)[0], wanted, 1e-8)
+    predicted = np.einsum("ij,ij->i", U[np.repeat([0, 1], size)], V[X.indices])
+    assert side.solve_block(core.context(), V, U, predicted, 0, 3) == 0
+    close(U, wanted, 1e-8)
+
+
+@pytest.mark.parametrize("entries", [4095, 4096, 4097, 9000])
+def test_segments_of_rows_that_are_read_again_and_again(entries, rng):
+    """Rows of V are copied for a tile, and their entries cut into segments."""
+    X = sp.csr_array(rng.choice([0.5, 1.0, 2.0], (3, entries)))
+    V = rng.standard_normal((entries, 5))
+    for rule in ("implicit", "observed"):
+        side = Side(as_csr_rows("test", X, np.float64), rule, 1.0, 0.7)
+        wanted, _ = plain.half_step(X, V, rule, 1.0, side.ridge)
+        close(solved(side, V, np.float64, solver="cg", steps=6)[0], wanted, 1e-9)
+
+
+def test_systems_that_are_not_definite_are_counted(rng):
+    """A Gram matrix that no rows have: more on the diagonal makes numbers of it; a step along a block stays."""
+    X, V = entries(rng), rng.standard_normal((30, 9))
+    rows, ridge = as_csr_rows("test", X, np.float64).core, np.full(40, 0.1)
+    G, start = -1e4 * np.eye(9), rng.standard_normal((40, 9))
+    some = np.diff(X.indptr) > 0
+    out = start.copy()
+    value, failed = core.least_squares_rows(
+        core.context(), rows, V, G, ridge, out, "weighted", 1.0, None, "cholesky"
+    )
+    assert failed == some.sum()
+    assert np.isfinite(value)
+    assert np.abs(out).max() < 1
+    out, predictions = start.copy(), np.zeros(X.nnz)
+    failed = core.least_squares_block(
+        core.context(), rows, V, G, ridge, out, predictions, 2, 4, "weighted", 1.0
+    )
+    assert failed == some.sum()
+    assert (out[some] == start[some]).all()
+    assert not predictions.any()
+
+
 def test_long_rows_and_sketches(rng):
     d, k = 40000, 4
     X = sp.csr_array(np.where(np.arange(2)[:, None] == 0, 1.0, rng.random((2, d)) < 0.2))

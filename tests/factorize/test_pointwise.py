@@ -120,6 +120,19 @@ def test_rows_that_have_everything_are_left_alone(rng):
     assert np.isfinite(loss)
 
 
+def test_a_positive_counts_once_per_negative_that_was_found(rng):
+    """Of 80 columns all but one or two: some draws are in vain."""
+    X = np.ones((4, 80), np.float32)
+    X[[0, 1, 2, 3, 3], [5, 70, 0, 33, 34]] = 0
+    X = sp.csr_array(X)
+    start = factors(rng, X.shape, 6, True)
+    got, _ = core_epoch(X, 3, 0, "nbpo", 3, start, 0.05, 0.1, 0.2)
+    expected = [f.astype(np.float64) for f in start]
+    plain.epoch(X, 3, 0, "nbpo", 3, *expected[:2], 0.05, 0.1, *expected[2:], 0.2)
+    for ours, theirs in zip(got, expected, strict=True):
+        assert np.abs(ours - theirs).max() < 1e-4
+
+
 @pytest.mark.parametrize("loss", [*LOSSES, "relevance"])
 def test_the_same_bits_for_every_number_of_threads_and_variant(loss, rng):
     X = clicks(rng, 300, 1100, 0.06)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,7 @@ struct TopKJob {
     int32_t* index;
     int64_t* found;
     double* exact = nullptr;  // in place of `score`: scores as float64, as k-means has them
+    const Pattern<int32_t>* without = nullptr;  // atoms that rows leave out
 };
 
 template <class T>
@@ -87,6 +89,7 @@ public:
         if (kept < count) std::nth_element(entries.begin(), entries.begin() + kept, entries.end(), before(job.rank));
         std::sort(entries.begin(), entries.begin() + kept, before(job.rank));
         const double inverse = norm2 > 0 ? 1 / std::sqrt(norm2) : 0.0;
+        const T filling = job.without ? -std::numeric_limits<T>::infinity() : T{0};
         int64_t found = 0;
         for (int64_t r = 0; r < k; ++r) {
             double score = r < kept ? entries[r].score : 0;
@@ -99,8 +102,8 @@ public:
             const bool none = r >= kept || (job.rank == Rank::kAbove && !(score > job.thresholds[i]));
             found += !none;
             if (job.exact) job.exact[i * k + r] = none ? 0 : score;
-            else job.score[i * k + r] = none ? T{0} : static_cast<T>(score);
-            job.index[i * k + r] = none ? 0 : entries[r].atom;
+            else job.score[i * k + r] = none ? filling : static_cast<T>(score);
+            job.index[i * k + r] = none ? -(job.without != nullptr) : entries[r].atom;
         }
         if (job.found) job.found[i] = found;
         return kept == k ? key(job.rank, entries[k - 1].score) : -HUGE_VAL;
@@ -111,7 +114,16 @@ public:
                      std::vector<Entry>& entries) const {
         entries.clear();
         double bar = -HUGE_VAL;  // k earlier atoms reach it
+        const int32_t *left_out = nullptr, *end = nullptr;
+        if (job.without) {
+            left_out = job.without->indices + job.without->indptr[i];
+            end = job.without->indices + job.without->indptr[i + 1];
+        }
         for (int64_t j = 0; j < m(); ++j) {
+            if (left_out < end && *left_out == j) {
+                ++left_out;
+                continue;
+            }
             if (!(key(job.rank, scores[j]) > bar)) continue;
             entries.push_back({scores[j], 0, static_cast<int32_t>(j)});
             if (static_cast<int64_t>(entries.size()) < 4 * job.k + 64) continue;

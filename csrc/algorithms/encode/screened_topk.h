@@ -181,7 +181,8 @@ template <class T>
 void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected,
                              int64_t from, int64_t to, int64_t room) const {
     const bool magnitude = job_.rank == Rank::kMagnitude;
-    screen_rows(w.block, panels, w.rows.row, w.rows.norm2, {.k = job_.k, .magnitude = magnitude, .room = room},
+    screen_rows(w.block, panels, w.rows.row, w.rows.norm2,
+                {.k = job_.k, .magnitude = magnitude, .room = room, .without = job_.without, .which = which.data()},
                 {from, to}, [&](int64_t r) {
                     const double norm2 = w.rows.norm2[r];
                     if (job_.rank == Rank::kAbove) w.block.raise(r, scores_.least(norm2, job_.thresholds[which[r]]));

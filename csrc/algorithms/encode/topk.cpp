@@ -47,6 +47,11 @@ public:
         const RowReader<T> reader(ctx.kernels, X);
         return answer({ctx, X, reader, k, rank, thresholds, score, index, found});
     }
+    TopKStats topk_without(const Context& ctx, const StoredRows& X, int64_t k, const Pattern<int32_t>& without,
+                           T* score, int32_t* index) override {
+        const RowReader<T> reader(ctx.kernels, X);
+        return answer({ctx, X, reader, k, Rank::kScore, {}, score, index, nullptr, nullptr, &without});
+    }
     TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) override {
         const RowReader<T> reader(ctx.kernels, X);
         return answer({ctx, X, reader, 1, Rank::kScore, {}, nullptr, label, nullptr, score});

@@ -24,6 +24,8 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     magnitude_ = query.magnitude;
     from_above_ = query.from_above;
     room_ = query.room;
+    without_ = query.without;
+    which_ = query.which;
     // Few atoms cannot fill more places: fresh memory costs more than the screen of a few rows.
     capacity_ = std::min(capacity(k_, query.room), chunk_count(atoms.m() + batch(), 16) * 16 + kMostPanel);
     kernels_ = atoms.kernels();
@@ -39,6 +41,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     unit_ = atoms.unit();
     full_.assign(size, static_cast<int32_t>(from_above_ ? capacity_ - kMostPanel : k_ + batch()));
     filled_.assign(size, 0);
+    if (without_) allowed_.assign(size, 0);
     overflowed_.assign(size, 0);
     const auto places = static_cast<std::size_t>(count * capacity_);
     if (position_.size() < places) {
@@ -167,6 +170,7 @@ float RowBlock<T>::kth_lower(int64_t r, float low, int halvings) const {
 template <class T>
 bool RowBlock<T>::tighten(int64_t r) {
     const auto most = static_cast<int32_t>(capacity_ - kMostPanel);
+    leave_out(r);
     // Any bar that k candidates reach will do. Where few scores are far above most others, as those of popular items
     // are, the first halvings all fall between these two kinds.
     for (const int halvings : {6, 24}) {
@@ -182,11 +186,30 @@ bool RowBlock<T>::tighten(int64_t r) {
     return false;
 }
 
+// Each candidate is looked up once: those that stay keep their order.
+template <class T>
+void RowBlock<T>::leave_out(int64_t r) {
+    if (!without_) return;
+    const int32_t *first = without_->indices + without_->indptr[which_[r]],
+                  *last = without_->indices + without_->indptr[which_[r] + 1];
+    const int64_t from = r * capacity_;
+    int64_t kept = from + allowed_[r];
+    for (int64_t c = kept; c < from + filled_[r]; ++c) {
+        if (std::binary_search(first, last, atoms_->atom(position_[c]))) continue;
+        lower_[kept] = lower_[c];
+        upper_[kept] = upper_[c];
+        position_[kept++] = position_[c];
+    }
+    filled_[r] = allowed_[r] = static_cast<int32_t>(kept - from);
+}
+
+// Of candidates that leave_out() has seen.
 template <class T>
 void RowBlock<T>::drop(int64_t r) {
     const int64_t from = r * capacity_;
     filled_[r] =
         static_cast<int32_t>(kernels_->drop_below(tau_[r], filled_[r], &lower_[from], &upper_[from], &position_[from]));
+    if (without_) allowed_[r] = filled_[r];
 }
 
 template <class T>
@@ -194,6 +217,7 @@ void RowBlock<T>::finish() {
     if (from_above_) return;
     for (int64_t r = 0; r < count_; ++r) {
         if (overflowed_[r]) continue;
+        leave_out(r);
         lead_[r] = kth_lower(r, -HUGE_VALF, 20);
         set_tau(r, std::max(tau_[r], lead_[r]));
         drop(r);

@@ -60,6 +60,10 @@ public:
         bool magnitude = false;
         bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
         int64_t room = 0;         // for candidates beyond what a fine screen leaves
+        // Atoms that row r of the block leaves out: row which[r] of `without`, whose indices rise. Both outlive scan()
+        // and finish(). They go before a threshold is raised, so that k others reach it.
+        const Pattern<int32_t>* without = nullptr;
+        const int64_t* which = nullptr;
     };
     /// Places of a row: whole vectors, and a panel beyond what makes it overflowed.
     static constexpr int64_t capacity(int64_t k, int64_t room = 0) {
@@ -118,6 +122,7 @@ private:
     void limits(int64_t row, float length, float residual, float magnitude, float* limit) const;
     float kth_lower(int64_t r, float low, int halvings) const;
     bool tighten(int64_t r);
+    void leave_out(int64_t r);
     void drop(int64_t r);
 
     const KernelTable* kernels_ = nullptr;
@@ -131,6 +136,9 @@ private:
     std::vector<double> scale_;
     double unit_ = 1;
     std::vector<int32_t> filled_, full_;  // candidates of a row, and how many make it tighten its threshold
+    const Pattern<int32_t>* without_ = nullptr;
+    const int64_t* which_ = nullptr;
+    std::vector<int32_t> allowed_;  // candidates of a row, the first ones, that it does not leave out
     std::vector<char> overflowed_;
     AlignedVector<float> lower_, upper_;  // [count, capacity]
     AlignedVector<int32_t> position_;

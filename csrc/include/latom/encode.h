@@ -53,6 +53,10 @@ public:
     /// how many places of a row are not filling.
     virtual TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                            T* score, int32_t* index, int64_t* found) = 0;
+    /// The k best by score of the atoms that a row does not leave out: row i of `without`, whose indices rise. Where
+    /// fewer than k are left, score -inf and index -1 fill the places behind.
+    virtual TopKStats topk_without(const Context& ctx, const StoredRows& X, int64_t k, const Pattern<int32_t>& without,
+                                   T* score, int32_t* index) = 0;
     /// The best atom of each row, and its score in float64: labels [n] and scores [n] as Lloyd's (cluster.h).
     virtual TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) = 0;
 };

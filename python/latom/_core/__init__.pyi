@@ -166,6 +166,9 @@ class AtomIndex:
     def topk(
         self, context: Context, X: Rows, k: int, activation: str = "identity"
     ) -> tuple[NDArray[Any], NDArray[np.int32], int, int]: ...
+    def topk_without(
+        self, context: Context, X: Rows, k: int, indptr: NDArray[np.int64], indices: NDArray[np.int32]
+    ) -> tuple[NDArray[Any], NDArray[np.int32]]: ...
     def nearest(self, context: Context, X: Rows) -> tuple[NDArray[np.int32], _Float64]: ...
     def above(
         self, context: Context, X: Rows, threshold: _Float64

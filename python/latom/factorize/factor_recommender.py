@@ -72,7 +72,7 @@ class FactorRecommender:
 
         Notes
         -----
-        Cost: a screened search, at most 2 k m flops per user; memory users x (N + items that a user has).
+        Cost: a screened search, 2 k m flops per user in low precision; memory users x N.
         """
         name = f"{type(self).__name__}.recommend"
         check_is_fitted(self, "item_factors")
@@ -80,6 +80,8 @@ class FactorRecommender:
         check_flag(name, "filter_already_liked_items", filter_already_liked_items)
         users, scalar = as_ids(name, "userid", userid, None if recalculate_user else len(self.user_factors))
         have = None
+        if not len(users):
+            return np.empty((0, N), np.int32), np.empty((0, N), self.item_factors.dtype)
         if filter_already_liked_items or check_flag(name, "recalculate_user", recalculate_user):
             have = self._rows_of(name, "user_items", user_items, len(users), len(self.item_factors))
         queries = self.recalculate_user(users, user_items) if recalculate_user else self.user_factors[users]
