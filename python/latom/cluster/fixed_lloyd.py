@@ -12,7 +12,7 @@ from latom._base.arrays import Matrix
 from latom._base.backend import call
 from latom._base.rows import Rows
 from latom.cluster.centers import from_core, stacked
-from latom.cluster.shards import Bounds, Shard, narrow, sums_of
+from latom.cluster.shards import Bounds, Shard, block_rows, sums_of
 
 
 class FixedLloyd:
@@ -105,11 +105,11 @@ class FixedLloyd:
         if self._bounds is None:
             self._bounds = Shard(name, self._rows, 0, self._weights, metric, None).bounds(False)
         members = np.flatnonzero(np.isin(labels, clusters))
-        part = Rows(name, narrow(self._rows[members]))
+        part = block_rows(name, self._rows[members], None)
         weights = None if self._weights is None else np.ascontiguousarray(self._weights[members])
         change = None, np.ascontiguousarray(labels[members])
         sums = sums_of(context, part, weights, change, centers.shape[0], metric, self._bounds)
-        before = Rows(name, narrow(self._centers), "centers")
+        before = block_rows(name, self._centers, None)
         made = sums.centers(name, before, metric, self._bounds, None)[0].array
         which = np.arange(centers.shape[0])
         which[clusters] += centers.shape[0]
