@@ -131,8 +131,8 @@ class TermCounts:
         self._analyze = CountVectorizer(stop_words="english", token_pattern=TERM).build_analyzer()
         self._number: dict[str, int] = {}  # of each term, by its first document
         self._columns, self._counts, self._begins = array("i"), array("f"), array("q", [0])
-        self._frequency = np.zeros(0, np.int64)  # documents with a term
-        self._total = np.zeros(0)  # how often it occurs
+        self._frequency: np.ndarray = np.zeros(0, np.int64)  # documents with a term
+        self._total: np.ndarray = np.zeros(0)  # how often it occurs
         self.documents = 0
         self.terms = np.zeros(0, object)
 
@@ -209,7 +209,7 @@ class RowsThatCount:
         for block in blocks:
             kept = _counting(block)
             rows.append(np.flatnonzero(kept) + n)
-            entries += np.count_nonzero(block.data if sparse.issparse(block) else block)
+            entries += int(np.count_nonzero(block.data if sparse.issparse(block) else block))
             n, d = n + block.shape[0], block.shape[1]
         self.rows = np.concatenate(rows) if rows else np.zeros(0, np.int64)
         self.count, self.size = n, (len(self.rows), d, entries)
@@ -221,7 +221,10 @@ class RowsThatCount:
 
 
 def _counting(block: Any) -> np.ndarray:
-    return np.diff(block.indptr) > 0 if sparse.issparse(block) else np.asarray(block).any(axis=1)
+    if sparse.issparse(block):
+        return np.diff(block.indptr) > 0
+    kept: np.ndarray = np.asarray(block).any(axis=1)
+    return kept
 
 
 def stream_texts(arguments: argparse.Namespace, track: Track, folder: Path) -> tuple[Corpus, list[str]]:
