@@ -107,7 +107,7 @@ def main() -> None:
             continue
         seconds, serial, predicted, loops = measure(call, arguments.threads, arguments.rounds)
         share = f"{serial / seconds:.2%}"
-        lines.append(f"| {name} | {seconds:.2e} | {int(loops)} | {share} | {seconds / predicted:.1f} |")
+        lines.append(f"| {name} | {seconds:.4g} | {int(loops)} | {share} | {seconds / predicted:.1f} |")
         print(lines[-1], flush=True)
     if arguments.output:
         arguments.output.mkdir(parents=True, exist_ok=True)

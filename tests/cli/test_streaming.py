@@ -53,7 +53,8 @@ def test_weights_are_those_of_memory(tmp_path, texts, monkeypatch, min_df, max_f
     np.testing.assert_allclose(X.data, whole.X.data, rtol=3e-7)
 
 
-def test_texts_of_every_kind(tmp_path, texts, line_file, capsys):
+def test_texts_of_every_kind(tmp_path, texts, line_file, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
     folder = tmp_path / "folder"
     folder.mkdir()
     for number, text in enumerate(texts):
@@ -76,7 +77,7 @@ def test_documents_without_terms_are_left_out(tmp_path, texts, capsys):
     assert_topics(np.delete(labels, [1, 2]))
     out = tmp_path / "labels.csv"
     assert run(path, "-k", 3, "--stream", "--labels", out) == 0
-    rows = list(csv.reader(out.open(encoding="utf-8")))
+    rows = list(csv.reader(out.read_text(encoding="utf-8").splitlines()))
     assert [row[0] for row in rows[1:]] == [f"line {i}" for i in range(1, 21)]
     assert rows[2][1:] == ["-1", ""]
 

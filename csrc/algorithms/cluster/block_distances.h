@@ -192,7 +192,12 @@ private:
         for (int64_t r = 0; r < some; ++r) {
             const T* x = rows_.values(many[r]);
             U* out = to.rows.data() + r * rows_.d();
-            for (int64_t t = 0; t < rows_.d(); ++t) out[t] = static_cast<U>(static_cast<double>(x[t]) * scale);
+            if constexpr (sizeof(U) == 8) {
+                std::fill_n(out, rows_.d(), 0.0);
+                rows_.kernels()->template of<T>().add_scaled(x, scale, rows_.d(), out);
+            } else {
+                for (int64_t t = 0; t < rows_.d(); ++t) out[t] = static_cast<U>(static_cast<double>(x[t]) * scale);
+            }
         }
         return some;
     }

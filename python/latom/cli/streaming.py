@@ -221,9 +221,9 @@ class RowsThatCount:
 
 
 def _counting(block: Any) -> np.ndarray:
-    if sparse.issparse(block):
-        return np.asarray(np.diff(block.indptr) > 0)
-    return np.asarray(np.asarray(block).any(axis=1))
+    """Say of each row whether it is anything but zero."""
+    kept: Any = np.diff(block.indptr) > 0 if sparse.issparse(block) else np.asarray(block).any(axis=1)
+    return np.asarray(kept)
 
 
 def stream_texts(arguments: argparse.Namespace, track: Track, folder: Path) -> tuple[Corpus, list[str]]:

@@ -1,10 +1,10 @@
-"""Where a fit of rows that lie apart starts from."""
+"""Rows that lie apart, as a fit asks for them, and where it starts from."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,13 +14,36 @@ from latom._base.backend import backend, call
 from latom._base.estimator import as_random_state
 from latom._base.rows import Rows
 from latom.cluster.centers import check_shape, from_core, random_rows, stacked
-from latom.cluster.shards import Bounds
+from latom.cluster.shards import Bounds, Step, Sums
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
-if TYPE_CHECKING:
-    from latom.cluster.parts import Parts
-
 ROUNDS, OVERSAMPLING = 5, 2.0  # of k-means‖
+
+
+class Parts(Protocol):
+    """Who holds the rows."""
+
+    source: Any  # what the user gave: a callable that chooses centers is given it
+    weights: NDArray[np.float64] | None
+    labels: Any
+
+    def bounds(self, moments: bool) -> Bounds:
+        """A look at all rows."""
+
+    def take(self, numbers: NDArray[np.int64]) -> Matrix:
+        """Rows by their numbers, in that order."""
+
+    def assign(self, centers: Rows, bounds: Bounds) -> Step:
+        """New labels of all rows."""
+
+    def worst(self, centers: Rows, bounds: Bounds, count: int) -> list[tuple[NDArray[Any], ...]]:
+        """Of each part the rows that fit worst, after an assignment to these centers."""
+
+    def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
+        """What sums change by where rows get new labels."""
+
+    def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], float]:
+        """Rows drawn one by one with probability share * cost, and the cost of all."""
 
 
 class PartStarts:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix
 from latom._base.checks import check_clusters
 from latom._base.estimator import as_generator
 from latom._base.history import Iterations, IterationState
@@ -16,35 +14,9 @@ from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.cluster.centers import warn_of_empty
 from latom.cluster.fixed_lloyd import put_back
-from latom.cluster.part_starts import PartStarts
+from latom.cluster.part_starts import Parts, PartStarts
 from latom.cluster.saved_fit import FitState, FoundFit, SavedFit, states_of
-from latom.cluster.shards import Bounds, Step, Sums, relocations
-
-
-class Parts(Protocol):
-    """Who holds the rows."""
-
-    source: Any  # what the user gave: a callable that chooses centers is given it
-    weights: NDArray[np.float64] | None
-    labels: Any
-
-    def bounds(self, moments: bool) -> Bounds:
-        """A look at all rows."""
-
-    def take(self, numbers: NDArray[np.int64]) -> Matrix:
-        """Rows by their numbers, in that order."""
-
-    def assign(self, centers: Rows, bounds: Bounds) -> Step:
-        """New labels of all rows."""
-
-    def worst(self, centers: Rows, bounds: Bounds, count: int) -> list[tuple[NDArray[Any], ...]]:
-        """Of each part the rows that fit worst, after an assignment to these centers."""
-
-    def correction(self, numbers: NDArray[np.int64], new: NDArray[np.int32], m: int, bounds: Bounds) -> Sums:
-        """What sums change by where rows get new labels."""
-
-    def draw(self, centers: Rows, share: float, seed: int) -> tuple[NDArray[np.int64], float]:
-        """Rows drawn one by one with probability share * cost, and the cost of all."""
+from latom.cluster.shards import Bounds, Step, relocations
 
 
 def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> Any:
