@@ -171,7 +171,7 @@ class SavedFit:
             return None
         remedy = f"Remove {self._path.name}, or pass another path."
         try:
-            with np.load(self._path, allow_pickle=False) as file:
+            with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 state = dict(file)
             fit = str(state["fit"])
             if fit == self._fit:
