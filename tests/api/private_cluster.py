@@ -31,7 +31,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     ),
     "widen": (_core.widen, {"half": ints(3, 4, dtype=np.uint16), "storage": "float16"}, {"half.0", "half.1"}),
     "Rows.subset": (dense().subset, {"chosen": np.array([3, 0, 0])}, {"chosen.0"}),
-    "Lloyd": (_core.Lloyd, {"X": dense(), "weights": f64(4), "metric": "cosine"}, set()),
+    "Lloyd": (_core.Lloyd, {"X": dense(), "weights": f64(4), "metric": "cosine"}, {"X.d"}),
     "BlockLloyd.assign": (
         lambda context, **given: blocks().assign(context, first=0, longest=1e3, heaviest=9.0, **given),
         {
@@ -55,7 +55,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
             "longest": 1e3,
             "heaviest": 9.0,
         },
-        set(),
+        {"X.d"},
     ),
     "next_centers": (
         _core.next_centers,
@@ -100,7 +100,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "MiniBatch": (
         _core.MiniBatch,
         {"centers": dense(3), "counts": f64(3), "metric": "cosine", "normalize": True},
-        set(),
+        {"centers.d"},
     ),
     "MiniBatch.step": (
         lambda context, weights: batches().step(context, dense(), weights),
@@ -116,7 +116,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "kmeans_plusplus": (
         _core.kmeans_plusplus,
         {"X": dense(), "n_clusters": 2, "weights": f64(4), "metric": "euclidean"},
-        set(),
+        {"X.d"},
     ),
     "kmeans_batch": (
         _core.kmeans_batch,
@@ -149,7 +149,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
             "linkage": True,
             "wide": False,
         },
-        set(),
+        {"X.d"},
     ),
     "maxsim": (
         _core.maxsim,
@@ -166,27 +166,27 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "silhouette": (
         _core.silhouette,
         {"X": dense(), "labels": np.array([0, 1, 1, 0], np.int32), "n_clusters": 2, "metric": "euclidean"},
-        set(),
+        {"X.d"},
     ),
     "davies_bouldin": (
         _core.davies_bouldin,
         {"X": dense(), "labels": np.array([0, 1, 1, 0], np.int32), "n_clusters": 2},
-        set(),
+        {"X.d"},
     ),
     "afkmc2": (
         _core.afkmc2,
         {"X": dense(), "n_clusters": 2, "chain": 5, "weights": f64(4), "metric": "cosine"},
-        set(),
+        {"X.d"},
     ),
     "parallel_candidates": (
         _core.parallel_candidates,
         {"X": csr(), "n_clusters": 2, "amount": 2.0, "rounds": 2, "weights": f64(4), "metric": "cosine"},
-        set(),
+        {"X.d"},
     ),
     "coreset": (
         _core.coreset,
         {"X": csr(), "size": 3, "rough_centers": 2, "weights": f64(4), "metric": "cosine"},
-        set(),
+        {"X.d"},
     ),
     "weighted_sample": (
         _core.weighted_sample,

@@ -96,7 +96,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "kernels.transposed_product": (
         k.transposed_product,
         {"X": csr(), "W": f32(4, 3), "rows_per_block": 2},
-        {"W.1"},
+        {"W.1", "X.d"},
     ),
     "kernels.add_binned": (
         k.add_binned,

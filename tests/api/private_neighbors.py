@@ -49,7 +49,7 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         {"centers.d"},
     ),
     "CenterDistances.run": (lambda context, X: measured().run(context, X), {"X": dense()}, set()),
-    "CenterDistances.nearest": (lambda context, X: measured().nearest(context, X), {"X": dense()}, set()),
+    "CenterDistances.nearest": (lambda context, X: measured().nearest(context, X), {"X": csr()}, set()),
     "AtomIndex.topk": (lambda context, X: atoms().topk(context, X, 2), {"X": dense()}, set()),
     "AtomIndex.nearest": (lambda context, X: atoms().nearest(context, X), {"X": dense()}, set()),
     "Dictionary.pursue": (lambda context, X: growing().pursue(context, X, 2), {"X": dense()}, set()),

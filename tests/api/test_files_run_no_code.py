@@ -72,6 +72,7 @@ def tensors(path):
     path.mkdir()
     pytest.importorskip("torch")
     (path / "ae.pt").write_bytes(pickle.dumps(Code()))
+    (path / "config.json").write_text("{}")
     return lambda: latom.TopKEncoder.from_pretrained(path)
 
 

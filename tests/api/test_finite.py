@@ -68,7 +68,7 @@ def test_results_name_their_type_and_a_remedy():
             r"CP\.fit: X must be .* got -1\.0 at \(0, 0, 0\)",
         ),
         (
-            lambda: latom.LatentLabelShift(2).fit(-np.ones((4, 3))),
+            lambda: latom.LatentLabelShift(2).fit(-np.ones((4, 3)), [0, 1, 0, 1]),
             r"X must hold probabilities, .* got -1\.0 in row 0",
         ),
         (

@@ -54,7 +54,7 @@ def stated(stub: str, prefix: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in ast.parse((Path(_core.__file__).parent / "_core" / f"{stub}.pyi").read_text()).body:
         for part in node.body if isinstance(node, ast.ClassDef) else [node]:
-            if isinstance(part, ast.FunctionDef) and not part.decorator_list:
+            if isinstance(part, ast.FunctionDef) and "property" not in map(ast.unparse, part.decorator_list):
                 owner = [node.name] if isinstance(node, ast.ClassDef) else []
                 name = ".".join([*owner, *([part.name] if part.name != "__init__" else [])])
                 found[prefix + name] = found.get(prefix + name, "") + ast.unparse(part.args)
@@ -63,7 +63,7 @@ def stated(stub: str, prefix: str) -> dict[str, str]:
 
 def test_every_function_that_takes_arrays_is_here():
     named = stated("__init__", "") | stated("kernels", "kernels.")
-    takes = {name for name, arguments in named.items() if TAKEN.search(arguments)}
+    takes = {name for name, arguments in named.items() if TAKEN.search(arguments)} | {"randomized_svd_of"}
     assert takes - ALONE == {name.split(" of ")[0] for name in CALLS}
 
 

@@ -52,7 +52,9 @@ def test_more_columns_than_32_bits_count_are_refused(call):
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("last", [2**32 + 1, -(2**32) + 1, 2**63 - 1])
 def test_columns_that_would_be_right_in_32_bits_are_refused(call, last):
-    with pytest.raises(ValueError, match=r"indices must lie in|must have .* columns|must be"):
+    with pytest.raises(
+        ValueError, match=r"indices must lie in|must have indices in|must have .* columns|must be"
+    ):
         CALLS[call](wide(d=3, last=last))
 
 
@@ -99,5 +101,5 @@ def test_operators_of_torch_refuse_what_32_bits_would_cut():
             lambda at=at: torch.ops.latom.products_at(rows, at, weight),
             lambda at=at: torch.ops.latom.sparse_linear(values, at, weight, None),
         ):
-            with pytest.raises(ValueError, match=r"sparse_linear: .* must lie in \[0, 4\)"):
+            with pytest.raises(ValueError, match=r"sparse_linear: .* in \[0, 4\)"):
                 call()

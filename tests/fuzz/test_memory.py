@@ -67,7 +67,7 @@ def a_call(name):
     raise AssertionError(f"{name} takes nothing")
 
 
-def check_growth(name, used, times, rounds=4):
+def check_growth(name, used, times, rounds=3):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         call = a_call(name)
@@ -79,21 +79,21 @@ def check_growth(name, used, times, rounds=4):
             for _ in range(times):
                 call.run(2)
             growth.append(used() - before)
-    least = np.min(growth, axis=0)
-    assert (least < times).all(), (
-        f"{least.tolist()} bytes and blocks in {times} calls; of each round {growth}"
-    )
+    least = np.min(growth, axis=0)  # below a chunk, and a block, per call
+    told = f"{least.tolist()} bytes and blocks in {times} calls; of each round {growth}"
+    assert least[0] < 16 * times, told
+    assert least[1] < times, told
 
 
 @pytest.mark.parametrize("name", CALLS)
 def test_calls_leave_no_memory_behind(name, used):
-    check_growth(name, used, 5)
+    check_growth(name, used, 12)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", CALLS)
 def test_a_hundred_thousand_calls_leave_no_memory_behind(name, used):
-    check_growth(name, used, 100_000 // len(CALLS) // 3, 3)
+    check_growth(name, used, 100_000 // len(CALLS) // 3)
 
 
 def test_a_leak_is_seen(used, monkeypatch):
@@ -106,4 +106,4 @@ def test_a_leak_is_seen(used, monkeypatch):
 
     monkeypatch.setitem(CALLS, "leaking", lambda rng: Leaking())
     with pytest.raises(AssertionError, match="bytes and blocks"):
-        check_growth("leaking", used, 5)
+        check_growth("leaking", used, 12)

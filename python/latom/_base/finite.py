@@ -42,7 +42,7 @@ def check_finite(
     first = tuple(int(i) for i in np.argwhere(bad)[0])
     must = must or ("be finite" if negative else "be finite and not negative")
     place = place or ("in row" if numbers.ndim == 2 else "at")
-    where = first[0] if numbers.ndim <= 2 else first
+    where = first[0] if len(first) in (1, 2) else first
     raise ValueError(f"{function}: {name} must {must}; got {numbers[first]} {place} {where}. {remedy}")
 
 

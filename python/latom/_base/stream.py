@@ -109,7 +109,7 @@ class Stream:
 
     def _numbers(self, file: Path) -> Iterator[Matrix]:
         """Blocks of a .npy file, mapped one by one: the system reads the next while one is at work."""
-        mapped = np.load(file, mmap_mode="r")
+        mapped = np.lib.format.open_memmap(file, mode="r")
         if mapped.ndim != 2 or not mapped.flags.c_contiguous:
             raise ValueError(
                 f"Stream: {file.name} must hold a 2-d array in C order; got shape {mapped.shape}. Save "
@@ -181,7 +181,8 @@ def _files(path: Path) -> list[Path]:
 def _read(file: Path) -> Iterator[Matrix]:
     """Blocks of a file of compressed rows or of a table."""
     if file.suffix == ".npz":
-        yield sp.load_npz(file)  # of any format, checked before it is converted
+        with file.open("rb") as stream:
+            yield sp.load_npz(stream)  # of any format, checked before it is converted
         return
     import pyarrow as pa
 

@@ -64,7 +64,7 @@ class SavedFit:
         remedy = f"Remove {self._path.name}, or pass another path."
         state = None
         try:
-            with np.load(self._path, allow_pickle=False) as file:
+            with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = dict(file)
             fit = str(arrays["fit"])
             if fit == self._fit:

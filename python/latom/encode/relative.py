@@ -17,6 +17,8 @@ from latom._base.rows import Rows
 from latom.neighbors.collection import Collection
 from latom.seed.kmeans_plusplus import draw
 
+STEP = 1024  # rows of a block
+
 
 class RelativeRepresentation(Estimator):
     """Similarities of each row to anchor rows, in place of its coordinates.
@@ -162,15 +164,21 @@ class RelativeRepresentation(Estimator):
         context = call(name, self.n_threads)
         squares, own = rows.core.norm2(context), anchors.core.norm2(context)
         dtype = np.result_type(rows.dtype, anchors.dtype)
-        product = rows.numbers @ anchors.numbers.T
-        if sp.issparse(product):
-            product = product.toarray()
-        product = np.asarray(product, dtype)
-        if self.metric == "euclidean":
-            distances = np.maximum(squares[:, None] + own[None, :] - 2 * product.astype(np.float64), 0)
-            return -np.sqrt(distances).astype(dtype)
-        lengths = np.sqrt(np.where(squares > 0, squares, 1))[:, None] * np.sqrt(np.where(own > 0, own, 1))
-        return np.clip(product / lengths, -1, 1).astype(dtype)
+        turned = anchors.numbers.T
+        made = np.empty((len(rows), m), dtype)
+        for first in range(0, len(rows), STEP):  # a block at a time: numpy hears no Ctrl-C
+            part = slice(first, first + STEP)
+            product = rows[part] @ turned
+            if sp.issparse(product):
+                product = product.toarray()
+            product = np.asarray(product, dtype)
+            square = squares[part, None]
+            if self.metric == "euclidean":
+                made[part] = -np.sqrt(np.maximum(square + own - 2 * product.astype(np.float64), 0))
+            else:
+                lengths = np.sqrt(np.where(square > 0, square, 1)) * np.sqrt(np.where(own > 0, own, 1))
+                made[part] = np.clip(product / lengths, -1, 1)
+        return made
 
     def _nearest(self, name: str, rows: Rows, anchors: Rows) -> Any:
         collection = Collection(anchors, self.metric)

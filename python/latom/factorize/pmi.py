@@ -18,6 +18,7 @@ from latom.factorize.embedding import Embedding
 Array = NDArray[Any]
 WEIGHTINGS = ("none", "arora")
 ARORA_CAP = 100.0  # of a weight, as its authors set it
+STEP = 2048  # rows of a block
 
 
 class PMIFactorization(Embedding):
@@ -259,5 +260,6 @@ def _walks(name: str, A: Any, window: int) -> Any:
     one = sp.csr_array(sp.eye_array(A.shape[0], dtype=A.dtype))
     total = one
     for _ in range(window - 1):
-        total = sp.csr_array(one + total @ P)
+        parts = [total[i : i + STEP] @ P for i in range(0, A.shape[0], STEP)]  # scipy hears no Ctrl-C
+        total = sp.csr_array(one + sp.vstack(parts, format="csr"))
     return sp.csr_array(total / A.dtype.type(window))

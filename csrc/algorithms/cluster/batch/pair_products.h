@@ -41,10 +41,12 @@ public:
     /// From what stands above the diagonal, what is below it: blocks of a few lines at a time.
     void mirror() {
         constexpr int64_t kBlock = 8;
-        for (int64_t a = 0; a < width_; a += kBlock)
+        for (int64_t a = 0; a < width_; a += kBlock) {
             for (int64_t b = a; b < width_; b += kBlock)
                 for (int64_t i = a; i < a + kBlock; ++i)
                     for (int64_t j = std::max(b, i + 1); j < b + kBlock; ++j) row(j)[i] = row(i)[j];
+            poll();
+        }
     }
 
 private:

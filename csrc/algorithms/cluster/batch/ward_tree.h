@@ -98,6 +98,7 @@ public:
     }
 
 private:
+    static constexpr int64_t kPolled = 64;       // rows from one look for a signal to the next
     static constexpr int64_t kMostDecided = 16;  // near ties per row from which on float32 does not pay
 
     // Rows at length 1 (cosine), or as they are: what they are multiplied by, and then their squares.
@@ -124,6 +125,7 @@ private:
             for (int64_t j = 0; j < n_; ++j) row[j] = static_cast<U>(f(i, j, row[j]));
             row[i] = std::numeric_limits<U>::infinity();
             std::fill(row + n_, row + matrix.width(), std::numeric_limits<U>::infinity());
+            if (i % kPolled == 0) poll();
         }
     }
 
@@ -149,6 +151,7 @@ private:
             for (int64_t j = 0; j < n_; ++j) to[j] = mine + part[j] - twice * length[j] * cosine[j];
             to[i] = std::numeric_limits<float>::infinity();
             std::fill(to + n_, to + near_.width(), std::numeric_limits<float>::infinity());
+            if (i % kPolled == 0) poll();
         }
         sum_.resize(static_cast<std::size_t>(n_ * d_));
         for (int64_t i = 0; i < n_; ++i)
@@ -231,6 +234,7 @@ private:
             const int64_t next = nearest(matrix, top, before);
             if (decided_ > kMostDecided * n_) return false;
             if (next != before) {
+                if (chain_.size() % kPolled == 0) poll();
                 chain_.push_back(next);
                 continue;
             }
