@@ -170,7 +170,7 @@ def test_segments_of_rows_that_are_read_again_and_again(entries, rng):
 
 
 def test_systems_that_are_not_definite_are_counted(rng):
-    """A Gram matrix that no rows have: more on the diagonal makes numbers of it; a step along a block stays."""
+    """A Gram matrix that no rows have: more on the diagonal makes numbers of it; blocks stay as they are."""
     X, V = entries(rng), rng.standard_normal((30, 9))
     rows, ridge = as_csr_rows("test", X, np.float64).core, np.full(40, 0.1)
     G, start = -1e4 * np.eye(9), rng.standard_normal((40, 9))

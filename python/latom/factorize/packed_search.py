@@ -1,7 +1,7 @@
 """Factors that are packed once for many searches: the best items of each user, without those that it has.
 
-The core's screen leaves out what a user has before it raises a threshold, so the search is for N items however
-many the user has, and no users x items matrix is made.
+The core's screen leaves out what a user has before it raises a threshold, so the search is for N items
+however many the user has, and no users x items matrix is made.
 """
 
 from __future__ import annotations
