@@ -19,10 +19,32 @@ def likes():
     return sp.csr_matrix(((i[:, None] + i) % 2 == 0).astype(float) - np.eye(50))
 
 
+IMPLICITS = {"user_factors", "item_factors", "dtype", "factors", "regularization", "alpha", "iterations"} | {
+    "calculate_training_loss", "num_threads", "random_state", "use_native", "use_cg", "cg_steps"
+}  # fmt: skip
+
+
 def model_of(X, **options):
     model = AlternatingLeastSquares(**{"factors": 3, "regularization": 0.01, "random_state": 23, **options})
     model.fit(X, show_progress=False)
     return model
+
+
+@pytest.mark.filterwarnings("ignore")  # the host's
+def test_files_and_lengths_beside_implicit(likes, tmp_path):
+    als = pytest.importorskip("implicit.cpu.als", reason="implicit is not installed")
+    model = model_of(likes, use_cg=False)
+    model.item_factors[3] = 0
+    model.save(str(tmp_path / "ours.npz"))
+    host = als.AlternatingLeastSquares.load(str(tmp_path / "ours.npz"))
+    assert (host.item_factors == model.item_factors).all()
+    assert (host.factors, host.use_cg, host.alpha) == (3, False, 1.0)
+    np.testing.assert_allclose(model.item_norms, host.item_norms, rtol=1e-6)
+    np.testing.assert_allclose(model.user_norms, host.user_norms, rtol=1e-6)
+    host.save(str(tmp_path / "theirs.npz"))
+    again = AlternatingLeastSquares.load(str(tmp_path / "theirs.npz"))
+    assert (again.user_factors == model.user_factors).all()
+    assert again.solver == "cholesky"
 
 
 @pytest.mark.filterwarnings("ignore")  # the host's
@@ -110,6 +132,8 @@ def test_files_and_pickles(likes, tmp_path):
         assert (other.item_factors == model.item_factors).all()
         assert other.factors == 3
         assert other.solver == "cholesky"
+    with np.load(tmp_path / "model.npz") as parts:  # implicit sets each as an attribute
+        assert set(parts.files) <= IMPLICITS
 
 
 def test_batches_are_users_one_by_one(likes):

@@ -58,8 +58,8 @@ Numbers results(const Context& ctx, const CsrView<float, I>& view, float* e) {
     const int64_t first = view.indptr[0], count = view.indptr[view.n] - first;
     Numbers out;
     for (const RowSolver solver : {RowSolver::kCholesky, RowSolver::kConjugate}) {
-        LeastSquares<float> problem{{V.data(), view.d, kRank, kRank}, G.data(), ridge.data(), EntryRule::kImplicit,
-                                    1.7,     nullptr,   solver,   3,  0};
+        LeastSquares<float> problem{
+            {V.data(), view.d, kRank, kRank}, G.data(), ridge.data(), EntryRule::kImplicit, 1.7, nullptr, solver, 3, 0};
         std::vector<float> rows(U);
         const LeastSquaresResult result = solve_least_squares(ctx, X, problem, rows.data());
         CHECK_EQUAL(result.failed, 0);
@@ -87,9 +87,8 @@ void check_far(const Sparse<float>& X, const std::vector<I>& columns, int64_t be
     std::vector<float> near_e(X.value.size());
     for (const int threads : {1, 3}) NOTE("entries from " << before << " on, " << threads << " threads") {
             const Context ctx = context(available_isas().back(), threads);
-            const Numbers wanted =
-                results(ctx, CsrView<float, I>{X.indptr.data(), columns.data(), X.value.data(), X.n, X.d},
-                        near_e.data());
+            const Numbers wanted = results(
+                ctx, CsrView<float, I>{X.indptr.data(), columns.data(), X.value.data(), X.n, X.d}, near_e.data());
             CHECK(results(ctx, CsrView<float, I>{indptr.data(), indices.data(), values.data(), X.n, X.d}, e.data()) ==
                   wanted);
         }

@@ -60,7 +60,17 @@ def test_every_shape(isa, dtype, rng):
                 bias = rng.standard_normal(m) if metric == "dot" and turn % 2 else None
                 screen = screens()[turn % len(screens())]
                 k = sorted({min(k, m) for k in (1, 2, 5, m // 5 + 1, m)})[turn % 3 % min(m, 3)]
-                check(X, atoms, k, lists(X, atoms, rng), metric, screen, (1, 2, 5)[turn % 3], turn % 2 == 0, bias)
+                check(
+                    X,
+                    atoms,
+                    k,
+                    lists(X, atoms, rng),
+                    metric,
+                    screen,
+                    (1, 2, 5)[turn % 3],
+                    turn % 2 == 0,
+                    bias,
+                )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

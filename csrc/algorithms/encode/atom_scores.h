@@ -29,7 +29,7 @@ struct TopKJob {
     T* score;
     int32_t* index;
     int64_t* found;
-    double* exact = nullptr;  // in place of `score`: scores as float64, as k-means has them
+    double* exact = nullptr;                    // in place of `score`: scores as float64, as k-means has them
     const Pattern<int32_t>* without = nullptr;  // atoms that rows leave out
 };
 

@@ -16,11 +16,26 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.utils.validation import check_is_fitted
 
 from latom._base.history import FactorizationState
 from latom.factorize.als import AlternatingLeastSquares as _AlternatingLeastSquares
+from latom.factorize.als_parts import load_model, save_model
 
 __all__ = ["AlternatingLeastSquares"]
+
+SAVED = (
+    "factors",
+    "regularization",
+    "alpha",
+    "iterations",
+    "calculate_training_loss",
+    "num_threads",
+    "random_state",
+    "use_native",
+    "use_cg",
+    "cg_steps",
+)
 
 
 class AlternatingLeastSquares(_AlternatingLeastSquares):
@@ -183,6 +198,43 @@ class AlternatingLeastSquares(_AlternatingLeastSquares):
             ranked[u] = np.concatenate([found[left], np.setdiff1d(named, found)])[:width]
         return (ranked[0], values[0]) if ids.ndim == 1 else (ranked, values)
 
+    @property
+    def item_norms(self) -> Any:
+        """Lengths of the items' factors; 1e-10 for those of length 0, as in implicit."""
+        return _norms(self.item_factors)
+
+    @property
+    def user_norms(self) -> Any:
+        """Lengths of the users' factors; 1e-10 for those of length 0, as in implicit."""
+        return _norms(self.user_factors)
+
+    def save(self, file: Any) -> None:
+        """Write factors and parameters as implicit does, which can load them.
+
+        Parameters
+        ----------
+        file : path or file object
+        """
+        check_is_fitted(self, "item_factors")
+        save_model(self, file, SAVED)
+
+    @classmethod
+    def load(cls, file: Any) -> Any:
+        """The model that :meth:`save` or implicit has written.
+
+        Parameters
+        ----------
+        file : path or file object
+            A path without ".npz" gets it.
+
+        Returns
+        -------
+        model : of this class
+        """
+        model = load_model(cls, file, SAVED)
+        model.solver = "auto" if model.use_cg else "cholesky"
+        return model
+
     def rank_items(
         self, userid: Any, user_items: Any, selected_items: Any, recalculate_user: bool = False
     ) -> Any:
@@ -203,6 +255,12 @@ class AlternatingLeastSquares(_AlternatingLeastSquares):
             stacklevel=2,
         )
         return super().rank_items(userid, user_items, selected_items, recalculate_user)
+
+
+def _norms(factors: Any) -> Any:
+    norms = np.linalg.norm(factors, axis=1)
+    norms[norms == 0] = 1e-10
+    return norms
 
 
 def _on_terminal() -> bool:

@@ -96,20 +96,20 @@ PARAMETERS = (
 )
 
 
-def save_model(model: Any, file: Any) -> None:
+def save_model(model: Any, file: Any, names: tuple[str, ...] = PARAMETERS) -> None:
     """Factors and those parameters that are numbers or words."""
-    parts = {name: getattr(model, name) for name in PARAMETERS if hasattr(model, name)}
+    parts = {name: getattr(model, name) for name in names if hasattr(model, name)}
     parts = {name: value for name, value in parts.items() if isinstance(value, (int, float, str))}
     parts |= {"user_factors": model.user_factors, "item_factors": model.item_factors}
     np.savez(file, dtype=np.dtype(model.dtype).name, **parts)
 
 
-def load_model(kind: Any, file: Any) -> Any:
+def load_model(kind: Any, file: Any, names: tuple[str, ...] = PARAMETERS) -> Any:
     """A model of this class from what was saved; names that it does not know are left out."""
     if isinstance(file, str) and not file.endswith(".npz"):
         file = file + ".npz"
     model = kind()
-    known = {*PARAMETERS, "user_factors", "item_factors"}
+    known = {*names, "user_factors", "item_factors"}
     with np.load(file, allow_pickle=False) as parts:
         for name, value in parts.items():
             if name == "dtype":
