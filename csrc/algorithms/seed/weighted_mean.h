@@ -37,6 +37,8 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
             const double factor = metric == Metric::kCosine ? w / std::sqrt(rows.norm2(i)) : w;
             if constexpr (kIsSparse<View>) {
                 rows.each(i, [&](int64_t t, T v) { sum[c][t] += factor * static_cast<double>(v); });
+            } else if (d <= kShortDot) {
+                for (int64_t t = 0; t < d; ++t) sum[c][t] += factor * static_cast<double>(rows.values(i)[t]);
             } else {
                 rows.kernels()->template of<T>().add_scaled(rows.values(i), factor, d, sum[c].data());
             }

@@ -53,7 +53,8 @@ public:
     /// how many places of a row are not filling.
     virtual TopKStats topk(const Context& ctx, const StoredRows& X, int64_t k, Rank rank, const Thresholds& thresholds,
                            T* score, int32_t* index, int64_t* found) = 0;
-    /// The best atom of each row, and its score in float64: labels [n] and scores [n] as Lloyd's (cluster.h).
+    /// The best atom of each row, and its score in float64: labels [n] and scores [n] as Lloyd's (cluster.h). score may
+    /// be null.
     virtual TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) = 0;
 };
 

@@ -48,6 +48,7 @@ template <class View>
 class FewColumns {
 public:
     using T = typename View::value_type;
+    static constexpr int64_t kMostColumns = 64;  // by measurement
 
     /// `blocks`: the rows stay the same from pass to pass, and may be put in blocks.
     FewColumns(const Rows<View>& rows, bool blocks) : rows_(rows), may_block_(blocks) {}
@@ -71,7 +72,6 @@ public:
     void forget_labels() { labels_hold_ = false; }
 
 private:
-    static constexpr int64_t kMostColumns = 64;       // by measurement
     static constexpr int64_t kMostNumbers = 1 << 14;  // of all atoms together: the second cache holds them
     static constexpr double kTooMany = 1.0 / 16;      // share of the rows in float64 from which bounds are better
     static constexpr double kLargest = 1e18;          // length whose products float32 holds
