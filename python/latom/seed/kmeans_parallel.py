@@ -111,16 +111,17 @@ def starting_rows(
     the rounds of k-means‖ draw, whichever costs less.
     """
     context = call(function, n_threads, as_seed(function, random_state))
-    trials = 2 + int(math.log(m))
+    trials = 2 + math.log(m)
+    greedy = rows.entries * m * trials
     size = max(SAMPLE, SAMPLE_PER_CLUSTER * m)
-    if not rows.sparse and len(rows) >= 4 * size and rows.entries * m * trials >= LITTLE / 16:
+    if not rows.sparse and len(rows) >= 4 * size and greedy >= LITTLE / 16:
         # Multiply-adds per column, in float64 beyond those of both.
         rounds = 5 * m * (len(rows) / (SCREENED if m >= 16 else 1) + m * trials)
         if m * size * trials <= rounds:
             return _draw_from_coreset(context, rows, m, weights, metric, size)
-    if rows.sparse or rows.entries * m * trials < LITTLE or len(rows) < 25 * m:
-        greedy, budget = local_trials(function, "auto", rows, m)
-        return draw(context, rows, m, weights, metric, local_trials=greedy, budget=budget)[0]
+    if rows.sparse or greedy < LITTLE or len(rows) < 25 * m:
+        draws, budget = local_trials(function, "auto", rows, m)
+        return draw(context, rows, m, weights, metric, local_trials=draws, budget=budget)[0]
     return _draw_parallel(
         context, rows, m, weights, metric, 1.0 * m, 5, local_trials(function, "auto", rows, m)
     )[0]
