@@ -96,8 +96,7 @@ void sparse_two(const T* x, const I* column, std::int64_t nnz, const float* Y, s
         sparse_best<4, 2>(x, column, nnz, Y, stride, factor, bias, j, lane, so_far);
     for (; j + 2 * kLanes <= stride; j += 2 * kLanes)
         sparse_best<2, 4>(x, column, nnz, Y, stride, factor, bias, j, lane, so_far);
-    for (; j < stride; j += kLanes)
-        sparse_best<1, 4>(x, column, nnz, Y, stride, factor, bias, j, lane, so_far);
+    for (; j < stride; j += kLanes) sparse_best<1, 4>(x, column, nnz, Y, stride, factor, bias, j, lane, so_far);
     *best = highest(so_far.high);
     const auto at_best = so_far.high == (BestFloats)lanes_of(*best);
     *label = lowest(at_best ? so_far.at : BestIntegers{} + 0x7fffffff);

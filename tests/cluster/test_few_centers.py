@@ -123,6 +123,8 @@ def test_ties_go_to_the_lowest_atom_after_a_pass_with_bounds(metric):
     """Rows in the middle between two atoms that move towards each other by whole numbers."""
     d = 72
     left, right = np.eye(d)[0] * 8, np.eye(d)[0] * -8
-    X = np.vstack([left + np.eye(d)[3:20], right + np.eye(d)[3:20], np.eye(d)[20:30] * 4, left / 2, right / 2])
+    X = np.vstack(
+        [left + np.eye(d)[3:20], right + np.eye(d)[3:20], np.eye(d)[20:30] * 4, left / 2, right / 2]
+    )
     for order in ([0, 17], [17, 0]):
         held_to_plain(X.astype(np.float32), [X[order].astype(np.float32)], metric, 4)

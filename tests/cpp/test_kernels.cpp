@@ -173,14 +173,15 @@ TEST(sparse_two_stays_within_its_arrays_and_within_its_bound) {
     constexpr int64_t d = 40;
     for (const auto& isa : available_isas())
         for (int64_t nnz = 0; nnz < 12; ++nnz)
-            for (const int64_t stride : {16, 32, 48, 64, 80, 128, 144, 272}) NOTE(isa << ", " << nnz << ", " << stride) {
+            for (const int64_t stride : {16, 32, 48, 64, 80, 128, 144, 272})
+                NOTE(isa << ", " << nnz << ", " << stride) {
                     test::Random random(static_cast<std::uint64_t>(nnz * 1000 + stride));
                     auto x = random_exact<float>(random, nnz, -1, 1);
                     auto Y = random_exact<float>(random, d * stride, -1, 1);
                     auto factor = random_exact<float>(random, stride, 0.5, 1);
                     auto bias = random_exact<float>(random, stride, -1, 0);
                     auto column = random_exact<std::int32_t>(random, nnz, 0, d);
-                    bias[stride - 1] = -INFINITY;  // none
+                    bias[stride - 1] = -INFINITY;                                                         // none
                     if (stride > 16) bias[stride - 3] = bias[5] = 9, factor[stride - 3] = factor[5] = 0;  // a tie
                     int32_t label = -1;
                     float best = 0, second = 0;

@@ -42,12 +42,18 @@ def drawn(monkeypatch):
 def test_starts_from_a_coreset_are_as_good(metric, rng, drawn, monkeypatch):
     X, m = blobs(rng, 30_000, 6, 40), 12
     potential = [
-        [laws.squared_distances(X, metric, X[start(X, m, metric, seed=s)]).min(axis=1).sum() for s in range(15)]
+        [
+            laws.squared_distances(X, metric, X[start(X, m, metric, seed=s)]).min(axis=1).sum()
+            for s in range(15)
+        ]
     ]
     assert len(drawn) == 15
     monkeypatch.setattr(module, "SAMPLE", len(X))  # all rows
     potential.append(
-        [laws.squared_distances(X, metric, X[start(X, m, metric, seed=s)]).min(axis=1).sum() for s in range(15)]
+        [
+            laws.squared_distances(X, metric, X[start(X, m, metric, seed=s)]).min(axis=1).sum()
+            for s in range(15)
+        ]
     )
     assert len(drawn) == 15
     assert np.median(potential[0]) < 1.05 * np.median(potential[1])

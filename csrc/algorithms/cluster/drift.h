@@ -15,7 +15,7 @@ struct RowState {
     std::vector<double> own;     // [n]: decision score with the center of its label
     std::vector<float> far;      // [n]: lower bound on the distance to every other center; negative if nothing is known
     std::vector<int32_t> second;  // [n], dense rows: a center that was close; -1 if none is known
-    std::vector<float> near;      // [n], where scores are left out: at least the distance to its own center, or negative
+    std::vector<float> near;  // [n], where scores are left out: at least the distance to its own center, or negative
 };
 
 /// Centers in order of falling drift: those that a row must look at are a prefix of the positions.

@@ -29,8 +29,15 @@ std::vector<double> column_means(const Context& ctx, const Rows<View>& rows) {
     std::vector<std::vector<double>> sum(static_cast<std::size_t>(chunks));
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         sum[c].assign(static_cast<std::size_t>(d), 0.0);
-        for (int64_t i = c * size; i < std::min(n, (c + 1) * size); ++i) {
-            if (kIsSparse<View> || d <= kShortDot)
+        double few[kShortDot] = {};
+        const bool is_short = !kIsSparse<View> && d <= kShortDot;
+        for (int64_t i = c * size; is_short && i < std::min(n, (c + 1) * size); ++i) {
+            const auto* x = rows.values(i);
+            for (int64_t t = 0; t < d; ++t) few[t] += static_cast<double>(x[t]);
+        }
+        if (is_short) std::copy_n(few, d, sum[c].data());
+        for (int64_t i = c * size; !is_short && i < std::min(n, (c + 1) * size); ++i) {
+            if constexpr (kIsSparse<View>)
                 rows.each(i, [&](int64_t t, auto v) { sum[c][t] += static_cast<double>(v); });
             else
                 ctx.kernels->template of<typename View::value_type>().add_scaled(rows.values(i), 1.0, d, sum[c].data());
@@ -50,7 +57,11 @@ double mean_variance(const Context& ctx, const Rows<View>& rows) {
     const double mean2 = ctx.kernels->f64.dense_dot(mean.data(), mean.data(), d);
     const int64_t chunks = chunk_count(n, kLeastRows);
     std::vector<double> sum(static_cast<std::size_t>(chunks), 0.0);
-    for (int64_t i = 0; i < n; ++i) sum[i / kLeastRows] += rows.norm2(i);
+    parallel_for(ctx, chunks, [&](int64_t c, int) {
+        double own = 0;
+        for (int64_t i = c * kLeastRows; i < std::min(n, (c + 1) * kLeastRows); ++i) own += rows.norm2(i);
+        sum[c] = own;
+    });
     const double squares = std::accumulate(sum.begin(), sum.end(), 0.0);
     const double about = squares - static_cast<double>(n) * mean2;
     if (about >= kLeastShare * squares && squares > 0) return about / static_cast<double>(n) / static_cast<double>(d);

@@ -254,8 +254,8 @@ private:
                 if (w.lead[r].sure) continue;
                 w.scores.resize(static_cast<std::size_t>(m()));
                 known.scores.score_all(ctx.kernels, w.rows.row[r], 0, m(), w.scores.data());
-                label[first + r] = static_cast<int32_t>(std::max_element(w.scores.begin(), w.scores.end()) -
-                                                        w.scores.begin());
+                label[first + r] =
+                    static_cast<int32_t>(std::max_element(w.scores.begin(), w.scores.end()) - w.scores.begin());
                 w.scored += m();
             }
         });

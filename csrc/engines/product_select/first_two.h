@@ -8,9 +8,9 @@
 //   |dot_j - <x, w_j>| <= gamma |x| |w_j| + tiny,         gamma = 1.01 (d + 12) 2^-24
 //   |s_j - S_j|        <= e_j = factor_j (gamma |x| |w_j| + tiny) + 2^-50 |bias_j|
 //
-// where tiny is for numbers below what float32 holds, and the roundings of S itself, (d + 16) 2^-53 of |x| |w_j| and one
-// of the bias, are below gamma's margin and the last term. The atom k with the highest s is the answer where no other
-// has s_j + e_j >= s_k - e_k. Nothing of a row is packed or kept.
+// where tiny is for numbers below what float32 holds, and the roundings of S itself, (d + 16) 2^-53 of |x| |w_j| and
+// one of the bias, are below gamma's margin and the last term. The atom k with the highest s is the answer where no
+// other has s_j + e_j >= s_k - e_k. Nothing of a row is packed or kept.
 //
 // Cost      2 d flops per row and atom.        Memory  the atoms once more, in float32.
 #pragma once
@@ -84,7 +84,9 @@ bool FirstTwo<T>::pack(const KernelTable* kernels, const std::vector<const T*>& 
         for (int64_t t = 0; t < d; ++t) atoms_[j * stride_ + t] = static_cast<float>(atoms[j][t]);
         const double factor = rule.factor.empty() ? 1.0 : rule.factor[j], up = 1 + 1e-9;
         slope_[j] = factor * (gamma * std::sqrt(norm2[j]) + tiny) * up;
-        base_[j] = (factor * tiny * (1 + std::sqrt(norm2[j])) + (rule.bias.empty() ? 0.0 : 0x1p-50 * std::abs(rule.bias[j]))) * up;
+        base_[j] =
+            (factor * tiny * (1 + std::sqrt(norm2[j])) + (rule.bias.empty() ? 0.0 : 0x1p-50 * std::abs(rule.bias[j]))) *
+            up;
     }
     return true;
 }

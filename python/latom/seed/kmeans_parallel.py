@@ -107,8 +107,8 @@ def starting_rows(
 ) -> NDArray[np.int64]:
     """The rows that estimators start from, by greedy k-means++ or what is as good by measurement and cheaper.
 
-    On documents one trial is as good as several. Of many dense rows a sample stands for all: a coreset, or what
-    the rounds of k-means‖ draw, whichever costs less.
+    On documents one trial is as good as several. Of many dense rows a sample stands for all: a coreset, or
+    what the rounds of k-means‖ draw, whichever costs less.
     """
     context = call(function, n_threads, as_seed(function, random_state))
     trials = 2 + math.log(m)

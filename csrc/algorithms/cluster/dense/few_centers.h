@@ -6,7 +6,8 @@
 // engines/product_select/first_two.h; where that is not sure, float64 decides.
 //
 // What rounding may explain   Distances of Euclidean scores: S_own - S_j >= (far^2 - near^2) / 2, and each S errs by at
-// most (d + 16) 2^-53 (|x|^2 + |w|^2). Angles: cos near - cos far >= g^2 / 2 for g = far - near, as both lie in [0, pi].
+// most (d + 16) 2^-53 (|x|^2 + |w|^2). Angles: cos near - cos far >= g^2 / 2 for g = far - near, as both lie in [0,
+// pi].
 //
 // Cost      12 bytes per row that keeps its label; else a reading of the row and 2 m d flops.
 #pragma once

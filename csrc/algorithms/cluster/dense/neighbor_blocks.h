@@ -36,6 +36,13 @@ double load_columns(const Rows<View>& rows, const std::vector<typename View::val
                                        reinterpret_cast<std::uint32_t*>(out));
         for (int64_t t = 0; ready && !origin.empty() && t < d; ++t)
             for (int64_t r = 0; r < width; ++r) out[t * width + r] -= origin[t];
+        if (!ready && count == width && rows.whole()) {  // two or three columns
+            for (int64_t t = 0; t < d; ++t) {
+                const float less = origin.empty() ? 0.0f : origin[t];
+                for (int64_t r = 0; r < width; ++r) out[t * width + r] = first[r * d + t] - less;
+            }
+            ready = true;
+        }
     }
     for (int64_t r = 0; !ready && r < count; ++r) {
         const auto* x = rows.values(row(r));

@@ -1,8 +1,8 @@
 // few_atoms.h: the best atom of each sparse row where atoms are few: all scores at once.
 //
-// The atoms stand column by column, [d, m], so that a term of a row meets all of them in a cache line or two. Nothing is
-// kept between passes, and rows are read in their order. Rows of float64 have float64 scores, those of sparse_dot bit by
-// bit. Rows of float32 have scores in float32 first (kernels/sparse_two.inl.h): a row of q entries has
+// The atoms stand column by column, [d, m], so that a term of a row meets all of them in a cache line or two. Nothing
+// is kept between passes, and rows are read in their order. Rows of float64 have float64 scores, those of sparse_dot
+// bit by bit. Rows of float32 have scores in float32 first (kernels/sparse_two.inl.h): a row of q entries has
 //
 //   |score_j - S_j| <= e = gamma |x| W + B,      gamma = 1.01 (q + 12) 2^-24,  W = max_j factor_j |w_j|
 //
@@ -27,7 +27,7 @@ template <class View>
 class FewAtoms {
 public:
     using T = typename View::value_type;
-    static constexpr int64_t kMost = 144;  // atoms; by measurement
+    static constexpr int64_t kMost = 144;                              // atoms; by measurement
     static constexpr int64_t kMostNear = 512, kNearNumbers = 1 << 18;  // or these, where the second cache has them all
 
     static bool takes(int64_t m, int64_t d) {
@@ -123,8 +123,8 @@ private:
             for (int64_t p = 0; p < nnz; ++p)
                 sum[p % 8] += static_cast<double>(x[p]) * static_cast<double>(y[column[p] * stride_]);
             state.label[i] = label;
-            state.own[i] = decision(
-                ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7])), label);
+            state.own[i] =
+                decision(((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7])), label);
             return true;
         }
     }
