@@ -17,7 +17,7 @@ namespace latom {
 
 /// Of dense rows of d columns in m clusters; elsewhere rows are added up one by one. Where columns or clusters are few.
 inline bool objective_by_sums(int64_t d, int64_t m) {
-    return d <= 64 ? m * d <= (1 << 14) : m <= 128 && m * d <= (1 << 17);
+    return d <= 64 ? m * d <= (1 << 14) : m <= 64 && m * d <= (1 << 16);
 }
 
 class SumsObjective {

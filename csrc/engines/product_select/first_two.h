@@ -29,7 +29,7 @@ namespace latom {
 template <class T>
 class FirstTwo {
 public:
-    static constexpr int64_t kMostAtoms = 128, kMostColumns = 1 << 16;
+    static constexpr int64_t kMostAtoms = 64, kMostColumns = 1 << 16;
 
     struct Lead {
         int32_t atom;
