@@ -95,17 +95,17 @@ public:
             index_);
     }
 
-    /// (labels, float64 scores): the best atom of each row.
-    py::tuple nearest(const Call& call, const PyRows& X) {
+    /// (labels, float64 scores): the best atom of each row; no scores where they are not asked for.
+    py::tuple nearest(const Call& call, const PyRows& X, bool scored) {
         const Context ctx = call.context();
         return std::visit(
             [&](auto& index) -> py::tuple {
                 using T = typename std::decay_t<decltype(*index)>::value_type;
                 const StoredRows rows = X.stored<T>(ctx);
                 py::array_t<std::int32_t> label(rows.n);
-                py::array_t<double> score(rows.n);
+                py::array_t<double> score(scored ? rows.n : 0);
                 std::int32_t* labels = label.mutable_data();
-                double* scores = score.mutable_data();
+                double* scores = scored ? score.mutable_data() : nullptr;
                 {
                     const Released released;
                     index->nearest(ctx, rows, scores, labels);
@@ -197,7 +197,7 @@ void register_encode(py::module_& module) {
         .def("topk", &PyAtomIndex::topk, "context"_a, "X"_a, "k"_a, "activation"_a = "identity")
         .def("topk_without", &PyAtomIndex::topk_without, "context"_a, "X"_a, "k"_a, "indptr"_a.noconvert(),
              "indices"_a.noconvert())
-        .def("nearest", &PyAtomIndex::nearest, "context"_a, "X"_a)
+        .def("nearest", &PyAtomIndex::nearest, "context"_a, "X"_a, "scores"_a = true)
         .def("above", &PyAtomIndex::above, "context"_a, "X"_a, "threshold"_a.noconvert());
     define_fold_center<float>(module);
     define_fold_center<double>(module);

@@ -103,6 +103,11 @@ struct IndexedKernels {
     // [stride].
     void (*sparse_scores)(const T* x, const I* column, std::int64_t nnz, const T* Y, std::int64_t stride, double* out);
 
+    // sparse_two.inl.h: of the atoms Y [d, stride], stride a multiple of 16, the best for a row, and the two highest
+    // scores.
+    void (*sparse_two)(const T* x, const I* column, std::int64_t nnz, const float* Y, std::int64_t stride,
+                       const float* factor, const float* bias, std::int32_t* label, float* best, float* second);
+
     // add_binned.inl.h: sum [d, levels] += factor times one row of nnz entries.
     void (*scatter_binned)(const T* x, const I* column, std::int64_t nnz, double factor, const double* magic,
                            int levels, std::int64_t* sum);
@@ -146,6 +151,9 @@ struct KernelTable {
     int best_rows;
     void (*best_two)(const float* x, std::int64_t d, const float* atoms, const float* bias, const std::int32_t* which,
                      std::int64_t count, std::int32_t* label, float* best, float* second);
+    // few_dots.inl.h: out [count][m], products of rows x [count] with atoms [m][stride], m a multiple of 4.
+    void (*few_dots)(const float* const* x, std::int64_t count, std::int64_t d, const float* atoms, std::int64_t m,
+                     std::int64_t stride, float* out);
     // binned_values.inl.h: the float64 values, out [count], of integers on a grid with units [levels]; levels stand
     // `step` apart, or, where that is 1, side by side: sum [count, levels].
     void (*binned_values)(const std::int64_t* sum, std::int64_t count, std::int64_t step, const double* unit,

@@ -28,6 +28,7 @@ namespace {
 #include "kernels/coordinate_sweep.inl.h"
 #include "kernels/distance_sums.inl.h"
 #include "kernels/extrapolate.inl.h"
+#include "kernels/few_dots.inl.h"
 #include "kernels/gather.inl.h"
 #include "kernels/dots_at.inl.h"
 #include "kernels/gram.inl.h"
@@ -44,6 +45,7 @@ namespace {
 #include "kernels/sift.inl.h"
 #include "kernels/small_cholesky.inl.h"
 #include "kernels/small_product.inl.h"
+#include "kernels/sparse_two.inl.h"
 #include "kernels/transpose.inl.h"
 #include "kernels/widen.inl.h"
 // clang-format on
@@ -92,6 +94,7 @@ constexpr IndexedKernels<T, I> indexed_kernels() {
     return {
         .sparse_dot = sparse_dot<T, I>,
         .sparse_scores = sparse_scores<T, I>,
+        .sparse_two = sparse_two<T, I>,
         .scatter_binned = scatter_binned<T, I>,
         .gather_add = gather_add<kVectorBytes, T, I>,
         .dots_at = dots_at<T, I>,
@@ -117,6 +120,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .interleave = interleave,
     .best_rows = kBestRows,
     .best_two = best_two,
+    .few_dots = few_dots,
     .binned_values = binned_values,
     .distance_sums = distance_sums,
     .bounded_distances = bounded_distances,

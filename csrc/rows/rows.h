@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "core/prefetch.h"
+#include "kernels/short_dot.h"
 #include "kernels/table.h"
 #include "rows/csr_checks.h"
 
@@ -48,7 +49,8 @@ public:
             T lowest{0};
             for (const T *x = values(i), *end = x + size(i); x < end; ++x) lowest = *x < lowest ? *x : lowest;
             if (lowest < 0) negative.store(true, std::memory_order_relaxed);
-            (*norm2)[i] = dot(values(i), values(i), size(i));
+            const bool is_short = size(i) <= kShortDot;
+            (*norm2)[i] = is_short ? short_dot(values(i), values(i), size(i)) : dot(values(i), values(i), size(i));
             return !acceptable(values(i), size(i), (*norm2)[i]);
         });
         if (bad < n_) refuse_row(ctx, name, bad, values(bad), size(bad));
@@ -125,6 +127,7 @@ public:
             using I = typename View::index_type;
             return kernels_->of<T, I>().sparse_dot(values(i), columns(i), size(i), y);
         } else {
+            if (view_.d <= kShortDot) return short_dot(values(i), y, view_.d);
             return kernels_->of<T>().dense_dot(values(i), y, view_.d);
         }
     }

@@ -76,7 +76,7 @@ def test_every_bound_gives_the_same_bits(metric, signed, dtype):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("m", [1, 7, 8, 9, 23, 24, 25, 33, 143, 144, 145])
+@pytest.mark.parametrize("m", [1, 7, 8, 9, 23, 24, 25, 33, 143, 144, 145, 300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_few_atoms_give_the_same_bits_as_many(metric, m, dtype, isa):
     """All scores at once, at widths around the registers', with zero rows, against one product at a time."""

@@ -1,5 +1,6 @@
 // test_kernels.cpp: every kernel of every variant on memory of exactly the promised size (the address sanitizer
 // watches its ends), against the baseline. tests/kernels/ checks the values against numpy.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -135,6 +136,68 @@ TEST(screen_kernels_stay_within_their_arrays_and_agree) {
                             CHECK(block.copy() == expected.copy());
                         }
                     }
+                }
+}
+
+TEST(few_dots_stay_within_their_arrays_and_within_their_bound) {
+    for (const auto& isa : available_isas())
+        for (const int64_t d : {1, 3, 4, 5, 8, 15, 16, 17, 31, 33, 48, 63, 100})
+            for (const int64_t count : {1, 2, 3, 4, 5, 9})
+                for (const int64_t m : {4, 8, 12}) NOTE(isa << ", " << count << " rows of " << d << ", " << m) {
+                        test::Random random(static_cast<std::uint64_t>(d * 100 + count * 10 + m));
+                        const int64_t stride = (d + 15) / 16 * 16;
+                        std::vector<Exact<float>> rows;
+                        std::vector<const float*> x;
+                        for (int64_t i = 0; i < count; ++i)
+                            x.push_back(rows.emplace_back(random_exact<float>(random, d, -1, 1)).data());
+                        Exact<float> atoms = random_exact<float>(random, m * stride, -1, 1), out(count * m);
+                        for (int64_t j = 0; j < m; ++j)
+                            for (int64_t t = d; t < stride; ++t) atoms[j * stride + t] = 0;
+                        kernel_table(isa)->few_dots(x.data(), count, d, atoms.data(), m, stride, out.data());
+                        for (int64_t i = 0; i < count; ++i)
+                            for (int64_t j = 0; j < m; ++j) {
+                                double sum = 0, size = 0;
+                                for (int64_t t = 0; t < d; ++t) {
+                                    const double term = static_cast<double>(x[static_cast<std::size_t>(i)][t]) *
+                                                        static_cast<double>(atoms[j * stride + t]);
+                                    sum += term;
+                                    size += std::abs(term);
+                                }
+                                const double error = static_cast<double>(out[i * m + j]) - sum;
+                                CHECK(std::abs(error) <= static_cast<double>(d + 1) * 0x1p-24 * size);
+                            }
+                    }
+}
+
+TEST(sparse_two_stays_within_its_arrays_and_within_its_bound) {
+    constexpr int64_t d = 40;
+    for (const auto& isa : available_isas())
+        for (int64_t nnz = 0; nnz < 12; ++nnz)
+            for (const int64_t stride : {16, 32, 48, 64, 80, 128, 144, 272})
+                NOTE(isa << ", " << nnz << ", " << stride) {
+                    test::Random random(static_cast<std::uint64_t>(nnz * 1000 + stride));
+                    auto x = random_exact<float>(random, nnz, -1, 1);
+                    auto Y = random_exact<float>(random, d * stride, -1, 1);
+                    auto factor = random_exact<float>(random, stride, 0.5, 1);
+                    auto bias = random_exact<float>(random, stride, -1, 0);
+                    auto column = random_exact<std::int32_t>(random, nnz, 0, d);
+                    bias[stride - 1] = -INFINITY;                                                         // none
+                    if (stride > 16) bias[stride - 3] = bias[5] = 9, factor[stride - 3] = factor[5] = 0;  // a tie
+                    int32_t label = -1;
+                    float best = 0, second = 0;
+                    kernel_table(isa)->f32_i32.sparse_two(x.data(), column.data(), nnz, Y.data(), stride, factor.data(),
+                                                          bias.data(), &label, &best, &second);
+                    std::vector<double> score;
+                    for (int64_t j = 0; j < stride; ++j) {
+                        double sum = 0;
+                        for (int64_t p = 0; p < nnz; ++p) sum += double{x[p]} * double{Y[column[p] * stride + j]};
+                        score.push_back(sum * double{factor[j]} + double{bias[j]});
+                    }
+                    CHECK(std::abs(score[static_cast<std::size_t>(label)] - double{best}) < 1e-5);
+                    CHECK(stride == 16 || label == 5);
+                    std::sort(score.begin(), score.end());
+                    CHECK(std::abs(score[score.size() - 1] - double{best}) < 1e-5);
+                    CHECK(std::abs(score[score.size() - 2] - double{second}) < 1e-5);
                 }
 }
 

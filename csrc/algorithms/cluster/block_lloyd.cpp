@@ -32,6 +32,7 @@ public:
         all_.far.assign(count, -1.0f);
         if constexpr (!kIsSparse<View>) {
             all_.second.assign(count, -1);
+            all_.near.assign(count, -1.0f);
             norm2_.resize(count);
         }
     }
@@ -85,7 +86,7 @@ public:
             products = select_->run(ctx, by_label_, known_, block_);
         } else {
             products = select_->run(ctx, known_, block_);
-            if (select_->few()) select_->few_columns().score_own(ctx, block_);
+            if (select_->leaves_scores()) select_->add_scores(ctx, block_);
         }
         each_known(
             [&](auto& all, auto& of_block) { std::copy(of_block.begin(), of_block.end(), all.begin() + first); });
@@ -126,7 +127,10 @@ private:
     void each_known(F f) {
         f(all_.label, block_.label);
         f(all_.far, block_.far);
-        if constexpr (!kIsSparse<View>) f(all_.second, block_.second);
+        if constexpr (!kIsSparse<View>) {
+            f(all_.second, block_.second);
+            f(all_.near, block_.near);
+        }
     }
 
     // Scores of sparse rows with their own centers, each of which is laid out once.

@@ -29,11 +29,16 @@ public:
         const int64_t chunks = chunk_count(rows.n(), kRows);
         std::vector<double> most(static_cast<std::size_t>(chunks), 0.0), most_weight(most);
         parallel_for(ctx, chunks, [&](int64_t c, int) {
+            double heavy = 0, long2 = 0, large = 0;
             for (int64_t i = c * kRows; i < std::min(rows.n(), (c + 1) * kRows); ++i) {
                 const double w = weight(i);
-                most_weight[c] = std::max(most_weight[c], w);
-                most[c] = std::max(most[c], metric == Metric::kCosine ? w : w * std::sqrt(rows.norm2(i)));
+                heavy = std::max(heavy, w);
+                if (metric == Metric::kCosine) continue;
+                if (weights_) large = std::max(large, w * std::sqrt(rows.norm2(i)));
+                else long2 = std::max(long2, rows.norm2(i));
             }
+            most_weight[c] = heavy;
+            most[c] = metric == Metric::kCosine ? heavy : std::max(large, std::sqrt(long2));
         });
         double largest = 0, heaviest = 0;
         for (int64_t c = 0; c < chunks; ++c) {

@@ -15,6 +15,7 @@ struct RowState {
     std::vector<double> own;     // [n]: decision score with the center of its label
     std::vector<float> far;      // [n]: lower bound on the distance to every other center; negative if nothing is known
     std::vector<int32_t> second;  // [n], dense rows: a center that was close; -1 if none is known
+    std::vector<float> near;  // [n], where scores are left out: at least the distance to its own center, or negative
 };
 
 /// Centers in order of falling drift: those that a row must look at are a prefix of the positions.
@@ -63,5 +64,8 @@ inline float round_down(double v) {
     if (std::abs(v) < 1e-30) return v < 0 ? -1.0f : 0.0f;  // below what float32 can round down
     return static_cast<float>(v > 1e30 ? 1e30 : v - 1e-6 * std::abs(v));
 }
+
+/// A float32 above v >= 0, likewise; negative, which says nothing, where v is too large.
+inline float round_up(double v) { return v < 1e30 ? static_cast<float>(v * (1 + 1e-6)) + 1e-30f : -1.0f; }
 
 }  // namespace latom

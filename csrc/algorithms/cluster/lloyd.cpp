@@ -75,13 +75,15 @@ public:
         AssignStats stats;
         select_.prepare(ctx, atoms_, drift_);
         if (!assign_few(ctx, stats)) {
-            moving_.forget();
+            const bool followed = moving_.known();
+            moving_.forget();  // an interrupt leaves labels that the sums are not of
             const std::vector<int32_t> before =
                 assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
             if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
             else stats.products = select_.run(ctx, assigned_, state_);
             stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
-            scored_ = true;
+            if constexpr (!Rows<View>::sparse) scored_ = !select_.leaves_scores();
+            if (assigned_ && followed && 2 * stats.changed < n()) follow_moves(ctx, before);
         }
         assigned_ = true;
         drift_.assign(atoms_.size(), 0.0);
@@ -173,8 +175,14 @@ private:
     // Scores of all rows with the centers of the last assign(), which may have left them out.
     void score_rows([[maybe_unused]] const Context& ctx) const {
         if constexpr (!Rows<View>::sparse)
-            if (!scored_) select_.few_columns().score_own(ctx, state_);
+            if (!scored_) select_.add_scores(ctx, state_);
         scored_ = true;
+    }
+    void follow_moves(const Context& ctx, const std::vector<int32_t>& before) {
+        std::vector<RowMove> moves;
+        for (int64_t i = 0; i < n(); ++i)
+            if (state_.label[i] != before[i]) moves.push_back({i, before[i], state_.label[i]});
+        moving_.move(ctx, {&moves});
     }
     void follow_labels(const Context& ctx) {
         if (!moving_.known()) moving_.make(ctx, state_.label);

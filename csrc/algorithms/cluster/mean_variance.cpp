@@ -1,4 +1,7 @@
-// mean_variance.cpp: the mean over columns of their variances, by two passes: no difference of large numbers.
+// mean_variance.cpp: the mean over columns of their variances.
+//
+//   sum_i |x_i|^2 - n |mean|^2       from the lengths, which are known, and a pass for the mean;
+//   sum_i |x_i - mean|^2             by a second pass, where that is a difference of nearly equal numbers
 #include <algorithm>
 #include <numeric>
 #include <vector>
@@ -11,6 +14,7 @@ namespace latom {
 namespace {
 
 constexpr int64_t kLeastRows = 1024, kMostChunks = 64;  // of a chunk, and chunks: partial sums stay few
+constexpr double kLeastShare = 0x1p-10;                 // of the squares: three digits are lost
 
 /// The number of rows per chunk: a function of the shape alone, so that sums have one order.
 int64_t rows_per_chunk(int64_t n, int64_t d) {
@@ -25,7 +29,14 @@ std::vector<double> column_means(const Context& ctx, const Rows<View>& rows) {
     std::vector<std::vector<double>> sum(static_cast<std::size_t>(chunks));
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         sum[c].assign(static_cast<std::size_t>(d), 0.0);
-        for (int64_t i = c * size; i < std::min(n, (c + 1) * size); ++i) {
+        double few[kShortDot] = {};
+        const bool is_short = !kIsSparse<View> && d <= kShortDot;
+        for (int64_t i = c * size; is_short && i < std::min(n, (c + 1) * size); ++i) {
+            const auto* x = rows.values(i);
+            for (int64_t t = 0; t < d; ++t) few[t] += static_cast<double>(x[t]);
+        }
+        if (is_short) std::copy_n(few, d, sum[c].data());
+        for (int64_t i = c * size; !is_short && i < std::min(n, (c + 1) * size); ++i) {
             if constexpr (kIsSparse<View>)
                 rows.each(i, [&](int64_t t, auto v) { sum[c][t] += static_cast<double>(v); });
             else
@@ -46,6 +57,15 @@ double mean_variance(const Context& ctx, const Rows<View>& rows) {
     const double mean2 = ctx.kernels->f64.dense_dot(mean.data(), mean.data(), d);
     const int64_t chunks = chunk_count(n, kLeastRows);
     std::vector<double> sum(static_cast<std::size_t>(chunks), 0.0);
+    parallel_for(ctx, chunks, [&](int64_t c, int) {
+        double own = 0;
+        for (int64_t i = c * kLeastRows; i < std::min(n, (c + 1) * kLeastRows); ++i) own += rows.norm2(i);
+        sum[c] = own;
+    });
+    const double squares = std::accumulate(sum.begin(), sum.end(), 0.0);
+    const double about = squares - static_cast<double>(n) * mean2;
+    if (about >= kLeastShare * squares && squares > 0) return about / static_cast<double>(n) / static_cast<double>(d);
+    std::fill(sum.begin(), sum.end(), 0.0);
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         for (int64_t i = c * kLeastRows; i < std::min(n, (c + 1) * kLeastRows); ++i) {
             double own = 0, stored = 0;  // over the stored entries: squared distance to the mean, and its square

@@ -15,8 +15,10 @@
 
 namespace latom {
 
-/// Of dense rows of d columns in m clusters; elsewhere rows are added up one by one.
-inline bool objective_by_sums(int64_t d, int64_t m) { return d <= 64 && m * d <= (1 << 14); }
+/// Of dense rows of d columns in m clusters; elsewhere rows are added up one by one. Where columns or clusters are few.
+inline bool objective_by_sums(int64_t d, int64_t m) {
+    return d <= 64 ? m * d <= (1 << 14) : m <= 64 && m * d <= (1 << 16);
+}
 
 class SumsObjective {
 public:

@@ -26,7 +26,7 @@ struct TopKJob {
     int64_t k;
     Rank rank;
     const Thresholds& thresholds;
-    T* score;
+    T* score;  // null, as `exact` then is: indices alone
     int32_t* index;
     int64_t* found;
     double* exact = nullptr;                    // in place of `score`: scores as float64, as k-means has them
@@ -52,6 +52,7 @@ public:
     int64_t d() const { return atoms_.d; }
     const DenseView<T>& atoms() const { return atoms_; }
     Similarity similarity() const { return similarity_; }
+    const ScoreRule& rule() const { return rule_; }
     const std::vector<double>& factor() const { return rule_.factor; }  // [m], or empty: 1
     const std::vector<double>& bias() const { return rule_.bias; }      // [m], or empty: 0
 
@@ -102,7 +103,7 @@ public:
             const bool none = r >= kept || (job.rank == Rank::kAbove && !(score > job.thresholds[i]));
             found += !none;
             if (job.exact) job.exact[i * k + r] = none ? 0 : score;
-            else job.score[i * k + r] = none ? filling : static_cast<T>(score);
+            else if (job.score) job.score[i * k + r] = none ? filling : static_cast<T>(score);
             job.index[i * k + r] = none ? -(job.without != nullptr) : entries[r].atom;
         }
         if (job.found) job.found[i] = found;

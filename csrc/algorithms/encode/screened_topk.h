@@ -35,6 +35,7 @@ struct ScreenWorker {
     std::vector<int64_t> begin, later_begin, more_begin;  // of each row
     std::vector<int64_t> overflowed;                      // rows, counted as `rows` of settle()
     std::vector<double> scores;                           // [m], of a overflowed row
+    std::vector<char> settled;                            // rows of settle() that need no score
     typename AtomScores<T>::Scratch scratch;
     std::vector<double> reached;  // k-th best scores of rows, divided by their lengths
     std::vector<int64_t> missed;  // rows that do not meet the expectation
@@ -74,6 +75,7 @@ private:
     RowList settle(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, const Parts& parts,
                    double expected, bool all) const;
     void divide(Worker& w, int64_t r, const Parts& parts) const;
+    bool settle_alone(Worker& w, int64_t r, int64_t i, double norm2, const Parts& parts, double expected) const;
     void find_more(Worker& w, int64_t from, int64_t to, const Parts& parts) const;
     void write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, double expected) const;
     void score(Worker& w, const Block& rows, std::vector<Entry>& entries) const {
@@ -201,8 +203,10 @@ typename ScreenedTopK<T>::RowList ScreenedTopK<T>::settle(Worker& w, const Block
     w.later.clear();
     w.begin.assign(1, 0);
     w.later_begin.assign(1, 0);
+    w.settled.assign(static_cast<std::size_t>(to - from), 0);
     for (int64_t r = from; r < to; ++r) {
         divide(w, r, parts);
+        w.settled[r - from] = settle_alone(w, r, which[r], rows.norm2[r], parts, expected);
         w.begin.push_back(static_cast<int64_t>(w.entries.size()));
         w.later_begin.push_back(static_cast<int64_t>(w.later.size()));
     }
@@ -254,6 +258,21 @@ void ScreenedTopK<T>::divide(Worker& w, int64_t r, const Parts& parts) const {
         }
 }
 
+// Where no scores are asked for and one candidate is left, beyond whatever other rows made us expect, it is the answer.
+template <class T>
+bool ScreenedTopK<T>::settle_alone(Worker& w, int64_t r, int64_t i, double norm2, const Parts& parts,
+                                   double expected) const {
+    if (job_.score || job_.exact || examples_ || job_.k != 1) return false;
+    if (!w.overflowed.empty() && w.overflowed.back() == r) return false;
+    if (static_cast<int64_t>(w.entries.size()) != w.begin.back() + 1) return false;
+    if (static_cast<int64_t>(w.later.size()) != w.later_begin.back()) return false;
+    if (expected > -HUGE_VAL && !(parts[0]->lead(r) >= parts[0]->threshold_of(r, expected * std::sqrt(norm2))))
+        return false;
+    job_.index[i] = w.entries.back().atom;
+    w.entries.pop_back();
+    return true;
+}
+
 // Of the later candidates, those that may reach the k-th best score of those that led.
 template <class T>
 void ScreenedTopK<T>::find_more(Worker& w, int64_t from, int64_t to, const Parts& parts) const {
@@ -285,6 +304,7 @@ void ScreenedTopK<T>::write(Worker& w, const Block& rows, const RowList& which, 
             ++left;
             continue;
         }
+        if (w.settled[r - from]) continue;
         w.found.assign(w.entries.begin() + w.begin[r - from], w.entries.begin() + w.begin[r - from + 1]);
         w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from],
                        w.more.begin() + w.more_begin[r - from + 1]);

@@ -5,6 +5,7 @@
 
 #include "algorithms/encode/screened_topk.h"
 #include "core/turns.h"
+#include "engines/product_select/first_two.h"
 
 namespace latom {
 namespace {
@@ -54,6 +55,8 @@ public:
     }
     TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) override {
         const RowReader<T> reader(ctx.kernels, X);
+        if (!score && X.d == d())
+            if (const Measured& known = measured(ctx); known.two) return label_few(ctx, X, reader, known, label);
         return answer({ctx, X, reader, 1, Rank::kScore, {}, nullptr, label, nullptr, score});
     }
 
@@ -86,7 +89,9 @@ private:
         std::vector<double> norm2;
         AtomScores<T> scores;
         Panels panels;
+        std::unique_ptr<FirstTwo<T>> two;  // where atoms are few
     };
+    static constexpr int64_t kFewLabels = 64;  // atoms up to which labels alone come from float32
     static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
@@ -102,9 +107,12 @@ private:
             RowReader<T>::measure(ctx, atoms, norm2.data());
             for (int64_t j = 0; j < m(); ++j)
                 if (!acceptable(atoms.row(j), d(), norm2[j])) refuse_row(ctx, "atoms", j, atoms.row(j), d());
-            auto made = std::make_unique<Measured>(Measured{std::move(norm2), scores_, nullptr});
+            auto made = std::make_unique<Measured>(Measured{std::move(norm2), scores_, nullptr, nullptr});
             made->scores.set_lengths(made->norm2);
             made->panels = panels(ctx, *made, screen_);
+            if (auto two = std::make_unique<FirstTwo<T>>();
+                m() <= kFewLabels && two->pack(ctx.kernels, rows_of_atoms(), d(), made->norm2, made->scores.rule()))
+                made->two = std::move(two);
             return made;
         });
     }
@@ -137,6 +145,7 @@ private:
         if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured_.get()) {
             ScreenedTopK<T> run(job, scores_, idle_);
             const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, scores_.bias(), scattered(m()), screen_);
+            run.expect();  // nothing
             run.decide_sliced(once, lists(n, rows, {})[0], true, 0);
             if (once.sound()) return run.stats();
         }
@@ -144,6 +153,7 @@ private:
         const AtomPanels<T>& panels = *known.panels;
         ScreenedTopK<T> run(job, known.scores, idle_);
         if (blocks < threads) {
+            run.expect();  // nothing
             const bool again = reused();
             Panels coarse = again ? coarse_panels(job, known) : nullptr;
             for (RowList& list : lists(n, rows, {})) {
@@ -237,6 +247,46 @@ private:
         return scored + left * (job.k + 2 * saved) > n * (job.k + saved);
     }
     int64_t coarse_room() const { return std::clamp<int64_t>(m() / 32, 256, 1024); }
+
+    // The best of few atoms for each row: float32 tells most of them.
+    TopKStats label_few(const Context& ctx, const StoredRows& X, const RowReader<T>& reader, const Measured& known,
+                        int32_t* label) const {
+        constexpr int64_t kRows = 64;
+        struct Worker {
+            RowList which;
+            typename RowReader<T>::Block rows;
+            typename FirstTwo<T>::Scratch scratch;
+            std::vector<typename FirstTwo<T>::Lead> lead;
+            std::vector<double> scores;
+            int64_t scored = 0;
+        };
+        Context few = ctx;
+        few.n_threads = static_cast<int>(std::clamp<int64_t>((X.n * m() * d()) >> 19, 1, ctx.n_threads));
+        const int64_t chunks = chunk_count(X.n, kRows);
+        std::vector<Worker> workers_of(static_cast<std::size_t>(workers(few, chunks)));
+        parallel_for(few, chunks, [&](int64_t c, int id) {
+            Worker& w = workers_of[id];
+            const int64_t first = c * kRows, count = std::min(kRows, X.n - first);
+            w.which.resize(static_cast<std::size_t>(count));
+            std::iota(w.which.begin(), w.which.end(), first);
+            reader.read(w.which, w.rows);
+            w.lead.resize(w.which.size());
+            known.two->run(w.rows.row.data(), w.rows.norm2.data(), count, w.scratch, w.lead.data());
+            for (int64_t r = 0; r < count; ++r) {
+                label[first + r] = w.lead[r].atom;
+                if (w.lead[r].sure) continue;
+                w.scores.resize(static_cast<std::size_t>(m()));
+                known.scores.score_all(ctx.kernels, w.rows.row[r], 0, m(), w.scores.data());
+                label[first + r] =
+                    static_cast<int32_t>(std::max_element(w.scores.begin(), w.scores.end()) - w.scores.begin());
+                w.scored += m();
+            }
+        });
+        reader.check(ctx);
+        TopKStats stats;
+        for (const Worker& w : workers_of) stats.scored += w.scored;
+        return stats;
+    }
 
     // Float64 scores of all atoms for a few rows: bound by reading the atoms once. False if one is not finite.
     bool all(const TopKJob<T>& job, const AtomScores<T>& of, TopKStats& stats) const {

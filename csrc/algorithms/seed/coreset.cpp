@@ -39,44 +39,72 @@ std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Me
     return out;
 }
 
+/// The rows drawn, in order, and what q sums to.
+struct Draws {
+    std::vector<int64_t> row;
+    std::vector<double> q;  // [n]
+    double sum = 0;
+};
+
+/// Rows by an upper bound on their share in the cost of any m centers.
+template <class View>
+Draws draw_by_sensitivity(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
+                          int64_t size, int64_t m) {
+    Draws out;
+    out.q = sensitivities(ctx, rows, metric, potential, m);
+    for (const double v : out.q) out.sum += v;
+    const AliasTable table(ctx, rows.n(), [&](int64_t i) { return out.q[i]; });
+    const Philox random(ctx.seed, Purpose::kSample);
+    parallel_for(ctx, 1, [&](int64_t, int) {
+        Ticker tick;
+        for (int64_t s = 0; s < size; ++s, tick()) {
+            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+            out.row.push_back(table.draw(where, coin));
+        }
+    });
+    return out;
+}
+
+/// Rows by their weights, or, by a coin, by weight times squared distance to the mean.
+template <class View>
+Draws draw_around_mean(const Context& ctx, const Rows<View>& rows, Metric metric, const double* weights,
+                       const Potential<View>& weight, int64_t size) {
+    constexpr int64_t kDraws = 256;
+    const auto mean = weighted_mean(ctx, rows, metric, [&](int64_t i) { return weight.weight(i); });
+    Potential<View> spread(ctx, rows, metric, weights);
+    spread.set(ctx, [&](int64_t i) { return distance_to_mean(rows, metric, i, mean); });
+    const bool any = spread.total() > 0;
+    Draws out{std::vector<int64_t>(static_cast<std::size_t>(size)),
+              std::vector<double>(static_cast<std::size_t>(rows.n())), any ? 2.0 : 1.0};
+    const Philox random(ctx.seed, Purpose::kSample);
+    parallel_for(ctx, chunk_count(size, kDraws), [&](int64_t c, int) {
+        for (int64_t s = c * kDraws; s < std::min(size, (c + 1) * kDraws); ++s) {
+            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+            out.row[s] = any && coin < 0.5 ? spread.draw(where) : weight.draw(where);
+        }
+    });
+    for (const int64_t i : out.row)
+        out.q[i] = weight.weight(i) / weight.total() + (any ? spread.mass(i) / spread.total() : 0.0);
+    return out;
+}
+
 }  // namespace
 
 template <class View>
 Coreset coreset(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric, int64_t size,
                 int64_t rough_centers) {
-    const int64_t n = rows.n();
     Potential<View> potential(ctx, rows, metric, weights);
-    const double total = potential.total();
     Coreset out;
-    if (!(total > 0)) return out;
-    std::vector<double> q;
-    if (rough_centers > 0) {
-        q = sensitivities(ctx, rows, metric, potential, rough_centers);
-    } else {
-        const auto mean = weighted_mean(ctx, rows, metric, [&](int64_t i) { return potential.weight(i); });
-        potential.set(ctx, [&](int64_t i) { return distance_to_mean(rows, metric, i, mean); });
-        const double spread = potential.total();
-        q.resize(static_cast<std::size_t>(n));
-        for (int64_t i = 0; i < n; ++i)
-            q[i] = potential.weight(i) / total + (spread > 0 ? potential.mass(i) / spread : 0.0);
-    }
-    double sum = 0;
-    for (const double v : q) sum += v;
-    const AliasTable table(ctx, n, [&](int64_t i) { return q[i]; });
-    const Philox random(ctx.seed, Purpose::kSample);
-    std::vector<double> weight(static_cast<std::size_t>(n), 0.0);
-    parallel_for(ctx, 1, [&](int64_t, int) {  // in the order of the draws, as weights are summed
-        Ticker tick;
-        for (int64_t s = 0; s < size; ++s, tick()) {
-            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
-            const int64_t i = table.draw(where, coin);
-            weight[i] += potential.weight(i) * sum / (static_cast<double>(size) * q[i]);
+    if (!(potential.total() > 0)) return out;
+    Draws draws = rough_centers > 0 ? draw_by_sensitivity(ctx, rows, metric, potential, size, rough_centers)
+                                    : draw_around_mean(ctx, rows, metric, weights, potential, size);
+    std::sort(draws.row.begin(), draws.row.end());
+    for (const int64_t i : draws.row) {
+        if (out.indices.empty() || out.indices.back() != i) {
+            out.indices.push_back(i);
+            out.weights.push_back(0);
         }
-    });
-    for (int64_t i = 0; i < n; ++i) {
-        if (!(weight[i] > 0)) continue;
-        out.indices.push_back(i);
-        out.weights.push_back(weight[i]);
+        out.weights.back() += potential.weight(i) * draws.sum / (static_cast<double>(size) * draws.q[i]);
     }
     return out;
 }

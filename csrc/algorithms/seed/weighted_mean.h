@@ -3,6 +3,7 @@
 // Sums run row by row within a chunk and chunk by chunk; the grid is a function of the shape alone.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -30,6 +31,7 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
     std::vector<double> total(static_cast<std::size_t>(chunks), 0.0);
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         sum[c].assign(static_cast<std::size_t>(d), 0.0);
+        double few[kShortDot] = {};
         for (int64_t i = c * size; i < std::min(n, (c + 1) * size); ++i) {
             const double w = weight(i);
             if (!(w > 0)) continue;
@@ -37,10 +39,14 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
             const double factor = metric == Metric::kCosine ? w / std::sqrt(rows.norm2(i)) : w;
             if constexpr (kIsSparse<View>) {
                 rows.each(i, [&](int64_t t, T v) { sum[c][t] += factor * static_cast<double>(v); });
+            } else if (d <= kShortDot) {
+                const T* x = rows.values(i);
+                for (int64_t t = 0; t < d; ++t) few[t] += factor * static_cast<double>(x[t]);
             } else {
                 rows.kernels()->template of<T>().add_scaled(rows.values(i), factor, d, sum[c].data());
             }
         }
+        if (!kIsSparse<View> && d <= kShortDot) std::copy_n(few, d, sum[c].data());
     });
     double weights = 0;
     for (int64_t c = 0; c < chunks; ++c) weights += total[c];

@@ -28,9 +28,9 @@ struct LloydSwitches {
     bool screen = true;  // 8-bit upper bounds decide which atoms are scored in float64; else all are
     bool drift = true;   // angle (distance) bounds kept between iterations: a row looks only at atoms that moved enough
     bool residual = true;  // bound what is dropped from a row by its norm, where that is smaller
-    bool few = true;       // sparse rows, few atoms; dense rows, few columns: all scores at once, none of the bounds
-    int group = 0;         // atoms bounded together: 1, 8, or 0 for what is faster
-    int drop = 0;          // terms whose quantized weight is at most this are bounded, not multiplied
+    bool few = true;  // few atoms; dense rows of few columns: all scores at once, and other bounds than these or none
+    int group = 0;    // atoms bounded together: 1, 8, or 0 for what is faster
+    int drop = 0;     // terms whose quantized weight is at most this are bounded, not multiplied
     int shorten = 1;  // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
     bool blocks = true;  // dense rows of few columns stand in blocks of neighbors after some passes
 };

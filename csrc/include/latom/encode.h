@@ -57,7 +57,8 @@ public:
     /// fewer than k are left, score -inf and index -1 fill the places behind.
     virtual TopKStats topk_without(const Context& ctx, const StoredRows& X, int64_t k, const Pattern<int32_t>& without,
                                    T* score, int32_t* index) = 0;
-    /// The best atom of each row, and its score in float64: labels [n] and scores [n] as Lloyd's (cluster.h).
+    /// The best atom of each row, and its score in float64: labels [n] and scores [n] as Lloyd's (cluster.h). score may
+    /// be null.
     virtual TopKStats nearest(const Context& ctx, const StoredRows& X, double* score, int32_t* label) = 0;
 };
 

@@ -25,7 +25,7 @@ class IterationState:
         1 for the first.
     objective : float
         Sum over rows of weight times cost, with the centers that the iteration started from; of dense rows of
-        few columns from the sums of clusters, and so up to rounding.
+        few columns or in few clusters from the sums of clusters, and so up to rounding.
     moved : int
         Centers that the iteration changed.
     changed : int

@@ -57,7 +57,7 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
         rows = validated_rows(self, name, X, reset=False)
-        return self._centers().assign(name, rows, self.n_threads)[0]
+        return self._centers().assign(name, rows, self.n_threads, scores=False)[0]
 
     def transform(self, X: Matrix) -> NDArray[Any]:
         """Distance of each row to each center.

@@ -43,9 +43,9 @@ class PackedCenters:
         )
 
     def assign(
-        self, function: str, rows: Rows, n_threads: int | None
+        self, function: str, rows: Rows, n_threads: int | None, scores: bool = True
     ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """:func:`latom.assign` with these centers."""
+        """:func:`latom.assign` with these centers; scores may be empty where they are not asked for."""
         (n, d), m = rows.shape, self._centers.shape[0]
         context = call(function, n_threads)
         dtype = np.result_type(rows.dtype, self._centers.dtype)  # no value is rounded on the way in
@@ -53,12 +53,12 @@ class PackedCenters:
             packs = m <= FEW_CENTERS or n <= m
             if packs and m * d * dtype.itemsize <= MOST_BYTES:
                 core = rows.as_type(function, dtype).core
-                labels, scores = self._to_centers(context, dtype, True).nearest(context, core)
-                return labels, scores
+                labels, found = self._to_centers(context, dtype, True).nearest(context, core)
+                return labels, found
         elif d > FEW_COLUMNS or n < FEW_ROWS or m * d > FEW_NUMBERS:
             core = rows.as_type(function, dtype).core
-            labels, scores = self._index(context, dtype).nearest(context, core)
-            return labels, scores
+            labels, found = self._index(context, dtype).nearest(context, core, scores)
+            return labels, found
         return assign_rows(function, rows, self._centers, self._metric, n_threads)
 
     def distances(self, function: str, rows: Rows, n_threads: int | None) -> NDArray[Any]:

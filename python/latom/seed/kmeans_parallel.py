@@ -14,6 +14,10 @@ from latom._base.checks import check_clusters, check_integer, check_metric, chec
 from latom._base.rows import Rows, row_weights
 from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
+# Rows of a coreset that many rows start from: at least, and per cluster; by measurement.
+SAMPLE, SAMPLE_PER_CLUSTER = 2048, 32
+SCREENED = 16  # multiply-adds of the screen in the time of one in float64
+
 
 def kmeans_parallel(
     X: Matrix,
@@ -83,26 +87,13 @@ def _draw_parallel(
     trials: tuple[int, float],
 ) -> tuple[NDArray[np.int64], int]:
     """m rows chosen among those of the rounds, and how many of them are distinct."""
-    function = context.function
     drawn, mass, _ = backend().parallel_candidates(context, rows.core, m, amount, rounds, weights, metric)
     drawn, mass = drawn[mass > 0], mass[mass > 0]
     if len(drawn) == m:
         return drawn, m
     if len(drawn) < m:  # all distinct rows: something must fill up
         return draw(context, rows, m, weights, metric)[0], len(drawn)
-    # Numbers that the rounds have not used.
-    other = as_seed(function, np.random.default_rng(context.seed))
-    part = rows.core.subset(context, drawn)
-    chosen = backend().kmeans_plusplus(
-        call(function, context.n_threads or None, other),
-        part,
-        m,
-        mass,
-        metric,
-        local_trials=trials[0],
-        budget=trials[1],
-    )["indices"]
-    return drawn[chosen], m
+    return drawn[_reduced(context, rows, drawn, mass, m, metric, trials)[0]], m
 
 
 def starting_rows(
@@ -116,13 +107,59 @@ def starting_rows(
 ) -> NDArray[np.int64]:
     """The rows that estimators start from, by greedy k-means++ or what is as good by measurement and cheaper.
 
-    On documents one trial is as good as several. Many dense rows are first reduced by k-means‖.
+    On documents one trial is as good as several. Of many dense rows a sample stands for all: a coreset, or
+    what the rounds of k-means‖ draw, whichever costs less.
     """
     context = call(function, n_threads, as_seed(function, random_state))
-    greedy = rows.entries * m * (2 + math.log(m))
+    trials = 2 + math.log(m)
+    greedy = rows.entries * m * trials
+    size = max(SAMPLE, SAMPLE_PER_CLUSTER * m)
+    if not rows.sparse and len(rows) >= 4 * size and greedy >= LITTLE / 16:
+        # Multiply-adds per column, in float64 beyond those of both.
+        rounds = 5 * m * (len(rows) / (SCREENED if m >= 16 else 1) + m * trials)
+        if m * size * trials <= rounds:
+            return _draw_from_coreset(context, rows, m, weights, metric, size)
     if rows.sparse or greedy < LITTLE or len(rows) < 25 * m:
-        trials, budget = local_trials(function, "auto", rows, m)
-        return draw(context, rows, m, weights, metric, local_trials=trials, budget=budget)[0]
+        draws, budget = local_trials(function, "auto", rows, m)
+        return draw(context, rows, m, weights, metric, local_trials=draws, budget=budget)[0]
     return _draw_parallel(
         context, rows, m, weights, metric, 1.0 * m, 5, local_trials(function, "auto", rows, m)
     )[0]
+
+
+def _draw_from_coreset(
+    context: Any, rows: Rows, m: int, weights: NDArray[np.float64] | None, metric: str, size: int
+) -> NDArray[np.int64]:
+    """m rows by greedy k-means++ on weighted rows that are drawn around the mean."""
+    drawn, mass = backend().coreset(context, rows.core, size, 0, weights, metric)
+    if len(drawn) >= m:
+        greedy = local_trials(context.function, None, rows, m)
+        chosen, distinct = _reduced(context, rows, drawn, mass, m, metric, greedy)
+        if distinct == m:
+            return drawn[chosen]
+    trials, budget = local_trials(context.function, "auto", rows, m)  # nearly all rows are alike
+    return draw(context, rows, m, weights, metric, local_trials=trials, budget=budget)[0]
+
+
+def _reduced(
+    context: Any,
+    rows: Rows,
+    drawn: NDArray[np.int64],
+    mass: NDArray[np.float64],
+    m: int,
+    metric: str,
+    trials: tuple[int, float],
+) -> tuple[NDArray[np.int64], int]:
+    """Which m of the rows drawn k-means++ chooses by their masses, and how many of them are distinct."""
+    # Numbers that the draws have not used.
+    other = as_seed(context.function, np.random.default_rng(context.seed))
+    found = backend().kmeans_plusplus(
+        call(context.function, context.n_threads or None, other),
+        rows.core.subset(context, drawn),
+        m,
+        mass,
+        metric,
+        local_trials=trials[0],
+        budget=trials[1],
+    )
+    return found["indices"], found["distinct"]

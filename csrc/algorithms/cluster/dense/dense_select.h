@@ -11,12 +11,14 @@
 // directions hold most of the rows, short rows (short_rows.h) do: with both thresholds known, they leave few atoms,
 // which bfloat16 and then float64 decide. Rows that keep too many go through the long screen after all.
 //
-// Rows of few columns go another way (few_columns.h), with no bounds at all.
+// Rows of few columns go another way (few_columns.h), with no bounds at all, and so do rows where atoms are few
+// (few_centers.h), with bounds of their own.
 #pragma once
 
 #include <functional>
 #include <memory>
 
+#include "algorithms/cluster/dense/few_centers.h"
 #include "algorithms/cluster/dense/few_columns.h"
 #include "algorithms/cluster/dense/short_rows.h"
 #include "algorithms/cluster/drift.h"
@@ -37,6 +39,7 @@ public:
           switches_(switches),
           float32_(rows.d() < kLowColumns),
           few_columns_(rows, switches.blocks),
+          few_centers_(rows, metric),
           short_(rows) {}
 
     /// Takes the atoms for a pass; drift [m] is how far each moved since the last one, empty before the first.
@@ -46,13 +49,20 @@ public:
     /// hold (its scores may be those of earlier atoms). Returns the multiply-adds spent.
     double run(const Context& ctx, bool known, RowState& state);
 
-    /// Whether rows of few columns go their own way in this pass: then it leaves no scores, and says what it changed.
+    /// Whether this pass leaves no scores, and those of all rows with the atoms of their labels in their place.
+    bool leaves_scores() const { return few_ || few_atoms_; }
+    void add_scores(const Context& ctx, RowState& state) const {
+        if (few_) few_columns_.score_own(ctx, state);
+        else few_centers_.score_own(ctx, state);
+    }
+    /// Whether rows of few columns go their own way in this pass: then it says what it changed.
     bool few() const { return few_; }
     FewColumns<View>& few_columns() { return few_columns_; }
     const FewColumns<View>& few_columns() const { return few_columns_; }
 
 private:
     static constexpr int64_t kBlockRows = 256;
+    static constexpr int64_t kFewCenters = 64;    // up to these, float32 and its bounds cost less than rounding
     static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
     static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
@@ -123,7 +133,8 @@ private:
     std::vector<double> norm2_;
     std::unique_ptr<AtomPanels<T>> panels_, coarse_;
     FewColumns<View> few_columns_;
-    bool few_ = false;  // they answer this pass
+    FewCenters<View> few_centers_;
+    bool few_ = false, few_atoms_ = false;  // they answer this pass
     ShortRows<View> short_;
     bool shorten_ = true, try_coarse_ = true;  // they have not been found to be no use
     double largest_norm2_ = 0;

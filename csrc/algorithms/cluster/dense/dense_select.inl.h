@@ -35,6 +35,9 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     short_.drop_atoms();
     few_ = switches_.screen && switches_.few && few_columns_.pack(ctx, atoms, decision_);
     if (few_) return;
+    few_atoms_ = switches_.screen && switches_.few && m <= kFewCenters && rows_.d() > FewColumns<View>::kMostColumns &&
+                 few_centers_.pack(ctx, atoms, decision_, drift_);
+    if (few_atoms_) return;
     if (!switches_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool pays = switches_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
     if (try_coarse_ && m >= kCoarseAtoms && rows_.d() >= kLowColumns && has_coarse_screen(kernels_, rows_.d())) {
@@ -57,6 +60,8 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
         std::vector<float>().swap(state.far);
         return few_columns_.run(ctx, known, state);
     }
+    if (few_atoms_) return few_centers_.run(ctx, known, switches_.drift, state);
+    std::fill(state.near.begin(), state.near.end(), -1.0f);
     const auto n = rows_.n(), m = static_cast<int64_t>(atoms_->size());
     state.own.resize(static_cast<std::size_t>(n), 0.0);
     state.far.resize(static_cast<std::size_t>(n), -1.0f);

@@ -48,6 +48,7 @@ template <class View>
 class FewColumns {
 public:
     using T = typename View::value_type;
+    static constexpr int64_t kMostColumns = 64;  // by measurement
 
     /// `blocks`: the rows stay the same from pass to pass, and may be put in blocks.
     FewColumns(const Rows<View>& rows, bool blocks) : rows_(rows), may_block_(blocks) {}
@@ -71,14 +72,13 @@ public:
     void forget_labels() { labels_hold_ = false; }
 
 private:
-    static constexpr int64_t kMostColumns = 64;       // by measurement
     static constexpr int64_t kMostNumbers = 1 << 14;  // of all atoms together: the second cache holds them
     static constexpr double kTooMany = 1.0 / 16;      // share of the rows in float64 from which bounds are better
     static constexpr double kLargest = 1e18;          // length whose products float32 holds
     static constexpr int64_t kBlockRows = 2048, kBlockAtoms = 2048;  // fewer rows, or more atoms, are not put in blocks
     static constexpr int64_t kChunk = 1024;                          // rows
     // Blocks are made once this many atoms, those and so many others in each pass, have been looked at.
-    static constexpr int64_t kBlockPasses = 64, kBlockCost = 8;
+    static constexpr int64_t kBlockPasses = 32, kBlockCost = 8;
     static constexpr int64_t kLine = 16;   // numbers
     static constexpr int64_t kBoxes = 16;  // blocks whose middles are scored together
 

@@ -1,4 +1,4 @@
-// moving_sums.h: the sums of all clusters of rows of few columns, which follow rows from cluster to cluster.
+// moving_sums.h: the sums of all clusters, of few columns or few clusters, which follow rows from cluster to cluster.
 //
 //   s_j = sum of factor_i x_i,   W_j = sum of w_i,   n_j       over the rows i of cluster j (center_sums.h)
 //
@@ -111,16 +111,17 @@ private:
     // The entries [0, count * each) one by one; those of one row are together.
     template <class F>
     void add(const Context& ctx, int64_t count, int64_t each, F entry) {
-        constexpr int64_t kRows = 4096, kFew = 256;
+        constexpr int64_t kRows = 4096, kLeast = 256, kFew = 256 * 64;  // kFew: numbers
         Context few = ctx;
-        if (count < kFew) few.n_threads = 1;
-        const int64_t chunks = chunk_count(count, kRows);
+        if (count * rows_.d() < kFew) few.n_threads = 1;
+        const int64_t rows = std::clamp(chunk_count(count, 4 * few.n_threads), kLeast, kRows);
+        const int64_t chunks = chunk_count(count, rows);
         if (chunks == 0) return;
         const auto threads = static_cast<std::size_t>(workers(few, chunks));
         if (scratch_.size() < threads) scratch_.resize(threads);
         for (std::size_t w = 0; w < threads; ++w) scratch_[w].own.begin(m_, grid_, rows_.d());
         parallel_for(few, chunks, [&](int64_t c, int worker) {
-            const int64_t from = c * kRows * each, to = std::min(count, (c + 1) * kRows) * each;
+            const int64_t from = c * rows * each, to = std::min(count, (c + 1) * rows) * each;
             add_some(scratch_[worker], from, to, entry);
         });
         parallel_for(few, m_, [&](int64_t j, int) {

@@ -5,7 +5,7 @@
 // rows, and the ball around the middle of the box. Blocks are made once: rows that change their label later stay where
 // they are, which costs time alone.
 //
-// Memory    per row 4 bytes per column and 8 more.     Cost      three readings of X.
+// Memory    per row 4 bytes per column and 8 more.     Cost      two readings of X.
 #pragma once
 
 #include <algorithm>
@@ -36,6 +36,13 @@ double load_columns(const Rows<View>& rows, const std::vector<typename View::val
                                        reinterpret_cast<std::uint32_t*>(out));
         for (int64_t t = 0; ready && !origin.empty() && t < d; ++t)
             for (int64_t r = 0; r < width; ++r) out[t * width + r] -= origin[t];
+        if (!ready && count == width && rows.whole()) {  // two or three columns
+            for (int64_t t = 0; t < d; ++t) {
+                const float less = origin.empty() ? 0.0f : origin[t];
+                for (int64_t r = 0; r < width; ++r) out[t * width + r] = first[r * d + t] - less;
+            }
+            ready = true;
+        }
     }
     for (int64_t r = 0; !ready && r < count; ++r) {
         const auto* x = rows.values(row(r));
@@ -123,17 +130,20 @@ std::vector<int64_t> NeighborBlocks<View>::sort_by_label(const Context& ctx, con
 template <class View>
 void NeighborBlocks<View>::sort_by_cell(const Rows<View>& rows, int64_t from, int64_t to) {
     constexpr int kMostBits = 12;
+    constexpr int64_t kSample = 1024;  // rows
     int bits = 0;
     while (bits < kMostBits && (to - from) >> bits > width_ / 2) ++bits;
     if (bits < 2) return;
+    // Some rows tell where columns lie.
+    const int64_t step = chunk_count(to - from, kSample);
     std::vector<double> mean(static_cast<std::size_t>(d_), 0.0), spread(mean);
-    const double count = static_cast<double>(to - from);
-    for (int64_t p = from; p < to; ++p) {
+    const double count = static_cast<double>(chunk_count(to - from, step));
+    for (int64_t p = from; p < to; p += step) {
         const T* x = rows.values(row_[p]);
         for (int64_t t = 0; t < d_; ++t) mean[t] += static_cast<double>(x[t]);
     }
     for (double& v : mean) v /= count;
-    for (int64_t p = from; p < to; ++p) {
+    for (int64_t p = from; p < to; p += step) {
         const T* x = rows.values(row_[p]);
         for (int64_t t = 0; t < d_; ++t) {
             const double gap = static_cast<double>(x[t]) - mean[t];

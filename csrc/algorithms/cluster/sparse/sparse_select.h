@@ -46,7 +46,7 @@ public:
 
     /// Labels, scores and bounds of the rows `visit` (in any order). `known` if the state's labels and scores hold for
     /// these atoms. Returns the multiply-adds spent.
-    double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) const;
+    double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state);
 
     /// Whether the last pass scored all rows anew, so that their scores need not be kept up.
     bool scores_all() const { return few_; }

@@ -12,7 +12,7 @@ void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>&
     atoms_ = &atoms;
     decision_.clear();
     for (const auto& atom : atoms) decision_.add(metric_, atom.norm2);
-    few_ = switches_.few && m <= FewAtoms<View>::kMost;
+    few_ = switches_.few && FewAtoms<View>::takes(m, rows_.d());
     if (few_) return all_.prepare(ctx, atoms, rows_.d());
     drift_.build(atoms.size(), drift);
     // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.
@@ -64,8 +64,7 @@ double SparseSelect<View>::distance(int64_t i, double screen) const {
 }
 
 template <class View>
-double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known,
-                               RowState& state) const {
+double SparseSelect<View>::run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state) {
     if (few_) return all_.run(ctx, rows_, decision_, state);
     const auto n = static_cast<int64_t>(visit.size());
     // Blocks share the work of scoring; they are small enough for a few per thread and an answer to Ctrl-C.
