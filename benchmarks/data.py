@@ -45,6 +45,36 @@ def sparse_corpus(dtype: Any = np.float32) -> Corpus:
     return Corpus("arXiv abstracts, TF-IDF", arxiv_tfidf(folder, dtype))
 
 
+def bm25_corpus(queries: int, words: int) -> tuple[Corpus, sp.csr_array]:
+    """BM25 weights of the documents of :func:`sparse_corpus`, and queries of so many words of some of them.
+
+    The weights are those of Lucene's variant with k1 = 1.5 and b = .75, what bm25s computes by default, in
+    float32. Queries [queries, d] hold ones. Without `LATOM_DATA` every word stands once in its document.
+    """
+    folder = data_folder()
+    if folder is None:
+        counts = zipf_corpus(40_000, 20_000, 500, seed=0)[0]
+        counts.data[:] = 1
+    else:
+        counts = arxiv_counts(folder)
+    n, d = counts.shape
+    df = np.bincount(counts.indices, minlength=d)
+    idf = np.log(1 + (n - df + 0.5) / (df + 0.5))
+    tf = counts.data.astype(np.float64)
+    lengths = np.add.reduceat(tf, counts.indptr[:-1])
+    row = np.repeat(np.arange(n), np.diff(counts.indptr))
+    weights = idf[counts.indices] * tf / (tf + 1.5 * (0.25 + 0.75 * lengths[row] / lengths.mean()))
+    indices, indptr = counts.indices.astype(np.int32), counts.indptr.astype(np.int32)
+    documents = sp.csr_array((weights.astype(np.float32), indices, indptr), shape=(n, d))
+    rng = np.random.default_rng(0)
+    long = rng.choice(np.flatnonzero(np.diff(indptr) >= words), queries, replace=False)
+    drawn = [np.sort(rng.choice(indices[indptr[j] : indptr[j + 1]], words, replace=False)) for j in long]
+    columns = np.concatenate(drawn).astype(np.int32)
+    ends = np.arange(0, queries * words + 1, words, dtype=np.int32)
+    asked = sp.csr_array((np.ones(len(columns), np.float32), columns, ends), shape=(queries, d))
+    return Corpus("zipf, BM25" if folder is None else "arXiv abstracts, BM25", documents), asked
+
+
 def dense_corpus() -> Corpus:
     """MiniLM embeddings from `LATOM_DATA` where that is set, else 20 000 generated rows."""
     folder = data_folder()
@@ -209,10 +239,14 @@ def arxiv_tfidf(folder: Path, dtype: Any = np.float32) -> sp.csr_array:
     csr_array [140256, 41504]
         Unit rows, int32 indices.
     """
+    return tfidf(arxiv_counts(folder), dtype)
+
+
+def arxiv_counts(folder: Path) -> sp.csr_array:
+    """Term counts of the arXiv abstracts [140256, 41504]."""
     with np.load(folder / "arxiv-counts.npz") as file:
         parts = (file["data"], file["indices"], file["indptr"])
-        counts = sp.csr_array(parts, shape=tuple(file["shape"]))
-    return tfidf(counts, dtype)
+        return sp.csr_array(parts, shape=tuple(file["shape"]))
 
 
 def tfidf(counts: sp.csr_array, dtype: Any = np.float32) -> sp.csr_array:

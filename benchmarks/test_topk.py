@@ -1,4 +1,4 @@
-"""Dense top-k beside its peers: random rows and atoms, real rows, and nearest neighbors.
+"""Dense top-k beside its peers: random rows and atoms, real rows, nearest neighbors, and their graphs.
 
 See README.md for the protocol.
 """
@@ -11,18 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from data import Corpus, Problem, normal_rows, sample_rows, unit_rows
+from data import Corpus, Problem, mixture, mnist, normal_rows, sample_rows, unit_rows
 from measure import Case
 from peers import TOPK
 from runner import available_cpus
 
 Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
 RunCase = Callable[[Case, str], None]
+Sampled = Callable[[Corpus], Corpus]
 
 SHAPES = ((768, 16_384, 32), (384, 4096, 32), (768, 131_072, 32), (2048, 8192, 64))  # d, m, k
 ROWS = (1, 64, 4096)
 REAL = (16_384, 32)  # m, k
 NEIGHBORS = (1024, 10)  # queries, k
+GRAPHS = (384, 784, 50, 10, 3)  # columns: embeddings, digits, mixtures
+EDGES = 16  # per row, itself among them
 
 
 def quick(test: str, case: dict[str, Any]) -> bool:
@@ -30,8 +33,8 @@ def quick(test: str, case: dict[str, Any]) -> bool:
     return case.get("d", 384) == 384
 
 
-def _libraries(metric: str) -> list[str]:
-    return [name for name, peer in TOPK.items() if metric in peer.metrics]
+def _libraries(metric: str, columns: int = 384) -> list[str]:
+    return [name for name, peer in TOPK.items() if metric in peer.metrics and columns <= peer.most_columns]
 
 
 @pytest.mark.parametrize("library", _libraries("dot"))
@@ -69,3 +72,22 @@ def test_topk_neighbors(library: str, embeddings: Corpus, stored: Stored, run_ca
     folder, problem = stored(("neighbors", embeddings.name, queries, k), make)
     name = f"{embeddings.name}, some among all"
     run_case(Case("topk", "neighbors", folder, problem, name, available_cpus()), library)
+
+
+@pytest.mark.parametrize(
+    ("d", "library"), [(d, library) for d in GRAPHS for library in _libraries("euclidean", d)]
+)
+def test_topk_graph(
+    d: int, library: str, sampled: Sampled, embeddings: Corpus, stored: Stored, run_case: RunCase
+) -> None:
+    if d == 384:
+        corpus = embeddings
+    else:
+        corpus = sampled(mnist() if d == 784 else Corpus("mixture of 50", mixture(20_000, d, 50)))
+
+    def make() -> Problem:
+        X = np.ascontiguousarray(corpus.X)
+        return {"X": X, "atoms": X, "k": EDGES, "metric": "euclidean"}
+
+    folder, problem = stored(("graph", corpus.name, d), make)
+    run_case(Case("topk", "graph", folder, problem, f"{corpus.name}, all", available_cpus()), library)

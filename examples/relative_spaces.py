@@ -1,38 +1,77 @@
 """One classifier for two spaces: relative representations of two views of the same documents.
 
-    python examples/relative_spaces.py
+    python examples/relative_spaces.py                     # generated spaces
+    LATOM_DATA=folder python examples/relative_spaces.py   # arXiv abstracts: MiniLM, and TF-IDF by its SVD
 
 Moschella et al. (2023) claim that rows described by their cosines with shared anchors are alike across
 encoders, so that a classifier trained in one space works in another, where absolute coordinates score as
-chance does. Here the second space is a rotation of the first with noise.
+chance does. The generated second space is a rotation of the first with noise; the spaces of the abstracts
+have nothing in common but the texts. Classes are subjects (the archives of arXiv), rows are centered.
 """
 
 from __future__ import annotations
 
 import argparse
+import lzma
+import os
+from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 from scipy.stats import ortho_group
 
-from latom import RelativeRepresentation
+from latom import RelativeRepresentation, TruncatedSVD
 from latom.neighbors import DenseIndex, match_anchors
+
+
+def generated(n: int):
+    """(rows of one space, of the other, classes)."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 10, n)
+    A = rng.normal(size=(10, 32))[y] + rng.normal(size=(n, 32))
+    return A, 3 * A @ ortho_group.rvs(32, random_state=1) + 0.3 * rng.normal(size=(n, 32)), y
+
+
+def abstracts(folder: Path, n: int):
+    """The same for n abstracts."""
+    rows = np.load(folder / "arxiv-minilm-rows.npy")
+    chosen = np.sort(np.random.default_rng(0).choice(len(rows), min(n, len(rows)), replace=False))
+    A = np.load(folder / "arxiv-minilm.npy")[chosen].astype(np.float64)
+    stored = np.load(folder / "arxiv-counts.npz")
+    counts = sp.csr_array((stored["data"], stored["indices"], stored["indptr"]), shape=tuple(stored["shape"]))
+    idf = np.log((1 + counts.shape[0]) / (1 + np.bincount(counts.indices, minlength=counts.shape[1]))) + 1
+    part = sp.csr_array(counts[rows[chosen]])
+    part = sp.csr_array(((1 + np.log(part.data)) * idf[part.indices], part.indices, part.indptr), part.shape)
+    lengths = np.sqrt(part.multiply(part).sum(axis=1))
+    part.data /= np.repeat(lengths, np.diff(part.indptr))
+    B = TruncatedSVD(A.shape[1], random_state=0).fit_transform(part)
+    with lzma.open(folder / "arxiv-meta.tsv.xz", "rt") as lines:
+        archive = np.array([line.split("\t")[1].split(".")[0] for line in lines])[-counts.shape[0] :]
+    y = np.unique(archive[rows[chosen]], return_inverse=True)[1]
+    half = len(y) // 2  # what is centered is what a fit would see
+    return A - A[:half].mean(axis=0), B - B[:half].mean(axis=0), y
 
 
 def nearest_center(train, y, test):
     """Labels of test by the nearest class center of train."""
-    centers = np.array([train[y == label].mean(axis=0) for label in np.unique(y)])
-    return DenseIndex(centers).search(test, 1)[1][:, 0]
+    labels = np.unique(y)
+    centers = np.array([train[y == label].mean(axis=0) for label in labels])
+    return labels[DenseIndex(centers).search(test, 1)[1][:, 0]]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=4000, help="rows (4000)")
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
-    y = rng.integers(0, 10, options.n)
-    A = rng.normal(size=(10, 32))[y] + rng.normal(size=(options.n, 32))
-    B = 3 * A @ ortho_group.rvs(32, random_state=1) + 0.3 * rng.normal(size=(options.n, 32))
-    half = options.n // 2
+    folder = os.environ.get("LATOM_DATA")
+    real = folder and (Path(folder) / "arxiv-minilm.npy").exists()
+    A, B, y = abstracts(Path(folder), options.n) if real else generated(options.n)
+    n, half = len(y), len(y) // 2
+    usual = np.bincount(y[half:]).max() / (n - half)
+    print(f"{n} rows of {y.max() + 1} classes; the most frequent: {usual:.3f}")
+    for name, X in (("A", A), ("B", B)):
+        right = (nearest_center(X[:half], y[:half], X[half:]) == y[half:]).mean()
+        print(f"trained and tested in {name}: accuracy {right:.3f}")
 
     print("trained in A, tested in B   accuracy  mean reciprocal rank of the same row")
     absolute = (nearest_center(A[:half], y[:half], B[half:]) == y[half:]).mean()
@@ -43,7 +82,7 @@ def main() -> None:
             second = RelativeRepresentation(m).fit_anchors(B[:half], first.anchor_indices_)
             a, b = first.transform(A), second.transform(B[half:])
             right = (nearest_center(a[:half], y[:half], b) == y[half:]).mean()
-            found = DenseIndex(a[half:]).search(b, 50)[1] == np.arange(options.n - half)[:, None]
+            found = DenseIndex(a[half:]).search(b, 50)[1] == np.arange(n - half)[:, None]
             rank = np.where(found.any(axis=1), 1 / (1 + found.argmax(axis=1)), 0).mean()
             print(f"{m:4d} anchors, {selection:12} {right:8.3f}  {rank:8.3f}")
     seeds = np.arange(15)[:, None].repeat(2, axis=1)

@@ -1,4 +1,4 @@
-"""Neighbors of sparse rows by cosine: for each query the k nearest of all rows, which have length 1.
+"""Neighbors of sparse rows: for each query the k rows of largest product, or cosine with rows of length 1.
 
 Every answer is the indices [n, k]. An index that a library keeps is built beforehand (not timed).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,7 +19,9 @@ Parts = tuple[Any, Any, int]
 
 
 class Neighbors(Call):
-    """A library that finds the k nearest rows of each query."""
+    """A library that finds the k nearest rows of each query; `metrics` are those it is asked for."""
+
+    metrics: ClassVar[tuple[str, ...]] = ("dot", "cosine")
 
     @staticmethod
     def parts(problem: Problem) -> Parts:
@@ -38,7 +40,7 @@ class Latom(Neighbors):
 
     def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
         X, atoms, k = self.parts(problem)
-        index = self.neighbors.SparseIndex(atoms, metric="cosine", n_threads=threads)
+        index = self.neighbors.SparseIndex(atoms, metric=str(problem["metric"]), n_threads=threads)
         return lambda: index.search(X, k)
 
     def output(self, result: Any) -> np.ndarray:
@@ -86,6 +88,7 @@ class ScikitLearn(Neighbors):
 
     name = "scikit-learn"
     distribution = "scikit-learn"
+    metrics = ("cosine",)
 
     def load(self) -> None:
         self.neighbors = importlib.import_module("sklearn.neighbors")
@@ -102,6 +105,38 @@ class ScikitLearn(Neighbors):
         return np.asarray(result[1])
 
 
+class Bm25s(Neighbors):
+    """bm25s, whose index is given the weights of the rows; its queries are words, each of weight 1."""
+
+    distribution = "bm25s"
+    metrics = ("dot",)
+
+    def __init__(self, name: str, backend: str) -> None:
+        self.name, self.backend = name, backend
+        self.note = f'retrieve, backend="{backend}", weights given; float32'
+
+    def load(self) -> None:
+        self.bm25s = importlib.import_module("bm25s")
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        X, atoms, k = self.parts(problem)
+        model, columns = self.bm25s.BM25(backend=self.backend), sp.csc_matrix(sp.csr_matrix(atoms))
+        model.scores = {
+            "data": columns.data,
+            "indices": columns.indices,
+            "indptr": columns.indptr,
+            "num_docs": atoms.shape[0],
+        }
+        model.nonoccurrence_array = None
+        model.unique_token_ids_set = set(range(atoms.shape[1]))
+        queries = [X.indices[X.indptr[i] : X.indptr[i + 1]].tolist() for i in range(X.shape[0])]
+        options = {"k": k, "show_progress": False, "n_threads": threads if len(queries) > 1 else 0}
+        return lambda: model.retrieve(queries, **options)
+
+    def output(self, result: Any) -> np.ndarray:
+        return np.asarray(result.documents)
+
+
 def _padded(graph: Any) -> np.ndarray:
     """The columns of each row of CSR; -1 where there are fewer than in the longest."""
     rows = sp.csr_matrix(graph)
@@ -112,4 +147,11 @@ def _padded(graph: Any) -> np.ndarray:
     return out
 
 
-NEIGHBORS = by_name(Latom(), SparseDotTopN(), SimilariPy(), *tuned(ScikitLearn()))
+NEIGHBORS: dict[str, Neighbors] = by_name(
+    Latom(),
+    SparseDotTopN(),
+    SimilariPy(),
+    *tuned(ScikitLearn()),
+    Bm25s("bm25s", "numpy"),
+    Bm25s("bm25s-numba", "numba"),
+)

@@ -6,6 +6,7 @@ Every answer is the indices [n, k]; the values are computed too, and both in des
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -24,9 +25,13 @@ SCORED_AT_ONCE = 256  # rows, so that their candidates' atoms stay small
 
 
 class TopK(Call):
-    """A library that finds the k best atoms of each row; `metrics` are those it is asked for."""
+    """A library that finds the k best atoms of each row.
+
+    `metrics` are those it is asked for, and `most_columns` how many columns at most.
+    """
 
     metrics: ClassVar[tuple[str, ...]] = ("dot",)
+    most_columns: ClassVar[float] = math.inf
 
     @staticmethod
     def parts(problem: Problem) -> Parts:
@@ -242,6 +247,25 @@ class ScikitLearn(TopK):
         return lambda: model.kneighbors(X)
 
 
+class Tree(TopK):
+    """scikit-learn's k-d tree, made beforehand."""
+
+    name = "scikit-learn-tree"
+    distribution = "scikit-learn"
+    note = 'NearestNeighbors(algorithm="kd_tree"), the tree made beforehand, not timed'
+    metrics = ("euclidean",)
+    most_columns = 10
+
+    def load(self) -> None:
+        self.estimator = importlib.import_module("sklearn.neighbors").NearestNeighbors
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        X, atoms, k, metric = self.parts(problem)
+        model = self.estimator(n_neighbors=k, algorithm="kd_tree", metric=metric, n_jobs=threads)
+        model.fit(atoms)
+        return lambda: model.kneighbors(X)
+
+
 class Scann(TopK):
     """ScaNN's brute force on atoms in 8 bits, whose best 2 k candidates it scores again in float32."""
 
@@ -355,6 +379,7 @@ TOPK: dict[str, TopK] = by_name(
     *tuned(Numpy()),
     *tuned(Faiss()),
     *tuned(ScikitLearn()),
+    Tree(),
     Scann(),
     NumKong("float32"),
     NumKong("bfloat16"),

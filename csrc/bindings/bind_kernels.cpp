@@ -59,6 +59,24 @@ py::array accumulate_group(const Array<std::int32_t>& acc, const Array<std::int8
     return out;
 }
 
+// Positions that pass, and what is left of acc. p: two bytes per pair of lines.
+py::tuple sift(const Array<std::int16_t>& acc, const Array<std::uint8_t>& slab, const Array<std::int32_t>& line,
+               const Array<std::uint8_t>& p, std::int16_t cut) {
+    if (slab.ndim() != 2 || acc.size() > slab.shape(1) || acc.size() % 64 || p.size() % 2 || line.size() != p.size())
+        throw py::value_error("sift: acc must be a multiple of 64 within a row of slab, p a multiple of 2");
+    std::vector<std::int32_t> at, passed(acc.size());
+    std::vector<std::uint32_t> weights(p.size() / 2);
+    for (py::ssize_t t = 0; t < line.size(); ++t) {
+        if (line.at(t) < 0 || line.at(t) >= slab.shape(0)) throw py::index_error("sift: line out of range");
+        at.push_back(static_cast<std::int32_t>(line.at(t) * slab.shape(1)));
+        weights[t / 2] |= p.at(t) * (t % 2 ? 0x1000100U : 0x10001U);
+    }
+    py::array_t<std::int16_t> left(acc.size(), acc.data());
+    const auto count = active_kernels()->sift(left.mutable_data(), slab.data(), at.data(), weights.data(), p.size() / 2,
+                                              acc.size(), cut, passed.data());
+    return py::make_tuple(py::array_t<std::int32_t>(count, passed.data()), left);
+}
+
 py::tuple block_max(const Array<std::int32_t>& acc, float step, float shift, float least,
                     const std::optional<Array<float>>& scale, const std::optional<Array<float>>& bias,
                     float bias_scale) {
@@ -338,6 +356,8 @@ void register_kernels(py::module_& kernels) {
                 "p"_a.noconvert());
     kernels.def("accumulate_group", &accumulate_group, "acc"_a.noconvert(), "values"_a.noconvert(),
                 "line"_a.noconvert(), "line_shift"_a, "p"_a.noconvert());
+    kernels.def("sift", &sift, "acc"_a.noconvert(), "slab"_a.noconvert(), "line"_a.noconvert(), "p"_a.noconvert(),
+                "cut"_a);
     kernels.def("block_max", &block_max, "acc"_a.noconvert(), "step"_a, "shift"_a, "least"_a, "scale"_a, "bias"_a,
                 "bias_scale"_a);
     kernels.def("dense_dots", &dense_dots<float>, "x"_a.noconvert(), "y"_a.noconvert());

@@ -28,6 +28,9 @@ def quantize_row(
 def accumulate(
     acc: NDArray[np.int32], slab: NDArray[np.int8], line: NDArray[np.int32], p: NDArray[np.uint8]
 ) -> NDArray[np.int32]: ...
+def sift(
+    acc: NDArray[np.int16], slab: NDArray[np.uint8], line: NDArray[np.int32], p: NDArray[np.uint8], cut: int
+) -> tuple[NDArray[np.int32], NDArray[np.int16]]: ...
 def accumulate_group(
     acc: NDArray[np.int32],
     values: NDArray[np.int8],

@@ -1,10 +1,10 @@
-"""scikit-learn's k-means and NMF on latom's core, with its signatures and no argument more.
+"""scikit-learn's k-means, NMF and neighbors on latom's core, with its signatures and no argument more.
 
     from latom.compat.sklearn import KMeans, NMF        # in place of sklearn.cluster, sklearn.decomposition
 
 k-means draws other numbers than scikit-learn, so other starts; NMF starts where scikit-learn's does and makes
 the same steps. What latom's NMF has not, divergences other than the Frobenius and Kullback-Leibler ones and
-``shuffle=True``, runs in scikit-learn's own code, at its speed.
+``shuffle=True``, runs in scikit-learn's own code, at its speed; so do neighbors by trees and other metrics.
 """
 
 from __future__ import annotations
@@ -22,11 +22,21 @@ from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.rows import Rows
 from latom.cluster import kmeans, minibatch_kmeans
+from latom.compat._neighbors import KNeighborsTransformer, NearestNeighbors, RadiusNeighborsTransformer
 from latom.factorize import minibatch_nmf, nmf_function
 from latom.factorize.nmf_init import initial_factors
 from latom.factorize.non_negative_rows import NonNegativeRows
 
-__all__ = ["NMF", "KMeans", "MiniBatchKMeans", "MiniBatchNMF", "non_negative_factorization"]
+__all__ = [
+    "NMF",
+    "KMeans",
+    "KNeighborsTransformer",
+    "MiniBatchKMeans",
+    "MiniBatchNMF",
+    "NearestNeighbors",
+    "RadiusNeighborsTransformer",
+    "non_negative_factorization",
+]
 
 Array = NDArray[Any]
 
