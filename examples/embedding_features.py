@@ -7,7 +7,7 @@ titles of its strongest documents have far more often than others; families are 
 together, far more often than by chance ("Disentangling dense embeddings with sparse autoencoders",
 O'Neill et al., 2024, claims that features are interpretable, and that families form). Then one feature is
 turned up in the code of a document, and the rows nearest to what is decoded show what it means. Without
-LATOM_DATA topics are made here.
+LATOM_DATA topics are made here. `--plot FILE` draws the features of the largest families.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-import latom
-from latom import SparseAutoencoder
+from latom import SparseAutoencoder, steer, topk
+from latom.metrics import cooccurrence
 
 COMMON = {"and", "are", "for", "from", "into", "over", "the", "under", "via", "with", "without"}
 
@@ -75,33 +75,60 @@ def name_features(codes: sp.csr_array, titles: list[str], top: int = 20) -> list
     return names
 
 
-def families(codes: sp.csr_array, least: int, ratio: float) -> list[np.ndarray]:
-    """Groups of features whose documents overlap, by the cosine of who is active; the largest first."""
-    active = sp.csr_array((np.ones_like(codes.data), codes.indices, codes.indptr), shape=codes.shape)
-    together = sp.coo_array(active.T @ active)
-    count = active.sum(axis=0)
+def overlaps(codes: sp.csr_array, least: int) -> sp.coo_array:
+    """Of features that share documents: the cosine of who is active; 0 where fewer than `least` do."""
+    together = sp.coo_array(cooccurrence(codes))
+    count = together.tocsr().diagonal()
     share = together.data / np.sqrt(count[together.row] * count[together.col])
-    kept = (together.row != together.col) & (together.data >= least) & (share >= ratio)
-    links = sp.csr_array(
-        (np.ones(kept.sum()), (together.row[kept], together.col[kept])), shape=together.shape
+    return sp.coo_array(
+        (share * (together.data >= least), (together.row, together.col)), shape=together.shape
     )
+
+
+def families(overlap: sp.coo_array, ratio: float) -> list[np.ndarray]:
+    """Groups of features whose documents overlap; the largest first."""
+    kept = (overlap.row != overlap.col) & (overlap.data >= ratio)
+    links = sp.csr_array((np.ones(kept.sum()), (overlap.row[kept], overlap.col[kept])), shape=overlap.shape)
     groups, label = sp.csgraph.connected_components(links, directed=False)
     found = [np.flatnonzero(label == g) for g in range(groups)]
     return sorted((group for group in found if len(group) > 1), key=len, reverse=True)
 
 
-def steer(
+def turn_up(
     model: SparseAutoencoder, X: np.ndarray, titles: list[str], document: int, feature: int, strength: float
 ) -> None:
     """Prints what is nearest to a document before and after one of its features is turned up."""
-    code = model.transform(X[document : document + 1]).tolil()
-    before = model.inverse_transform(code.tocsr())
-    code[0, feature] = strength
-    after = model.inverse_transform(code.tocsr())
-    for label, row in (("as it is", before), ("steered", after)):
-        _, nearest = latom.topk(row, X, 4, metric="cosine")
+    row = X[document : document + 1]
+    for label, edits in (("as it is", {}), ("steered", {feature: strength})):
+        made = steer(row, model, edits, keep_error=False)
+        _, nearest = topk(made, X, 4, metric="cosine")
         shown = [titles[i] for i in nearest[0] if i != document][:3]
         print(f"    {label:>8}: " + " | ".join(title[:60] for title in shown))
+
+
+def draw(groups: list[np.ndarray], overlap: sp.coo_array, names: list[list[str]], path: Path) -> None:
+    """How the documents of features overlap: families are squares on the diagonal."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shown = [group[:8] for group in groups[:6]]
+    features = np.concatenate(shown)
+    table = overlap.tocsr()[features][:, features].toarray()
+    np.fill_diagonal(table, np.nan)
+    figure, axes = pyplot.subplots(figsize=(8.5, 7), layout="constrained")
+    image = axes.imshow(table, cmap="YlOrBr", vmin=0, vmax=np.nanmax(table))
+    axes.set_yticks(range(len(features)), [", ".join(names[j]) or str(j) for j in features], fontsize=7)
+    axes.set_xticks(range(len(features)), map(str, features), rotation=90, fontsize=6)
+    edge = 0
+    for group in shown:
+        square = pyplot.Rectangle((edge - 0.5, edge - 0.5), len(group), len(group), fill=False, lw=1)
+        axes.add_patch(square)
+        edge += len(group)
+    axes.set(xlabel="feature", title="Features of the largest families, at most eight of each")
+    figure.colorbar(image, ax=axes, shrink=0.8, label="overlap of documents (cosine of who is active)")
+    figure.savefig(path, dpi=130)
 
 
 def main() -> None:
@@ -114,6 +141,7 @@ def main() -> None:
     parser.add_argument(
         "--overlap", type=float, default=0.25, help="of the documents of features in a family"
     )
+    parser.add_argument("--plot", type=Path, help="write a figure of feature families")
     given = parser.parse_args()
     folder = os.environ.get("LATOM_DATA")
     X, titles = read(Path(folder), given.rows) if folder else made()
@@ -135,13 +163,16 @@ def main() -> None:
     order = np.argsort(-used, kind="stable")
     for j in [j for j in order if len(names[j]) == 3][10:200:19]:
         print(f"  feature {j:5}, on {used[j] / len(X):5.1%} of documents: {', '.join(names[j])}")
-    groups = families(codes, max(10, len(X) // 2000), given.overlap)
+    overlap = overlaps(codes, max(10, len(X) // 2000))
+    groups = families(overlap, given.overlap)
     print(f"families of features that are active together: {len(groups)}")
     for group in groups[:8]:
         print("  " + "; ".join("/".join(names[j][:2]) for j in group[:6]))
     feature = int(next(j for j in order[len(order) // 8 :] if len(names[j]) == 3))
     print(f"steering: feature {feature} ({', '.join(names[feature])}) turned up in '{titles[0][:60]}'")
-    steer(model, X, titles, 0, feature, 3 * float(codes[:, [feature]].max()))
+    turn_up(model, X, titles, 0, feature, 3 * float(codes[:, [feature]].max()))
+    if given.plot and groups:
+        draw(groups, overlap, names, given.plot)
 
 
 if __name__ == "__main__":

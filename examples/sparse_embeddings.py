@@ -5,7 +5,8 @@
 Trains a k-sparse autoencoder on the embeddings of a data set of questions for each k, and asks how well
 the nearest training row by cosine, and logistic regression, tell the intents of test rows apart, beside
 components and columns as many as k. "Beyond Matryoshka" (Wen et al., 2025) claims that codes of 8 to 32
-active latents keep nearly all of what dense embeddings know, where shortened ones lose it. Without
+active latents keep nearly all of what dense embeddings know, where shortened ones lose it. Codes "by label"
+are trained with a contrast that draws rows of one intent together, as its second version does. Without
 LATOM_DATA the rows are made here.
 """
 
@@ -27,6 +28,7 @@ from sklearn.preprocessing import normalize
 from latom import SparseAutoencoder
 
 MADE = "made here"
+CONTRAST = 0.1  # weight of the contrast by labels: that of the authors
 
 
 def read(folder: Path, name: str) -> tuple[np.ndarray, ...]:
@@ -70,19 +72,21 @@ def compare(name: str, data: tuple[np.ndarray, ...], active: list[int], epochs: 
     whole = scores(train, labels, test, wanted)
     print(f"{name}: {len(train):,} rows to learn from, {len(test):,} to tell, {train.shape[1]} columns")
     print(f"  dense: nearest row {whole[0]:.3f}, logistic regression {whole[1]:.3f}")
-    print(f"  {'active':>6}  {'truncation':>13}  {'PCA':>13}  {'codes':>13}   FVU  dead  seconds of training")
+    heads = "  ".join(f"{head:>13}" for head in ("truncation", "PCA", "codes", "by label"))
+    print(f"  {'active':>6}  {heads}   FVU  dead  seconds of training")
     table = {"dense": whole}
     for k in active:
         pca = PCA(k, random_state=0).fit(train)
+        settings = {"learning_rate": 1e-3, "batch_size": 256, "max_epochs": epochs, "random_state": 0}
         start = time.perf_counter()
-        model = SparseAutoencoder(
-            latents, k, learning_rate=1e-3, batch_size=256, max_epochs=epochs, random_state=0
-        ).fit(train)
+        model = SparseAutoencoder(latents, k, **settings).fit(train)
         seconds = time.perf_counter() - start
+        drawn = SparseAutoencoder(latents, k, contrast_weight=CONTRAST, **settings).fit(train, labels)
         row = [
             scores(train[:, :k], labels, test[:, :k], wanted),
             scores(pca.transform(train), labels, pca.transform(test), wanted),
             scores(model.transform(train), labels, model.transform(test), wanted),
+            scores(drawn.transform(train), labels, drawn.transform(test), wanted),
         ]
         table[k] = row
         last = model.history_[-1]
@@ -112,7 +116,12 @@ def draw(tables: dict[str, dict], path: Path) -> None:
     for axis, (name, table) in zip(axes[0], tables.items(), strict=True):
         active = [k for k in table if k != "dense"]
         for place, (label, color) in enumerate(
-            (("truncation", "#9a958c"), ("PCA", "#2f6f9f"), ("codes", "#c2512f"))
+            (
+                ("truncation", "#9a958c"),
+                ("PCA", "#2f6f9f"),
+                ("codes", "#c2512f"),
+                ("codes, by label", "#7a3b8f"),
+            )
         ):
             axis.plot(active, [table[k][place][0] for k in active], "o-", label=label, color=color)
         axis.axhline(table["dense"][0], color="#222222", lw=0.8, ls=":")

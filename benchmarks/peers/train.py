@@ -70,6 +70,7 @@ class Latom(Training):
             tied=False,
             unit_norm=False,
             multi_k_weight=0,
+            aux_k=0,  # the peers have no dead latents: a batch that stays the same soon makes many
             pre_bias="mean",
             batch_size=len(X),
             optimizer=self.optimizer,

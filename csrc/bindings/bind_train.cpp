@@ -79,15 +79,17 @@ py::array_t<T> py_gather_by_latent(const Call& call, const CodeArrays<T>& arrays
 }
 
 template <class T>
-double py_contrast(const Call& call, const CodeArrays<T>& arrays, std::int64_t m, double temperature, double weight,
-                   Array<T> slope) {
+double py_contrast(const Call& call, const CodeArrays<T>& arrays, const std::optional<Array<std::int32_t>>& labels,
+                   std::int64_t m, double temperature, double weight, Array<T> slope) {
     const Context ctx = call.context();
     const std::int64_t n = std::get<0>(arrays).size() - 1;
     const Codes<T, int32_t> codes = codes_of(ctx, arrays, n, m);
     check_slopes(ctx, codes, slope);
+    if (labels) check_shape(ctx, "labels", *labels, {static_cast<py::ssize_t>(n)});
+    const std::int32_t* label = labels ? labels->data() : nullptr;
     T* s = slope.mutable_data();
     const Released released;
-    return contrast(ctx, codes, m, temperature, weight, s);
+    return contrast(ctx, codes, label, m, temperature, weight, s);
 }
 
 /// Value and both moments, of one shape.
@@ -157,8 +159,8 @@ void define_training(py::module_& module) {
                "W_dec"_a.noconvert(), "bias"_a.noconvert(), "scale"_a, "residual"_a.noconvert());
     module.def("gather_by_latent", &py_gather_by_latent<T>, "context"_a, "codes"_a.noconvert(), "rows"_a.noconvert(),
                "m"_a);
-    module.def("contrast", &py_contrast<T>, "context"_a, "codes"_a.noconvert(), "m"_a, "temperature"_a, "weight"_a,
-               "slope"_a.noconvert());
+    module.def("contrast", &py_contrast<T>, "context"_a, "codes"_a.noconvert(), "labels"_a.noconvert(), "m"_a,
+               "temperature"_a, "weight"_a, "slope"_a.noconvert());
     module.def("train_latents", &py_train_latents<T>, "context"_a, "parts"_a.noconvert(), "X"_a.noconvert(),
                "encoder"_a.noconvert(), "decoder"_a.noconvert(), "bias"_a.noconvert(), "last"_a.noconvert(), "rate"_a,
                "beta1"_a, "beta2"_a, "epsilon"_a, "step"_a, "lazy"_a, "unit_norm"_a);

@@ -62,8 +62,8 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     ),
     "contrast": (
         of_codes("contrast"),
-        CODES | {"m": 6, "temperature": 0.2, "weight": 1.0, "slope": f32(5)},
-        MORE | {"indptr.0+"},
+        CODES | {"labels": ints(4), "m": 6, "temperature": 0.2, "weight": 1.0, "slope": f32(5)},
+        MORE,
     ),
     "train_latents": (
         train_latents,

@@ -16,7 +16,17 @@ def best(p, k, activation="relu"):
     return np.where(mask, p, 0.0)
 
 
-def losses(X, w, k, recipe, dead=None, target=None):
+def contrast(Z, temperature, alike):
+    """Of dense codes: how near rows are to all, less how near to those alike (n, n), itself among them."""
+    kept = np.linalg.norm(Z, axis=1) > 0
+    unit = Z[kept] / np.linalg.norm(Z[kept], axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, 1.0)
+    e = np.exp((cosines - 1) / temperature)
+    return np.log(e.sum(axis=1) / (e * alike[np.ix_(kept, kept)]).sum(axis=1)).sum() / len(Z)
+
+
+def losses(X, w, k, recipe, dead=None, target=None, labels=None):
     """All terms of the loss; target: the constant that dead latents are held against."""
     W_dec = w.get("decoder", w["encoder"])
     b_pre = w.get("b_pre", np.zeros(X.shape[1]))
@@ -29,14 +39,12 @@ def losses(X, w, k, recipe, dead=None, target=None):
         wide = best(p, min(recipe.multi_k * k, p.shape[1]), recipe.activation)
         terms["multi"] = recipe.multi_k_weight * ((b_pre + wide @ W_dec - X) ** 2).sum() / (n * d)
     if recipe.contrast_weight:
-        unit = Z / np.linalg.norm(Z, axis=1, keepdims=True)
-        cosines = unit @ unit.T
-        np.fill_diagonal(cosines, 1.0)
-        rows = np.log(np.exp((cosines - 1) / recipe.temperature).sum(axis=1))
-        terms["contrast"] = recipe.contrast_weight * rows.mean()
+        alike = np.eye(n, dtype=bool) if labels is None else labels[:, None] == labels
+        terms["contrast"] = recipe.contrast_weight * contrast(Z, recipe.temperature, alike)
     if dead is not None and dead.any():
         target = -R if target is None else target
-        own = best(np.where(dead, p, -1.0), min(recipe.aux_k, int(dead.sum())))
+        way = "abs" if recipe.activation == "abs" else "relu"
+        own = best(np.where(dead, p, 0.0), min(recipe.aux_k, int(dead.sum())), way)
         total = ((target - target.mean(axis=0)) ** 2).sum()
         terms["aux"] = recipe.aux_weight * ((own @ W_dec - target) ** 2).sum() / total
     return terms, -R

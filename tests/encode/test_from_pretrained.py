@@ -70,6 +70,24 @@ def test_sae_lens_rescaled_and_of_older_versions(X, weights, tmp_path):
     check(latom.TopKEncoder.from_pretrained(tmp_path), X, W, W_dec, b, c, c, 6)
 
 
+@pytest.mark.parametrize("rescale", [False, True])
+def test_sae_lens_by_magnitude(rescale, X, weights, tmp_path):
+    W, W_dec, b, c = weights.values()
+    sae_lens(tmp_path, weights, architecture="abstopk", rescale_acts_by_decoder_norm=rescale)
+    encoder = latom.TopKEncoder.from_pretrained(tmp_path)
+    P = (X.astype(np.float64) - c) @ W.astype(np.float64).T + b
+    lengths = np.linalg.norm(W_dec, axis=1) if rescale else 1.0
+    P = P * lengths
+    P = np.where(np.sort(np.abs(P), axis=1)[:, [-5]] <= np.abs(P), P, 0)
+    codes = encoder.transform(X)
+    assert (codes.data < 0).any()
+    assert ((codes != 0).toarray() == (P != 0)).all()
+    assert np.allclose(codes.toarray(), P, rtol=1e-4, atol=1e-5)
+    assert np.allclose(encoder.inverse_transform(codes), (P / lengths) @ W_dec + c, rtol=1e-3, atol=1e-4)
+    with pytest.raises(ValueError, match=r"a top-k one\. Use TopKEncoder\.from_pretrained"):
+        latom.ThresholdEncoder.from_pretrained(tmp_path)
+
+
 def test_sae_lens_in_bfloat16(X, weights, tmp_path):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     half = {name: value.astype(ml_dtypes.bfloat16) for name, value in weights.items()}

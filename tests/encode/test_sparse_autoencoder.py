@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.preprocessing import normalize
 from sklearn.utils.estimator_checks import check_estimator
 
 import latom
@@ -43,7 +44,10 @@ def test_scikit_learn_accepts_it():
     check_estimator(SparseAutoencoder(max_epochs=1), on_skip=None)
 
 
-@pytest.mark.parametrize("changes", [{}, {"tied": False}, {"selection": "batch"}, {"contrast_weight": 0.01}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"tied": False}, {"selection": "batch"}, {"contrast_weight": 0.01}, {"activation": "abs"}],
+)
 def test_it_learns_and_encodes(rows, changes):
     fitted = model(max_epochs=30, **changes).fit(rows)
     history = fitted.history_
@@ -93,6 +97,34 @@ def test_a_resumed_fit_is_one_that_was_not_stopped(rows, changes, tmp_path):
     same(resumed, whole)
     same(pickle.loads(pickle.dumps(stopped.set_params(callback=None))).resume(rows), whole)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_rows_of_one_label_draw_together(rows, tmp_path):
+    labels = (rows[:, 0] > np.median(rows[:, 0])).astype(int)
+    settings = {"contrast_weight": 0.1, "max_epochs": 6}
+    with_labels, without = model(**settings).fit(rows, labels), model(**settings).fit(rows)
+
+    def gap(fitted):
+        Z = normalize(fitted.transform(rows)).toarray()
+        cosines = Z @ Z.T
+        same = labels[:, None] == labels
+        return cosines[same].mean() - cosines[~same].mean()
+
+    assert gap(with_labels) > gap(without) + 0.005
+    words = np.array(["no", "yes"])[labels]
+    for y in (words, list(words), labels.astype(np.float32), -3 * labels):
+        same(model(**settings).fit(rows, y), with_labels)
+    same(model().fit(rows, labels), model().fit(rows))
+    same(model(**settings).fit(rows, np.arange(300)), without)
+    stopped = model(**settings).set_params(callback=lambda state: state.iteration == 2).fit(rows, labels)
+    stopped.save_checkpoint(tmp_path / "run.npz")
+    same(SparseAutoencoder.load_checkpoint(tmp_path / "run.npz").resume(rows, labels), with_labels)
+    parts = model(**settings).partial_fit(rows[:128], labels[:128])
+    other = model(**settings).partial_fit(rows[:128])
+    assert (parts.components_ != other.components_).any()
+    for y in (labels[:-1], labels[:, None]):
+        with pytest.raises(ValueError, match=r"SparseAutoencoder\.fit: y must have shape \(300,\); got "):
+            model(**settings).fit(rows, y)
 
 
 def test_an_interrupted_epoch_goes_on_where_it_was(rows, monkeypatch, tmp_path):
@@ -156,15 +188,23 @@ def test_averages_encode_where_asked(rows):
     assert (smooth.components_ == smooth._run.trainer.arrays["ema_encoder"]).all()
 
 
-@pytest.mark.parametrize("format", ["saelens", "sparsify", "sentence-transformers"])
-def test_other_libraries_files(rows, format, tmp_path):
+@pytest.mark.parametrize(
+    ("format", "activation"),
+    [("saelens", "relu"), ("saelens", "abs"), ("sparsify", "relu"), ("sentence-transformers", "relu")],
+)
+def test_other_libraries_files(rows, format, activation, tmp_path):
     pytest.importorskip("safetensors")
-    fitted = model(tied=format == "sentence-transformers").fit(rows)
+    fitted = model(tied=format == "sentence-transformers", activation=activation).fit(rows)
     fitted.save_pretrained(tmp_path / "out", format)
     read = TopKEncoder.from_pretrained(tmp_path / "out")
     assert (read.transform(rows) != fitted.transform(rows)).nnz == 0
     codes = fitted.transform(rows)
     assert (read.inverse_transform(codes) == fitted.inverse_transform(codes)).all()
+    assert (codes.data < 0).any() == (activation == "abs")
+    for other in ("sparsify", "sentence-transformers"):
+        if activation == "abs":
+            with pytest.raises(ValueError, match="activation must be 'relu' in checkpoints of"):
+                fitted.save_pretrained(tmp_path / "out", other)
 
 
 def test_a_batch_model_is_written_with_its_threshold(rows, tmp_path):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from plain_autoencoder import differences
+from plain_autoencoder import contrast, differences
 
 from latom._base.backend import backend, call
 
 
-def codes_of(rng, n, m, dtype, density=0.2):
+def codes_of(rng, n, m, dtype, density=0.2, empty=None):
+    """Codes by chance; none in the row `empty`."""
     dense = np.where(rng.random((n, m)) < density, rng.standard_normal((n, m)), 0).astype(dtype)
+    if empty is not None:
+        dense[empty] = 0
     csr = sp.csr_array(dense)
     return dense, (csr.indptr.astype(np.int64), csr.indices.astype(np.int32), csr.data.astype(dtype))
 
@@ -51,20 +54,33 @@ def test_slopes_are_0_where_the_code_is(rng):
 
 
 @pytest.mark.parametrize("temperature", [0.2, 1.0])
-def test_contrast_has_the_slope_of_its_loss(temperature, rng):
+@pytest.mark.parametrize("labels", [None, [0, 1, 0, 2, 1, 0, 0, 3, 2], [4] * 9, list(range(9))])
+def test_contrast_has_the_slope_of_its_loss(temperature, labels, rng):
     n, m = 9, 6
-    _, (indptr, indices, values) = codes_of(rng, n, m, np.float64, 0.5)
+    _, (indptr, indices, values) = codes_of(rng, n, m, np.float64, 0.5, empty=2)
+    labels = None if labels is None else np.array(labels, np.int32)
+    alike = np.eye(n, dtype=bool) if labels is None else labels[:, None] == labels
 
     def loss():
-        Z = sp.csr_array((values, indices, indptr), shape=(n, m)).toarray()
-        lengths = np.linalg.norm(Z, axis=1)
-        Z = Z[lengths > 0] / lengths[lengths > 0, None]
-        return np.log(np.exp((Z @ Z.T - 1) / temperature).sum(axis=1)).sum() / n
+        return contrast(sp.csr_array((values, indices, indptr), shape=(n, m)).toarray(), temperature, alike)
 
     slope = np.zeros(len(values))
-    got = backend().contrast(call("test", 2), (indptr, indices, values), m, temperature, 2.0, slope)
-    assert got == pytest.approx(loss(), rel=1e-12)
+    got = backend().contrast(call("test", 2), (indptr, indices, values), labels, m, temperature, 2.0, slope)
+    assert got == pytest.approx(loss(), rel=1e-12, abs=1e-15)
     assert np.allclose(slope, 2 * differences(loss, values), atol=1e-6)
+
+
+def test_labels_of_their_own_are_no_labels_and_one_label_for_all_is_no_loss(rng):
+    core, context = backend(), call("test", 2)
+    _, codes = codes_of(rng, 60, 20, np.float32, 0.3)
+    made = []
+    for labels in (None, np.arange(60, dtype=np.int32), np.zeros(60, np.int32)):
+        slope = np.zeros(len(codes[2]), np.float32)
+        made.append((core.contrast(context, codes, labels, 20, 0.2, 1.0, slope), slope))
+    assert made[0][0] == made[1][0] > 0
+    assert (made[0][1] == made[1][1]).all()
+    assert made[2][0] == pytest.approx(0, abs=1e-14)
+    assert abs(made[2][1]).max() < 1e-7 < abs(made[0][1]).max()
 
 
 def test_bits_do_not_depend_on_threads_and_kernels(rng):
@@ -72,6 +88,7 @@ def test_bits_do_not_depend_on_threads_and_kernels(rng):
     n, d, m = 300, 45, 150
     X, W = rng.standard_normal((n, d)).astype(np.float32), rng.standard_normal((m, d)).astype(np.float32)
     _, codes = codes_of(rng, n, m, np.float32, 0.1)
+    labels = rng.integers(5, size=n, dtype=np.int32)
     before, seen = core.isa(), set()
     try:
         for isa in core.available_isas():
@@ -85,7 +102,8 @@ def test_bits_do_not_depend_on_threads_and_kernels(rng):
                 arguments = (np.zeros(m, np.int64), 1e-3, 0.9, 0.999, 1e-8, 1, False, True)
                 by = core.train_latents(context, parts, X, of[0], of[1], bias, *arguments)
                 slope = slope.copy()
-                loss = core.contrast(context, codes, m, 0.2, 1.0, slope)
+                loss = core.contrast(context, codes, None, m, 0.2, 1.0, slope)
+                loss += core.contrast(context, codes, labels, m, 0.2, 1.0, slope)
                 made = (residual, slope, squared, by, *of[0], *of[1], *bias, np.float64(loss))
                 gathered = core.gather_by_latent(context, codes, X, m)
                 seen.add(b"".join(np.asarray(a).tobytes() for a in (*made, gathered)))
@@ -113,7 +131,9 @@ def test_sizes_that_could_lead_past_an_array_are_refused():
     with pytest.raises(ValueError, match="indices in"):
         core.gather_by_latent(context, good, X, 3)
     with pytest.raises(ValueError, match="slope must have shape"):
-        core.contrast(context, good, 4, 0.2, 1.0, np.zeros(1))
+        core.contrast(context, good, None, 4, 0.2, 1.0, np.zeros(1))
+    with pytest.raises(ValueError, match="labels must have shape"):
+        core.contrast(context, good, np.zeros(3, np.int32), 4, 0.2, 1.0, np.zeros(2))
     of = (np.ones((4, 3)), np.zeros((4, 3)), np.zeros((4, 3)))
     short = (np.ones((3, 3)), np.zeros((3, 3)), np.zeros((3, 3)))
     part = [(good, np.zeros(2), np.zeros((2, 3)), 1.0)]

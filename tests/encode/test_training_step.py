@@ -42,9 +42,12 @@ def weights_of(trainer):
         {"multi_k": 3},
         {"multi_k_weight": 0.0, "aux_k": 2, "dead_steps": 5},
         {"multi_k": 2, "aux_k": 2, "dead_steps": 5, "contrast_weight": 0.1},
+        {"multi_k_weight": 0.0, "contrast_weight": 0.5, "labels": True},
     ],
 )
 def test_gradients_are_those_of_the_loss(tied, activation, recipe, rng):
+    labels = rng.integers(3, size=N).astype(np.int32) if recipe.get("labels") else None
+    recipe = {name: value for name, value in recipe.items() if name != "labels"}
     recipe = Recipe(activation=activation, unit_norm=False, **recipe)
     trainer, X = made(rng, tied), rng.standard_normal((N, D))
     weights = weights_of(trainer)
@@ -53,17 +56,21 @@ def test_gradients_are_those_of_the_loss(tied, activation, recipe, rng):
     if recipe.aux_k:
         trainer.arrays["silent"][:] = 100
         dead = ~(best(p, K, activation) != 0).any(axis=0)
-        silenced = np.flatnonzero(~dead)[:3]  # some must be dead: those get no entry
-        weights["b_enc"][silenced] -= 3 if activation == "relu" else 0
-        trainer.arrays["b_enc"][:] = weights["b_enc"]
+        silenced = np.flatnonzero(~dead)[:4]  # some must be dead: too short to be among the best
+        for name in ("encoder", "b_enc"):
+            trainer.arrays[name][silenced] *= 0.01
+        trainer.arrays["b_enc"][silenced[0]] -= 3 if activation == "relu" else 0
+        weights = weights_of(trainer)
         p = (X - weights["b_pre"]) @ weights["encoder"].T + weights["b_enc"]
         dead = ~(best(p, K, activation) != 0).any(axis=0)
-    terms, target = losses(X, weights, K, recipe, dead if recipe.aux_k else None)
-    result = trainer.step(call("test"), X, K, recipe)
+        assert dead.sum() >= recipe.aux_k
+    terms, target = losses(X, weights, K, recipe, dead if recipe.aux_k else None, labels=labels)
+    result = trainer.step(call("test"), X, K, recipe, labels)
     assert result.loss == pytest.approx(sum(terms.values()), rel=1e-10)
 
     def loss():
-        return sum(losses(X, weights, K, recipe, dead if recipe.aux_k else None, target)[0].values())
+        of = losses(X, weights, K, recipe, dead if recipe.aux_k else None, target, labels)
+        return sum(of[0].values())
 
     for name, value in weights.items():
         wanted = differences(loss, value)
@@ -72,23 +79,40 @@ def test_gradients_are_those_of_the_loss(tied, activation, recipe, rng):
 
 @pytest.mark.parametrize(("tied", "unit_norm"), [(True, True), (False, True), (False, False)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_ten_steps_are_those_of_torch(tied, unit_norm, dtype, rng):
+@pytest.mark.parametrize("activation", ["relu", "abs"])
+def test_ten_steps_are_those_of_torch(tied, unit_norm, dtype, activation, rng):
+    """With labels; in float32 without the contrast, whose slopes are steep where codes are short."""
     torch = pytest.importorskip("torch")
-    recipe = Recipe(multi_k=2, unit_norm=unit_norm, learning_rate=1e-2, epsilon=1e-8)
+    weight = 0.0 if dtype == np.float32 else 0.1
+    recipe = Recipe(
+        activation=activation,
+        multi_k=2,
+        unit_norm=unit_norm,
+        learning_rate=1e-2,
+        epsilon=1e-8,
+        contrast_weight=weight,
+    )
+    labels = np.arange(N, dtype=np.int32) % 3
+    same = torch.tensor(labels[:, None] == labels)
     trainer = made(rng, tied, dtype=dtype)
     weights = {name: torch.tensor(value, requires_grad=True) for name, value in weights_of(trainer).items()}
     adam = torch.optim.Adam(weights.values(), lr=1e-2, eps=1e-8)
     decoder = weights["encoder" if tied else "decoder"]
     for _ in range(10):
         X = rng.standard_normal((N, D)).astype(dtype)
-        trainer.step(call("test"), X, K, recipe)
+        trainer.step(call("test"), X, K, recipe, labels)
         x = torch.tensor(X)
         p = (x - weights["b_pre"]) @ weights["encoder"].T + weights["b_enc"]
         loss = 0
-        for k, weight in ((K, 1), (2 * K, 1 / 8)):
-            top = torch.topk(p.relu(), k)
-            Z = torch.zeros_like(p).scatter(1, top.indices, top.values)
-            loss = loss + weight * ((weights["b_pre"] + Z @ decoder - x) ** 2).mean()
+        for k, share in ((2 * K, 1 / 8), (K, 1)):
+            at = (p.abs() if activation == "abs" else p.relu()).topk(k).indices
+            Z = torch.zeros_like(p).scatter(1, at, (p if activation == "abs" else p.relu()).gather(1, at))
+            loss = loss + share * ((weights["b_pre"] + Z @ decoder - x) ** 2).mean()
+        kept = Z.detach().norm(dim=1) > 0
+        unit = torch.nn.functional.normalize(Z[kept], dim=1)
+        e = ((unit @ unit.T - 1) / recipe.temperature).exp()
+        pulled = (e * same[kept][:, kept]).sum(1)
+        loss = loss + weight * (e.sum(1) / pulled).log().sum() / N
         adam.zero_grad()
         loss.backward()
         with torch.no_grad():

@@ -55,10 +55,13 @@ def test_a_batch_shares_its_places_and_evaluation_has_a_threshold():
     assert again.threshold == module.threshold
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_it_takes_the_weights_of_the_estimator(tied):
+@pytest.mark.parametrize(
+    ("tied", "activation"), [(True, "relu"), (False, "relu"), (True, "abs"), (False, "identity")]
+)
+def test_it_takes_the_weights_of_the_estimator(tied, activation):
     X = rows()
-    model = SparseAutoencoder(24, 3, tied=tied, max_epochs=2, random_state=0).fit(X.numpy())
+    model = SparseAutoencoder(24, 3, tied=tied, activation=activation, max_epochs=2, random_state=0)
+    model.fit(X.numpy())
     module = TopKSAE.from_estimator(model)
     assert module.tied == tied
     wanted = model.inverse_transform(model.transform(X.numpy()))
@@ -66,6 +69,8 @@ def test_it_takes_the_weights_of_the_estimator(tied):
 
 
 def test_refusals():
+    with pytest.raises(ValueError, match="activation must be 'relu', 'identity' or 'abs'"):
+        TopKSAE(3, 4, 2, activation="gelu")
     with pytest.raises(ValueError, match="k must be an integer in"):
         TopKSAE(3, 4, 5)
     with pytest.raises(ValueError, match="room must be an integer in"):

@@ -66,22 +66,28 @@ private:
 }  // namespace
 
 template <class T>
-double contrast(const Context& ctx, const Codes<T, int32_t>& codes, int64_t m, double temperature, double weight,
-                T* slope) {
+double contrast(const Context& ctx, const Codes<T, int32_t>& codes, const int32_t* label, int64_t m, double temperature,
+                double weight, T* slope) {
     constexpr int64_t kRows = 8;
     const int64_t n = codes.n, chunks = chunk_count(n, kRows);
     const UnitCodes<T> units(codes, m);
     std::vector<std::vector<double>> scratch(static_cast<std::size_t>(workers(ctx, chunks)),
                                              std::vector<double>(static_cast<std::size_t>(n)));
+    const auto alike = [label](int64_t i, int64_t j) { return label && label[i] == label[j]; };
     std::vector<double> sums(static_cast<std::size_t>(n), 0.0);  // of exp((cos - 1) / t), at least 1
+    std::vector<double> own(sums.size(), 1.0);                   // the same over rows that are alike
     parallel_for(ctx, chunks, [&](int64_t chunk, int worker) {
         std::vector<double>& cosine = scratch[worker];
         for (int64_t i = chunk * kRows; i < std::min(n, (chunk + 1) * kRows); ++i) {
             if (units.length(i) == 0) continue;
             units.cosines(i, cosine);
             cosine[i] = 1;
-            for (int64_t j = 0; j < n; ++j)
-                if (units.length(j) > 0) sums[i] += std::exp((cosine[j] - 1) / temperature);
+            for (int64_t j = 0; j < n; ++j) {
+                if (units.length(j) == 0) continue;
+                const double e = std::exp((cosine[j] - 1) / temperature);
+                sums[i] += e;
+                if (j != i && alike(i, j)) own[i] += e;
+            }
         }
     });
     const double each = weight / (static_cast<double>(n) * temperature);
@@ -92,8 +98,12 @@ double contrast(const Context& ctx, const Codes<T, int32_t>& codes, int64_t m, d
             if (units.length(i) == 0) continue;
             units.cosines(i, share);
             for (int64_t j = 0; j < n; ++j) {
-                if (j == i || units.length(j) == 0) share[j] = 0;  // a cosine with itself is constant
-                else share[j] = std::exp((share[j] - 1) / temperature) * (1 / sums[i] + 1 / sums[j]);
+                if (j == i || units.length(j) == 0) {
+                    share[j] = 0;  // a cosine with itself is constant
+                    continue;
+                }
+                const double pull = alike(i, j) ? 1 / own[i] + 1 / own[j] : 0.0;
+                share[j] = std::exp((share[j] - 1) / temperature) * (1 / sums[i] + 1 / sums[j] - pull);
             }
             const int64_t first = codes.indptr[i], last = codes.indptr[i + 1];
             by.resize(static_cast<std::size_t>(last - first));
@@ -109,11 +119,12 @@ double contrast(const Context& ctx, const Codes<T, int32_t>& codes, int64_t m, d
     });
     double loss = 0;
     for (int64_t i = 0; i < n; ++i)
-        if (sums[i] > 0) loss += std::log(sums[i]);
+        if (sums[i] > 0) loss += std::log(sums[i] / own[i]);
     return loss / static_cast<double>(n);
 }
 
-template double contrast(const Context&, const Codes<float, int32_t>&, int64_t, double, double, float*);
-template double contrast(const Context&, const Codes<double, int32_t>&, int64_t, double, double, double*);
+template double contrast(const Context&, const Codes<float, int32_t>&, const int32_t*, int64_t, double, double, float*);
+template double contrast(const Context&, const Codes<double, int32_t>&, const int32_t*, int64_t, double, double,
+                         double*);
 
 }  // namespace latom

@@ -35,15 +35,16 @@ void reconstruct(const Context& ctx, const Codes<T, int32_t>& codes, const T* X,
 template <class T>
 void gather_by_latent(const Context& ctx, const Codes<T, int32_t>& codes, const DenseView<T>& rows, int64_t m, T* out);
 
-/// The contrast of codes [n, m] among themselves, at temperature t:
+/// The contrast of codes [n, m] among themselves, at temperature t, with e_ij = e^{(cos(z_i, z_j) - 1) / t}:
 ///
-///   L = 1/n sum_i log( sum_j e^{(cos(z_i, z_j) - 1) / t} )
+///   L = 1/n sum_i log( sum_j e_ij / sum_{p alike i} e_ip )
 ///
-/// adds weight dL/dvalue to slope [nnz] and returns L. Rows without entries are left out of the sums; n counts them.
+/// Alike are rows of one label; a row is alike itself, and nothing else where label [n] is null: then the divisor is 1.
+/// Adds weight dL/dvalue to slope [nnz] and returns L. Rows without entries are left out of the sums; n counts them.
 /// float64. Cost: two passes over pairs of entries that share a latent, n^2 exponentials; memory O(nnz + threads n).
 template <class T>
-double contrast(const Context& ctx, const Codes<T, int32_t>& codes, int64_t m, double temperature, double weight,
-                T* slope);
+double contrast(const Context& ctx, const Codes<T, int32_t>& codes, const int32_t* label, int64_t m, double temperature,
+                double weight, T* slope);
 
 /// One code of the batch's rows with what it adds to the loss: the gradient of W_dec by scale * value * residual, that
 /// of W_enc by slope * row.

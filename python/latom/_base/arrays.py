@@ -114,6 +114,24 @@ def as_numpy(function: str, X: Any, name: str) -> NDArray[Any]:
     return widen(array, storage)
 
 
+def label_numbers(function: str, name: str, labels: Any, n: int) -> tuple[NDArray[np.int32], int]:
+    """Labels [n] of any kind, text too, as numbers from 0; and how many kinds there are."""
+    given = np.asarray(labels) if _is_text(labels) else as_numpy(function, labels, name)
+    if given.shape != (n,):
+        raise ValueError(
+            f"{function}: {name} must have shape ({n},); got {given.shape}. Give one label per row."
+        )
+    kinds, numbers = np.unique(given, return_inverse=True)
+    return np.ascontiguousarray(numbers.reshape(n), np.int32), len(kinds)
+
+
+def _is_text(labels: Any) -> bool:
+    kind = getattr(getattr(labels, "dtype", None), "kind", None)
+    if kind is not None:
+        return kind in ("U", "S", "O")
+    return isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels)
+
+
 def widen(rows: NDArray[Any], storage: str, n_threads: int | None = None) -> NDArray[Any]:
     """What :func:`as_container` has returned, as float32 or float64."""
     if not storage:

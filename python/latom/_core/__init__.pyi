@@ -389,8 +389,9 @@ def reconstruct(
 ) -> tuple[NDArray[Any], _Float64]: ...
 def gather_by_latent(context: Context, codes: _Codes, rows: NDArray[Any], m: int) -> NDArray[Any]: ...
 def contrast(
-    context: Context, codes: _Codes, m: int, temperature: float, weight: float, slope: NDArray[Any]
-) -> float: ...
+    context: Context, codes: _Codes, labels: NDArray[np.int32] | None, m: int, temperature: float,
+    weight: float, slope: NDArray[Any],
+) -> float: ...  # fmt: skip
 def train_latents(
     context: Context, parts: list[tuple[Any, ...]], X: NDArray[Any], encoder: _Parameter | None,
     decoder: _Parameter | None, bias: _Parameter | None, last: NDArray[np.int64], rate: float,

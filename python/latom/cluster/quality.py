@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_numpy
+from latom._base.arrays import Matrix, label_numbers
 from latom._base.backend import backend, call
 from latom._base.checks import check_metric
 from latom._base.rows import Rows
@@ -143,22 +143,10 @@ def _samples(
 
 def as_clusters(function: str, labels: Any, n: int) -> tuple[NDArray[np.int32], int]:
     """Labels of any kind as numbers from 0, and how many kinds there are."""
-    given = np.asarray(labels) if _is_text(labels) else as_numpy(function, labels, "labels")
-    if given.shape != (n,):
-        raise ValueError(
-            f"{function}: labels must have shape ({n},); got {given.shape}. Give one label per row."
-        )
-    kinds, numbers = np.unique(given, return_inverse=True)
-    if not 2 <= len(kinds) <= n - 1:
+    numbers, kinds = label_numbers(function, "labels", labels, n)
+    if not 2 <= kinds <= n - 1:
         raise ValueError(
             f"{function}: labels must be of 2 to {n - 1} kinds, one less than there are rows; got "
-            f"{len(kinds)}. Cluster into another number."
+            f"{kinds}. Cluster into another number."
         )
-    return np.ascontiguousarray(numbers.reshape(n), np.int32), len(kinds)
-
-
-def _is_text(labels: Any) -> bool:
-    kind = getattr(getattr(labels, "dtype", None), "kind", None)
-    if kind is not None:
-        return kind in ("U", "S", "O")
-    return isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels)
+    return numbers, kinds

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_seed
+from latom._base.arrays import as_seed, label_numbers
 from latom._base.backend import call
 from latom._base.callbacks import CallbackSupport, FitTasks, with_callbacks
 from latom._base.estimator import Estimator, validated_rows
@@ -33,6 +33,7 @@ class BaseAutoencoder(CallbackSupport, Estimator):
     k: int
     activation: str
     selection: str
+    contrast_weight: float
     batch_size: int
     max_epochs: int
     random_state: Any
@@ -48,7 +49,9 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         ----------
         X : dense array of shape (n, d) or (..., d)
             Rows, float32, float64, float16 or bfloat16; memory-mapped if wished.
-        y : ignored
+        y : array of shape (n,), optional
+            Labels, numbers or strings: with a ``contrast_weight``, rows of one label are alike. Give a row
+            without a label one of its own. Ignored where the weight is 0.
 
         Returns
         -------
@@ -61,8 +64,9 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         """
         name = "SparseAutoencoder.fit"
         rows = self._rows(name, X, reset=True)
+        labels = self._labels(name, y, len(rows))
         self._begin(name, rows)
-        self._train(name, rows, X, y)
+        self._train(name, rows, labels, X, y)
         return self
 
     @with_callbacks
@@ -75,7 +79,8 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         ----------
         X : dense array of shape (n, d) or (..., d)
             The rows of the fit.
-        y : ignored
+        y : array of shape (n,), optional
+            The labels of the fit.
 
         Returns
         -------
@@ -84,7 +89,7 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         name = "SparseAutoencoder.resume"
         check_is_fitted(self)
         rows = self._rows(name, X, reset=False)
-        self._train(name, rows, X, y)
+        self._train(name, rows, self._labels(name, y, len(rows)), X, y)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Any:
@@ -94,7 +99,8 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         ----------
         X : dense array of shape (n, d) or (..., d)
             Rows, cut into batches of at most ``batch_size``.
-        y : ignored
+        y : array of shape (n,), optional
+            Labels, as in :meth:`fit`.
 
         Returns
         -------
@@ -104,24 +110,32 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         first = not self.__sklearn_is_fitted__()
         rows = self._rows(name, X, reset=first)
         recipe = checked_recipe(name, self, rows.shape[1])
+        labels = self._labels(name, y, len(rows))
         if first:
             self._begin(name, rows)
         run, context = self._run, call(name, self.n_threads)
         for start in range(0, len(rows), self.batch_size):
-            batch = run.batch(context, rows, np.arange(start, min(len(rows), start + self.batch_size)))
-            run.trainer.step(context, batch, min(self.k, run.latents), recipe)
+            chosen = np.arange(start, min(len(rows), start + self.batch_size))
+            batch, alike = run.batch(context, rows, chosen), None if labels is None else labels[chosen]
+            run.trainer.step(context, batch, min(self.k, run.latents), recipe, alike)
         self._publish()
         return self
 
     def _rows(self, name: str, X: Any, reset: bool) -> Rows:
         return validated_rows(self, name, unstacked(name, X)[0], reset=reset, accept_sparse=False)
 
+    def _labels(self, name: str, y: Any, n: int) -> NDArray[np.int32] | None:
+        """Numbers [n] that tell which rows are alike, where the loss asks for that."""
+        if y is None or not self.contrast_weight:
+            return None
+        return label_numbers(name, "y", y, n)[0]
+
     def _begin(self, name: str, rows: Rows) -> None:
         checked_recipe(name, self, rows.shape[1])
         context = call(name, self.n_threads)
         self._run = TrainingRun.start(context, rows, self, as_seed(name, self.random_state))
 
-    def _train(self, name: str, rows: Rows, X: Any, y: Any) -> None:
+    def _train(self, name: str, rows: Rows, labels: NDArray[np.int32] | None, X: Any, y: Any) -> None:
         recipe = checked_recipe(name, self, rows.shape[1])
         context, run = call(name, self.n_threads), self._run
         tasks = FitTasks(self, 1, X, y)
@@ -133,8 +147,8 @@ class BaseAutoencoder(CallbackSupport, Estimator):
                 )
                 epochs.states = list(run.states)
                 while run.epoch < self.max_epochs:
-                    for batch, k in run.batches(context, rows, self):
-                        run.count(batch, run.trainer.step(context, batch, k, recipe))
+                    for batch, alike, k in run.batches(context, rows, labels, self):
+                        run.count(batch, run.trainer.step(context, batch, k, recipe, alike))
                     last = epochs.stop(False, **run.numbers(recipe))
                     run.end_epoch(epochs.states)
                     if last:

@@ -85,7 +85,8 @@ class _Formats:
         config = ours.config(file, "cfg.json")
         kind = config.get("activation_fn_str", config.get("activation_fn"))  # up to version 5
         architecture = config.get("architecture", "topk" if kind == "topk" else "standard")
-        if architecture != "topk" and not (architecture == "standard" and kind == "topk"):
+        plain = architecture in ("topk", "abstopk")  # the latter keeps magnitudes, with their sign
+        if not plain and not (architecture == "standard" and kind == "topk"):
             others = architecture in ("jumprelu", "jumprelu_transcoder", "transcoder", "standard")
             remedy = _THRESHOLDS if others else "Use the library that wrote it."
             ours.refuse("of a top-k autoencoder", f"architecture {reprlib.repr(architecture)}", remedy)
@@ -104,7 +105,7 @@ class _Formats:
             "b_pre": b_dec if subtract else None,
             "b_dec": b_dec,
             "k": own,
-            "activation": "topk-relu",
+            "activation": "abs" if architecture == "abstopk" else "topk-relu",
             "rescale_by_decoder_norm": ours.flag(config, "rescale_acts_by_decoder_norm", False),
         }
 

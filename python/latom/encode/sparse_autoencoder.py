@@ -31,7 +31,9 @@ class SparseAutoencoder(BaseAutoencoder):
 
     with MSE the mean over rows and columns. L_aux is what the ``aux_k`` best dead latents leave of the
     residual ``x - x'``, relative to its variance; the residual is a constant there, and no bias is added.
-    L_contrast is ``mean_i log sum_j exp((cos(z_i, z_j) - 1) / temperature)`` over the codes of a batch.
+    L_contrast is ``mean_i log(sum_j e_ij / sum_p e_ip)`` over the codes of a batch, with
+    ``e_ij = exp((cos(z_i, z_j) - 1) / temperature)`` and p the rows that are alike i: row i itself, and the
+    rows of its label where ``fit`` is given labels.
 
     Parameters
     ----------
@@ -42,7 +44,8 @@ class SparseAutoencoder(BaseAutoencoder):
     tied : bool, default True
         The encoder's rows decode. False: two matrices, which start equal.
     activation : {"relu", "identity", "abs"}
-        As in :func:`latom.encode`. Dead latents are always asked through ReLU.
+        As in :func:`latom.encode`; "abs" is AbsTopK, whose latents fire in either direction. Dead latents
+        are asked through ReLU, and by magnitude with "abs".
     selection : {"row", "batch"}
         "batch" keeps the n k largest pre-activations of a batch of n rows (BatchTopK). ``transform`` then
         keeps what is above ``threshold_``, the smoothed least of those kept. Needs "relu".
@@ -57,7 +60,8 @@ class SparseAutoencoder(BaseAutoencoder):
     dead_tokens : int, optional
         The same in rows, instead of steps.
     contrast_weight, temperature : float, default 0 and 0.2
-        Weight and temperature of the contrast among the codes of a batch.
+        Weight and temperature of the contrast among the codes of a batch; with labels, rows of one label
+        draw together.
     learning_rate : float, default 1e-3
         Of Adam (beta 0.9 and 0.999, epsilon 6.25e-10).
     batch_size : int, default 1024
@@ -116,7 +120,8 @@ class SparseAutoencoder(BaseAutoencoder):
     ----------
     Makhzani & Frey, "k-Sparse Autoencoders", 2013. Gao et al., "Scaling and evaluating sparse autoencoders",
     2024. Bussmann, Leask & Nanda, "BatchTopK sparse autoencoders", 2024. Wen et al., "Beyond Matryoshka:
-    Revisiting sparse coding for adaptive representation", 2025.
+    Revisiting sparse coding for adaptive representation", 2025. Zhu, Khalili & Zhu, "AbsTopK: Rethinking
+    sparse autoencoders for bidirectional features", 2025.
 
     Examples
     --------
@@ -259,8 +264,9 @@ class SparseAutoencoder(BaseAutoencoder):
         path : path
             A folder; it is made.
         format : {"saelens", "sparsify", "sentence-transformers"}
-            "saelens" writes ``topk``, or ``jumprelu`` of selection "batch". "sentence-transformers" needs
-            tied weights. All need activation "relu".
+            "saelens" writes ``topk``; ``jumprelu`` of selection "batch"; ``abstopk`` of activation "abs",
+            which versions of SAELens without it do not load. "sentence-transformers" needs tied weights. The
+            other two need activation "relu".
 
         Raises
         ------

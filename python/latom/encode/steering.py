@@ -26,7 +26,8 @@ def steer(
         Rows, such as activations.
     encoder : estimator
         Fitted, with ``transform`` to sparse codes and ``inverse_transform``: :class:`latom.TopKEncoder`,
-        :class:`latom.ThresholdEncoder`, :class:`latom.ITDA` or :class:`latom.MatchingPursuit`.
+        :class:`latom.ThresholdEncoder`, :class:`latom.SparseAutoencoder`, :class:`latom.ITDA` or
+        :class:`latom.MatchingPursuit`.
     edits : mapping of int to float
         A number for each latent to change.
     mode : {"set", "add", "scale"}

@@ -90,7 +90,7 @@ class _ThresholdFormats:
         config = ours.config(file, "cfg.json")
         kind = config.get("activation_fn_str", config.get("activation_fn", "relu"))
         architecture = config.get("architecture", "standard")
-        if architecture == "topk" or (architecture == "standard" and kind == "topk"):
+        if architecture in ("topk", "abstopk") or (architecture == "standard" and kind == "topk"):
             ours.refuse("of an autoencoder with thresholds", "a top-k one", _TOPK)
         thresholds = ("jumprelu", "jumprelu_transcoder")
         if architecture not in (*thresholds, "standard", "transcoder"):

@@ -137,9 +137,9 @@ class TopKEncoder(BaseEncoder):
         Parameters
         ----------
         path : path
-            A folder as SAELens (``cfg.json``, ``sae_weights.safetensors``), sparsify (``cfg.json``,
-            ``sae.safetensors``), dictionary_learning (``config.json``, ``ae.pt``) or
-            sentence-transformers' SparseAutoEncoder (``config.json``, ``model.safetensors`` or
+            A folder as SAELens (``cfg.json``, ``sae_weights.safetensors``; architectures "topk" and
+            "abstopk"), sparsify (``cfg.json``, ``sae.safetensors``), dictionary_learning (``config.json``,
+            ``ae.pt``) or sentence-transformers' SparseAutoEncoder (``config.json``, ``model.safetensors`` or
             ``pytorch_model.bin``) write it; OpenAI's ``.pt`` file; or a ``.npz`` file in the layout of
             Gemma Scope.
         k : int, optional

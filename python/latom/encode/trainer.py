@@ -82,8 +82,10 @@ class Trainer:
 
     # ---- a step
 
-    def step(self, context: Any, X: Array, k: int, recipe: Recipe) -> StepResult:
-        """Train on the rows X (n, d), in the weights' dtype; k latents per row."""
+    def step(
+        self, context: Any, X: Array, k: int, recipe: Recipe, labels: NDArray[np.int32] | None = None
+    ) -> StepResult:
+        """Train on the rows X (n, d), in the weights' dtype; k latents per row. labels (n,): rows alike."""
         core, (n, d) = backend(), X.shape
         b_pre = self.arrays.get("b_pre")
         W_dec = self.arrays.get("decoder", self.arrays["encoder"])
@@ -105,7 +107,7 @@ class Trainer:
         if recipe.contrast_weight:
             m = len(self.arrays["encoder"])
             args = (recipe.temperature, recipe.contrast_weight, parts[0][1])
-            contrast = core.contrast(context, codes, m, *args)
+            contrast = core.contrast(context, codes, labels, m, *args)
             loss += recipe.contrast_weight * contrast
         if wider is not None:
             more = reconstruct(wider, X, b_pre, recipe.multi_k_weight * scale)
@@ -161,7 +163,8 @@ class Trainer:
         table = Atoms(np.ascontiguousarray(self.arrays["encoder"][dead]), "dot")
         table.bias = self.arrays["b_enc"][dead].astype(np.float64)
         k = min(recipe.aux_k, len(dead))
-        values, indices, _ = table.topk(context, Rows(context.function, centered), k, "relu")
+        way = "abs" if recipe.activation == "abs" else "relu"
+        values, indices, _ = table.topk(context, Rows(context.function, centered), k, way)
         codes = row_codes(values, dead.astype(np.int32)[indices])
         return float(reconstruct(codes, target, None, 2 * recipe.aux_weight / total)) / total
 

@@ -82,8 +82,10 @@ class TrainingRun:
         dtype = self.trainer.arrays["encoder"].dtype
         return measured(context, np.ascontiguousarray(rows[chosen], dtype=dtype))
 
-    def batches(self, context: Any, rows: Rows, model: Any) -> Iterator[tuple[Array, int]]:
-        """The batches of this epoch that are left, each with its k."""
+    def batches(
+        self, context: Any, rows: Rows, labels: Array | None, model: Any
+    ) -> Iterator[tuple[Array, Array | None, int]]:
+        """The batches of this epoch that are left, each with its labels and its k."""
         n = len(rows)
         order = np.random.default_rng([self.seed, ORDER, self.epoch]).permutation(n)
         size = min(model.batch_size, n)
@@ -94,7 +96,8 @@ class TrainingRun:
                 _, k0, epochs = model.k_schedule
                 k = k0 + (k - k0) * min(1.0, (self.epoch + b / count) / epochs)
             chosen = np.sort(order[b * size : (b + 1) * size])  # sorted: a file is read forward
-            yield self.batch(context, rows, chosen), min(max(round(k), 1), self.latents)
+            alike = None if labels is None else labels[chosen]
+            yield self.batch(context, rows, chosen), alike, min(max(round(k), 1), self.latents)
 
     def count(self, batch: Array, result: StepResult) -> None:
         """Adds a batch to the sums of its epoch."""

@@ -19,9 +19,10 @@ def write(function: str, path: str | os.PathLike[str], format: str, model: Any) 
     """Writes the weights of a trained SparseAutoencoder into a folder."""
     check_choice(function, "format", format, FORMATS)
     checkpoint = Checkpoint(function, path)
-    if model.activation != "relu":
+    known = ("relu", "abs") if format == "saelens" else ("relu",)
+    if model.activation not in known:
         raise ValueError(
-            f"{function}: activation must be 'relu' in checkpoints of other libraries; got "
+            f"{function}: activation must be {' or '.join(map(repr, known))} in checkpoints of {format}; got "
             f"{model.activation!r}. Use save_checkpoint, or pickle."
         )
     if model.selection == "batch" and format != "saelens":
@@ -64,7 +65,7 @@ def _sae_lens(folder: Path, model: Any, save: Any) -> None:
     }
     batch = model.selection == "batch"
     config = {
-        "architecture": "jumprelu" if batch else "topk",
+        "architecture": "jumprelu" if batch else "abstopk" if model.activation == "abs" else "topk",
         "d_in": d,
         "d_sae": m,
         "dtype": str(w["dec"].dtype),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from latom._base.checks import check_flag, check_integer
+from latom._base.checks import check_choice, check_flag, check_integer
 from latom.torch.operators import sparse_linear, topk_linear
 
 
@@ -23,6 +23,8 @@ class TopKSAE(nn.Module):
         Latents kept per row.
     tied : bool, default False
         The encoder's rows decode.
+    activation : {"relu", "identity", "abs"}
+        As in :func:`topk_linear`.
     dtype : torch.dtype, optional
         float32, float64 or bfloat16; None takes torch's default.
 
@@ -45,10 +47,19 @@ class TopKSAE(nn.Module):
     """
 
     def __init__(
-        self, d: int, n_latents: int, k: int, *, tied: bool = False, dtype: torch.dtype | None = None
+        self,
+        d: int,
+        n_latents: int,
+        k: int,
+        *,
+        tied: bool = False,
+        activation: str = "relu",
+        dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
+        check_choice(name, "activation", activation, ("relu", "identity", "abs"))
+        self.activation = activation
         d, m = check_integer(name, "d", d), check_integer(name, "n_latents", n_latents)
         self.k = check_integer(name, "k", k, m)
         self.tied = check_flag(name, "tied", tied)
@@ -64,7 +75,8 @@ class TopKSAE(nn.Module):
         encoder = model.to_encoder()
         m, d = encoder.W_enc.shape
         dtype = torch.float64 if encoder.W_enc.dtype == "float64" else torch.float32
-        module = cls(d, m, encoder.k, tied=encoder.W_dec is None, dtype=dtype)
+        tied, kind = encoder.W_dec is None, encoder.activation
+        module = cls(d, m, encoder.k, tied=tied, activation=kind, dtype=dtype)
         with torch.no_grad():
             module.W_enc.copy_(torch.as_tensor(encoder.W_enc))
             module.W_dec.copy_(torch.as_tensor(model.components_))
@@ -75,7 +87,7 @@ class TopKSAE(nn.Module):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(values, indices), both (..., k)."""
-        return topk_linear(x - self.b_pre, self.W_enc, self.b_enc, k=self.k)
+        return topk_linear(x - self.b_pre, self.W_enc, self.b_enc, k=self.k, activation=self.activation)
 
     def decode(self, values: Tensor, indices: Tensor) -> Tensor:
         """Rows (..., d) of what :meth:`encode` gives."""
