@@ -81,6 +81,11 @@ class Memory:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.bytes[at - BASE : at - BASE + size].view(dtype).reshape(shape).copy()
 
+    def view(self, at: int, dtype: Any, count: int) -> Any:
+        """What stands at an address, to be written to."""
+        size = count * np.dtype(dtype).itemsize
+        return self.bytes[at - BASE : at - BASE + size].view(dtype)
+
     def check(self, at: Any, size: int) -> None:
         """Refuses accesses outside the arrays."""
         fine = np.zeros(at.shape, bool)
@@ -377,8 +382,9 @@ class Block:
         held[on] = self.value(args[1], np.uint32, on)
         lane, keep = index % 32, control >> 8 & 31
         most = (lane & keep) | (control & 31 & ~keep)
-        source = {"idx": (lane & keep) | (by & ~keep & 31), "bfly": lane ^ by}[op[2]]
-        inside = source <= most
+        sources = {"idx": (lane & keep) | (by & ~keep & 31), "bfly": lane ^ by, "up": lane - by}
+        source = sources[op[2]]
+        inside = source >= most if op[2] == "up" else source <= most
         names = args[0].split("|")
         self.put(names[0], held[index - lane + np.where(inside, source, lane)], on)
         if len(names) > 1:

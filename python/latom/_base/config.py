@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from latom._base.backend import backend
+from latom._base.backend import backend, cuda_module
 
 __version__: str = backend().__version__
 
@@ -16,14 +16,14 @@ def config() -> dict[str, Any]:
     -------
     dict
         Keys ``version``, ``isa``, ``available_isas``, ``n_threads`` (what ``n_threads=None`` means
-        now) and ``cuda`` (False: this build has no GPU code).
+        now) and ``cuda`` (whether this build has GPU code).
     """
     return {
         "version": __version__,
         "isa": backend().isa(),
         "available_isas": backend().available_isas(),
         "n_threads": backend().resolve_threads(0),
-        "cuda": False,
+        "cuda": cuda_module() is not None,
     }
 
 
