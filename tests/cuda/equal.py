@@ -45,8 +45,30 @@ def upload(array: Any) -> Any:
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tensors of the CPU count as lying on the emulated GPU, which computes in the same memory."""
-    before = device._home
+    """Tensors of the CPU count as lying on the emulated GPU, which computes in the same memory.
+
+    On a GPU torch's own operations wait on the stream; here what is queued is done before they come.
+    """
+    from latom.torch import on_device
+
+    before, kernel, csr = device._home, on_device._kernel, device.Place.csr
+
+    def wait(place: device.Place) -> None:
+        place.memory(1).read(np.empty(1, np.uint8))
+
+    def done(place: device.Place, *which: Any) -> Any:
+        def run(*arguments: Any) -> None:
+            kernel(place, *which)(*arguments)
+            wait(place)
+
+        return run
+
+    def done_csr(place: device.Place, *parts: Any) -> Any:
+        wait(place)
+        return csr(place, *parts)
+
+    monkeypatch.setattr(on_device, "_kernel", done)
+    monkeypatch.setattr(device.Place, "csr", done_csr)
 
     def home(X: Any) -> Any:
         return (0, 0, "torch") if device.is_tensor(X) else before(X)

@@ -57,7 +57,7 @@ LOGIC = {
     "xor": (np.bitwise_xor, np.logical_xor),
     "not": (np.bitwise_not, np.logical_not),
 }
-ATOMIC: dict[str, Callable[..., Any]] = {"add": lambda a, b: a + b, "max": max, "min": min}
+ATOMIC: dict[str, Callable[..., Any]] = {"add": lambda a, b: a + b, "max": max, "min": min, "or": lambda a, b: a | b}
 
 
 class Memory:
@@ -274,6 +274,8 @@ class Block:
             self.put(args[0], operands[0] / operands[1], on)
         elif name == "div" and dtype is np.uint32:
             self.put(args[0], operands[0] // operands[1], on)
+        elif name == "div" and dtype is np.int32:  # cut toward 0; float64 holds both
+            self.put(args[0], np.trunc(operands[0] / operands[1]).astype(np.int32), on)
         elif name == "mul" and "wide" in op:
             self.put(args[0], operands[0].astype(WIDER[dtype]) * operands[1].astype(WIDER[dtype]), on)
         elif name == "mad" and op[1] == "lo":

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from ptx import BASE, Kernel, Memory
 
+_READ: dict[tuple[str, str], Kernel] = {}
 CAPACITY, BOUNDS, COUNTS = 1024, 32, 24  # of select.cuh, and bytes of bounds.h
 
 
 def kernel(ptx: dict[str, str], file: str, name: str, letter: str = "") -> Kernel:
     """A kernel of a source; letter: the type that it is an instance for."""
-    return Kernel(ptx[file], f"{name}I{letter}" if letter else name)
+    pattern = f"{name}I{letter}" if letter else name
+    if (file, pattern) not in _READ:
+        _READ[file, pattern] = Kernel(ptx[file], pattern)
+    return _READ[file, pattern]
 
 
 def quad(*values: int) -> bytes:

@@ -54,7 +54,7 @@ struct SeedPlan {
     /// Products of all pairs of dense rows, where they are known: dots[i * stride + l], as kernels/dot.inl.h has them.
     const double* dots = nullptr;
     int64_t stride = 0;
-    NearestOf nearest;  // of dense rows, for folds; empty: they are made here
+    NearestOf nearest{};  // of dense rows, for folds; empty: they are made here
 };
 
 struct Seeding {

@@ -1,8 +1,8 @@
 """``python -m latom cuda-check``: what a GPU gives, held to the CPU, and two times. Without a GPU it says so.
 
 One run takes under eight minutes on a GPU: bits of top-k on hostile data and of everything else that runs
-there, the error of the product's sums as a part of what the proof in csrc/cuda/pack.cuh allows, and the times of
-top-k beside torch's, where torch is, and of k-means beside the CPU's.
+there, the error of the product's sums as a part of what the proof in csrc/cuda/pack.cuh allows, and the times
+of top-k beside torch's, where torch is, and of k-means beside the CPU's.
 """
 
 from __future__ import annotations

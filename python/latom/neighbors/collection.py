@@ -139,8 +139,8 @@ class Collection:
         """:meth:`topk` of dense rows on a GPU, in the library of X. The rows that are searched stay there."""
         if self.rows.sparse:
             raise ValueError(
-                f"{function}: X must be dense on a GPU; got an index of sparse rows. Leave device out, with Q "
-                "on the CPU."
+                f"{function}: X must be dense on a GPU; got an index of sparse rows. Leave device out, "
+                "with Q on the CPU."
             )
         queries = DeviceRows(function, place, X, "Q", common_dtype(X, self.rows))
         self.check_columns(function, queries)
