@@ -8,7 +8,7 @@
 namespace latom::cuda {
 namespace {
 
-constexpr std::int64_t kMoveBlocks = 1024;
+constexpr std::int64_t kMoveBlocks = 1024, kPieces = 4096;  // blocks, and pieces of the list that have one each
 
 Grid grid_of(double bound) {
     const BinGrid from(bound > 0 ? bound : 1.0);
@@ -59,7 +59,8 @@ void follow_labels(const LabeledRows<T>& rows, std::int64_t m, bool cosine, cons
     simt::launch(scan_counts, dim3(1), threads, stream, w.count, static_cast<int>(m), w.begin);
     simt::launch(place_changes, by_row, threads, stream, rows.label, rows.before, n, w.begin, w.count, w.entry);
     const std::int64_t tiles = (rows.d + kThreads - 1) / kThreads;
-    simt::launch(add_entries<T>, dim3(static_cast<unsigned>(tiles * blocks(2 * rows.n, kPiece))), threads, stream, rows,
+    const std::int64_t pieces = std::min<std::int64_t>(blocks(2 * rows.n, kPiece), kPieces);
+    simt::launch(add_entries<T>, dim3(static_cast<unsigned>(tiles * pieces)), threads, stream, rows,
                  static_cast<int>(m), cosine, grids, w.begin, w.entry, static_cast<int>(tiles), to);
     check(
         cudaMemcpyAsync(rows.before, rows.label, static_cast<std::size_t>(n) * sizeof(int), cudaMemcpyDefault, stream),

@@ -55,47 +55,61 @@ LATOM_KERNEL void __launch_bounds__(kThreads)
     if (before[i] >= 0) entry[begin[before[i]] + atomicAdd(&count[before[i]], -1) - 1] = ~i;
 }
 
-// Block b adds piece b / tiles of the list, columns [b % tiles * kThreads, ...).
+/// Entries of a piece, as a block holds them.
+struct Piece {
+    int row[kPiece], cluster[kPiece];
+    double factor[kPiece];
+};
+
+// Takes up `count` entries, one per thread; weights: whether to add those of the rows.
+template <class T>
+__device__ __forceinline__ void load_piece(const LabeledRows<T>& rows, bool cosine, const Grids& grids,
+                                           const int* entry, int count, bool weights, const ClusterSums& to,
+                                           Piece& piece) {
+    const int t = static_cast<int>(threadIdx.x);
+    if (t >= count) return;
+    const int e = entry[t], i = e < 0 ? ~e : e, cluster = e < 0 ? rows.before[i] : rows.label[i];
+    double w = rows.weight != nullptr ? rows.weight[i] : 1.0;
+    if (e < 0) w = -w;
+    const double norm2 = rows.norm2[i];
+    piece.row[t] = i;
+    piece.cluster[t] = cluster;
+    piece.factor[t] = !(norm2 > 0) ? 0.0 : cosine ? __ddiv_rn(w, __dsqrt_rn(norm2)) : w;
+    if (!weights) return;
+    long long own[3] = {0, 0, 0};
+    bin(w, grids.weight, own);
+    LATOM_UNROLL
+    for (int l = 0; l < 3; ++l) add_integer(to.weight + cluster * 3ll + l, own[l]);
+}
+
+// Block b adds pieces b / tiles, b / tiles + gridDim / tiles, ... of the list: columns [b % tiles * kThreads, ...).
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     add_entries(LabeledRows<T> rows, int m, bool cosine, Grids grids, const long long* begin, const int* entry,
                 int tiles, ClusterSums to) {
-    __shared__ int row[kPiece], cluster[kPiece];
-    __shared__ double factor[kPiece];
+    __shared__ Piece piece;
     const int t = static_cast<int>(threadIdx.x), tile = static_cast<int>(blockIdx.x) % tiles;
-    const long long first = static_cast<long long>(blockIdx.x) / tiles * kPiece, left = begin[m] - first;
-    if (left <= 0) return;
-    const int count = left < kPiece ? static_cast<int>(left) : kPiece;
-    if (t < count) {
-        const int e = entry[first + t], i = e < 0 ? ~e : e;
-        double w = rows.weight != nullptr ? rows.weight[i] : 1.0;
-        if (e < 0) w = -w;
-        row[t] = i;
-        cluster[t] = e < 0 ? rows.before[i] : rows.label[i];
-        const double norm2 = rows.norm2[i];
-        factor[t] = !(norm2 > 0) ? 0.0 : cosine ? __ddiv_rn(w, __dsqrt_rn(norm2)) : w;
-        if (tile == 0) {
-            long long own[3] = {0, 0, 0};
-            bin(w, grids.weight, own);
-            LATOM_UNROLL
-            for (int l = 0; l < 3; ++l) add_integer(to.weight + cluster[t] * 3ll + l, own[l]);
-        }
-    }
-    __syncthreads();
     const int d = static_cast<int>(rows.d), column = tile * kThreads + t;
-    if (column >= d) return;
-    long long own[3] = {0, 0, 0};
-    for (int e = 0; e < count; ++e) {
-        if (factor[e] != 0) {
-            const T x = rows.X[static_cast<long long>(row[e]) * d + column];
-            bin(__dmul_rn(static_cast<double>(x), factor[e]), grids.row, own);
-        }
-        if (e + 1 < count && cluster[e + 1] == cluster[e]) continue;
-        long long* sum = to.sum + static_cast<long long>(cluster[e]) * grids.row.levels * d + column;
-        LATOM_UNROLL
-        for (int l = 0; l < 3; ++l) {
-            if (l < grids.row.levels) add_integer(sum + static_cast<long long>(l) * d, own[l]);
-            own[l] = 0;
+    const long long all = begin[m], step = static_cast<long long>(gridDim.x) / tiles * kPiece;
+    for (long long first = static_cast<long long>(blockIdx.x) / tiles * kPiece; first < all; first += step) {
+        __syncthreads();  // the piece before has been added
+        const int count = all - first < kPiece ? static_cast<int>(all - first) : kPiece;
+        load_piece(rows, cosine, grids, entry + first, count, tile == 0, to, piece);
+        __syncthreads();
+        long long own[3] = {0, 0, 0};
+        for (int e = 0; column < d && e < count; ++e) {
+            const int cluster = piece.cluster[e];
+            if (piece.factor[e] != 0) {
+                const T x = rows.X[static_cast<long long>(piece.row[e]) * d + column];
+                bin(__dmul_rn(static_cast<double>(x), piece.factor[e]), grids.row, own);
+            }
+            if (e + 1 < count && piece.cluster[e + 1] == cluster) continue;
+            long long* sum = to.sum + static_cast<long long>(cluster) * grids.row.levels * d + column;
+            LATOM_UNROLL
+            for (int l = 0; l < 3; ++l) {
+                if (l < grids.row.levels) add_integer(sum + static_cast<long long>(l) * d, own[l]);
+                own[l] = 0;
+            }
         }
     }
 }

@@ -57,7 +57,12 @@ LOGIC = {
     "xor": (np.bitwise_xor, np.logical_xor),
     "not": (np.bitwise_not, np.logical_not),
 }
-ATOMIC: dict[str, Callable[..., Any]] = {"add": lambda a, b: a + b, "max": max, "min": min, "or": lambda a, b: a | b}
+ATOMIC: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "max": max,
+    "min": min,
+    "or": lambda a, b: a | b,
+}
 
 
 class Memory:

@@ -95,7 +95,10 @@ TOPK = {
     ),
 }
 CODES = {
-    "a floor in other units": (PLAIN, "above.cuh", "norm2[i]) * unit;", "norm2[i]);"),
+    "a floor above the threshold": (
+        *(PLAIN, "above.cuh", "floor = floor - fabs(floor) * 0x1p-22 - 0x1p-40;"),
+        "floor = floor + fabs(floor) * 0x1p-3;",
+    ),
     "scores at the threshold": (
         PLAIN,
         "above.cuh",
@@ -166,15 +169,15 @@ CLUSTER = {
         *(RACES, "sums.cuh", "atomicAdd(&count[label[i]], -1) - 1"),
         "--count[label[i]]",
     ),
-    "clusters of a piece run together": (PLAIN, "sums.cuh", "cluster[e + 1] == cluster[e]", "true"),
+    "clusters of a piece run together": (PLAIN, "sums.cuh", "piece.cluster[e + 1] == cluster", "true"),
     "no barrier before the piece is added": (
-        *(RACES, "sums.cuh", "    __syncthreads();\n    const int d = "),
-        "    const int d = ",
+        *(RACES, "sums.cuh", "to, piece);\n        __syncthreads();"),
+        "to, piece);",
     ),
     "a piece beyond the list": (
         MEMORY,
         "sums.cuh",
-        "left < kPiece ? static_cast<int>(left) : kPiece",
+        "all - first < kPiece ? static_cast<int>(all - first) : kPiece",
         "kPiece",
     ),
     "no carry": (PLAIN, "centers.cuh", "        part[l - 1] += up;\n", ""),
