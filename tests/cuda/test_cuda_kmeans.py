@@ -62,8 +62,8 @@ def test_empty_clusters_take_rows(cuda: ModuleType, rng: np.random.Generator, ki
 
 @KINDS
 def test_fixed_centers_and_several_starts(cuda: ModuleType, rng: np.random.Generator, kind: Any) -> None:
-    X = draw(rng, 80, 5, np.float32)
-    same_fit(kind, X, 5, init=X[:3], fixed_centers=X[40:42], max_iter=4)
+    X = draw(rng, 45, 5, np.float32)
+    same_fit(kind, X, 5, init=X[:3], fixed_centers=X[40:42], max_iter=3)
     same_fit(kind, X, 3, init="random", n_init=2, random_state=1, max_iter=3)
 
 
@@ -74,9 +74,9 @@ def test_rows_that_are_streamed(
     """As where they take more than half of the device."""
     monkeypatch.setattr(device_rows, "BLOCK_BYTES", 64 * 4 * 6)
     monkeypatch.setattr(device_rows.DeviceRows, "settle_if_small", lambda self: None)
-    X = draw(rng, 150, 6, np.float32)
+    X = draw(rng, 100, 6, np.float32)
     start = np.concatenate([X[:3], X[2:3]])
-    same_fit(kind, X, 4, rng.uniform(0.5, 2, 150), init=start, max_iter=4)
+    same_fit(kind, X, 4, rng.uniform(0.5, 2, 100), init=start, max_iter=2)
     both(lambda **o: latom.assign(X, X[:7], metric="euclidean", **o))
     both(lambda **o: latom.topk(X, X[:40], 3, return_stats=False, **o))
 
@@ -107,15 +107,15 @@ def test_device_arrays_are_fitted_and_predicted(cuda: ModuleType, rng: np.random
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_seeding(cuda: ModuleType, rng: np.random.Generator, metric: str) -> None:
-    X, weights = draw(rng, 200, 6, np.float32), rng.uniform(0, 2, 200)
+    X, weights = draw(rng, 90, 6, np.float32), rng.uniform(0, 2, 90)
     for options in ({}, {"sample_weight": weights}, {"method": "rejection"}, {"n_local_trials": 3}):
         both(
-            lambda o=options, **d: latom.kmeans_plusplus(X, 40, metric=metric, random_state=3, **o, **d),
+            lambda o=options, **d: latom.kmeans_plusplus(X, 20, metric=metric, random_state=3, **o, **d),
         )
-    both(lambda **d: latom.kmeans_parallel(X, 12, metric=metric, random_state=3, **d))
+    both(lambda **d: latom.kmeans_parallel(X, 6, metric=metric, random_state=3, **d))
     both(lambda **d: latom.kmeans_plusplus(X, 9, metric=metric, random_state=3, existing_centers=X[:2], **d))
-    stats = latom.kmeans_plusplus(X, 80, metric=metric, random_state=3, device="cuda", return_stats=True)[2]
-    wanted = latom.kmeans_plusplus(X, 80, metric=metric, random_state=3, return_stats=True)[2]
+    stats = latom.kmeans_plusplus(X, 50, metric=metric, random_state=3, device="cuda", return_stats=True)[2]
+    wanted = latom.kmeans_plusplus(X, 50, metric=metric, random_state=3, return_stats=True)[2]
     assert stats["folds"] > 0
     for name in ("trials", "folds", "potential"):
         assert stats[name] == wanted[name]
@@ -126,10 +126,10 @@ def test_folds_of_an_estimator(
 ) -> None:
     """As where there are enough rows for k-means||, whose rounds are folds."""
     monkeypatch.setattr(sys.modules["latom.seed.kmeans_parallel"], "LITTLE", 0)
-    X = draw(rng, 260, 4, np.float32)
+    X = draw(rng, 80, 4, np.float32)
     options = {"max_iter": 1, "tol": 0, "random_state": 0}
-    there = latom.KMeans(8, device="cuda", **options).fit(X)
-    equal(there.labels_, latom.KMeans(8, **options).fit(X).labels_)
+    there = latom.KMeans(4, device="cuda", **options).fit(X)
+    equal(there.labels_, latom.KMeans(4, **options).fit(X).labels_)
 
 
 @pytest.mark.parametrize("metric", ["dot", "cosine", "euclidean"])
