@@ -277,10 +277,9 @@ class Block:
             self.put(args[0], LOGIC[name][dtype is np.bool_](*operands), on)
         elif name == "div" and dtype in (np.float32, np.float64):
             self.put(args[0], operands[0] / operands[1], on)
-        elif name == "div" and dtype is np.uint32:
-            self.put(args[0], operands[0] // operands[1], on)
-        elif name == "div" and dtype is np.int32:  # cut toward 0; float64 holds both
-            self.put(args[0], np.trunc(operands[0] / operands[1]).astype(np.int32), on)
+        elif name in ("div", "rem"):  # of integers: cut toward 0
+            rest = np.fmod(*operands)
+            self.put(args[0], rest if name == "rem" else (operands[0] - rest) // operands[1], on)
         elif name == "mul" and "wide" in op:
             self.put(args[0], operands[0].astype(WIDER[dtype]) * operands[1].astype(WIDER[dtype]), on)
         elif name == "mad" and op[1] == "lo":
