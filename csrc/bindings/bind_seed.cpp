@@ -1,6 +1,7 @@
 // bind_seed.cpp: seeding, coresets and weighted draws for Python.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "bindings/rows.h"
@@ -45,17 +46,35 @@ py::dict to_dict(const Seeding& s) {
     return out;
 }
 
+/// A callable of Python (None: empty) that is given the numbers of centers, and gives (nearest int32 [n], dot float64
+/// [n]).
+NearestOf nearest_by(const Context& ctx, const py::object& callable, std::int64_t n) {
+    if (callable.is_none()) return {};
+    return [&ctx, &callable, n](const std::vector<int64_t>& centers, int32_t* nearest, double* dot) {
+        const Retaken retaken;
+        const auto found = py::cast<std::pair<Array<std::int32_t>, Array<double>>>(
+            callable(py::array_t<std::int64_t>(static_cast<py::ssize_t>(centers.size()), centers.data())));
+        const auto& [which, dots] = found;
+        if (which.ndim() != 1 || which.shape(0) != n || dots.ndim() != 1 || dots.shape(0) != n ||
+            std::any_of(which.data(), which.data() + n,
+                        [&](std::int32_t c) { return c < 0 || c >= static_cast<std::int64_t>(centers.size()); }))
+            throw std::logic_error(ctx.function + ": nearest must give one center and one product per row");
+        std::copy_n(which.data(), n, nearest);
+        std::copy_n(dots.data(), n, dot);
+    };
+}
+
 py::dict py_kmeans_plusplus(const Call& call, const PyRows& X, std::int64_t m, const OptionalWeights& weights,
                             const std::string& metric, const std::string& method, const std::string& bound,
                             std::int64_t local_trials, double budget, std::int64_t max_trials, bool potential,
-                            const PyRows* existing) {
+                            const PyRows* existing, const py::object& nearest) {
     const Context ctx = call.context();
     const Metric parsed = parse_metric(ctx, metric);
     const double* numbers = weights_of(ctx, weights, X.n());
     check_count(ctx, "n_clusters", m, X.n());
     if (local_trials < 1) fail(ctx, "n_local_trials must be positive", local_trials, "Use 1 for the plain law.");
-    const SeedPlan plan{
-        parse_method(ctx, method), parse_bound(ctx, bound), local_trials, budget, max_trials, potential};
+    SeedPlan plan{parse_method(ctx, method), parse_bound(ctx, bound), local_trials, budget, max_trials, potential};
+    plan.nearest = nearest_by(ctx, nearest, X.n());
     Seeding seeding;
     {
         const Released released;
@@ -87,16 +106,18 @@ py::dict py_afkmc2(const Call& call, const PyRows& X, std::int64_t m, std::int64
 }
 
 py::tuple py_parallel_candidates(const Call& call, const PyRows& X, std::int64_t m, double amount, std::int64_t rounds,
-                                 const OptionalWeights& weights, const std::string& metric) {
+                                 const OptionalWeights& weights, const std::string& metric, const py::object& nearest) {
     const Context ctx = call.context();
     const Metric parsed = parse_metric(ctx, metric);
     const double* numbers = weights_of(ctx, weights, X.n());
     check_count(ctx, "n_clusters", m, X.n());
+    const NearestOf others = nearest_by(ctx, nearest, X.n());
     Candidates out;
     {
         const Released released;
-        X.visit(ctx,
-                [&](const auto& rows) { out = parallel_candidates(ctx, rows, numbers, parsed, m, amount, rounds); });
+        X.visit(ctx, [&](const auto& rows) {
+            out = parallel_candidates(ctx, rows, numbers, parsed, m, amount, rounds, others);
+        });
     }
     return py::make_tuple(to_array(out.indices), to_array(out.mass), out.potential);
 }
@@ -133,11 +154,12 @@ py::array py_weighted_sample(const Call& call, const Array<double>& weights, std
 void register_seed(py::module_& module) {
     module.def("kmeans_plusplus", &py_kmeans_plusplus, "context"_a, "X"_a, "n_clusters"_a, "weights"_a.noconvert(),
                "metric"_a, py::kw_only(), "method"_a = "auto", "bound"_a = "auto", "local_trials"_a = 1,
-               "budget"_a = HUGE_VAL, "max_trials"_a = 0, "potential"_a = false, "existing"_a = py::none());
+               "budget"_a = HUGE_VAL, "max_trials"_a = 0, "potential"_a = false, "existing"_a = py::none(),
+               "nearest"_a = py::none());
     module.def("afkmc2", &py_afkmc2, "context"_a, "X"_a, "n_clusters"_a, "chain"_a, "weights"_a.noconvert(),
                "metric"_a);
     module.def("parallel_candidates", &py_parallel_candidates, "context"_a, "X"_a, "n_clusters"_a, "amount"_a,
-               "rounds"_a, "weights"_a.noconvert(), "metric"_a);
+               "rounds"_a, "weights"_a.noconvert(), "metric"_a, "nearest"_a = py::none());
     module.def("coreset", &py_coreset, "context"_a, "X"_a, "size"_a, "rough_centers"_a, "weights"_a.noconvert(),
                "metric"_a);
     module.def("weighted_sample", &py_weighted_sample, "context"_a, "weights"_a.noconvert(), "size"_a, "replacement"_a);

@@ -16,9 +16,11 @@ struct Decision {
     const T *X, *W;
     int d, k, m;
     int measure, order;
-    const double *factor, *bias, *norm2;  // [m] or null, [m] or null; [n]
-    T* score;                             // [n, k]
-    int* index;
+    const double *factor, *bias, *norm2, *threshold;  // [m] or null, [m] or null; [n]; [n], or null: 0
+    T* score;                                         // [n, k], or null
+    int* index;                                       // [n, k]
+    double* dot;                                      // [n, k], or null
+    RowCounts* counts;
 };
 
 __device__ __forceinline__ double key_of(int order, double score) {
@@ -29,22 +31,52 @@ __device__ __forceinline__ double ruled(const Decision<T>& to, double dot, int j
     if (to.factor != nullptr) dot = __dmul_rn(dot, to.factor[j]);
     return to.bias != nullptr ? __dadd_rn(dot, to.bias[j]) : dot;
 }
-// Place r of row i: a score by the rule as what users get, or nothing.
-template <class T>
-__device__ __forceinline__ void write_place(const Decision<T>& to, int i, int r, double score, int atom) {
-    const double norm2 = to.norm2[i];
-    if (to.measure == static_cast<int>(Measure::kCosine)) {
-        score = __dmul_rn(score, norm2 > 0 ? __ddiv_rn(1.0, __dsqrt_rn(norm2)) : 0.0);
+// A score by the rule as what users get. Divided, it is that of Lloyd's steps to the last bit.
+__device__ __forceinline__ double user_score(int measure, double score, double norm2, bool divided = false) {
+    if (measure == static_cast<int>(Measure::kCosine)) {
+        if (!(norm2 > 0)) return 0;
+        const double length = __dsqrt_rn(norm2);
+        score = divided ? __ddiv_rn(score, length) : __dmul_rn(score, __ddiv_rn(1.0, length));
         score = score < -1 ? -1 : score > 1 ? 1 : score;
     }
-    if (to.measure == static_cast<int>(Measure::kEuclidean)) {
+    if (measure == static_cast<int>(Measure::kEuclidean)) {
         score = __dadd_rn(__dmul_rn(2.0, score), -norm2);
         score = score > 0 ? 0 : score;
     }
-    const bool none = atom < 0 || (to.order == static_cast<int>(Order::kAbove) && !(score > 0));
+    return score;
+}
+// A score of row i in the type of results.
+template <class T>
+__device__ __forceinline__ T held_score(const Decision<T>& to, int i, double score) {
+    const T held = static_cast<T>(score);
+    if (held - held != T{0}) atomicMin(&to.counts->unheld, i);
+    return held;
+}
+// Place r of row i.
+template <class T>
+__device__ __forceinline__ void write_place(const Decision<T>& to, int i, int r, double score, int atom) {
+    score = user_score(to.measure, score, to.norm2[i]);
+    const double threshold = to.threshold != nullptr ? to.threshold[i] : 0.0;
+    const bool none = atom < 0 || (to.order == static_cast<int>(Order::kAbove) && !(score > threshold));
     const long long at = static_cast<long long>(i) * to.k + r;
-    to.score[at] = none ? T{0} : static_cast<T>(score);
+    if (to.score != nullptr) to.score[at] = none ? T{0} : held_score(to, i, score);
     to.index[at] = none ? 0 : atom;
+}
+// The products of row i with the atoms that have been written, by all threads of a block.
+template <class T>
+__device__ __forceinline__ void write_dots(const Decision<T>& to, int i) {
+    if (to.dot == nullptr) return;
+    __syncthreads();  // all places are written
+    const int t = static_cast<int>(threadIdx.x), teams = static_cast<int>(blockDim.x) / kTeam;
+    const T* x = to.X + static_cast<long long>(i) * to.d;
+    for (int base = 0; base < to.k; base += teams) {
+        const int r = base + t / kTeam;
+        const bool held = r < to.k;
+        const long long at = static_cast<long long>(i) * to.k + r;
+        const double dot =
+            dot8(x, to.W + static_cast<long long>(held ? to.index[at] : 0) * to.d, to.d, t % kTeam, held);
+        if (held && t % kTeam == 0) to.dot[at] = dot;
+    }
 }
 // The k best of `count` scored atoms, by all threads of a block. Each finds the rank of its own.
 template <class T>
@@ -63,18 +95,17 @@ __device__ __forceinline__ void write_ranked(const Decision<T>& to, int i, const
     for (int r = count + t; r < to.k; r += threads) write_place(to, i, r, 0.0, -1);
 }
 
-// One block per row of a chunk whose first row is `first`. Rows that overflowed are listed for the exact path.
+// Scores by the rule of the candidates of row `row` of a chunk, row i of all, that reach the row's floor: atom and
+// value have room for kCapacity, of the block. Returns how many; -1, and lists the row for the exact path, where there
+// was too little room. Barriers: what it has written may be read.
 template <class T>
-__global__ void __launch_bounds__(kDecideThreads)
-    decide_rows(Decision<T> to, Candidates in, int first, AtomBounds* bounds, int* overflowed) {
-    __shared__ int atom[kCapacity];
-    __shared__ double value[kCapacity];
+__device__ __forceinline__ int score_candidates(const Decision<T>& to, const Candidates& in, int row, int i,
+                                                int* overflowed, int* atom, double* value) {
     __shared__ int left;
-    const int row = static_cast<int>(blockIdx.x), t = static_cast<int>(threadIdx.x);
-    const int filled = in.filled[row];
+    const int t = static_cast<int>(threadIdx.x), filled = in.filled[row];
     if (filled > kCapacity) {
-        if (t == 0) overflowed[atomicAdd(&bounds->overflowed, 1)] = first + row;
-        return;
+        if (t == 0) overflowed[atomicAdd(&to.counts->overflowed, 1)] = i;
+        return -1;
     }
     if (t == 0) left = 0;
     __syncthreads();
@@ -85,8 +116,8 @@ __global__ void __launch_bounds__(kDecideThreads)
     }
     __syncthreads();
     const int count = left, lane = t % kTeam;
-    if (t == 0) atomicAdd(&bounds->scored, static_cast<unsigned long long>(count));
-    const T* x = to.X + (static_cast<long long>(first) + row) * to.d;
+    if (t == 0) atomicAdd(&to.counts->scored, static_cast<unsigned long long>(count));
+    const T* x = to.X + static_cast<long long>(i) * to.d;
     for (int base = 0; base < count; base += kDecideThreads / kTeam) {
         const int c = base + t / kTeam;
         const bool held = c < count;
@@ -95,7 +126,20 @@ __global__ void __launch_bounds__(kDecideThreads)
         if (held && lane == 0) value[c] = ruled(to, dot, atom[c]);
     }
     __syncthreads();
-    write_ranked(to, first + row, value, atom, count);
+    return count;
+}
+
+// One block per row of a chunk whose first row is `first`.
+template <class T>
+__global__ void __launch_bounds__(kDecideThreads)
+    decide_rows(Decision<T> to, Candidates in, int first, int* overflowed) {
+    __shared__ int atom[kCapacity];
+    __shared__ double value[kCapacity];
+    const int row = static_cast<int>(blockIdx.x), i = first + row;
+    const int count = score_candidates(to, in, row, i, overflowed, atom, value);
+    if (count < 0) return;
+    write_ranked(to, i, value, atom, count);
+    write_dots(to, i);
 }
 
 }  // namespace latom::cuda

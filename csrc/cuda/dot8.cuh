@@ -22,10 +22,13 @@ __device__ __forceinline__ double add_product(double sum, float a, float b) {
 __device__ __forceinline__ double add_product(double sum, double a, double b) {
     return __dadd_rn(sum, __dmul_rn(a, b));
 }
+__device__ __forceinline__ double add_product(double sum, float a, double b) {
+    return add_product(sum, static_cast<double>(a), b);
+}
 
 // Called by all threads of a warp together. `held` says whether this team has a product; the others get 0.
-template <class T>
-__device__ __forceinline__ double dot8(const T* x, const T* y, int d, int lane, bool held) {
+template <class T, class U>
+__device__ __forceinline__ double dot8(const T* x, const U* y, int d, int lane, bool held) {
     double sum = 0;
     if (held)
         for (int p = lane; p < d; p += kTeam) sum = add_product(sum, x[p], y[p]);

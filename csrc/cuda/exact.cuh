@@ -16,9 +16,9 @@ struct ExactScratch {
     int* atom;      // [blocks, k]
 };
 
-__global__ void __launch_bounds__(kThreads) list_all_rows(int n, int* overflowed, AtomBounds* bounds) {
+LATOM_KERNEL void __launch_bounds__(kThreads) list_all_rows(int n, int* overflowed, RowCounts* counts) {
     const int row = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-    if (row == 0) bounds->overflowed = n;
+    if (row == 0) counts->overflowed = n;
     if (row < n) overflowed[row] = row;
 }
 
@@ -45,8 +45,9 @@ __device__ __forceinline__ int count_atoms(int m, Holds holds) {
     return block_sum(own);
 }
 
+// Scores [m] by the rule of row i with all atoms, by all threads of a block, which may read them then.
 template <class T>
-__device__ __forceinline__ void settle_row(const Decision<T>& to, int i, double* score, double* value, int* atom) {
+__device__ __forceinline__ void score_all(const Decision<T>& to, int i, double* score) {
     const int t = static_cast<int>(threadIdx.x), lane = t % kTeam, teams = static_cast<int>(blockDim.x) / kTeam;
     const T* x = to.X + static_cast<long long>(i) * to.d;
     for (int base = 0; base < to.m; base += teams) {
@@ -56,6 +57,12 @@ __device__ __forceinline__ void settle_row(const Decision<T>& to, int i, double*
         if (held && lane == 0) score[j] = ruled(to, dot, j);
     }
     __syncthreads();
+}
+
+template <class T>
+__device__ __forceinline__ void settle_row(const Decision<T>& to, int i, double* score, double* value, int* atom) {
+    const int t = static_cast<int>(threadIdx.x);
+    score_all(to, i, score);
     const auto key = [&](int j) { return ordered(key_of(to.order, score[j])); };
     unsigned long long kth = 0;
     for (int bit = 63; bit >= 0; --bit) {
@@ -80,15 +87,15 @@ __device__ __forceinline__ void settle_row(const Decision<T>& to, int i, double*
         }
     __syncthreads();
     write_ranked(to, i, value, atom, to.k);
+    write_dots(to, i);
     __syncthreads();  // before the next row's scores
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    settle_rows(Decision<T> to, AtomBounds* bounds, const int* overflowed, ExactScratch scratch) {
+__global__ void __launch_bounds__(kThreads) settle_rows(Decision<T> to, const int* overflowed, ExactScratch scratch) {
     const long long block = blockIdx.x;
-    for (int r = static_cast<int>(blockIdx.x); r < bounds->overflowed; r += static_cast<int>(gridDim.x)) {
-        if (threadIdx.x == 0) atomicAdd(&bounds->scored, static_cast<unsigned long long>(to.m));
+    for (int r = static_cast<int>(blockIdx.x); r < to.counts->overflowed; r += static_cast<int>(gridDim.x)) {
+        if (threadIdx.x == 0) atomicAdd(&to.counts->scored, static_cast<unsigned long long>(to.m));
         settle_row(to, overflowed[r], scratch.score + block * to.m, scratch.value + block * to.k,
                    scratch.atom + block * to.k);
     }

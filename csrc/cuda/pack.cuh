@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kPackThreads) measure_rows(const T* X, int n, 
 
 // factor and bias of the rule by which atoms rank (engines/product_select/score_rule.h), and the largest factor *
 // length.
-__global__ void __launch_bounds__(kPackThreads)
+LATOM_KERNEL void __launch_bounds__(kPackThreads)
     rule_of_atoms(const double* norm2, int m, int measure, double* factor, double* bias, AtomBounds* bounds) {
     const int j = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (j >= m) return;

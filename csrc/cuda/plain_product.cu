@@ -10,7 +10,7 @@ namespace {
 
 constexpr int kSide = 16;
 
-__global__ void __launch_bounds__(kSide* kSide)
+LATOM_KERNEL void __launch_bounds__(kSide* kSide)
     multiply(const __half* X, const __half* W, __half* score, ProductShape shape) {
     const std::int64_t j = static_cast<std::int64_t>(blockIdx.x) * kSide + threadIdx.x;
     const std::int64_t i = static_cast<std::int64_t>(blockIdx.y) * kSide + threadIdx.y;

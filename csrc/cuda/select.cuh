@@ -59,7 +59,7 @@ __device__ __forceinline__ Score score_of(unsigned half, float bias, bool magnit
 }
 
 // Floors and lists before the first panel. floor: what scores must exceed to be wanted at all.
-__global__ void __launch_bounds__(kThreads) start_rows(Candidates out, int n, float floor) {
+LATOM_KERNEL void __launch_bounds__(kThreads) start_rows(Candidates out, int n, float floor) {
     const int row = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (row >= n) return;
     out.floor[row] = floor;
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kThreads) start_rows(Candidates out, int n, fl
 }
 
 // One block per row. scale and error are those of the chunk's rows.
-__global__ void __launch_bounds__(kThreads)
+LATOM_KERNEL void __launch_bounds__(kThreads)
     select_candidates(Panel panel, int k, bool magnitude, const float* scale, const float* error, Candidates out) {
     const int row = static_cast<int>(blockIdx.x), t = static_cast<int>(threadIdx.x), lane = t % 32;
     const float e = error[row];

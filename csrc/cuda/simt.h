@@ -3,6 +3,8 @@
 //
 //   simt::launch(kernel, grid, block, stream, args...)      instead of kernel<<<...>>>(...), which only nvcc reads
 //
+//   LATOM_KERNEL                               of a kernel that is no template: several sources may include it
+//
 // The emulation checks what it runs: emulation/machine.h says how.
 #pragma once
 
@@ -31,3 +33,5 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A&
 #include "cuda/emulation/runtime.h"
 
 #endif
+
+#define LATOM_KERNEL [[maybe_unused]] static __global__

@@ -7,21 +7,22 @@
 
 #include <cstdint>
 
-#include "cuda/bounds.h"
+#include "cuda/atoms.h"
 #include "cuda/product.h"
 
 namespace latom::cuda {
 
 template <class T>
 struct TopKCall {
-    const T* X;          // [n, d]
-    const T* W;          // [m, d]
-    const double* bias;  // [m], or null; null unless measure is kDot
-    std::int64_t n, d, m, k;
-    Measure measure;
-    int order;  // Rank of include/latom/encode.h
-    T* score;   // [n, k]
-    int* index;
+    Atoms<T> atoms;
+    const T* X;     // [n, d]
+    double* norm2;  // [n] squared lengths of the rows, or null: they are kept in the workspace
+    bool known;     // norm2 has them, and all are acceptable; else they are written
+    std::int64_t n, k;
+    int order;           // Rank of include/latom/encode.h
+    T* score;            // [n, k], or null
+    int* index;          // [n, k]
+    double* dot;         // [n, k] products of rows with the atoms of index, as kernels/dot.inl.h has them; or null
     std::int64_t chunk;  // rows whose scores are held at a time
 };
 
@@ -29,9 +30,9 @@ struct TopKCall {
 template <class T>
 std::int64_t topk_bytes(std::int64_t n, std::int64_t d, std::int64_t m, std::int64_t k, std::int64_t chunk);
 
-/// Queues a call on the stream. workspace has topk_bytes, aligned to 256. Returns where on the device AtomBounds are,
-/// which name the first row and atom that are not acceptable, and count rows of the exact path.
+/// Queues a call on the stream. workspace has topk_bytes, aligned to 256. Returns where on the device RowCounts are,
+/// which name the first row that is not acceptable, and count rows of the exact path.
 template <class T>
-const AtomBounds* topk(const TopKCall<T>& call, void* workspace, ScreenProduct& product, cudaStream_t stream);
+const RowCounts* topk(const TopKCall<T>& call, void* workspace, ScreenProduct& product, cudaStream_t stream);
 
 }  // namespace latom::cuda

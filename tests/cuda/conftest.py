@@ -4,41 +4,23 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from compiling import SOURCES, compiler, run_all
 
 import latom
 
-ROOT = Path(__file__).parents[2]
-SOURCES = ("csrc/bindings_cuda/module.cpp", "csrc/cuda/topk.cu", "csrc/cuda/plain_product.cu")
 FLAGS = ["-std=c++20", "-O1", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off", "-Wall", "-Wextra"]
 FLAGS += ["-Werror", "-Wno-psabi"]
 
 
-def compiler() -> str:
-    """g++, which knows the float16 that the emulation needs; skips without it or without the sources."""
-    found = shutil.which("g++")
-    if found is None or not (ROOT / "csrc").exists():
-        pytest.skip("no g++, or the sources are not here")
-    if sys.platform != "linux" or sysconfig.get_platform() != "linux-x86_64":
-        pytest.skip("the emulation's fibers are written for Linux on x86-64")
-    return found
-
-
-def run_all(commands: list[list[str]]) -> None:
-    """Commands side by side; the output of one that fails is shown."""
-    running = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
-        for command in commands
-    ]
-    for process in running:
-        output, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, output[-8000:]
+def _fast(source: str) -> list[str]:
+    """Bindings run once per call: what counts is how long they take to compile."""
+    return ["-O0"] if "bindings_cuda" in source else []
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +33,7 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     objects = [folder / (Path(source).stem + ".o") for source in SOURCES]
     run_all(
         [
-            [program, *FLAGS, *include, "-x", "c++", "-c", source, "-o", str(made)]
+            [program, *FLAGS, *include, *_fast(source), "-x", "c++", "-c", source, "-o", str(made)]
             for source, made in zip(SOURCES, objects, strict=True)
         ]
     )
@@ -78,3 +60,17 @@ def cuda(emulated: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "latom._cuda", emulated)
     monkeypatch.setattr(latom, "_cuda", emulated, raising=False)
     return emulated
+
+
+@pytest.fixture(scope="session")
+def ptx(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """PTX of all kernels, by source."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None or not SOURCES:
+        pytest.skip("no nvcc, or the sources are not here")
+    folder = tmp_path_factory.mktemp("ptx")
+    command = [nvcc, "-std=c++20", "-O3", "-fmad=false", "-arch=compute_80", "-DLATOM_CUDA"]
+    command += ["-Icsrc", "-Icsrc/include", "-ptx"]
+    files = [Path(source) for source in SOURCES if source.endswith(".cu")]
+    run_all([[*command, str(file), "-o", str(folder / file.stem)] for file in files])
+    return {file.stem: (folder / file.stem).read_text() for file in files}

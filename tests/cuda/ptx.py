@@ -57,7 +57,12 @@ LOGIC = {
     "xor": (np.bitwise_xor, np.logical_xor),
     "not": (np.bitwise_not, np.logical_not),
 }
-ATOMIC: dict[str, Callable[..., Any]] = {"add": lambda a, b: a + b, "max": max, "min": min}
+ATOMIC: dict[str, Callable[..., Any]] = {
+    "add": lambda a, b: a + b,
+    "max": max,
+    "min": min,
+    "or": lambda a, b: a | b,
+}
 
 
 class Memory:
@@ -80,6 +85,11 @@ class Memory:
         """A copy of what stands at an address."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.bytes[at - BASE : at - BASE + size].view(dtype).reshape(shape).copy()
+
+    def view(self, at: int, dtype: Any, count: int) -> Any:
+        """What stands at an address, to be written to."""
+        size = count * np.dtype(dtype).itemsize
+        return self.bytes[at - BASE : at - BASE + size].view(dtype)
 
     def check(self, at: Any, size: int) -> None:
         """Refuses accesses outside the arrays."""
@@ -267,8 +277,9 @@ class Block:
             self.put(args[0], LOGIC[name][dtype is np.bool_](*operands), on)
         elif name == "div" and dtype in (np.float32, np.float64):
             self.put(args[0], operands[0] / operands[1], on)
-        elif name == "div" and dtype is np.uint32:
-            self.put(args[0], operands[0] // operands[1], on)
+        elif name in ("div", "rem"):  # of integers: cut toward 0
+            rest = np.fmod(*operands)
+            self.put(args[0], rest if name == "rem" else (operands[0] - rest) // operands[1], on)
         elif name == "mul" and "wide" in op:
             self.put(args[0], operands[0].astype(WIDER[dtype]) * operands[1].astype(WIDER[dtype]), on)
         elif name == "mad" and op[1] == "lo":
@@ -377,8 +388,9 @@ class Block:
         held[on] = self.value(args[1], np.uint32, on)
         lane, keep = index % 32, control >> 8 & 31
         most = (lane & keep) | (control & 31 & ~keep)
-        source = {"idx": (lane & keep) | (by & ~keep & 31), "bfly": lane ^ by}[op[2]]
-        inside = source <= most
+        sources = {"idx": (lane & keep) | (by & ~keep & 31), "bfly": lane ^ by, "up": lane - by}
+        source = sources[op[2]]
+        inside = source >= most if op[2] == "up" else source <= most
         names = args[0].split("|")
         self.put(names[0], held[index - lane + np.where(inside, source, lane)], on)
         if len(names) > 1:

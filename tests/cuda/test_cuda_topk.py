@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import latom
+from latom._base import device_select
 from latom._base.device import DeviceArray, as_device_rows, place_of
 from latom.cli.main import main
-from latom.encode import device_topk
 
 ACTIVATIONS = ("identity", "relu", "abs")
 
@@ -121,7 +121,7 @@ def test_chunks_of_rows(
     cuda: ModuleType, rng: np.random.Generator, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next chunk's product runs while one is selected from: buffers take turns."""
-    monkeypatch.setattr(device_topk, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(device_select, "CHUNK_ROWS", 4)
     X, W = draw(rng, 23, 2, np.float32), draw(rng, 16384 + 40, 2, np.float32)
     same(X, W, 2)
     same(X, W[:60], 2, bias=rng.standard_normal(60))
@@ -145,8 +145,8 @@ def test_what_is_refused(cuda: ModuleType, rng: np.random.Generator) -> None:
         latom.topk(X, W, 2, device="tpu")
     with pytest.raises(ValueError, match="bias must be None with metric='cosine'"):
         latom.topk(X, W, 2, device="cuda", bias=np.ones(20), metric="cosine")
-    with pytest.raises(ValueError, match=r"device must be None or 'cpu'; got 'cuda'. Only topk"):
-        latom.KMeans(2, device="cuda").fit(X)
+    with pytest.raises(ValueError, match=r"device must be None or 'cpu'; got 'cuda'. README's table"):
+        latom.NMF(2, device="cuda").fit(np.abs(X))
 
 
 def test_device_arrays_stay_on_the_device(cuda: ModuleType, rng: np.random.Generator) -> None:
@@ -164,7 +164,7 @@ def test_device_arrays_stay_on_the_device(cuda: ModuleType, rng: np.random.Gener
     with pytest.raises(ValueError, match="device must be the one that all arrays lie on; got 'cpu'"):
         latom.topk(there, atoms, 2, device="cpu")
     with pytest.raises(TypeError, match="X must hold float64 in C order"):
-        as_device_rows("topk", place, there, "X", np.float64)
+        as_device_rows("topk", there, "X", np.float64)
 
 
 def test_a_build_without_cuda_says_so(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,11 +174,21 @@ def test_a_build_without_cuda_says_so(rng: np.random.Generator, monkeypatch: pyt
 
 
 def test_wrong_sizes_are_refused_by_the_extension(cuda: ModuleType) -> None:
-    memory = cuda.Memory(64)
+    memory, rows = cuda.Memory(64), cuda.Memory(64)
+    rows.fill(0)
+    atoms = cuda.Atomsf32(rows.pointer, 4, 4, 0, 0, 0, 0)
     with pytest.raises(ValueError, match="workspace"):
-        cuda.topk_f32(1, 4, 4, 1, 4, 0, 0, 0, 2, 1, 1, 8, memory, "", 0, 0)
-    with pytest.raises(ValueError, match="k at most m"):
-        cuda.topk_f32(1, 4, 4, 1, 4, 0, 0, 0, 5, 1, 1, 8, memory, "", 0, 0)
+        atoms.topk(rows.pointer, 4, 0, False, 0, 2, 1, 1, 0, 8, memory, "", 0)
+    with pytest.raises(ValueError, match="k must be at most m"):
+        atoms.topk(rows.pointer, 4, 0, False, 0, 5, 1, 1, 0, 8, memory, "", 0)
+    with pytest.raises(ValueError, match="workspace"):
+        atoms.count_above(rows.pointer, 4, 1, memory, "", 0)
+    with pytest.raises(ValueError, match="extents must be positive"):
+        cuda.Atomsf32(rows.pointer, 0, 4, 0, 0, 0, 0)
+    with pytest.raises(IndexError, match="begins beyond"):
+        memory.read(np.zeros(1), 0, 65)
+    with pytest.raises(IndexError, match="longer than its room"):
+        cuda.RowFeed(8).put(np.zeros(2))
     with pytest.raises(IndexError, match="longer than the device memory"):
         memory.write(np.zeros(100))
 

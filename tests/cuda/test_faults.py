@@ -18,15 +18,21 @@ PLAIN = ("-O1",)
 MEMORY = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 RACES = ("-O1", "-g", "-fsanitize=thread")
 
-# Name: what finds it, file, text, and what stands there instead.
-FAULTS = {
+# The program that runs kernels, and their sources.
+DRIVERS = {
+    "topk": ("driver.cpp", ("atoms.cu", "topk.cu", "plain_product.cu")),
+    "codes": ("driver_codes.cpp", ("atoms.cu", "above.cu", "gather.cu", "plain_product.cu")),
+    "cluster": ("driver_cluster.cpp", ("cluster.cu",)),
+}
+# Of each driver, by name: what finds it, file, text, and what stands there instead.
+TOPK = {
     "no barrier after left = 0": (
         *(RACES, "decide.cuh", "    if (t == 0) left = 0;\n    __syncthreads();"),
         "    if (t == 0) left = 0;",
     ),
     "no barrier before the ranks": (
-        *(RACES, "decide.cuh", "    __syncthreads();\n    write_ranked(to, first"),
-        "    write_ranked(to, first",
+        *(RACES, "decide.cuh", "    __syncthreads();\n    return count;"),
+        "    return count;",
     ),
     "the floor is written before all have read it": (
         *(RACES, "select.cuh", "    __syncthreads();  // all have read the floor\n"),
@@ -78,23 +84,141 @@ FAULTS = {
     "a wait for the product is dropped": (
         *(
             PLAIN,
-            "topk.cu",
+            "screen.cuh",
             'check(cudaStreamWaitEvent(stream, side.ready[turn], 0), "cudaStreamWaitEvent");',
         ),
         "",
     ),
     "a wait for the buffer is dropped": (
-        *(PLAIN, "topk.cu", "if (first > 0 || at >= 2 * w.panel) check"),
+        *(PLAIN, "screen.cuh", "if (first > 0 || at >= 2 * s.panel) check"),
         "if (first > 99) check",
     ),
 }
+CODES = {
+    "a floor above the threshold": (
+        *(PLAIN, "above.cuh", "floor = floor - fabs(floor) * 0x1p-22 - 0x1p-40;"),
+        "floor = floor + fabs(floor) * 0x1p-3;",
+    ),
+    "scores at the threshold": (
+        PLAIN,
+        "above.cuh",
+        "if (!(score > threshold)) continue;",
+        "if (score < threshold) continue;",
+    ),
+    "no barrier before matches are counted": (
+        *(RACES, "above.cuh", "    __syncthreads();\n    if (t == 0) out.count[i] = kept;"),
+        "    if (t == 0) out.count[i] = kept;",
+    ),
+    "matches of earlier warps are not counted": (
+        *(PLAIN, "above.cuh", "                if (w < t / 32) at += of_warp[w];\n"),
+        "",
+    ),
+    "no barrier before the next tile's votes": (
+        *(
+            RACES,
+            "above.cuh",
+            "            __syncthreads();  // before the next tile's votes, and the next row's scores\n",
+        ),
+        "",
+    ),
+    "counts of earlier turns are lost": (PLAIN, "scan.cuh", "            before += of_warp[w];\n", ""),
+    "a shuffle among too few": (
+        *(PLAIN, "scan.cuh", "__shfl_up_sync(kAllLanes, upto"),
+        "__shfl_up_sync(0xffffu, upto",
+    ),
+    "zeros are written": (PLAIN, "scan.cuh", "if (!in.keep_zeros && v[c] == V{0}) continue;", ""),
+    "entries of earlier warps are not counted": (
+        *(PLAIN, "sort.cuh", "            for (int w = 0; w < warp; ++w) at += of_warp[w][digit];\n"),
+        "",
+    ),
+    "places move before all have been read": (
+        *(RACES, "sort.cuh", "        __syncthreads();  // all places have been read\n"),
+        "",
+    ),
+    "a sort that is not stable": (
+        *(PLAIN, "sort.cuh", "place[digit] + __popc(before)"),
+        "place[digit] + __popc(same) - 1 - __popc(before)",
+    ),
+    "one pass of the sort": (PLAIN, "gather.cu", "shift < 31 &&", "shift < 8 &&"),
+    "fused products of rows": (
+        *(PLAIN, "gather.cuh", "return __fadd_rn(sum, __fmul_rn(x, value));"),
+        "return __fmaf_rn(x, value, sum);",
+    ),
+    "one run for all entries": (
+        PLAIN,
+        "gather.cuh",
+        "constexpr int kRun = 256",
+        "constexpr int kRun = 1 << 20",
+    ),
+    "a column too many": (
+        MEMORY,
+        "gather.cuh",
+        "c < d; c += kThreads) {\n        T sum = bias",
+        "c <= d; c += kThreads) {\n        T sum = bias",
+    ),
+}
+CLUSTER = {
+    "a row that goes is added": (PLAIN, "sums.cuh", "if (e < 0) w = -w;", ""),
+    "a level is left out": (
+        PLAIN,
+        "sums.cuh",
+        "if (l < grids.row.levels) add",
+        "if (l + 1 < grids.row.levels) add",
+    ),
+    "places that are not taken atomically": (
+        *(RACES, "sums.cuh", "atomicAdd(&count[label[i]], -1) - 1"),
+        "--count[label[i]]",
+    ),
+    "clusters of a piece run together": (PLAIN, "sums.cuh", "piece.cluster[e + 1] == cluster", "true"),
+    "no barrier before the piece is added": (
+        *(RACES, "sums.cuh", "to, piece);\n        __syncthreads();"),
+        "to, piece);",
+    ),
+    "a piece beyond the list": (
+        MEMORY,
+        "sums.cuh",
+        "all - first < kPiece ? static_cast<int>(all - first) : kPiece",
+        "kPiece",
+    ),
+    "no carry": (PLAIN, "centers.cuh", "        part[l - 1] += up;\n", ""),
+    "the old center goes before it has been read": (
+        *(RACES, "centers.cuh", "        __syncthreads();  // the old center has been read\n"),
+        "",
+    ),
+    "a product is read before it is made": (
+        *(RACES, "centers.cuh", "    __syncthreads();\n    return dot;"),
+        "    return dot;",
+    ),
+    "a barrier in a branch": (
+        *(PLAIN, "centers.cuh", "        __syncthreads();  // all have read what the first thread resets\n"),
+        "        if (t == 0) __syncthreads();\n",
+    ),
+    "costs in another order": (
+        *(
+            PLAIN,
+            "centers.cuh",
+            "sum = __dadd_rn(sum, weight != nullptr ? __dmul_rn(weight[i], cost) : cost);",
+        ),
+        "sum = __fma_rn(weight != nullptr ? weight[i] : 1.0, cost, sum);",
+    ),
+}
+FAULTS = {
+    **{f"topk: {name}": ("topk", *fault) for name, fault in TOPK.items()},
+    **{f"codes: {name}": ("codes", *fault) for name, fault in CODES.items()},
+    **{f"cluster: {name}": ("cluster", *fault) for name, fault in CLUSTER.items()},
+}
 
 
-def build(folder: Path, flags: tuple[str, ...], csrc: Path) -> Path:
-    """The driver, with the kernels of a copy of the sources."""
+def build(folder: Path, flags: tuple[str, ...], csrc: Path, driver: str) -> Path:
+    """A driver, with the kernels of a copy of the sources."""
     program = folder / "driver"
-    sources = ["-x", "c++", str(csrc / "cuda/topk.cu"), str(csrc / "cuda/plain_product.cu")]
-    sources += [str(ROOT / "tests/cuda/driver.cpp")]
+    main, kernels = DRIVERS[driver]
+    sources = [
+        "-x",
+        "c++",
+        *(str(csrc / "cuda" / kernel) for kernel in kernels),
+        str(ROOT / "tests/cuda" / main),
+    ]
     done = subprocess.run(
         [str(GXX), "-std=c++20", "-ffp-contract=off", "-w", f"-I{csrc}", f"-I{csrc / 'include'}", *flags]
         + [*sources, "-o", str(program)],
@@ -121,9 +245,10 @@ def run(program: Path, order: str, flags: tuple[str, ...]) -> subprocess.Complet
 
 @pytest.mark.long
 @pytest.mark.slow
+@pytest.mark.parametrize("driver", DRIVERS)
 @pytest.mark.parametrize("flags", [PLAIN, MEMORY, RACES], ids=["plain", "memory", "races"])
-def test_the_kernels_are_clean(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    program = build(tmp_path, flags, ROOT / "csrc")
+def test_the_kernels_are_clean(tmp_path: Path, flags: tuple[str, ...], driver: str) -> None:
+    program = build(tmp_path, flags, ROOT / "csrc", driver)
     for order in ("forward", "reverse", "7"):
         done = run(program, order, flags)
         assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
@@ -133,13 +258,13 @@ def test_the_kernels_are_clean(tmp_path: Path, flags: tuple[str, ...]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found(tmp_path: Path, name: str) -> None:
-    flags, file, text, instead = FAULTS[name]
+    driver, flags, file, text, instead = FAULTS[name]
     csrc = tmp_path / "csrc"
-    for part in ("cuda", "include"):
+    for part in ("core", "cuda", "include"):
         shutil.copytree(ROOT / "csrc" / part, csrc / part)
     source = (csrc / "cuda" / file).read_text()
     assert source.count(text) >= 1
     (csrc / "cuda" / file).write_text(source.replace(text, instead, 1))
-    program = build(tmp_path, flags, csrc)
+    program = build(tmp_path, flags, csrc, driver)
     found = [order for order in ("forward", "reverse", "7") if run(program, order, flags).returncode]
     assert found, f"no order of threads shows: {name}"

@@ -64,6 +64,7 @@ template <class View>
 Seeding kmeans_plusplus(const Context& ctx, const Rows<View>& rows, const Rows<View>* there, const double* weights,
                         Metric metric, int64_t m, const SeedPlan& plan) {
     Potential<View> potential(ctx, rows, metric, weights);
+    potential.ask(plan.nearest);
     bool has_negative = !rows.non_negative();
     Seeding out;
     if (there && there->n() > 0) {

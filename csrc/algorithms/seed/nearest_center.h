@@ -80,6 +80,8 @@ public:
     /// The nearest center of each row (of those that add() was not told of, too); ties to the lowest center.
     /// Thread-safe.
     void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
+    /// What find() gives where another has found the nearest center, and its product with the row.
+    Answer found(const Query& query, int32_t center, double dot) const { return within(query, center, dot); }
     /// find() for many rows, in parallel where that pays. Returns the multiply-adds spent.
     double find_all(const Context& ctx, const std::vector<Query>& query, std::vector<Answer>& answer);
 

@@ -6,9 +6,10 @@ namespace latom {
 
 template <class View>
 Candidates parallel_candidates(const Context& ctx, const Rows<View>& rows, const double* weights, Metric metric,
-                               int64_t m, double amount, int64_t rounds) {
+                               int64_t m, double amount, int64_t rounds, const NearestOf& nearest) {
     const int64_t n = rows.n();
     Potential<View> potential(ctx, rows, metric, weights);
+    potential.ask(nearest);
     NearestCenter<View> pending(rows, metric);
     const Philox first(ctx.seed, Purpose::kFirstCenter), random(ctx.seed, Purpose::kRound);
     Seeding drawn;
@@ -54,7 +55,7 @@ Candidates parallel_candidates(const Context& ctx, const Rows<View>& rows, const
 
 #define LATOM_INSTANTIATE(View)                                                                                        \
     template Candidates parallel_candidates(const Context&, const Rows<View>&, const double*, Metric, int64_t, double, \
-                                            int64_t);
+                                            int64_t, const NearestOf&);
 LATOM_EVERY_VIEW(LATOM_INSTANTIATE)
 #undef LATOM_INSTANTIATE
 

@@ -12,6 +12,7 @@
 
 #include "algorithms/seed/nearest_center.h"
 #include "core/sampling.h"
+#include "latom/seed.h"
 
 namespace latom {
 
@@ -41,6 +42,9 @@ public:
           stale_(static_cast<std::size_t>(table_.blocks()), 0) {
         set(ctx, [](int64_t) { return 1.0; });
     }
+
+    /// Who finds the nearest centers of a fold from now on, where they are rows of X; empty: find() does.
+    void ask(const NearestOf& nearest) { nearest_ = nearest; }
 
     /// 0 for rows that are never drawn.
     double weight(int64_t i) const {
@@ -135,6 +139,7 @@ private:
     std::vector<int32_t> label_;
     std::vector<int64_t> centers_;
     bool known_ = false;
+    NearestOf nearest_;
     std::size_t skip_from_ = 1;  // centers from which on folds try to skip rows
     double looked_ = 1;
 };
@@ -165,6 +170,15 @@ double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, 
     const bool skip = known_ && centers_.size() >= skip_from_ && base < n / 8;
     const std::vector<double> reach = skip ? reach_of(ctx, pending) : std::vector<double>{};
 
+    std::vector<int32_t> center;
+    std::vector<double> dot;
+    if (nearest_ && std::all_of(rows.begin(), rows.end(), [](int64_t row) { return row >= 0; })) {
+        center.resize(static_cast<std::size_t>(n));
+        dot.resize(center.size());
+        nearest_(rows, center.data(), dot.data());
+    }
+    const bool asked = !center.empty();
+
     struct Worker {
         typename NearestCenter<View>::Scratch scratch;
         std::vector<Query> query;
@@ -182,7 +196,9 @@ double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, 
         w.looked += static_cast<int64_t>(w.query.size());
         w.answer.resize(w.query.size());
         constexpr std::size_t kAtOnce = 280;  // whole tiles, whose rows stay in the second cache
-        for (std::size_t q = 0; q < w.query.size(); q += kAtOnce)
+        for (std::size_t q = 0; asked && q < w.query.size(); ++q)
+            w.answer[q] = pending.found(w.query[q], center[w.query[q].i], dot[w.query[q].i]);
+        for (std::size_t q = 0; !asked && q < w.query.size(); q += kAtOnce)
             pending.find(w.scratch, &w.query[q], static_cast<int64_t>(std::min(kAtOnce, w.query.size() - q)),
                          &w.answer[q]);
         for (std::size_t q = 0; q < w.query.size(); ++q) {
@@ -204,7 +220,7 @@ double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, 
     double products = 0;
     int64_t looked = 0;
     for (const Worker& w : worker) {
-        products += w.scratch.products;
+        products += asked ? static_cast<double>(w.looked * pending.size() * rows_.d()) : w.scratch.products;
         looked += w.looked;
     }
     if (skip) looked_ = static_cast<double>(looked) / static_cast<double>(n);

@@ -102,6 +102,8 @@ inline double __dadd_rn(double a, double b) { return a + b; }
 inline double __dsqrt_rn(double a) { return std::sqrt(a); }
 inline double __ddiv_rn(double a, double b) { return a / b; }
 inline double __fma_rn(double a, double b, double c) { return std::fma(a, b, c); }
+inline float __fmul_rn(float a, float b) { return a * b; }
+inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmaf_rn(float a, float b, float c) { return std::fmaf(a, b, c); }
 inline float __uint_as_float(unsigned u) { return latom::simt::from_bits<float>(u); }
 inline unsigned __float_as_uint(float f) { return static_cast<unsigned>(latom::simt::bits(f)); }

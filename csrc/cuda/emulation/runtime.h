@@ -17,6 +17,7 @@ struct Item {
 struct Stream {
     std::vector<Item> queue;
     std::size_t next = 0;
+    bool gone = false;  // destroyed: what is queued is still done
 };
 struct Streams {
     std::vector<std::unique_ptr<Stream>> all;
@@ -60,7 +61,7 @@ void launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A&
 }  // namespace latom::simt
 typedef std::shared_ptr<latom::simt::Event>* cudaEvent_t;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDefault = 4 };
-constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0;
 inline cudaError_t cudaMalloc(void** p, std::size_t n) {
     *p = std::malloc(n ? n : 1);
     if (*p) std::memset(*p, 0xff, n);
@@ -95,12 +96,13 @@ inline cudaError_t cudaMemsetAsync(void* d, int v, std::size_t n, cudaStream_t q
 }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* s, unsigned) {
     auto& all = latom::simt::Streams::get().all;
+    std::erase_if(all, [](const auto& one) { return one->gone && one->queue.empty(); });
     all.push_back(std::make_unique<latom::simt::Stream>());
     *s = all.back().get();
     return 0;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t s) {  // what is queued is still done
-    latom::simt::Streams::of(s)->queue.push_back({nullptr, nullptr, nullptr});
+    latom::simt::Streams::of(s)->gone = true;
     return 0;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
@@ -116,12 +118,23 @@ inline cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned =
     latom::simt::Streams::of(s)->queue.push_back({nullptr, nullptr, *e});
     return 0;
 }
+inline cudaError_t cudaEventSynchronize(cudaEvent_t e) {
+    const std::shared_ptr<latom::simt::Event> event = *e;
+    latom::simt::Streams::get().run([&] { return event->done; });
+    return 0;
+}
 inline cudaError_t cudaEventDestroy(cudaEvent_t e) {
     delete e;
     return 0;
 }
 inline cudaError_t cudaGetLastError() { return 0; }
 inline const char* cudaGetErrorString(cudaError_t e) { return e == 2 ? "out of memory" : "an emulated error"; }
+inline cudaError_t cudaHostAlloc(void** p, std::size_t n, unsigned) { return cudaMalloc(p, n); }
+inline cudaError_t cudaFreeHost(void* p) { return cudaFree(p); }
+inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+    *free = *total = std::size_t{1} << 40;
+    return 0;
+}
 inline cudaError_t cudaSetDevice(int) { return 0; }
 inline cudaError_t cudaGetDevice(int* device) {
     *device = 0;

@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "latom/context.h"
@@ -36,6 +37,10 @@ enum class SeedBound {
            // squares
 };
 
+/// Who finds the nearest of some new centers for all rows of X, such as a GPU: centers are rows of X by their numbers.
+/// Writes which of them is nearest to each row (ties to the first) and their product, as kernels/dot.inl.h has it.
+using NearestOf = std::function<void(const std::vector<int64_t>& centers, int32_t* nearest, double* dot)>;
+
 struct SeedPlan {
     SeedMethod method = SeedMethod::kAuto;
     SeedBound bound = SeedBound::kAuto;
@@ -48,6 +53,7 @@ struct SeedPlan {
     /// Products of all pairs of dense rows, where they are known: dots[i * stride + l], as kernels/dot.inl.h has them.
     const double* dots = nullptr;
     int64_t stride = 0;
+    NearestOf nearest{};  // of dense rows, for folds; empty: they are made here
 };
 
 struct Seeding {
@@ -83,7 +89,7 @@ struct Candidates {
 };
 template <class View>
 Candidates parallel_candidates(const Context& ctx, const Rows<View>& X, const double* weights, Metric metric, int64_t m,
-                               double amount, int64_t rounds);
+                               double amount, int64_t rounds, const NearestOf& nearest);
 
 /// A few weighted rows that stand for all, so that clustering them costs less.
 ///

@@ -15,7 +15,7 @@ from latom._base.checks import check_threads, shown
 
 
 def backend(device: str | None = None, function: str = "latom") -> ModuleType:
-    """The extension that computes on a device; refuses one that this build does not have.
+    """The extension for the CPU; refuses another device, for what runs nowhere else.
 
     Parameters
     ----------
@@ -23,16 +23,23 @@ def backend(device: str | None = None, function: str = "latom") -> ModuleType:
     function : str
         The name that messages give.
     """
+    check_device(function, device, gpu=False)
+    return _core
+
+
+def check_device(function: str, device: Any, gpu: bool) -> None:
+    """Refuses what is no device, and a GPU that this build does not have, or not for this function."""
     if device in (None, "cpu"):
-        return _core
+        return
     if not is_cuda(device):
         refuse_device(function, device)
     if cuda_module() is None:
         refuse_build(function, device)
-    raise ValueError(
-        f"{function}: device must be None or 'cpu'; got {shown(device)}. Only topk runs on a GPU so far: "
-        "leave device out."
-    )
+    if not gpu:
+        raise ValueError(
+            f"{function}: device must be None or 'cpu'; got {shown(device)}. README's table says what runs "
+            "on a GPU: leave device out."
+        )
 
 
 def is_cuda(device: Any) -> bool:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from latom._base.arrays import as_dense, as_numpy
+from latom._base.arrays import as_numpy
 from latom._base.backend import cuda_module, is_cuda, refuse_build, refuse_device
 from latom._base.checks import shown
 from latom._base.foreign import is_tensor
@@ -73,8 +75,8 @@ class Place:
         """An array of the library on the device, not filled."""
         if self.library == "torch":
             torch = sys.modules["torch"]
-            kind = {"f4": "float32", "f8": "float64", "i4": "int32"}[np.dtype(dtype).str[1:]]
-            return torch.empty(shape, dtype=getattr(torch, kind), device=f"cuda:{self.ordinal}")
+            kind = getattr(torch, np.dtype(dtype).name)
+            return torch.empty(shape, dtype=kind, device=torch_device(self.ordinal))
         if self.library == "cupy":
             cupy = sys.modules["cupy"]
             with cupy.cuda.Device(self.ordinal):
@@ -84,12 +86,17 @@ class Place:
 
     def memory(self, size: int) -> Any:
         """Device memory of so many bytes."""
+        return self.make(size, lambda: self.module.Memory(size, self.ordinal))
+
+    def make(self, size: int, maker: Callable[[], Any]) -> Any:
+        """What maker() gives, which takes so many bytes of the device; a MemoryError says how many."""
         try:
-            return self.module.Memory(size, self.ordinal)
+            return maker()
         except MemoryError as error:
+            free, total = self.module.memory_info(self.ordinal)
             raise MemoryError(
-                f"latom: the GPU must have {size} bytes of free memory for this call; got fewer. Pass fewer "
-                "rows at a time."
+                f"latom: cuda:{self.ordinal} must have {size} bytes of free memory for this call; got "
+                f"{free} of {total}. Pass fewer rows at a time, or arrays of the CPU, which come in blocks."
             ) from error
 
     def upload(self, array: NDArray[Any]) -> DeviceArray:
@@ -101,6 +108,96 @@ class Place:
     def result(self, made: Any) -> Any:
         """What a user gets of an array that :meth:`empty` made."""
         return made.to_numpy(self.stream) if self.library == "numpy" else made
+
+    def put(self, array: NDArray[Any]) -> Any:
+        """An array of the CPU as one of the library, on the device."""
+        if self.library == "numpy":
+            return array
+        made = self.empty(array.shape, array.dtype)
+        if self.library == "torch":
+            made.copy_(sys.modules["torch"].from_numpy(np.ascontiguousarray(array)))
+        elif self.library == "cupy":
+            made.set(np.ascontiguousarray(array))
+        elif array.size:
+            made.memory.write(np.ascontiguousarray(array), self.stream)
+        return made
+
+    def fetch(self, X: Any) -> Any:
+        """A copy of an array of the device in the memory of the CPU; other arrays as they are."""
+        if not lies_on_gpu(X):
+            return X
+        if is_tensor(X):
+            return X.detach().cpu()
+        if hasattr(X, "get"):
+            return X.get()
+        if isinstance(X, DeviceArray):
+            return X.to_numpy(self.stream)
+        pointer, owner, dtype = as_device_rows("latom", X, "X")
+        out = np.empty(owner.shape, dtype)
+        self.module.copy_out(pointer, out, self.ordinal, self.stream)
+        return out
+
+    def joined(self, pieces: list[Any], dtype: Any) -> Any:
+        """Arrays of one dimension, of the library or of the CPU, one after the other."""
+        if not pieces:
+            return self.result(self.empty((0,), dtype))
+        if len(pieces) == 1:
+            return pieces[0]
+        if self.library in ("torch", "cupy"):
+            library = sys.modules[self.library]
+            return library.cat(pieces) if self.library == "torch" else library.concatenate(pieces)
+        return np.concatenate([self.fetch(piece) for piece in pieces])
+
+    def as_codes(self, function: str, values: Any, indices: Any, dtype: Any) -> tuple[Any, Any, int]:
+        """(values of a type, indices, bytes of one index) of codes on the device, in C order."""
+        kinds = {"int32": 4, "int64": 8, "<i4": 4, "<i8": 8}
+        kind = str(getattr(indices, "dtype", None) or indices.__cuda_array_interface__["typestr"])
+        size = kinds.get(kind.rpartition(".")[2])
+        if size is None:
+            raise TypeError(
+                f"{function}: codes must have real values and int32 or int64 indices; got {kind}. Pass "
+                "(values, indices) in this order."
+            )
+        if self.library == "torch":
+            torch = sys.modules["torch"]
+            wide = values.detach().to(getattr(torch, np.dtype(dtype).name)).contiguous()
+            return wide, indices.contiguous(), size
+        if self.library == "cupy":
+            cupy = sys.modules["cupy"]
+            return cupy.ascontiguousarray(values, dtype), cupy.ascontiguousarray(indices), size
+        for part, wanted in ((values, np.dtype(dtype).str), (indices, f"<i{size}")):
+            about = part.__cuda_array_interface__
+            if about["typestr"] != wanted or about.get("strides") is not None:
+                raise TypeError(
+                    f"{function}: codes must hold {wanted} in C order; got {about['typestr']} with strides "
+                    f"{about.get('strides')}. Convert them in their library."
+                )
+        return values, indices, size
+
+    def fetched(self, made: Any) -> NDArray[Any]:
+        """:meth:`fetch`, as an array of numpy."""
+        array: NDArray[Any] = np.asarray(self.fetch(made))
+        return array
+
+    def csr(self, indptr: NDArray[np.int64], indices: Any, values: Any, columns: int) -> Any:
+        """Compressed rows in the library: sparse COO of torch, CSR of CuPy, else CSR of scipy."""
+        n = len(indptr) - 1
+        if self.library == "torch":
+            torch = sys.modules["torch"]
+            sizes = torch.from_numpy(np.diff(indptr)).to(values.device)
+            row = torch.repeat_interleave(torch.arange(n, device=values.device), sizes)
+            places = torch.stack([row, indices.to(torch.int64)])
+            return torch.sparse_coo_tensor(
+                places, values, (n, columns), is_coalesced=True, check_invariants=False
+            )
+        if self.library == "cupy":
+            sparse = importlib.import_module("cupyx.scipy.sparse")
+            starts = self.put(indptr.astype(np.int32 if indptr[-1] < 2**31 else np.int64))
+            return sparse.csr_matrix((values, indices, starts), shape=(n, columns))
+        width = np.int32 if indptr[-1] < 2**31 else np.int64
+        indices, values = self.fetch(indices), self.fetch(values)
+        parts = (values, indices.astype(width, copy=False), indptr.astype(width))
+        return sp.csr_array(parts, shape=(n, columns))
 
 
 def place_of(function: str, device: Any, **arrays: Any) -> Place | None:
@@ -162,12 +259,25 @@ def _home(X: Any) -> tuple[int, int, str] | None:
     return 0, 0 if stream == 1 else stream, "cuda"  # 1 stands for the default stream
 
 
-def as_device_rows(function: str, place: Place, X: Any, name: str, dtype: Any = None) -> tuple[int, Any, Any]:
-    """(pointer, owner, dtype) of C-contiguous rows of float32 or float64 on the device."""
-    if _home(X) is None:
-        rows = as_dense(function, X, name)
-        held = place.upload(rows.astype(dtype, copy=False) if dtype else rows)
-        return held.memory.pointer, held, held.dtype
+def lies_on_gpu(X: Any) -> bool:
+    """Whether an array lies in the memory of a GPU."""
+    return _home(X) is not None
+
+
+def torch_device(ordinal: int) -> str:
+    """What torch calls a device."""
+    return f"cuda:{ordinal}"
+
+
+def pointer_of(array: Any) -> int:
+    """Where an array of the device lies."""
+    if hasattr(array, "data_ptr"):
+        return int(array.data_ptr())
+    return int(array.__cuda_array_interface__["data"][0])
+
+
+def as_device_rows(function: str, X: Any, name: str, dtype: Any = None) -> tuple[int, Any, Any]:
+    """(pointer, owner, dtype) of C-contiguous rows of float32 or float64 that lie on a device."""
     if len(X.shape) != 2 or 0 in X.shape:
         raise ValueError(
             f"{function}: {name} must have two dimensions, and at least one row and one column; got shape "
@@ -183,7 +293,7 @@ def as_device_rows(function: str, place: Place, X: Any, name: str, dtype: Any = 
             )
         tensor = X.detach().to(kind).contiguous()
         return tensor.data_ptr(), tensor, np.dtype(str(kind).split(".")[1])
-    if place.library == "cupy":
+    if type(X).__module__.partition(".")[0] == "cupy":
         cupy = importlib.import_module("cupy")
         kept = np.float64 if X.dtype == np.float64 or dtype == np.float64 else np.float32
         array = cupy.ascontiguousarray(X, kept)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import validate_data
 
 from latom._base.arrays import FLOATS, Matrix, as_numpy, as_seed
-from latom._base.backend import backend, call
+from latom._base.backend import call, check_device
 from latom._base.callbacks import CallbackSupport
 from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
@@ -22,11 +22,12 @@ from latom._base.rows import Rows
 class Placed:
     """What computes on a device and with threads that it was told."""
 
+    _gpu: ClassVar[bool] = False  # whether a part of it runs on a GPU
     n_threads: int | None
 
     def _check_place(self, name: str) -> None:
         """Refuse a device or a number of threads that this build or machine does not have."""
-        backend(getattr(self, "device", None), name)
+        check_device(name, getattr(self, "device", None), self._gpu)
         check_threads(name, self.n_threads)
 
 

@@ -94,7 +94,7 @@ def mean_variance(context: Context, X: Rows) -> float: ...
 def kmeans_plusplus(
     context: Context, X: Rows, n_clusters: int, weights: _Float64 | None, metric: str, *, method: str =
     "auto", bound: str = "auto", local_trials: int = 1, budget: float = ..., max_trials: int = 0, potential:
-    bool = False, existing: Rows | None = None
+    bool = False, existing: Rows | None = None, nearest: Any = None
 ) -> dict[str, Any]: ...  # fmt: skip
 def afkmc2(
     context: Context, X: Rows, n_clusters: int, chain: int, weights: _Float64 | None, metric: str
@@ -107,6 +107,7 @@ def parallel_candidates(
     rounds: int,
     weights: _Float64 | None,
     metric: str,
+    nearest: Any = None,
 ) -> tuple[NDArray[np.int64], _Float64, float]: ...
 def coreset(
     context: Context, X: Rows, size: int, rough_centers: int, weights: _Float64 | None, metric: str

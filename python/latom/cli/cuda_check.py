@@ -1,7 +1,8 @@
 """``python -m latom cuda-check``: what a GPU gives, held to the CPU, and two times. Without a GPU it says so.
 
-One run takes under eight minutes on a GPU: bits of top-k on hostile data, the error of the product's sums as
-a part of what the proof in csrc/cuda/pack.cuh allows, and the time of a call beside torch's, where torch is.
+One run takes under eight minutes on a GPU: bits of top-k on hostile data and of everything else that runs
+there, the error of the product's sums as a part of what the proof in csrc/cuda/pack.cuh allows, and the times
+of top-k beside torch's, where torch is, and of k-means beside the CPU's.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from numpy.typing import NDArray
 import latom
 from latom._base.backend import cuda_module
 from latom._base.device import Place, place_of
-from latom.encode.device_topk import product_library
+from latom._base.device_select import product_library
 
 SHAPES = ((64, 768, 4096, 32), (33, 96, 40000, 20), (16, 4096, 2000, 64), (300, 3, 500, 7), (8, 1, 100, 100))
 DEPTHS = (64, 768, 4096)
+FAMILIES = ((20000, 768, 1024), (3000, 20, 60), (60, 9, 6))
+KMEANS = (200_000, 384, 1024)
 TIMES = ((131072, 768, 16384, 32), (16384, 768, 131072, 32))
 
 
@@ -58,12 +61,66 @@ def _parts(module: ModuleType, place: Place, quick: bool) -> Iterator[tuple[str,
     for n, d, m, k in SHAPES[-2:] if quick else SHAPES:
         for kind, X, W in _data(rng, n, d, m):
             yield _bits(f"{kind} n={n} d={d} m={m} k={k}", X, W, k)
+    for n, d, m in FAMILIES[-1:] if quick else FAMILIES:
+        X, W = rng.standard_normal((n, d), np.float32), rng.standard_normal((m, d), np.float32)
+        for name, call in _calls(X, W):
+            yield _same(f"{name} n={n} d={d} m={m}", call)
     for depth in DEPTHS[:1] if quick else DEPTHS:
         part = max(_sum_error(module, place, rng, depth, kind) for kind in range(5))
         yield f"largest error of sums at d={depth}, of what is allowed", round(part, 4), part < 1
     if not quick:
         for n, d, m, k in TIMES:
             yield from _times(place, rng, n, d, m, k)
+        yield from _kmeans_times(rng, *KMEANS)
+
+
+def _calls(X: Any, W: Any) -> Iterator[tuple[str, Callable[[str], Any]]]:
+    """What runs on a GPU beside top-k: a name, and a call for a device that returns arrays."""
+    k, bar = min(8, len(W)), float(np.sqrt(X.shape[1])) * 2
+    values, indices = latom.topk(X, W, k)
+    start = X[: len(W)] + 0
+    yield "above", lambda device: _parts_of(latom.above(X, W, bar, device=device))
+    yield "above cosine", lambda device: _parts_of(latom.above(X, W, 0.1, metric="cosine", device=device))
+    yield "encode", lambda device: _parts_of(latom.encode(X, W, k, b_pre=W[0], device=device))
+    yield "decode", lambda device: (latom.decode((values, indices), W, b_pre=W[0], device=device),)
+    yield "seeding", lambda device: latom.kmeans_plusplus(X, len(W) // 2, random_state=0, device=device)
+    yield "index", lambda device: latom.neighbors.DenseIndex(X).search(W, k, device=device)
+    for metric in ("cosine", "euclidean"):
+        yield f"assign {metric}", functools.partial(_assigned, X, W, metric)
+    for kind in (latom.SphericalKMeans, latom.KMeans):
+        yield kind.__name__, functools.partial(_fitted, kind, X, start)
+
+
+def _parts_of(matrix: Any) -> tuple[Any, ...]:
+    return matrix.indptr, matrix.indices, matrix.data
+
+
+def _assigned(X: Any, W: Any, metric: str, device: str) -> Any:
+    return latom.assign(X, W, metric=metric, device=device)
+
+
+def _fitted(kind: Any, X: Any, start: Any, device: str) -> tuple[Any, ...]:
+    model = kind(len(start), init=start, max_iter=5, tol=0, device=device).fit(X)
+    return model.labels_, model.cluster_centers_, np.array([model.inertia_])
+
+
+def _same(name: str, call: Callable[[str], Any]) -> tuple[str, str, bool]:
+    differ = 0
+    for there, here in zip(call("cuda"), call("cpu"), strict=True):
+        differ += there.size + 1 if there.shape != here.shape else int((there != here).sum())
+    return name, f"{differ} differ", differ == 0
+
+
+def _kmeans_times(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[tuple[str, Any, bool]]:
+    X = rng.standard_normal((n, d), np.float32)
+    took = {}
+    for device in ("cuda", "cpu"):
+        start = time.perf_counter()
+        latom.KMeans(m, init=X[:m], max_iter=5, tol=0, device=device).fit(X)
+        took[device] = time.perf_counter() - start
+    name = f"k-means n={n} d={d} m={m}, 5 iterations: "
+    yield name + "seconds on the GPU", round(took["cuda"], 3), True
+    yield name + "times as fast as the CPU", round(took["cpu"] / took["cuda"], 2), True
 
 
 def _data(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[tuple[str, Any, Any]]:

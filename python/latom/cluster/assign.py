@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.checks import check_metric
+from latom._base.device import place_of
+from latom._base.device_rows import DeviceRows, common_dtype
+from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
 
 
 def assign(
-    X: Matrix, centers: Matrix, *, metric: str = "cosine", n_threads: int | None = None
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    X: Matrix,
+    centers: Matrix,
+    *,
+    metric: str = "cosine",
+    n_threads: int | None = None,
+    device: str | None = None,
+) -> tuple[Any, Any]:
     """Nearest center of each row, exactly.
 
     Parameters
@@ -28,6 +38,11 @@ def assign(
     n_threads : int, optional
         Threads; None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` (as they were at import) or the CPUs
         of this process. threadpoolctl's limit holds for both. The result does not depend on it.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        None: where X lives. Dense arrays on a GPU, of torch, CuPy or with ``__cuda_array_interface__``, are
+        computed with there, if latom was built with CUDA, and results stay there in the library of X.
+        "cuda" sends dense arrays of the CPU to a GPU, block by block, and fetches the results. The bits are
+        the same.
 
     Returns
     -------
@@ -49,7 +64,25 @@ def assign(
     those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centers);
     at worst n * m dot products.
     """
-    return assign_rows("assign", Rows("assign", X), centers, metric, n_threads)
+    function = "assign"
+    check_metric(function, metric)
+    place = place_of(function, device, X=X, centers=centers)
+    if place is None:
+        return assign_rows(function, Rows(function, X), centers, metric, n_threads)
+    atoms = DeviceAtoms(function, place, centers, metric, dtype=common_dtype(X, centers), name="centers")
+    return nearest_on_device(function, X, atoms)
+
+
+def nearest_on_device(function: str, X: Any, atoms: DeviceAtoms) -> tuple[Any, Any]:
+    """:func:`assign` on a GPU, to centers that have been prepared there; X may be Rows."""
+    rows = DeviceRows(function, atoms.place, X, "X", atoms.dtype)
+    if rows.shape[1] != atoms.rows.shape[1]:
+        raise ValueError(
+            f"{function}: centers must have the {rows.shape[1]} columns of X; got {atoms.rows.shape[1]}. "
+            "Pass centers of the features of X."
+        )
+    labels, scores, _ = atoms.nearest(function, rows)
+    return labels, scores
 
 
 def assign_rows(

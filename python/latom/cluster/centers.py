@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import call
+from latom._base.device_rows import DeviceRows
 from latom._base.estimator import as_random_state
 from latom._base.rows import Rows
 from latom.seed.kmeans_parallel import starting_rows
@@ -64,17 +65,19 @@ def initial_centers(
     rng: Any,
     n_threads: int | None,
     fixed: Rows | None = None,
+    there: DeviceRows | None = None,
 ) -> Any:
     """Starting centers as the core takes them: rows of X in place, or what the user gave.
 
-    Fixed centers come first and count; init is then of the others.
+    Fixed centers come first and count; init is then of the others. there: the rows on a GPU, where folds are
+    made on one.
     """
     k = m if fixed is None else m - len(fixed)
     if isinstance(init, str) and k:
         if init == "random":
             chosen = random_rows(len(rows), k, weights, rng)
         elif fixed is None:
-            chosen = starting_rows(name, rows, k, weights, metric, rng, n_threads)
+            chosen = starting_rows(name, rows, k, weights, metric, rng, n_threads, there)
         else:
             trials, budget = local_trials(name, "auto", rows, k)
             context = call(name, n_threads, as_seed(name, rng))

@@ -47,8 +47,11 @@ class SphericalKMeans(LloydEstimator):
         bounds are carried from one to the next.
     n_threads : int, optional
         None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` or the CPUs of this process.
-    device : {None, "cpu"}
-        Where to compute; this build has the CPU.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        Where ``fit`` and ``predict`` search dense rows: None, where X lives. On a GPU, in a build with CUDA,
+        labels, centers and objective have the same bits; rows that take more than half of what is free there
+        are streamed in each pass. Attributes are numpy's. The seeds' draws, mini-batches and CSR stay on the
+        CPU; rows on a GPU are copied to it for the draws.
     verbose : int, default 0
         1 shows a progress bar on a terminal, a line per iteration elsewhere.
     callback : callable, optional

@@ -15,9 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.checks import check_clusters, check_flag, check_integer, shown
+from latom._base.device import lies_on_gpu, place_of
+from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.packed import packed
 from latom._base.rows import Rows, row_weights
+from latom.cluster.assign import nearest_on_device
 from latom.cluster.centers import from_core, initial_centers
 from latom.cluster.packed_centers import PackedCenters
 
@@ -53,9 +56,16 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         Returns
         -------
         labels : int32 array of shape (n,)
+            Of rows on a GPU, in their library there.
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
+        place = place_of(name, self.device, X=X) if self._gpu else None
+        if place is not None:
+            given = X if lies_on_gpu(X) else validated_rows(self, name, X, reset=False)
+            centers = self._centers().on_device(name, place, common_dtype(given))
+            labels: NDArray[np.int32] = nearest_on_device(name, given, centers)[0]
+            return labels
         rows = validated_rows(self, name, X, reset=False)
         return self._centers().assign(name, rows, self.n_threads, scores=False)[0]
 
@@ -125,9 +135,17 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
             check_clusters(name, self.n_clusters, len(rows))
         return rows, row_weights(name, sample_weight, rows, self._metric)
 
-    def _start(self, name: str, rows: Rows, weights: Any, rng: Any, fixed: Rows | None = None) -> Any:
+    def _start(
+        self,
+        name: str,
+        rows: Rows,
+        weights: Any,
+        rng: Any,
+        fixed: Rows | None = None,
+        there: DeviceRows | None = None,
+    ) -> Any:
         return initial_centers(
-            name, self.init, rows, self.n_clusters, weights, self._metric, rng, self.n_threads, fixed
+            name, self.init, rows, self.n_clusters, weights, self._metric, rng, self.n_threads, fixed, there
         )
 
     def _starts(self, name: str, automatic: int) -> int:
@@ -157,7 +175,7 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
     def _shift_limit(self, name: str, rows: Rows) -> float:
         """The squared shift of all centers together at which a run stops; negative where tol is 0."""
         context = call(name, self.n_threads)
-        return self._limit(lambda: backend(self.device, name).mean_variance(context, rows.core))
+        return self._limit(lambda: backend().mean_variance(context, rows.core))
 
     def _limit(self, mean_variance: Callable[[], float]) -> float:
         """:meth:`_shift_limit`, by the mean variance of columns where that counts."""

@@ -10,22 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
-from latom._base.backend import backend, call
+from latom._base.backend import backend, call, check_device
 from latom._base.callbacks import FitTasks, StartTask, with_callbacks
 from latom._base.checks import check_choice, check_flag
+from latom._base.device import place_of
 from latom._base.estimator import as_generator
 from latom._base.history import Iterations, IterationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom._base.stream import Stream
 from latom.cluster.centers import warn_of_empty, warn_of_size
+from latom.cluster.device_lloyd import DeviceLloyd
 from latom.cluster.fixed_lloyd import FixedLloyd
 from latom.cluster.kmeans_base import KMeansBase
+from latom.seed.device_folds import rows_on_device
 
 
 class LloydEstimator(KMeansBase):
     """Everything that the two metrics share."""
 
+    _gpu = True
     history_: NDArray[Any]
 
     def __init__(
@@ -87,15 +91,25 @@ class LloydEstimator(KMeansBase):
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
         if isinstance(X, Stream):
+            check_device(name, self.device, gpu=False)
             from latom.cluster.streamed import fit_stream
 
             return fit_stream(self, name, X, sample_weight)
+        place, given = place_of(name, self.device, X=X), X
+        X = X if place is None else place.fetch(X)
         rows, weights = self._rows(name, X, True, sample_weight)
+        there = None if place is None else rows_on_device(name, place, given, rows)
         fixed = self._fixed(name, rows)
         drawn = isinstance(self.init, str) or callable(self.init) or self.random_state is not None
         rng = as_generator(name, self.random_state) if drawn else None
         self._n_init = self._starts(name, 10)
-        lloyd = self._lloyd(name, rows, weights, fixed)
+        lloyd: Any
+        if place is None or there is None:
+            lloyd = backend().Lloyd(call(name, self.n_threads), rows.core, weights, self._metric)
+        else:
+            lloyd = DeviceLloyd(name, place, rows, there, weights, self._metric, self.n_threads)
+        if fixed is not None:
+            lloyd = FixedLloyd(lloyd, name, rows, weights, self._metric, len(fixed))
         self._warn_of_zero_rows(name, lloyd.zero_rows)
         if not self._keeps_sparse():
             warn_of_size(name, self.n_clusters, rows)
@@ -104,7 +118,7 @@ class LloydEstimator(KMeansBase):
         best: dict[str, Any] | None = None
         for _ in range(self._n_init):
             task = tasks.start(self.max_iter)
-            start = self._start(name, rows, weights, rng, fixed)
+            start = self._start(name, rows, weights, rng, fixed, there)
             run, stopped = self._run(lloyd, start, limit, rows, task)
             if best is None or run["inertia_"] < best["inertia_"]:
                 best = run
@@ -208,13 +222,6 @@ class LloydEstimator(KMeansBase):
             "history_": run.history,
         }
         return found, task.end(lambda: {**found, "cluster_centers_": self._kept(centers, rows)})
-
-    def _lloyd(self, name: str, rows: Rows, weights: NDArray[np.float64] | None, fixed: Rows | None) -> Any:
-        context = call(name, self.n_threads)
-        lloyd = backend(self.device, name).Lloyd(context, rows.core, weights, self._metric)
-        if fixed is None:
-            return lloyd
-        return FixedLloyd(lloyd, name, rows, weights, self._metric, len(fixed))
 
     def _fixed(self, name: str, rows: Rows) -> Rows | None:
         """The centers that stay, in the container and dtype of X."""

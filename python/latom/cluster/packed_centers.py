@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
+from latom._base.device import Place
+from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
 
@@ -60,6 +62,18 @@ class PackedCenters:
             labels, found = self._index(context, dtype).nearest(context, core, scores)
             return labels, found
         return assign_rows(function, rows, self._centers, self._metric, n_threads)
+
+    def on_device(self, function: str, place: Place, dtype: Any) -> DeviceAtoms:
+        """The centers on a GPU, for rows of a type; they stay there for the next call."""
+        wide = np.dtype(np.result_type(dtype, self._centers.dtype))
+        key = (place.module, place.ordinal, wide)
+        made = self._indexes.get(key)
+        if made is None:
+            dense = self._centers.toarray() if sp.issparse(self._centers) else self._centers
+            made = DeviceAtoms(function, place, dense, self._metric, None, wide, "cluster_centers_")
+            made = self._indexes.setdefault(key, made)
+        there: DeviceAtoms = made.at(place)
+        return there
 
     def distances(self, function: str, rows: Rows, n_threads: int | None) -> NDArray[Any]:
         """1 - cosine or Euclidean distances [n, m], in the wider of the two number types."""

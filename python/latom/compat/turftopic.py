@@ -26,7 +26,7 @@ from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.cluster.kmeans import KMeans
 from latom.compat._semi_nmf_steps import error, least_squares, measured, multiplied, solved, swept
-from latom.encode.atoms import Atoms, _as_csr, as_atoms, encoder_atoms
+from latom.encode.atoms import Atoms, as_atoms, as_csr, encoder_atoms
 
 __all__ = ["SNMF", "TopKAutoEncoder"]
 
@@ -331,7 +331,7 @@ class TopKAutoEncoder(TransformerMixin, BaseEstimator):
         k = check_integer(name, "top_k", self.top_k, m)
         values, indices, _ = atoms.topk(context, rows, min(k + 1, m), "identity", pack=True)
         tied = values[:, k - 1] == values[:, k] if k < m else np.zeros(len(rows), bool)
-        codes = _as_csr(values[~tied, :k], indices[~tied, :k], m)
+        codes = as_csr(values[~tied, :k], indices[~tied, :k], m)
         if not tied.any():
             return codes
         equal = np.ascontiguousarray(rows[tied], np.float64)

@@ -52,6 +52,8 @@ class _Distributed:
 
 
 class _DistributedLloyd(_Distributed):
+    _gpu = False
+
     def __init__(
         self, n_clusters: int = 8, *, init: Any = "k-means++", n_init: Any = "auto", max_iter: int = 300,
         tol: float = 1e-4, verbose: int = 0, random_state: Any = None, copy_x: bool = True,

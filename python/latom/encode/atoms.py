@@ -13,6 +13,8 @@ from latom._base.arrays import Matrix, as_dense, as_numpy, as_vector
 from latom._base.backend import backend
 from latom._base.checks import check_integer
 from latom._base.csr import csr_of_parts
+from latom._base.device import Place
+from latom._base.device_select import DeviceAtoms
 from latom._base.finite import check_finite, check_held
 from latom._base.foreign import is_tensor, refuse_sparse
 from latom._base.rows import Rows
@@ -29,6 +31,17 @@ class Atoms:
         self.bias: NDArray[np.float64] | None = None
         self._metric = metric
         self._indexes: dict[Any, Any] = {}
+
+    def on_device(self, function: str, place: Place, dtype: Any) -> DeviceAtoms:
+        """The atoms on a GPU, for rows of a type: prepared once, and kept there for the next call."""
+        wide = np.dtype(np.float32 if self.rows.dtype == dtype == np.float32 else np.float64)
+        key = (place.module, place.ordinal, wide)
+        made = self._indexes.get(key)
+        if made is None:
+            made = DeviceAtoms(function, place, self.rows, self._metric, self.bias, wide)
+            made = self._indexes.setdefault(key, made)
+        there: DeviceAtoms = made.at(place)
+        return there
 
     def index(self, context: Any, dtype: Any) -> Any:
         """The core's index of the atoms as float32 or float64, one for all threads: it packs them once."""
@@ -77,7 +90,7 @@ class Atoms:
         """:func:`encode` with these atoms."""
         values, indices, _ = self.topk(context, X, k, ACTIVATIONS[activation], pack)
         kept = values.shape[-1]
-        return _as_csr(values.reshape(-1, kept), indices.reshape(-1, kept), len(self.rows))
+        return as_csr(values.reshape(-1, kept), indices.reshape(-1, kept), len(self.rows))
 
 
 def _check_scores(function: str, scores: NDArray[Any]) -> None:
@@ -125,7 +138,7 @@ def as_atoms(function: str, name: str, atoms: Any) -> NDArray[Any]:
     return as_dense(function, atoms, name)
 
 
-def _as_csr(values: NDArray[Any], indices: NDArray[np.int32], m: int) -> Matrix:
+def as_csr(values: NDArray[Any], indices: NDArray[np.int32], m: int) -> Matrix:
     """Entries other than 0 as CSR with sorted columns; padding goes with the zeros."""
     order = np.argsort(indices, axis=1)
     values = np.take_along_axis(values, order, axis=1)

@@ -13,7 +13,9 @@ from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice
 from latom._base.csr import as_csr
+from latom._base.device import place_of
 from latom.encode.atoms import ACTIVATIONS, as_atoms, encoder_atoms
+from latom.encode.on_device import decode_on_device, encode_on_device, encoder_on_device
 from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
 
 
@@ -27,6 +29,7 @@ def encode(
     activation: str = "relu",
     output: str = "numpy",
     n_threads: int | None = None,
+    device: str | None = None,
 ) -> Any:
     """Sparse codes: the k best latents of each row under ``W_enc @ (x - b_pre) + b_enc``.
 
@@ -57,6 +60,9 @@ def encode(
         Codes are CSR of scipy, also for tensors, unless "torch" asks for a sparse COO tensor.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        As in :func:`topk`. Codes of torch tensors on a GPU are sparse COO tensors there, those of CuPy's
+        arrays CuPy's CSR.
 
     Returns
     -------
@@ -77,13 +83,25 @@ def encode(
     function = "encode"
     check_choice(function, "activation", activation, tuple(ACTIVATIONS))
     check_output(function, output)
+    place = place_of(function, device, X=X, W_enc=W_enc)
+    if place is not None:
+        made = encode_on_device(
+            function, X, encoder_on_device(function, place, X, W_enc, b_enc, b_pre), k, activation
+        )
+        return as_output(function, made, output if place.library == "numpy" else "numpy")
     context = call(function, n_threads)
     table = encoder_atoms(context, as_atoms(function, "W_enc", W_enc), b_enc, b_pre)
     return as_output(function, table.encode(context, X, k, activation), output)
 
 
 def decode(
-    codes: Any, W_dec: Any, *, b_pre: Any = None, output: str = "numpy", n_threads: int | None = None
+    codes: Any,
+    W_dec: Any,
+    *,
+    b_pre: Any = None,
+    output: str = "numpy",
+    n_threads: int | None = None,
+    device: str | None = None,
 ) -> Any:
     """Rows from codes: ``b_pre + codes @ W_dec``.
 
@@ -100,6 +118,8 @@ def decode(
         Rows are a numpy array, also for tensors, unless "torch" asks for a tensor.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        As in :func:`topk`, for codes that are a pair; CSR codes are decoded on the CPU.
 
     Returns
     -------
@@ -121,6 +141,16 @@ def decode(
     """
     function = "decode"
     check_output(function, output)
+    if isinstance(codes, tuple) and len(codes) == 2:
+        place = place_of(function, device, values=codes[0], indices=codes[1], W_dec=W_dec)
+        if place is not None:
+            rows = decode_on_device(function, place, codes, W_dec, "b_pre", b_pre)
+            return as_output(function, rows, output if place.library == "numpy" else "numpy")
+    elif device not in (None, "cpu"):
+        raise ValueError(
+            f"{function}: codes must be the pair (values, indices) on a GPU; got {type(codes).__name__} with "
+            f"device={device!r}. Leave device out."
+        )
     return as_output(function, decoded(function, codes, W_dec, "b_pre", b_pre, n_threads), output)
 
 

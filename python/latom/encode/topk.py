@@ -15,7 +15,7 @@ from latom._base.device import place_of
 from latom._base.foreign import refuse_type
 from latom._base.rows import Rows
 from latom.encode.atoms import Atoms, as_atoms
-from latom.encode.device_topk import topk_on_device
+from latom.encode.on_device import above_on_device, atoms_on_device, topk_on_device
 from latom.encode.tensors import as_output, check_output
 from latom.neighbors.collection import Collection, as_allowed, as_without
 
@@ -129,8 +129,10 @@ def topk(
     place = place_of(function, device, X=X, atoms=atoms)
     if place is not None:
         _refuse_bias(function, bias, metric)
-        *found, stats = topk_on_device(function, place, X, atoms, k, bias, activation, metric)
-        return (*found, stats) if return_stats else tuple(found)
+        there = atoms_on_device(function, place, atoms, X, metric, bias)
+        values, indices, stats = topk_on_device(function, X, there, k, activation)
+        found = as_output(function, (values, indices), output if place.library == "numpy" else "numpy")
+        return (*found, stats) if return_stats else found
     table = _scored_atoms(function, atoms, bias, metric)
     values, indices, stats = table.topk(call(function, n_threads), X, k, activation)
     found = as_output(function, (values, indices), output)
@@ -148,6 +150,7 @@ def above(
     exclude_self: bool = False,
     output: str = "numpy",
     n_threads: int | None = None,
+    device: str | None = None,
 ) -> Any:
     """All atoms of each row that score above a threshold, exactly, without an n x m matrix.
 
@@ -157,6 +160,9 @@ def above(
         As in :func:`topk`; sparse matrices are taken.
     output : {"numpy", "torch"}, default "numpy"
         Matches are CSR of scipy, also for tensors, unless "torch" asks for a sparse COO tensor.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        As in :func:`topk`. Matches of torch tensors on a GPU are sparse COO tensors there, those of CuPy's
+        arrays CuPy's CSR.
     threshold : float or array of shape (n,) or (...)
         Atoms with a float64 score above it are returned; an array has one threshold per row. Under
         ``metric="euclidean"`` scores are minus squared distances: ``-radius**2`` finds the neighbors nearer
@@ -189,13 +195,20 @@ def above(
     check_output(function, output)
     exclude_self = check_flag(function, "exclude_self", exclude_self)
     if _needs_collection(X, atoms, allowed, exclude_self):
-        _refuse_beside_collection(function, bias, "identity", None)
+        _refuse_beside_collection(function, bias, "identity", device)
         rows, collection = _collection(function, X, atoms, metric)
         mask = as_allowed(function, allowed, len(collection.rows))
         without = as_without(function, exclude_self, len(rows), len(collection.rows))
         bars = _thresholds(function, threshold)
         matches = collection.above(call(function, n_threads), rows, bars, allowed=mask, without=without)
         return as_output(function, matches, output)
+    place = place_of(function, device, X=X, atoms=atoms)
+    if place is not None:
+        _refuse_bias(function, bias, metric)
+        there = atoms_on_device(function, place, atoms, X, metric, bias)
+        bars = _thresholds(function, place.fetch(threshold))
+        matches = above_on_device(function, X, there, bars)
+        return as_output(function, matches, output if place.library == "numpy" else "numpy")
     table = _scored_atoms(function, atoms, bias, metric)
     matches = table.above(call(function, n_threads), X, _thresholds(function, threshold))
     return as_output(function, matches, output)

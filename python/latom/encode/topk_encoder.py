@@ -14,11 +14,14 @@ from latom._base.arrays import as_seed
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer
 from latom._base.csr import csr_of
+from latom._base.device import Place, lies_on_gpu, place_of
+from latom._base.device_rows import common_dtype
 from latom._base.packed import packed
 from latom._base.rows import Rows
 from latom.encode.atoms import ACTIVATIONS, Atoms, as_atoms, encoder_atoms
 from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
+from latom.encode.on_device import encode_on_device
 from latom.encode.pretrained import load
 from latom.encode.tensors import as_output, check_output
 from latom.seed.kmeans_plusplus import draw
@@ -64,6 +67,9 @@ class TopKEncoder(BaseEncoder):
         Seed of the rows drawn.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`; the result does not depend on it.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        Where ``transform`` computes, as in :func:`latom.encode`; ``fit`` and ``inverse_transform`` compute on
+        the CPU. The encoder's rows stay on the GPU from one call to the next.
 
     Attributes
     ----------
@@ -90,6 +96,7 @@ class TopKEncoder(BaseEncoder):
     [[0.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
     """
 
+    _gpu = True
     components_: NDArray[Any]
 
     def __init__(
@@ -108,6 +115,7 @@ class TopKEncoder(BaseEncoder):
         output: str = "numpy",
         random_state: Any = None,
         n_threads: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.W_enc = W_enc
         self.k = k
@@ -122,6 +130,7 @@ class TopKEncoder(BaseEncoder):
         self.output = output
         self.random_state = random_state
         self.n_threads = n_threads
+        self.device = device
 
     @classmethod
     def from_pretrained(
@@ -211,6 +220,9 @@ class TopKEncoder(BaseEncoder):
         name = f"{type(self).__name__}.transform"
         atoms = self._prepared(name)
         k = self._check_parameters(name, len(atoms.rows))
+        place = place_of(name, self.device, X=X)
+        if place is not None:
+            return self._on_device(name, place, X, atoms, k)
         rows = self._rows_to_code(name, X)
         codes = atoms.encode(call(name, self.n_threads), rows, k, self.activation, pack=True)
         return as_output(name, codes if self.sparse_output else codes.toarray(), self.output)
@@ -236,6 +248,14 @@ class TopKEncoder(BaseEncoder):
             codes = csr_of(codes, codes.data / lengths[codes.indices], codes.indices, codes.indptr)
         b_dec = ("b_pre", self.b_pre) if self.b_dec is None else ("b_dec", self.b_dec)
         return as_output(name, decoded(name, codes, W_dec, *b_dec, self.n_threads), self.output)
+
+    def _on_device(self, name: str, place: Place, X: Any, atoms: Atoms, k: int) -> Any:
+        there = X if lies_on_gpu(X) else self._rows_to_code(name, X)
+        on_device = atoms.on_device(name, place, common_dtype(there))
+        codes = encode_on_device(name, there, on_device, k, self.activation)
+        if not self.sparse_output:
+            codes = codes.to_dense() if place.library == "torch" else codes.toarray()
+        return as_output(name, codes, self.output if place.library == "numpy" else "numpy")
 
     # ---- what scikit-learn asks for
 

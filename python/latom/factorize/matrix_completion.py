@@ -24,7 +24,9 @@ from latom.factorize.observed import Side, as_csr_rows, transposed
 
 Array = NDArray[Any]
 
-EXACT = 16  # columns of a system, up to which exact solutions cost about as much as three steps; by measurement
+EXACT = (
+    16  # columns of a system, up to which exact solutions cost about as much as three steps; by measurement
+)
 SWEEPS = 30
 SVD_ROUNDS = 4
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from latom._base.arrays import Matrix, as_numpy
 from latom._base.backend import backend
 from latom._base.checks import check_integer, shown
 from latom._base.csr import csr_of_parts
+from latom._base.device import Place
+from latom._base.device_rows import DeviceRows, common_dtype
+from latom._base.device_select import DeviceAtoms
 from latom._base.finite import check_held
 from latom._base.rows import Rows
 
@@ -30,7 +34,7 @@ class Collection:
     def __init__(self, rows: Rows, metric: str) -> None:
         self.rows = rows
         self.metric = metric
-        self._prepared: dict[tuple[bool, Any], Any] = {}
+        self._prepared: dict[tuple[Any, Any], Any] = {}
 
     def prepare(self, context: Any, sparse_queries: bool, dtype: Any) -> Any:
         """What answers queries of a kind and type, one for all threads."""
@@ -64,7 +68,15 @@ class Collection:
                 context, queries.core, k, threshold=threshold, allowed=allowed, without=without
             )
         else:
-            values, indices, stats = self._dense_topk(context, search, queries, k, allowed, without)
+
+            def ask(ids: Any, asked: int) -> Any:
+                index = search
+                if ids is not None:
+                    part = np.ascontiguousarray(self.rows[ids], queries.dtype)
+                    index = backend().AtomIndex(context, part, None, self.metric)
+                return index.topk(context, queries.core, asked)
+
+            values, indices, stats = self._dense_topk(ask, queries, k, allowed, without)
             none = values <= threshold
             if threshold > -np.inf:  # else those are scores that float32 does not hold
                 values[none], indices[none] = -np.inf, -1
@@ -98,7 +110,7 @@ class Collection:
         _check_scores(context.function, values)
         return csr_of_parts(values, indices, indptr, (len(X), len(self.rows)))
 
-    def check_columns(self, function: str, X: Rows) -> None:
+    def check_columns(self, function: str, X: Rows | DeviceRows) -> None:
         """Refuse queries of another width."""
         if X.shape[1] != self.rows.shape[1]:
             raise ValueError(
@@ -112,16 +124,60 @@ class Collection:
         by_terms = self.rows.sparse or X.sparse
         return self.prepare(context, X.sparse, dtype), X.as_type(context.function, dtype), by_terms
 
+    def topk_on_device(
+        self,
+        function: str,
+        place: Place,
+        X: Any,
+        k: int,
+        allowed: NDArray[np.uint8] | None = None,
+        without: NDArray[np.int64] | None = None,
+    ) -> tuple[Any, Any]:
+        """:meth:`topk` of dense rows on a GPU, in the library of X. The rows that are searched stay there."""
+        if self.rows.sparse:
+            raise ValueError(
+                f"{function}: X must be dense on a GPU; got an index of sparse rows. Leave device out, "
+                "with Q on the CPU."
+            )
+        queries = DeviceRows(function, place, X, "Q", common_dtype(X, self.rows))
+        self.check_columns(function, queries)
+        k = check_integer(function, "k", k, len(self.rows))
+        if allowed is None and without is None:
+            values, indices, _ = self._on_device(function, place, queries.dtype).topk(function, queries, k)
+            return values, indices
+
+        def ask(ids: Any, asked: int) -> Any:
+            if ids is None:
+                atoms = self._on_device(function, place, queries.dtype)
+            else:
+                atoms = DeviceAtoms(function, place, self.rows[ids], self.metric, None, queries.dtype)
+            values, indices, stats = atoms.topk(function, queries, asked)
+            return place.fetched(values), place.fetched(indices), stats["scored"], stats["overflowed"]
+
+        values, indices, _ = self._dense_topk(ask, queries, k, allowed, without)
+        return place.put(values), place.put(indices)
+
+    def _on_device(self, function: str, place: Place, dtype: Any) -> DeviceAtoms:
+        key = (place.module, (place.ordinal, dtype))
+        made = self._prepared.get(key)
+        if made is None:
+            made = DeviceAtoms(function, place, self.rows, self.metric, None, dtype, "the rows searched")
+            made = self._prepared.setdefault(key, made)
+        there: DeviceAtoms = made.at(place)
+        return there
+
     def _dense_topk(
         self,
-        context: Any,
-        search: Any,
-        queries: Rows,
+        ask: Callable[[Any, int], Any],
+        queries: Rows | DeviceRows,
         k: int,
         allowed: NDArray[np.uint8] | None,
         without: NDArray[np.int64] | None,
     ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
-        """Dense with dense: what may not answer is left out of the rows, or asked for and dropped."""
+        """Dense with dense: what may not answer is left out of the rows, or asked for and dropped.
+
+        ask(ids, count) gives the count best of the rows ids (None: all), by their numbers among these.
+        """
         ids = None
         if allowed is not None:
             ids = np.flatnonzero(allowed).astype(np.int32)
@@ -129,11 +185,9 @@ class Collection:
                 shape = (len(queries), k)
                 empty = np.full(shape, -np.inf, queries.dtype)
                 return empty, np.full(shape, -1, np.int32), {"scored": 0, "overflowed": 0}
-            part = np.ascontiguousarray(self.rows[ids], queries.dtype)
-            search = backend().AtomIndex(context, part, None, self.metric)
         m = len(self.rows) if ids is None else len(ids)
         asked = min(k + (without is not None), m)
-        values, indices, scored, overflowed = search.topk(context, queries.core, asked)
+        values, indices, scored, overflowed = ask(ids, asked)
         if ids is not None:
             indices = ids[indices]
         if without is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_numpy
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer, shown
+from latom._base.device import lies_on_gpu, place_of
 from latom._base.foreign import refuse_sparse
 from latom._base.rows import Rows
 from latom.neighbors.collection import METRICS, Collection, as_allowed, as_without
@@ -70,7 +71,8 @@ class _Index:
         allowed: Any = None,
         exclude_self: bool = False,
         n_threads: int | None = None,
-    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        device: str | None = None,
+    ) -> tuple[Any, Any]:
         """The k best rows for each query, exactly.
 
         Parameters
@@ -85,6 +87,9 @@ class _Index:
             Query i does not find row i: for Q that are the rows of the index.
         n_threads : int, optional
             Threads; None takes those of the index.
+        device : {None, "cpu", "cuda", "cuda:0", ...}
+            As in :func:`latom.topk`, where index and Q are dense. The rows of the index stay on the GPU for
+            the next search.
 
         Returns
         -------
@@ -106,11 +111,15 @@ class _Index:
         """
         name = f"{type(self).__name__}.search"
         collection, removed, present = self._state
-        queries = Rows(name, Q, "Q")
+        place = place_of(name, device, Q=Q)
+        queries = Q if lies_on_gpu(Q) else Rows(name, Q, "Q")
+        count = int(queries.shape[0])
         without = as_without(
-            name, check_flag(name, "exclude_self", exclude_self), len(queries), len(collection.rows)
+            name, check_flag(name, "exclude_self", exclude_self), count, len(collection.rows)
         )
         mask = _both(as_allowed(name, allowed, len(removed)), present)
+        if place is not None:
+            return collection.topk_on_device(name, place, queries, k, mask, without)
         context = call(name, self.n_threads if n_threads is None else n_threads)
         values, indices, _ = collection.topk(context, queries, k, allowed=mask, without=without)
         return values, indices

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_clusters, check_integer, check_metric, check_number
+from latom._base.device import place_of
+from latom._base.device_rows import DeviceRows
 from latom._base.rows import Rows, row_weights
+from latom.seed.device_folds import nearest_by, on_place, rows_of_call
 from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
 # Rows of a coreset that many rows start from: at least, and per cluster; by measurement.
@@ -30,6 +33,7 @@ def kmeans_parallel(
     sample_weight: Any = None,
     random_state: Any = None,
     n_threads: int | None = None,
+    device: str | None = None,
 ) -> tuple[Matrix, NDArray[np.int64]]:
     """Choose starting centers among many rows that a few rounds draw at once (k-means‖).
 
@@ -40,7 +44,7 @@ def kmeans_parallel(
 
     Parameters
     ----------
-    X, n_clusters, metric, sample_weight, random_state, n_threads
+    X, n_clusters, metric, sample_weight, random_state, n_threads, device
         As in :func:`latom.kmeans_plusplus`.
     rounds : int, default 5
         Rounds; too few rows for n_clusters are made up for by k-means++.
@@ -64,16 +68,18 @@ def kmeans_parallel(
     """
     function = "kmeans_parallel"
     check_metric(function, metric)
-    rows = Rows(function, X)
+    place = place_of(function, device, X=X)
+    rows, there = rows_of_call(function, place, X)
     m = check_clusters(function, n_clusters, len(rows))
     amount = check_number(function, "oversampling", oversampling) * m
     trials = local_trials(function, n_local_trials, rows, m)
     context = call(function, n_threads, as_seed(function, random_state))
     weights = row_weights(function, sample_weight, rows, metric)
     rounds = check_integer(function, "rounds", rounds)
-    indices, distinct = _draw_parallel(context, rows, m, weights, metric, amount, rounds, trials)
+    indices, distinct = _draw_parallel(context, rows, m, weights, metric, amount, rounds, trials, there)
     warn_of_copies(function, distinct, m)
-    return rows[indices], indices
+    found: tuple[Matrix, NDArray[np.int64]] = on_place(place, rows[indices], indices)
+    return found
 
 
 def _draw_parallel(
@@ -85,9 +91,13 @@ def _draw_parallel(
     amount: float,
     rounds: int,
     trials: tuple[int, float],
+    there: DeviceRows | None = None,
 ) -> tuple[NDArray[np.int64], int]:
     """m rows chosen among those of the rounds, and how many of them are distinct."""
-    drawn, mass, _ = backend().parallel_candidates(context, rows.core, m, amount, rounds, weights, metric)
+    nearest = nearest_by(context.function, rows, there, metric)
+    drawn, mass, _ = backend().parallel_candidates(
+        context, rows.core, m, amount, rounds, weights, metric, nearest
+    )
     drawn, mass = drawn[mass > 0], mass[mass > 0]
     if len(drawn) == m:
         return drawn, m
@@ -104,6 +114,7 @@ def starting_rows(
     metric: str,
     random_state: Any,
     n_threads: int | None,
+    there: DeviceRows | None = None,
 ) -> NDArray[np.int64]:
     """The rows that estimators start from, by greedy k-means++ or what is as good by measurement and cheaper.
 
@@ -121,10 +132,10 @@ def starting_rows(
             return _draw_from_coreset(context, rows, m, weights, metric, size)
     if rows.sparse or greedy < LITTLE or len(rows) < 25 * m:
         draws, budget = local_trials(function, "auto", rows, m)
-        return draw(context, rows, m, weights, metric, local_trials=draws, budget=budget)[0]
-    return _draw_parallel(
-        context, rows, m, weights, metric, 1.0 * m, 5, local_trials(function, "auto", rows, m)
-    )[0]
+        nearest = nearest_by(function, rows, there, metric)
+        return draw(context, rows, m, weights, metric, local_trials=draws, budget=budget, nearest=nearest)[0]
+    plan = local_trials(function, "auto", rows, m)
+    return _draw_parallel(context, rows, m, weights, metric, 1.0 * m, 5, plan, there)[0]
 
 
 def _draw_from_coreset(

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
 from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
+from latom._base.device import place_of
 from latom._base.rows import Rows, row_weights
+from latom.seed.device_folds import nearest_by, on_place, rows_of_call
 
 LITTLE = 5e7  # multiply-adds that take no time to speak of
 
@@ -31,6 +33,7 @@ def kmeans_plusplus(
     existing_centers: Matrix | None = None,
     random_state: Any = None,
     n_threads: int | None = None,
+    device: str | None = None,
     return_stats: bool = False,
 ) -> Any:
     """Draw starting centers by the law of k-means++, without a pass over the data for each.
@@ -76,6 +79,9 @@ def kmeans_plusplus(
         Seed. Draws do not depend on the number of threads.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`.
+    device : {None, "cpu", "cuda", "cuda:0", ...}
+        Where folds are made, as in :func:`latom.assign`; draws stay on the CPU, to which dense rows on a GPU
+        are copied for them. The bits are the same.
     return_stats : bool, default False
         Also return what was done; it costs one assignment pass for the potential.
 
@@ -108,11 +114,13 @@ def kmeans_plusplus(
     """
     function = "kmeans_plusplus"
     check_metric(function, metric)
-    rows = Rows(function, X)
+    place = place_of(function, device, X=X)
+    rows, on_device = rows_of_call(function, place, X)
     m = check_clusters(function, n_clusters, len(rows))
     there = None
     if existing_centers is not None:
-        there = Rows(function, existing_centers, "existing_centers", like=rows)
+        given = existing_centers if place is None else place.fetch(existing_centers)
+        there = Rows(function, given, "existing_centers", like=rows)
     return_stats = check_flag(function, "return_stats", return_stats)
     trials, budget = local_trials(function, n_local_trials, rows, m)
     _check_plan(function, trials, method, bound, max_trials, there)
@@ -129,9 +137,11 @@ def kmeans_plusplus(
         max_trials=0 if max_trials is None else check_integer(function, "max_trials", max_trials),
         potential=return_stats,
         existing=None if there is None else there.core,
+        nearest=nearest_by(function, rows, on_device, metric),
     )
     warn_of_copies(function, stats.pop("distinct"), m)
-    return (rows[indices], indices, stats) if return_stats else (rows[indices], indices)
+    found = on_place(place, rows[indices], indices)
+    return (*found, stats) if return_stats else found
 
 
 def draw(

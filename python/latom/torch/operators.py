@@ -17,11 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from latom._base.backend import backend, call
+from latom._base.backend import backend, call, cuda_module
 from latom._base.checks import check_choice, check_integer, shown
+from latom._base.device import place_of
 from latom._base.rows import Rows
 from latom.encode.atoms import Atoms
 from latom.encode.codes import decoded
+from latom.torch import on_device
 
 Tensor: TypeAlias = torch.Tensor
 _WARNED: set[str] = set()
@@ -59,7 +61,8 @@ def topk_linear(
     Notes
     -----
     Gradients reach x, weight and bias through the entries that were kept. Tensors on the CPU are computed
-    by latom's core, others by torch's own operations, which a warning says once.
+    by latom's core, those on a GPU by its kernels, to the same bits, where latom was built with CUDA; others
+    by torch's own operations, which a warning says once.
     """
     name = "torch.topk_linear"
     check_choice(name, "activation", activation, ("relu", "identity", "abs"))
@@ -142,7 +145,7 @@ def _check_matrix(
 def _by_torch(name: str, tensor: Tensor) -> bool:
     """Whether torch computes; says so once."""
     kind = tensor.device.type
-    if kind == "cpu":
+    if kind == "cpu" or (kind == "cuda" and cuda_module() is not None):
         return False
     if kind not in _WARNED:
         _WARNED.add(kind)
@@ -199,13 +202,15 @@ def _codes(values: Tensor, indices: Tensor, m: int) -> tuple[Any, Any, Any]:
     return indptr, at, np.ascontiguousarray(_array(values)).reshape(-1)
 
 
-@torch.library.custom_op("latom::topk_linear", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("latom::topk_linear", mutates_args=(), device_types=("cpu", "cuda"))
 def _topk_op(
     x: Tensor, weight: Tensor, bias: Tensor | None, k: int, activation: str
 ) -> tuple[Tensor, Tensor]:
     name = "torch.topk_linear"
     if not len(x):
-        return x.new_zeros((0, k)), torch.zeros((0, k), dtype=torch.int64)
+        return x.new_zeros((0, k)), x.new_zeros((0, k), dtype=torch.int64)
+    if place := place_of(name, None, x=x, weight=weight, bias=bias):
+        return on_device.topk_linear(name, place, x, weight, bias, k, activation)
     table = Atoms(_array(weight), "dot")
     if bias is not None:
         table.bias = _array(bias).astype(np.float64)
@@ -218,14 +223,17 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, k: int, activation: str) -
     return x.new_empty((x.shape[0], k)), x.new_empty((x.shape[0], k), dtype=torch.int64)
 
 
-@torch.library.custom_op("latom::sparse_linear", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("latom::sparse_linear", mutates_args=(), device_types=("cpu", "cuda"))
 def _sparse_op(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if not len(values) or not values.shape[1]:
         rows = values.new_zeros((len(values), weight.shape[1]))
         return rows if bias is None else rows + bias
+    name = "torch.sparse_linear"
+    if place := place_of(name, None, values=values, indices=indices, weight=weight, bias=bias):
+        return on_device.sparse_linear(name, place, values, indices, weight, bias)
     codes = (_array(values), indices.detach().numpy())
     start = None if bias is None else _array(bias)
-    made = decoded("torch.sparse_linear", codes, _array(weight), "bias", start, None)
+    made = decoded(name, codes, _array(weight), "bias", start, None)
     return _tensor(made, values.dtype)
 
 
@@ -234,11 +242,13 @@ def _(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor | None) -> T
     return values.new_empty((values.shape[0], weight.shape[1]))
 
 
-@torch.library.custom_op("latom::products_at", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("latom::products_at", mutates_args=(), device_types=("cpu", "cuda"))
 def _products_op(rows: Tensor, indices: Tensor, weight: Tensor) -> Tensor:
     """<rows_i, weight[indices_ip]>, (n, k)."""
     if not indices.numel():
         return rows.new_zeros(indices.shape)
+    if place := place_of("torch.sparse_linear", None, rows=rows, indices=indices, weight=weight):
+        return on_device.products_at("torch.sparse_linear", place, rows, indices, weight)
     codes = _codes(torch.ones(indices.shape, dtype=_wide(rows)), indices, len(weight))
     made = backend().products_at(call("torch.sparse_linear"), codes, _array(rows), _array(weight))
     return _tensor(made.reshape(indices.shape), rows.dtype)
@@ -249,11 +259,13 @@ def _(rows: Tensor, indices: Tensor, weight: Tensor) -> Tensor:
     return rows.new_empty(indices.shape)
 
 
-@torch.library.custom_op("latom::gather_by_latent", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("latom::gather_by_latent", mutates_args=(), device_types=("cpu", "cuda"))
 def _gather_op(values: Tensor, indices: Tensor, rows: Tensor, m: int) -> Tensor:
     """The sum of values_ip rows_i over the entries at each latent, (m, d)."""
     if not values.numel():
         return rows.new_zeros((m, rows.shape[1]))
+    if place := place_of("torch.sparse_linear", None, values=values, indices=indices, rows=rows):
+        return on_device.gather_by_latent("torch.sparse_linear", place, values, indices, rows, m)
     codes = _codes(values, indices, m)
     made = backend().gather_by_latent(call("torch.sparse_linear"), codes, _array(rows), m)
     return _tensor(made, rows.dtype)
