@@ -147,7 +147,8 @@ def _draw_from_coreset(
         greedy = local_trials(context.function, None, rows, m)
         chosen, distinct = _reduced(context, rows, drawn, mass, m, metric, greedy)
         if distinct == m:
-            return drawn[chosen]
+            found: NDArray[np.int64] = drawn[chosen]
+            return found
     trials, budget = local_trials(context.function, "auto", rows, m)  # nearly all rows are alike
     return draw(context, rows, m, weights, metric, local_trials=trials, budget=budget)[0]
 
