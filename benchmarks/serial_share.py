@@ -58,7 +58,7 @@ def cases(S: Any, X: Any) -> dict[str, Callable[[], Any]]:
         "predict, dense, m = 1000": lambda: latom.assign(X, centers, metric="euclidean", n_threads=1),
         "k-means++, sparse, m = 1000": lambda: latom.kmeans_plusplus(S, count(1000), **one),
         "k-means++, dense, m = 500": lambda: latom.kmeans_plusplus(X, count(500), **one),
-        "k-means||, dense, m = 500": lambda: latom.kmeans_parallel(X, count(500), **one),
+        "k-means‖, dense, m = 500": lambda: latom.kmeans_parallel(X, count(500), **one),
         "top-k, 4096 atoms, k = 32": lambda: latom.topk(X, atoms, 32, n_threads=1),
         "encode, 4096 atoms, k = 32": lambda: latom.encode(X, atoms, 32, n_threads=1),
         "NMF, sparse, 32 factors": lambda: latom.NMF(count(32), max_iter=10, tol=0, **one).fit(S),
