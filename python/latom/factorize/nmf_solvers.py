@@ -217,7 +217,7 @@ def _at_lines(A: Array) -> Array:
 
 # By measurement: what further sweeps bring takes longer than another product.
 INNER_TOL = 0.2  # of a tile's first violation
-MOST_SWEEPS = 2
+MOST_SWEEPS = 3
 
 
 def _sweeps(products: NonNegativeRows, rows: int, k: int) -> int:
