@@ -16,8 +16,8 @@
 // since sqrt is concave, distances are convex, and sqrt(1 + s) >= 1 + s / 2 - c s^2 for s >= t, here with
 // 1 + t = (e - max r)^2 / M where e > max r, and 0 else. Clusters whose lower bound is above the least mean distance
 // known so far are not looked at. The others are, of dense rows, screened in float32 (block_distances.h); what that
-// leaves is found in float64. Bounds are loosened by what float64 may round, and by kLost: squares of r^2 and of products
-// of short rows fall below float64's least number, by which their mean is off, and its root by the root of that.
+// leaves is found in float64. Bounds are loosened by what float64 may round, and by kLost: of short rows the squares of
+// r^2 and of products fall below float64's least number, by which their mean is off, and its root by the root of that.
 #include <algorithm>
 #include <cmath>
 
