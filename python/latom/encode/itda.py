@@ -314,7 +314,7 @@ class ITDA(Estimator):
         """
         name = f"{type(self).__name__}.jaccard"
         if not isinstance(other, ITDA):
-            raise TypeError(f"{name}: other must be an ITDA; got {type(other).__name__}. Pass one.")
+            raise TypeError(f"{name}: other must be an ITDA; got {type(other).__name__}. Pass a fitted one.")
         for model in (self, other):
             model._check_fitted(name)
         by_label = self.atom_labels_ is not None and other.atom_labels_ is not None
