@@ -35,9 +35,8 @@ class _Kept:
         return search
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[misc]
-        state.pop("_search", None)
-        return state
+        state: Any = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_search"}
 
 
 class _Nearest(_Kept):
@@ -74,7 +73,7 @@ class _Within(_Kept):
         return search.radius_neighbors(X, reach, return_distance, sort_results)
 
 
-class NearestNeighbors(_Nearest, _Within, host.NearestNeighbors):  # type: ignore[misc]
+class NearestNeighbors(_Nearest, _Within, host.NearestNeighbors):
     """``sklearn.neighbors.NearestNeighbors``; parameters and attributes as there.
 
     With ``algorithm="brute"``, or where "auto" chooses that (sparse rows, more than 15 columns), Euclidean
@@ -91,7 +90,7 @@ class NearestNeighbors(_Nearest, _Within, host.NearestNeighbors):  # type: ignor
     """
 
 
-class KNeighborsTransformer(_Nearest, host.KNeighborsTransformer):  # type: ignore[misc]
+class KNeighborsTransformer(_Nearest, host.KNeighborsTransformer):
     """``sklearn.neighbors.KNeighborsTransformer``, searched as :class:`NearestNeighbors` is.
 
     Examples
@@ -104,7 +103,7 @@ class KNeighborsTransformer(_Nearest, host.KNeighborsTransformer):  # type: igno
     """
 
 
-class RadiusNeighborsTransformer(_Within, host.RadiusNeighborsTransformer):  # type: ignore[misc]
+class RadiusNeighborsTransformer(_Within, host.RadiusNeighborsTransformer):
     """``sklearn.neighbors.RadiusNeighborsTransformer``, searched as :class:`NearestNeighbors` is.
 
     Examples
