@@ -77,7 +77,7 @@ class DeviceRows:
         """Where all rows lie on the device, which they are copied to for it."""
         if self._pointer is None:
             self._owner = self.place.upload(self._part(0, len(self)))
-            self._pointer = self._owner.memory.pointer
+            self._pointer = int(self._owner.memory.pointer)
         return self._pointer
 
     def settle_if_small(self) -> None:
@@ -98,7 +98,7 @@ class DeviceRows:
         """Rows of a block; the last may have fewer."""
         if self.resident:
             return len(self)
-        return min(len(self), max(64, BLOCK_BYTES // int(self.dtype.itemsize * self.shape[1])))
+        return min(len(self), max(64, BLOCK_BYTES // (self.dtype.itemsize * int(self.shape[1]))))
 
     @property
     def feed(self) -> Any:
