@@ -98,7 +98,7 @@ class DeviceRows:
         """Rows of a block; the last may have fewer."""
         if self.resident:
             return len(self)
-        return min(len(self), max(64, BLOCK_BYTES // (self.dtype.itemsize * int(self.shape[1]))))
+        return min(len(self), max(64, BLOCK_BYTES // int(self.dtype.itemsize * self.shape[1])))
 
     @property
     def feed(self) -> Any:

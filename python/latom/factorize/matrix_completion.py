@@ -45,7 +45,8 @@ class MatrixCompletion(IterativeEstimator):
     solver : {"auto", "cholesky", "cg", "sketch"}, default "auto"
         "cholesky": each row and column exactly. "cg": ``cg_steps`` steps of conjugate gradients from where it
         stands. "sketch": the same with the system of a sample of the entries as preconditioner, in rows of
-        more than 8 k entries; shorter ones exactly. "auto": "cholesky" up to 16 columns of a system, else "cg".
+        more than 8 k entries; shorter ones exactly. "auto": "cholesky" up to 16 columns of a system, else
+        "cg".
     cg_steps : int, default 3
     alpha : float, default 0.1
         Penalty.
