@@ -93,6 +93,21 @@ def test_float32_takes_the_atoms_of_float64(rng):
         assert (codes.indices == np.abs(want).argmax(axis=1)).all()
 
 
+@pytest.mark.parametrize("orthogonal", [True, False])
+def test_near_ties_after_steps_are_decided_as_without_a_gram_matrix(orthogonal, rng):
+    """Twelve of each direction, too near for 16 bits of a Gram matrix: what it is off by must be covered."""
+    base = rng.standard_normal((30, 24))
+    atoms = np.repeat(base / np.linalg.norm(base, axis=1, keepdims=True), 12, axis=0)
+    atoms = (atoms + 3e-5 * rng.standard_normal(atoms.shape)).astype(np.float32)
+    X = rng.standard_normal((400, 24)).astype(np.float32)
+    found = []
+    for gram in ("always", "never"):
+        dictionary = core.Dictionary(core.context(), atoms, False, gram)
+        found.append(dictionary.pursue(core.context(), core.rows(X), 8, orthogonal=orthogonal))
+    for part, same in zip(*found, strict=True):
+        assert part.tobytes() == same.tobytes()
+
+
 def test_ties_go_to_the_lowest_atom(rng):
     atoms = np.tile(np.eye(4), (3, 1))[:, [2, 0, 1, 3]]
     X = rng.integers(-5, 6, (30, 4)).astype(np.float64)
