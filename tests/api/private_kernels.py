@@ -31,6 +31,17 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         },
         {"acc.0-", "slab.0+", "slab.1+"},
     ),
+    "kernels.sift": (
+        k.sift,
+        {
+            "acc": ints(64, dtype=np.int16),
+            "slab": ints(3, 64, dtype=np.uint8),
+            "line": np.array([0, 1, 2, 2], np.int32),
+            "p": ints(4, dtype=np.uint8),
+            "cut": 9,
+        },
+        {"acc.0-", "slab.0+", "slab.1+"},
+    ),
     "kernels.accumulate_group": (
         k.accumulate_group,
         {

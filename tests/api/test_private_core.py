@@ -194,6 +194,8 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("kernels.quantize_row", {"a": f32(31)}),
         ("kernels.accumulate", {"acc": ints(63)}),
         ("kernels.accumulate", {"line": np.array([0, 1, 2, 3], np.int32)}),
+        ("kernels.sift", {"acc": ints(63, dtype=np.int16)}),
+        ("kernels.sift", {"line": np.array([0, 1, 2, 3], np.int32)}),
         ("kernels.accumulate_group", {"line": np.array([0, 0, 0, 16], np.int32)}),
         ("kernels.accumulate_group", {"line_shift": 32}),
         ("kernels.accumulate_group", {"line_shift": -1}),

@@ -32,7 +32,7 @@ def test_scikit_learn_tests_pass_but_for_reviewed_differences(tmp_path: Path) ->
     module = "sklearn.neighbors.tests.test_neighbors"
     pytest.importorskip("sklearn.neighbors.tests")  # the module has markers that this run does not know
     plugin = Path(__file__).parent / "swap_neighbors.py"
-    host_suite.check(tmp_path, plugin, [module], EXPECTED, 300, ELSEWHERE)
+    host_suite.check(tmp_path, plugin, [module], EXPECTED, 200, ELSEWHERE)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "minkowski", "cosine"])
