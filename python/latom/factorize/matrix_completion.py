@@ -24,9 +24,7 @@ from latom.factorize.observed import Side, as_csr_rows, transposed
 
 Array = NDArray[Any]
 
-EXACT = (
-    16  # columns of a system, up to which exact solutions cost about as much as three steps; by measurement
-)
+EXACT = 16  # columns of a system, up to which an exact solution costs as much as three steps; by measurement
 SWEEPS = 30
 SVD_ROUNDS = 4
 
@@ -45,8 +43,7 @@ class MatrixCompletion(IterativeEstimator):
     solver : {"auto", "cholesky", "cg", "sketch"}, default "auto"
         "cholesky": each row and column exactly. "cg": ``cg_steps`` steps of conjugate gradients from where it
         stands. "sketch": the same with the system of a sample of the entries as preconditioner, in rows of
-        more than 8 k entries; shorter ones exactly. "auto": "cholesky" up to 16 columns of a system, else
-        "cg".
+        more than 8 k entries; shorter ones exactly. "auto": "cholesky" up to 16 columns, else "cg".
     cg_steps : int, default 3
     alpha : float, default 0.1
         Penalty.
