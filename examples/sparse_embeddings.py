@@ -6,8 +6,9 @@ Trains a k-sparse autoencoder on the embeddings of a data set of questions for e
 the nearest training row by cosine, and logistic regression, tell the intents of test rows apart, beside
 components and columns as many as k. "Beyond Matryoshka" (Wen et al., 2025) claims that codes of 8 to 32
 active latents keep nearly all of what dense embeddings know, where shortened ones lose it. Codes "by label"
-are trained with a contrast that draws rows of one intent together, as its second version does. Without
-LATOM_DATA the rows are made here.
+are trained with a contrast that draws rows of one intent together, as its second version does; on banking77
+that helps at 4 active and costs from 8 on, with the weight of its authors. Without LATOM_DATA the rows are
+made here.
 """
 
 from __future__ import annotations
