@@ -106,7 +106,7 @@ print(len(calls) > 0, (codes != wanted).nnz, sum((c != wanted[:50]).nnz for c in
 def test_a_signal_handler_is_told_of_a_step_that_is_amid():
     done = run("""
 from latom import _core
-X = dense(30_000, 64)
+X = dense(200_000, 64)
 context = _core.Context("fit", 1)
 lloyd = _core.Lloyd(context, _core.prepare(context, X), None, "euclidean")
 lloyd.set_centers(_core.prepare(context, X[:3000]), False)

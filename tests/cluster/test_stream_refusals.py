@@ -72,12 +72,6 @@ def test_weights_are_one_number_per_row(weights):
         fit([X], sample_weight=weights)
 
 
-@pytest.mark.parametrize("options", [{"fixed_centers": X[:1]}, {"n_init": 2}, {"init": lambda *_: X[:3]}])
-def test_what_a_stream_cannot_do(options):
-    with pytest.raises(ValueError, match=r"KMeans\.fit: \w+ must be .* for rows in parts; got .*\. \w"):
-        fit([X], **options)
-
-
 @pytest.mark.parametrize(
     ("part", "numbers"),
     [("indptr", [0, 2**40]), ("indptr", [0, -7]), ("indices", 2**30), ("indices", -(2**30))],

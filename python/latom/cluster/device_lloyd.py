@@ -14,10 +14,10 @@ from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
 from latom.cluster.shards import CHUNK, pieces, relocations, total_cost, worst_rows
 
-FEW_COLUMNS, FEW_NUMBERS = (
-    64,
-    1 << 14,
-)  # of centers whose sums give the objective (csrc/algorithms/cluster/objective.h)
+
+def objective_by_sums(d: int, m: int) -> bool:
+    """Whether the sums of m clusters of d columns give the objective: csrc/algorithms/cluster/objective.h."""
+    return m * d <= 1 << 14 if d <= 64 else m <= 64 and m * d <= 1 << 16
 
 
 class DeviceLloyd:
@@ -187,7 +187,7 @@ class DeviceLloyd:
         )
 
     def _objective(self) -> float:
-        if self._d > FEW_COLUMNS or self._m * self._d > FEW_NUMBERS:
+        if not objective_by_sums(self._d, self._m):
             return self.inertia()
         if self._squares is None:
             weighted = self._norm2 if self._weights is None else self._weights * self._norm2
