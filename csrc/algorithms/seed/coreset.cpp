@@ -1,5 +1,7 @@
 #include "latom/seed.h"
 
+#include <algorithm>
+
 #include "algorithms/seed/rejection.h"
 #include "rows/every_view.h"
 
@@ -39,10 +41,42 @@ std::vector<double> sensitivities(const Context& ctx, const Rows<View>& rows, Me
     return out;
 }
 
-/// The rows drawn, in order, and what q sums to.
+struct Drawn {
+    int64_t row, times;
+};
+
+/// The rows that draw(0), ..., draw(size - 1) give, in order, a piece of the draws at a time.
+template <class Draw>
+std::vector<Drawn> tally(const Context& ctx, int64_t size, Draw draw) {
+    constexpr int64_t kPiece = 1 << 20, kDraws = 256;
+    std::vector<Drawn> out, before;
+    std::vector<int64_t> piece;
+    for (int64_t from = 0; from < size; from += kPiece) {
+        const int64_t count = std::min(kPiece, size - from);
+        piece.resize(static_cast<std::size_t>(count));
+        parallel_for(ctx, chunk_count(count, kDraws), [&](int64_t c, int) {
+            for (int64_t s = c * kDraws; s < std::min(count, (c + 1) * kDraws); ++s) piece[s] = draw(from + s);
+        });
+        std::sort(piece.begin(), piece.end());
+        before.swap(out);
+        out.clear();
+        auto old = before.begin();
+        for (auto at = piece.begin(); at != piece.end();) {
+            const auto end = std::upper_bound(at, piece.end(), *at);
+            for (; old != before.end() && old->row < *at; ++old) out.push_back(*old);
+            out.push_back({*at, end - at});
+            if (old != before.end() && old->row == *at) out.back().times += (old++)->times;
+            at = end;
+        }
+        out.insert(out.end(), old, before.end());
+    }
+    return out;
+}
+
+/// The rows drawn, what each was drawn in proportion to, and the sum of that over all rows.
 struct Draws {
-    std::vector<int64_t> row;
-    std::vector<double> q;  // [n]
+    std::vector<Drawn> drawn;
+    std::vector<double> q;
     double sum = 0;
 };
 
@@ -51,17 +85,15 @@ template <class View>
 Draws draw_by_sensitivity(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential,
                           int64_t size, int64_t m) {
     Draws out;
-    out.q = sensitivities(ctx, rows, metric, potential, m);
-    for (const double v : out.q) out.sum += v;
-    const AliasTable table(ctx, rows.n(), [&](int64_t i) { return out.q[i]; });
+    const std::vector<double> q = sensitivities(ctx, rows, metric, potential, m);
+    for (const double v : q) out.sum += v;
+    const AliasTable table(ctx, rows.n(), [&](int64_t i) { return q[i]; });
     const Philox random(ctx.seed, Purpose::kSample);
-    parallel_for(ctx, 1, [&](int64_t, int) {
-        Ticker tick;
-        for (int64_t s = 0; s < size; ++s, tick()) {
-            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
-            out.row.push_back(table.draw(where, coin));
-        }
+    out.drawn = tally(ctx, size, [&](int64_t s) {
+        const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+        return table.draw(where, coin);
     });
+    for (const Drawn& d : out.drawn) out.q.push_back(q[d.row]);
     return out;
 }
 
@@ -69,22 +101,19 @@ Draws draw_by_sensitivity(const Context& ctx, const Rows<View>& rows, Metric met
 template <class View>
 Draws draw_around_mean(const Context& ctx, const Rows<View>& rows, Metric metric, const double* weights,
                        const Potential<View>& weight, int64_t size) {
-    constexpr int64_t kDraws = 256;
     const auto mean = weighted_mean(ctx, rows, metric, [&](int64_t i) { return weight.weight(i); });
     Potential<View> spread(ctx, rows, metric, weights);
     spread.set(ctx, [&](int64_t i) { return distance_to_mean(rows, metric, i, mean); });
     const bool any = spread.total() > 0;
-    Draws out{std::vector<int64_t>(static_cast<std::size_t>(size)),
-              std::vector<double>(static_cast<std::size_t>(rows.n())), any ? 2.0 : 1.0};
+    Draws out;
+    out.sum = any ? 2.0 : 1.0;
     const Philox random(ctx.seed, Purpose::kSample);
-    parallel_for(ctx, chunk_count(size, kDraws), [&](int64_t c, int) {
-        for (int64_t s = c * kDraws; s < std::min(size, (c + 1) * kDraws); ++s) {
-            const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
-            out.row[s] = any && coin < 0.5 ? spread.draw(where) : weight.draw(where);
-        }
+    out.drawn = tally(ctx, size, [&](int64_t s) {
+        const auto [where, coin] = random.uniforms(static_cast<std::uint64_t>(s));
+        return any && coin < 0.5 ? spread.draw(where) : weight.draw(where);
     });
-    for (const int64_t i : out.row)
-        out.q[i] = weight.weight(i) / weight.total() + (any ? spread.mass(i) / spread.total() : 0.0);
+    for (const Drawn& d : out.drawn)
+        out.q.push_back(weight.weight(d.row) / weight.total() + (any ? spread.mass(d.row) / spread.total() : 0.0));
     return out;
 }
 
@@ -96,15 +125,13 @@ Coreset coreset(const Context& ctx, const Rows<View>& rows, const double* weight
     Potential<View> potential(ctx, rows, metric, weights);
     Coreset out;
     if (!(potential.total() > 0)) return out;
-    Draws draws = rough_centers > 0 ? draw_by_sensitivity(ctx, rows, metric, potential, size, rough_centers)
-                                    : draw_around_mean(ctx, rows, metric, weights, potential, size);
-    std::sort(draws.row.begin(), draws.row.end());
-    for (const int64_t i : draws.row) {
-        if (out.indices.empty() || out.indices.back() != i) {
-            out.indices.push_back(i);
-            out.weights.push_back(0);
-        }
-        out.weights.back() += potential.weight(i) * draws.sum / (static_cast<double>(size) * draws.q[i]);
+    const Draws draws = rough_centers > 0 ? draw_by_sensitivity(ctx, rows, metric, potential, size, rough_centers)
+                                          : draw_around_mean(ctx, rows, metric, weights, potential, size);
+    for (std::size_t p = 0; p < draws.drawn.size(); ++p) {
+        const auto [i, times] = draws.drawn[p];
+        const double share = draws.sum / (static_cast<double>(size) * draws.q[p]);
+        out.indices.push_back(i);
+        out.weights.push_back(static_cast<double>(times) * potential.weight(i) * share);
     }
     return out;
 }
