@@ -19,7 +19,8 @@ void decode(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& at
     const int64_t bad = gather_rows(ctx, codes, atoms, bias, out);
     if (bad < n)
         fail(ctx, "codes, W_dec and b_pre must be finite and give finite sums",
-             "NaN or infinity in row " + std::to_string(bad) + " of the result", "Check them, or scale them down.");
+             "NaN or infinity in row " + std::to_string(bad) + " of the result",
+             "Pass finite numbers, or scale them down.");
 }
 
 template void decode(const Context&, const Codes<float, int32_t>&, const DenseView<float>&, const float*, float*);

@@ -145,7 +145,7 @@ private:
         if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured_.get()) {
             ScreenedTopK<T> run(job, scores_, idle_);
             const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, scores_.bias(), scattered(m()), screen_);
-            run.expect();  // nothing
+            run.expect();  // no list comes after these that they could tell of
             run.decide_sliced(once, lists(n, rows, {})[0], true, 0);
             if (once.sound()) return run.stats();
         }
@@ -153,7 +153,7 @@ private:
         const AtomPanels<T>& panels = *known.panels;
         ScreenedTopK<T> run(job, known.scores, idle_);
         if (blocks < threads) {
-            run.expect();  // nothing
+            run.expect();  // no list comes after these that they could tell of
             const bool again = reused();
             Panels coarse = again ? coarse_panels(job, known) : nullptr;
             for (RowList& list : lists(n, rows, {})) {

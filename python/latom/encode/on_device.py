@@ -164,7 +164,7 @@ def check_gathered(function: str, stray: int, bad: int, n: int, m: int) -> None:
     if bad < n:
         raise ValueError(
             f"{function}: codes, W_dec and b_pre must be finite and give finite sums; got NaN or infinity in "
-            f"row {bad} of the result. Check them, or scale them down."
+            f"row {bad} of the result. Pass finite numbers, or scale them down."
         )
 
 
