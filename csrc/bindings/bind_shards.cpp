@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "algorithms/cluster/objective.h"
 #include "bindings/centers.h"
 #include "bindings/rows.h"
 #include "core/bin_grid.h"
@@ -254,6 +255,7 @@ void register_shards(py::module_& module) {
     module.def("next_centers", &py_next_centers, "context"_a, "centers"_a, "indptr"_a.noconvert(),
                "indices"_a.noconvert(), "sum"_a.noconvert(), "weight"_a.noconvert(), "metric"_a, "longest"_a,
                "heaviest"_a);
+    module.def("objective_by_sums", &objective_by_sums, "d"_a, "m"_a);
     module.def("sums_objective", &py_sums_objective, "context"_a, "centers"_a, "sum"_a.noconvert(),
                "weight"_a.noconvert(), "metric"_a, "longest"_a, "heaviest"_a, "squares"_a);
 }

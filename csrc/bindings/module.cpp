@@ -32,6 +32,7 @@ void register_rows(py::module_& module);
 void register_seed(py::module_& module);
 void register_shards(py::module_& module);
 void register_spectral(py::module_& module);
+void register_sums(py::module_& kernels);
 void register_train(py::module_& module);
 
 namespace {
@@ -89,6 +90,7 @@ PYBIND11_MODULE(_core, module, pybind11::mod_gil_not_used()) {
         if (name != "kernels") throw py::attribute_error("module 'latom._core' has no attribute '" + name + "'");
         auto kernels = py::module_(module).def_submodule("kernels", "Single kernels of the variant in use, for tests.");
         register_kernels(kernels);
+        register_sums(kernels);
         register_pursuit_kernels(kernels);
         register_quality_kernels(kernels);
         register_engines(kernels);

@@ -8,7 +8,8 @@
 // at most half of the last unit.
 //
 //   add_binned       rows x [count], each [d], with factors [count]: sum [levels, d]
-//   scatter_binned   one row of nnz entries at columns: sum [d, levels]
+//   scatter_binned   one row of nnz entries at columns: sum [d, levels]; where touched is not null, touched[t / 8] = 1
+//                    for each column t: the flags are written while the sums are on their way from memory
 //
 // Adding magic_l = 1.5 2^52 u_l rounds v to a multiple of u_l and leaves k_l in the low bits of the result: subtracting
 // the bits of magic_l gives k_l, subtracting magic_l gives k_l u_l, exactly.
@@ -76,10 +77,15 @@ void add_binned(const T* const* x, const double* factor, std::int64_t count, std
     else add_binned_levels<3>(x, factor, count, d, magic, sum);
 }
 
-template <int L, class T, class I>
+template <int L, bool kFlags, class T, class I>
 inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz, double factor, const double* magic,
-                                  std::int64_t* sum) {
+                                  std::int64_t* sum, char* touched) {
     typedef Line<std::int64_t>::Part Integers;
+    const auto place = [&](std::int64_t p) {
+        const auto t = static_cast<std::int64_t>(column[p]);
+        if constexpr (kFlags) touched[t >> 3] = 1;
+        return sum + t * L;
+    };
     std::int64_t p = 0;
     if constexpr (L == 2) {  // rows of one number, as codes have: one pair of integers for all columns
         while (p < nnz && x[p] == x[0]) ++p;
@@ -89,7 +95,7 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
             bin<L>(spread<Wide>(static_cast<double>(x[0]) * factor), magic, own);
             const Pair all = {own[0][0], own[1][0]};
             for (p = 0; p < nnz; ++p) {
-                std::int64_t* at = sum + static_cast<std::int64_t>(column[p]) * L;
+                std::int64_t* at = place(p);
                 const Pair added = load<Pair>(at) + all;
                 __builtin_memcpy(at, &added, sizeof added);
             }
@@ -104,14 +110,14 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
             typedef std::int64_t Pair __attribute__((vector_size(16)));
 #pragma GCC unroll 8
             for (int lane = 0; lane < kWide; ++lane) {
-                std::int64_t* at = sum + static_cast<std::int64_t>(column[p + lane]) * L;
+                std::int64_t* at = place(p + lane);
                 const Pair added = load<Pair>(at) + Pair{own[0][lane], own[1][lane]};
                 __builtin_memcpy(at, &added, sizeof added);
             }
         } else {
 #pragma GCC unroll 8
             for (int lane = 0; lane < kWide; ++lane) {
-                std::int64_t* at = sum + static_cast<std::int64_t>(column[p + lane]) * L;
+                std::int64_t* at = place(p + lane);
 #pragma GCC unroll 3
                 for (int l = 0; l < L; ++l) at[l] += own[l][lane];
             }
@@ -119,7 +125,7 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
     }
     for (; p < nnz; ++p) {
         double v = static_cast<double>(x[p]) * factor;
-        std::int64_t* at = sum + static_cast<std::int64_t>(column[p]) * L;
+        std::int64_t* at = place(p);
         for (int l = 0; l < L; ++l) {
             const double rounded = v + magic[l];
             std::int64_t bits, large;
@@ -133,7 +139,8 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
 
 template <class T, class I>
 void scatter_binned(const T* x, const I* column, std::int64_t nnz, double factor, const double* magic, int levels,
-                    std::int64_t* sum) {
-    if (levels == 2) scatter_binned_levels<2>(x, column, nnz, factor, magic, sum);
-    else scatter_binned_levels<3>(x, column, nnz, factor, magic, sum);
+                    std::int64_t* sum, char* touched) {
+    const auto flagged = levels == 2 ? scatter_binned_levels<2, true, T, I> : scatter_binned_levels<3, true, T, I>;
+    const auto plain = levels == 2 ? scatter_binned_levels<2, false, T, I> : scatter_binned_levels<3, false, T, I>;
+    (touched ? flagged : plain)(x, column, nnz, factor, magic, sum, touched);
 }

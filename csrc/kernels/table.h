@@ -108,9 +108,9 @@ struct IndexedKernels {
     void (*sparse_two)(const T* x, const I* column, std::int64_t nnz, const float* Y, std::int64_t stride,
                        const float* factor, const float* bias, std::int32_t* label, float* best, float* second);
 
-    // add_binned.inl.h: sum [d, levels] += factor times one row of nnz entries.
+    // add_binned.inl.h: sum [d, levels] += factor times one row of nnz entries; touched [d / 8], or null: 1 at each.
     void (*scatter_binned)(const T* x, const I* column, std::int64_t nnz, double factor, const double* magic,
-                           int levels, std::int64_t* sum);
+                           int levels, std::int64_t* sum, char* touched);
     // gather.inl.h: out [width] += sum over `count` terms of value[p] * row index[p] of W; index [ahead] is read.
     void (*gather_add)(const I* index, const T* value, std::int64_t count, std::int64_t ahead, const T* W,
                        std::int64_t stride, std::int64_t width, T* out);

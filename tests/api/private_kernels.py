@@ -160,7 +160,14 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     ),
     "kernels.scatter_binned": (
         k.scatter_binned,
-        {"x": f32(5), "column": INDICES, "factor": 1.0, "magic": f64(2), "sum": ints(6, 2, dtype=np.int64)},
+        {
+            "x": f32(5),
+            "column": INDICES,
+            "factor": 1.0,
+            "magic": f64(2),
+            "sum": ints(6, 2, dtype=np.int64),
+            "flags": True,
+        },
         {"sum.0+"},
     ),
 }

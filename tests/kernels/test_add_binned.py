@@ -59,11 +59,15 @@ def test_sparse_rows_are_cut_exactly(isa: str, dtype: str, index: str, rng: np.r
             but_last = np.append(one[:-1], several[:1]).astype(dtype)
             for x in (several, one, but_last):
                 before = rng.integers(-(2**40), 2**40, (200, len(magic)))
-                got = core.kernels.scatter_binned(x, column, factor, magic, before)
                 expected = before.copy()
                 for v, t in zip(x, column, strict=True):
                     expected[t] += cut(float(v) * factor, exponent, len(magic))
+                got, none = core.kernels.scatter_binned(x, column, factor, magic, before, False)
                 assert (got == expected).all(), nnz
+                assert none == b""
+                got, touched = core.kernels.scatter_binned(x, column, factor, magic, before, True)
+                assert (got == expected).all(), nnz
+                assert [t for t in range(25) if touched[t]] == sorted(set(column // 8)), nnz
 
 
 def test_halves_of_a_unit_go_to_even(isa: str) -> None:
@@ -95,5 +99,6 @@ def test_wrong_arguments_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match="must"):
             core.kernels.add_binned(*bad)
+    column = np.array([0, 1, 9])
     with pytest.raises(IndexError, match="out of range"):
-        core.kernels.scatter_binned(x[0], np.array([0, 1, 9]), 1.0, magic, np.zeros((9, 2), np.int64))
+        core.kernels.scatter_binned(x[0], column, 1.0, magic, np.zeros((9, 2), np.int64), True)

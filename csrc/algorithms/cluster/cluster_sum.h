@@ -59,15 +59,14 @@ public:
         if constexpr (kIsSparse<View>) {
             using I = typename View::index_type;
             const auto scatter = rows.kernels()->template of<T, I>().scatter_binned;
-            char* const touched = touched_.data();
+            char* const touched = few_ ? nullptr : touched_.data();
             for (int64_t r = 0; r < count; ++r) {
                 if (r + 2 * kAhead < count && rows.whole())  // where the row lies
                     __builtin_prefetch(rows.view().indptr + which[r + 2 * kAhead]);
                 if (r + kAhead < count) rows.prefetch(which[r + kAhead]);
-                const int64_t i = which[r], nnz = rows.size(i);
-                const I* column = rows.columns(i);
-                for (int64_t p = 0; !few_ && p < nnz; ++p) touched[column[p] >> kBlockBits] = 1;
-                scatter(rows.values(i), column, nnz, factor[r], grid_.magic(), grid_.levels(), sum_.data());
+                const int64_t i = which[r];
+                scatter(rows.values(i), rows.columns(i), rows.size(i), factor[r], grid_.magic(), grid_.levels(),
+                        sum_.data(), touched);
             }
         } else {
             add_dense(rows, which, factor, count, grid_, sum_.data());
@@ -118,8 +117,7 @@ public:
     const BinGrid& grid() const { return grid_; }
 
 private:
-    static constexpr int kBlockBits = 3;
-    static constexpr int64_t kBlock = 1 << kBlockBits;  // columns that one flag stands for
+    static constexpr int64_t kBlock = 8;          // columns that one flag stands for, as scatter_binned has it
     static constexpr int64_t kFewColumns = 1024;  // up to these, reading all costs less than flags; by measurement
     static constexpr int64_t kRun = 128;          // values that are read at a time
     static constexpr int64_t kAhead = 4;          // rows that are on their way while one is added; by measurement

@@ -370,6 +370,7 @@ def next_centers(
     context: Context, centers: Rows, indptr: NDArray[np.int64] | None, indices: NDArray[np.int32] | None,
     sum: NDArray[np.int64], weight: NDArray[np.int64], metric: str, longest: float, heaviest: float,
 ) -> tuple[Any, int, float]: ...  # fmt: skip
+def objective_by_sums(d: int, m: int) -> bool: ...
 def sums_objective(
     context: Context, centers: Rows, sum: NDArray[np.int64], weight: NDArray[np.int64], metric: str,
     longest: float, heaviest: float, squares: float,
@@ -380,14 +381,9 @@ _Parameter = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 def products_at(context: Context, codes: _Codes, rows: NDArray[Any], W: NDArray[Any]) -> NDArray[Any]: ...
 def reconstruct(
-    context: Context,
-    codes: _Codes,
-    X: NDArray[Any],
-    W_dec: NDArray[Any],
-    bias: NDArray[Any] | None,
-    scale: float,
-    residual: NDArray[Any],
-) -> tuple[NDArray[Any], _Float64]: ...
+    context: Context, codes: _Codes, X: NDArray[Any], W_dec: NDArray[Any], bias: NDArray[Any] | None,
+    scale: float, residual: NDArray[Any],
+) -> tuple[NDArray[Any], _Float64]: ...  # fmt: skip
 def gather_by_latent(context: Context, codes: _Codes, rows: NDArray[Any], m: int) -> NDArray[Any]: ...
 def contrast(
     context: Context, codes: _Codes, labels: NDArray[np.int32] | None, m: int, temperature: float,

@@ -183,7 +183,8 @@ def scatter_binned(
     factor: float,
     magic: NDArray[np.float64],
     sum: NDArray[np.int64],
-) -> NDArray[np.int64]: ...
+    flags: bool,
+) -> tuple[NDArray[np.int64], bytes]: ...
 def binned_values(
     sum: NDArray[np.int64], unit: NDArray[np.float64], side_by_side: bool
 ) -> NDArray[np.float64]: ...

@@ -15,11 +15,6 @@ from latom._base.rows import Rows
 from latom.cluster.shards import CHUNK, pieces, relocations, total_cost, worst_rows
 
 
-def objective_by_sums(d: int, m: int) -> bool:
-    """Whether the sums of m clusters of d columns give the objective: csrc/algorithms/cluster/objective.h."""
-    return m * d <= 1 << 14 if d <= 64 else m <= 64 and m * d <= 1 << 16
-
-
 class DeviceLloyd:
     """The steps of the core's Lloyd (csrc/include/latom/cluster.h), dense rows on a GPU.
 
@@ -187,7 +182,7 @@ class DeviceLloyd:
         )
 
     def _objective(self) -> float:
-        if not objective_by_sums(self._d, self._m):
+        if not backend().objective_by_sums(self._d, self._m):
             return self.inertia()
         if self._squares is None:
             weighted = self._norm2 if self._weights is None else self._weights * self._norm2
