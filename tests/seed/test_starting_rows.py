@@ -48,7 +48,7 @@ def test_starts_from_a_coreset_are_as_good(metric, rng, drawn, monkeypatch):
         ]
     ]
     assert len(drawn) == 15
-    monkeypatch.setattr(module, "SAMPLE", len(X))  # all rows
+    monkeypatch.setattr(module, "SAMPLE", (len(X), len(X)))  # all rows
     potential.append(
         [
             laws.squared_distances(X, metric, X[start(X, m, metric, seed=s)]).min(axis=1).sum()

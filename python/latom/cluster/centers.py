@@ -15,6 +15,7 @@ from latom._base.backend import call
 from latom._base.device_rows import DeviceRows
 from latom._base.estimator import as_random_state
 from latom._base.rows import Rows
+from latom.cluster.refined_start import refined_start
 from latom.seed.kmeans_parallel import starting_rows
 from latom.seed.kmeans_plusplus import draw, local_trials
 
@@ -77,6 +78,9 @@ def initial_centers(
         if init == "random":
             chosen = random_rows(len(rows), k, weights, rng)
         elif fixed is None:
+            refined = refined_start(name, rows, k, weights, metric, rng, n_threads)
+            if refined is not None:
+                return Rows(name, refined, "init", like=rows).core
             chosen = starting_rows(name, rows, k, weights, metric, rng, n_threads, there)
         else:
             trials, budget = local_trials(name, "auto", rows, k)

@@ -19,9 +19,10 @@ class SphericalKMeans(LloydEstimator):
         Clusters, m.
     init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
         Starting centers; "k-means++" draws rows by squared distance, the best of several where that is
-        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`), from many dense rows among
-        those of a lightweight :func:`latom.coreset` or of :func:`latom.kmeans_parallel`, whichever costs
-        less, and from streams through the latter; "random" takes m random rows; a callable is called as
+        cheap (``n_local_trials="auto"`` of :func:`latom.kmeans_plusplus`). Runs on many dense rows start from
+        the best centers of three short runs on a :func:`latom.coreset`, or among the rows of
+        :func:`latom.kmeans_parallel`, whichever costs less; those on streams start from the latter. "random"
+        takes m random rows; a callable is called as
         ``init(X, n_clusters, random_state=RandomState)``, where X may be the stream.
     n_init : int or "auto", default "auto"
         Runs from different starts; the one with the lowest objective is kept. "auto" is 10 where starts are

@@ -17,8 +17,9 @@ from latom._base.rows import Rows, row_weights
 from latom.seed.device_folds import nearest_by, on_place, rows_of_call
 from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
-# Rows of a coreset that many rows start from: at least, and per cluster; by measurement.
-SAMPLE, SAMPLE_PER_CLUSTER = 2048, 32
+# Rows of a coreset that many rows start from: one in so many of all, within these bounds, or so many per cluster; by
+# measurement.
+SHARE, SAMPLE, SAMPLE_PER_CLUSTER = 8, (2048, 4096), 32
 SCREENED = 16  # multiply-adds of the screen in the time of one in float64
 
 
@@ -122,14 +123,9 @@ def starting_rows(
     what the rounds of k-means‖ draw, whichever costs less.
     """
     context = call(function, n_threads, as_seed(function, random_state))
-    trials = 2 + math.log(m)
-    greedy = rows.entries * m * trials
-    size = max(SAMPLE, SAMPLE_PER_CLUSTER * m)
-    if not rows.sparse and len(rows) >= 4 * size and greedy >= LITTLE / 16:
-        # Multiply-adds per column, in float64 beyond those of both.
-        rounds = 5 * m * (len(rows) / (SCREENED if m >= 16 else 1) + m * trials)
-        if m * size * trials <= rounds:
-            return _draw_from_coreset(context, rows, m, weights, metric, size)
+    if stands_for_all(rows, m):
+        return _draw_from_coreset(context, rows, m, weights, metric)
+    greedy = rows.entries * m * (2 + math.log(m))
     if rows.sparse or greedy < LITTLE or len(rows) < 25 * m:
         draws, budget = local_trials(function, "auto", rows, m)
         nearest = nearest_by(function, rows, there, metric)
@@ -138,11 +134,28 @@ def starting_rows(
     return _draw_parallel(context, rows, m, weights, metric, 1.0 * m, 5, plan, there)[0]
 
 
+def stands_for_all(rows: Rows, m: int) -> bool:
+    """Whether a coreset of dense rows gives starts as good as all rows would, and costs less than k-means‖."""
+    trials = 2 + math.log(m)
+    greedy = rows.entries * m * trials
+    size = coreset_size(len(rows), m)
+    if rows.sparse or len(rows) < 4 * size or greedy < LITTLE / 16:
+        return False
+    # Multiply-adds per column, in float64 beyond those of both.
+    rounds = 5 * m * (len(rows) / (SCREENED if m >= 16 else 1) + m * trials)
+    return m * size * trials <= rounds
+
+
+def coreset_size(n: int, m: int) -> int:
+    """Rows of the coreset that m centers of n rows start from."""
+    return max(min(max(SAMPLE[0], n // SHARE), SAMPLE[1]), SAMPLE_PER_CLUSTER * m)
+
+
 def _draw_from_coreset(
-    context: Any, rows: Rows, m: int, weights: NDArray[np.float64] | None, metric: str, size: int
+    context: Any, rows: Rows, m: int, weights: NDArray[np.float64] | None, metric: str
 ) -> NDArray[np.int64]:
     """m rows by greedy k-means++ on weighted rows that are drawn around the mean."""
-    drawn, mass = backend().coreset(context, rows.core, size, 0, weights, metric)
+    drawn, mass = backend().coreset(context, rows.core, coreset_size(len(rows), m), 0, weights, metric)
     if len(drawn) >= m:
         greedy = local_trials(context.function, None, rows, m)
         chosen, distinct = _reduced(context, rows, drawn, mass, m, metric, greedy)

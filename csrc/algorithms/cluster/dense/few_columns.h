@@ -78,7 +78,7 @@ private:
     static constexpr int64_t kBlockRows = 2048, kBlockAtoms = 2048;  // fewer rows, or more atoms, are not put in blocks
     static constexpr int64_t kChunk = 1024;                          // rows
     // Blocks are made once this many atoms, those and so many others in each pass, have been looked at.
-    static constexpr int64_t kBlockPasses = 32, kBlockCost = 8;
+    static constexpr int64_t kBlockPasses = 160, kBlockCost = 8;
     static constexpr int64_t kLine = 16;   // numbers
     static constexpr int64_t kBoxes = 16;  // blocks whose middles are scored together
 

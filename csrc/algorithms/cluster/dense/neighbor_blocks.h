@@ -25,6 +25,7 @@ namespace latom {
 template <bool kRun, class View, class Row>
 double load_columns(const Rows<View>& rows, const std::vector<typename View::value_type>& origin, int64_t count,
                     int64_t width, Row row, float* out) {
+    constexpr int64_t kAhead = 8;  // rows that are on their way from memory
     const int64_t d = rows.d();
     if (count < width) std::fill_n(out, d * width, 0.0f);
     bool ready = false;
@@ -45,6 +46,7 @@ double load_columns(const Rows<View>& rows, const std::vector<typename View::val
         }
     }
     for (int64_t r = 0; !ready && r < count; ++r) {
+        if (r + kAhead < count) rows.prefetch(row(r + kAhead));
         const auto* x = rows.values(row(r));
         for (int64_t t = 0; t < d; ++t)
             out[t * width + r] = static_cast<float>(origin.empty() ? x[t] : x[t] - origin[t]);
@@ -131,6 +133,7 @@ template <class View>
 void NeighborBlocks<View>::sort_by_cell(const Rows<View>& rows, int64_t from, int64_t to) {
     constexpr int kMostBits = 12;
     constexpr int64_t kSample = 1024;  // rows
+    constexpr int64_t kAhead = 16;     // rows that are on their way from memory
     int bits = 0;
     while (bits < kMostBits && (to - from) >> bits > width_ / 2) ++bits;
     if (bits < 2) return;
@@ -153,7 +156,8 @@ void NeighborBlocks<View>::sort_by_cell(const Rows<View>& rows, int64_t from, in
     for (double& v : spread) v = std::sqrt(v / count);
     struct Cut {
         int64_t column;
-        double first, scale, most;
+        float first, scale, most;
+        int bits;
     };
     std::vector<int> cut_bits(static_cast<std::size_t>(d_), 0);
     for (int b = 0; b < bits; ++b) {
@@ -165,18 +169,21 @@ void NeighborBlocks<View>::sort_by_cell(const Rows<View>& rows, int64_t from, in
     std::vector<Cut> cuts;
     for (int64_t t = 0; t < d_; ++t)
         if (cut_bits[t] > 0 && spread[t] > 0 && std::isfinite(1 / spread[t]))
-            cuts.push_back({t, mean[t] - 2 * spread[t], std::ldexp(1.0, cut_bits[t]) / (4 * spread[t]),
-                            std::ldexp(1.0, cut_bits[t]) - 1});
+            cuts.push_back({t, static_cast<float>(mean[t] - 2 * spread[t]),
+                            static_cast<float>(std::ldexp(1.0, cut_bits[t]) / (4 * spread[t])),
+                            static_cast<float>((1 << cut_bits[t]) - 1), cut_bits[t]});
     std::vector<int32_t> cell(static_cast<std::size_t>(to - from)), rows_before(row_.begin() + from, row_.begin() + to);
     std::vector<int64_t> next((std::size_t{1} << bits) + 1, 0);
     for (int64_t p = from; p < to; ++p) {
+        if (p + kAhead < to) rows.prefetch(row_[p + kAhead]);
         const T* x = rows.values(row_[p]);
-        int64_t number = 0;
+        int32_t number = 0;
         for (const Cut& cut : cuts) {
-            const double at = (static_cast<double>(x[cut.column]) - cut.first) * cut.scale;
-            number = number * static_cast<int64_t>(cut.most + 1) + static_cast<int64_t>(std::clamp(at, 0.0, cut.most));
+            const float at = (static_cast<float>(x[cut.column]) - cut.first) * cut.scale;
+            const float low = at < cut.most ? at : cut.most;
+            number = (number << cut.bits) | static_cast<int32_t>(low > 0 ? low : 0.0f);  // what is no number is 0
         }
-        cell[p - from] = static_cast<int32_t>(number);
+        cell[p - from] = number;
         ++next[number + 1];
     }
     std::partial_sum(next.begin(), next.end(), next.begin());
