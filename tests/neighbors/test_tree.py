@@ -100,6 +100,31 @@ def test_equal_rows_are_scored_without_the_tree(rng):
     assert (values == wanted).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_above_a_bar_are_those_of_all_scores(kind, dtype, rng):
+    """Bars at scores, one step below, one for all; also those that all or none are above."""
+    X = rows_of(kind, 3, rng)
+    if dtype == np.float32:
+        if kind in ("tiny", "huge"):
+            X = X / np.abs(X).max()
+        X = X.astype(dtype)
+    Q = X[: 2 * LEAST_QUERIES]
+    index = backend().AtomIndex(call("test", 1), X, None, "euclidean")
+    reach = scored_all(X, Q, 30)[0][:, -1].astype(np.float64)
+    bars = {"at": reach, "below": np.nextafter(reach, -np.inf), "one": np.array([np.median(reach)])}
+    bars |= {"none": np.array([0.0]), "all": np.array([-np.inf])}
+    for name, bar in bars.items():
+        for threads in (1, 5):
+            found = Collection(Rows("test", X), "euclidean").above(
+                call("test", threads), Rows("test", Q), bar
+            )
+            indptr, indices, values = index.above(call("test", 1), Rows("test", Q).core, bar)
+            assert (found.indptr == indptr).all(), name
+            assert (found.indices == indices).all(), name
+            assert (found.data == values).all(), name
+
+
 def test_the_tree_alone_would_be_wrong(rng):
     """The data above do tell: far from the origin its order is not that of the scores."""
     X = rows_of("far from the origin", 3, rng)

@@ -126,7 +126,11 @@ class Collection:
                 context, queries.core, bars, allowed=allowed, without=without
             )
         else:
-            indptr, indices, values = search.above(context, queries.core, bars)
+            found = None
+            if tree_pays(self.metric, len(self.rows), len(queries), queries.shape[1], 1):
+                squares = queries.core.norm2(context)
+                found = self._tree(context, None).above(context, queries.numbers, squares, bars)
+            indptr, indices, values = search.above(context, queries.core, bars) if found is None else found
             indptr, indices, values = _kept(indptr, indices, values, allowed, without)
         _check_scores(context.function, values)
         return csr_of_parts(values, indices, indptr, (len(X), len(self.rows)))

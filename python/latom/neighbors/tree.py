@@ -107,7 +107,7 @@ class Tree:
         k, workers = values.shape[1], backend().resolve_threads(context.n_threads)
         room = min(k + SPARE, len(self._rows))
         near, who = self._tree.query(x, np.arange(1, room + 1), workers=workers)
-        radius = np.sqrt(near[:, k - 1] ** 2 + 2.0**-45 * squares) * (1 + 2.0**-36) + 1e-140
+        radius = _beyond(near[:, k - 1] ** 2, squares)
         sure = (near[:, -1] > radius) | (room == len(self._rows))
         enough = np.flatnonzero(sure)
         lengths = np.full(len(enough), room)
@@ -119,10 +119,8 @@ class Tree:
         many = counts > MOST_IN_BALL + 8 * k
         some = rest[~many]
         if len(some):
-            balls = self._tree.query_ball_point(x[some], radius[some], workers=workers)
-            lengths = np.array([len(ball) for ball in balls])
-            candidates = np.concatenate([np.asarray(ball, np.int64) for ball in balls])
-            scored += self._decide(context, x, squares, some, lengths, candidates, values, indices)
+            ball = self._balls(x[some], radius[some], workers)
+            scored += self._decide(context, x, squares, some, *ball, values, indices)
         return scored, rest[many]
 
     def _decide(
@@ -140,13 +138,77 @@ class Tree:
         if not len(which):
             return 0
         k = values.shape[1]
-        start = np.concatenate(([0], np.cumsum(lengths)))
-        codes = (start, candidates.astype(np.int32), np.ones(len(candidates)))
-        products = backend().products_at(context, codes, np.ascontiguousarray(x[which]), self._rows)
-        scores = products - self._half[candidates]
+        start, scores = self._scores(context, x[which], lengths, candidates)
         order = np.lexsort((candidates, -scores, np.repeat(np.arange(len(which)), lengths)))
         best = order[start[:-1, None] + np.arange(k)]
         indices[which] = candidates[best]
         with np.errstate(over="ignore"):  # of scores that are refused by who asked
             values[which] = np.minimum(0.0, 2 * scores[best] - squares[which, None])
         return len(candidates)
+
+    def above(
+        self, context: Any, X: NDArray[Any], squares: NDArray[np.float64], bars: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[Any]] | None:
+        """All rows that score above a bar, one or one per row of X, as parts of CSR.
+
+        None where that is so large a share of all that the tree is no help.
+        """
+        n, workers = len(X), backend().resolve_threads(context.n_threads)
+        bars = np.broadcast_to(bars, n)
+        if np.isnan(bars).any():  # which the core refuses
+            return None
+        radius = _beyond(np.maximum(-bars, 0), squares)
+        counts = np.zeros(n, np.int64)
+        for first in range(0, n, STEP):
+            part = slice(first, first + STEP)
+            x = np.ascontiguousarray(X[part], np.float64)
+            counts[part] = self._tree.query_ball_point(x, radius[part], workers=workers, return_length=True)
+            if counts.sum() > n * len(self._rows) // 64:
+                return None
+        lengths = np.zeros(n, np.int64)
+        indices, values = [np.zeros(0, np.int32)], [np.zeros(0, X.dtype)]
+        ends = np.cumsum(counts)
+        first = 0
+        while first < n:
+            room = ends[first] + STEP * MOST_IN_BALL // 8
+            part = slice(first, min(max(int(np.searchsorted(ends, room)), first + 1), first + STEP))
+            x = np.ascontiguousarray(X[part], np.float64)
+            sizes, candidates = self._balls(x, radius[part], workers)
+            _, scores = self._scores(context, x, sizes, candidates)
+            row = np.repeat(np.arange(len(x)), sizes)
+            score = np.minimum(0.0, 2 * scores - squares[part][row])
+            kept = score > bars[part][row]
+            lengths[part] = np.bincount(row[kept], minlength=len(x))
+            indices.append(candidates[kept].astype(np.int32))
+            with np.errstate(over="ignore"):  # as above
+                values.append(score[kept].astype(X.dtype))
+            first = part.stop
+        start = np.concatenate(([0], np.cumsum(lengths)))
+        return start, np.concatenate(indices), np.concatenate(values)
+
+    def _balls(
+        self, x: NDArray[np.float64], radius: NDArray[np.float64], workers: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows within each radius, rising: how many, and which, one after the other."""
+        balls = self._tree.query_ball_point(x, radius, workers=workers, return_sorted=True)
+        found = [np.asarray(ball, np.int64) for ball in balls]
+        return np.array([len(ball) for ball in found], np.int64), np.concatenate(found)
+
+    def _scores(
+        self,
+        context: Any,
+        x: NDArray[np.float64],
+        lengths: NDArray[np.int64],
+        candidates: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Where the candidates of each row of x start, and what they score."""
+        start = np.concatenate(([0], np.cumsum(lengths)))
+        codes = (start, candidates.astype(np.int32), np.ones(len(candidates)))
+        products = backend().products_at(context, codes, np.ascontiguousarray(x), self._rows)
+        return start, products - self._half[candidates]
+
+
+def _beyond(square: NDArray[np.float64], squares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The radius R of the proof, for r^2 and |x|^2; its last term covers what underflows."""
+    radius: NDArray[np.float64] = np.sqrt(square + 2.0**-45 * squares) * (1 + 2.0**-36) + 1e-140
+    return radius
