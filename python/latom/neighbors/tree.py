@@ -137,10 +137,18 @@ class Tree:
         """Writes the best candidates of the rows `which`, of which each has so many, one after the other."""
         if not len(which):
             return 0
-        k = values.shape[1]
         start, scores = self._scores(context, x[which], lengths, candidates)
-        order = np.lexsort((candidates, -scores, np.repeat(np.arange(len(which)), lengths)))
-        best = order[start[:-1, None] + np.arange(k)]
+        best = start[:-1, None] + np.arange(values.shape[1])
+        row = np.repeat(np.arange(len(which)), lengths)
+        # The tree's order is mostly that of the scores.
+        falls = (scores[1:] < scores[:-1]) | (row[1:] != row[:-1])
+        mixed = np.zeros(len(which), bool)
+        mixed[row[1:][~falls]] = True
+        if mixed.any():
+            some = np.flatnonzero(mixed[row])
+            order = np.arange(len(scores))
+            order[some] = some[np.lexsort((candidates[some], -scores[some], row[some]))]
+            best = order[best]
         indices[which] = candidates[best]
         with np.errstate(over="ignore"):  # of scores that are refused by who asked
             values[which] = np.minimum(0.0, 2 * scores[best] - squares[which, None])
