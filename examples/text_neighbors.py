@@ -241,6 +241,21 @@ def layout(graph: sp.csr_array, epochs: int) -> np.ndarray:
     return Y
 
 
+def densest(groups: list[np.ndarray], size: np.ndarray) -> list[np.ndarray]:
+    """Where most of each group is; moved up or down where another's name stands already."""
+    spots: list[np.ndarray] = []
+    for places in groups:
+        count, x, y = np.histogram2d(*places.T, bins=30)
+        a, b = np.unravel_index(count.argmax(), count.shape)
+        spot = np.array([x[a : a + 2].mean(), y[b : b + 2].mean()])
+        for shift in (0, 1, -1, 2, -2, 3, -3, 4, -4):
+            moved = spot + [0, 0.022 * shift * size[1]]
+            if all((np.abs(moved - other) > (0.08, 0.021) * size).any() for other in spots):
+                break
+        spots.append(moved)
+    return spots
+
+
 def draw(documents: Documents, distances: np.ndarray, who: np.ndarray, epochs: int, path: Path) -> None:
     """Documents where the graph puts them, in the colors of the most frequent subjects."""
     import matplotlib
@@ -262,14 +277,13 @@ def draw(documents: Documents, distances: np.ndarray, who: np.ndarray, epochs: i
         shade[subject == name] = color
     size = np.clip(60_000 / len(Y), 0.4, 12)
     axes.scatter(*Y[shuffled].T, s=size, c=shade[shuffled], lw=0, alpha=0.6, rasterized=True)
-    for name, color in zip(order, colors, strict=False):
-        place = np.median(Y[subject == name], axis=0)
-        axes.text(
-            *place, name, ha="center", va="center", fontsize=11, fontweight="bold", color=0.6 * color[:3],
-            path_effects=[patheffects.withStroke(linewidth=3, foreground="#fbfaf7")],
-        )  # fmt: skip
     low, high = np.percentile(Y, (0.2, 99.8), axis=0)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    spots = densest([Y[subject == name] for name in order], high - low)
+    for name, color, place in zip(order, colors, spots, strict=False):
+        halo = [patheffects.withStroke(linewidth=3, foreground="#fbfaf7")]
+        text = {"ha": "center", "va": "center", "fontsize": 11, "fontweight": "bold", "path_effects": halo}
+        axes.text(*place, name, color=0.6 * color[:3], **text)
     axes.set_axis_off()
     axes.set_title(
         f"{len(Y):,} documents by their {DRAWN} nearest, colored by subject", loc="left", fontsize=13
