@@ -95,7 +95,7 @@ def families(overlap: sp.coo_array, ratio: float) -> list[np.ndarray]:
 
 
 def tightest(group: np.ndarray, overlap: sp.coo_array, count: int) -> np.ndarray:
-    """Those of a family that overlap most: from the strongest pair, each next by its sum with those before."""
+    """Those of a family that overlap most: from the strongest pair on, each by its sum with those before."""
     table = overlap.tocsr()[group][:, group].toarray()
     np.fill_diagonal(table, 0)
     chosen = list(np.unravel_index(table.argmax(), table.shape))
