@@ -75,12 +75,14 @@ def plot(path: Path, anchors: tuple[int, ...], found: dict, lines: dict[str, flo
             ax.plot(anchors, values, "o-", color=color, label=f"anchors: {selection}")
     for name, value in lines.items():
         axes[0].axhline(value, color="#9a958c", lw=0.9, ls="--")
-        place = {"xytext": (0, 3), "textcoords": "offset points"}
+        crowded = any(0 <= other - value < 0.05 for what, other in lines.items() if what != name)
+        place = {"xytext": (0, -10 if crowded else 3), "textcoords": "offset points"}
         axes[0].annotate(name, (anchors[0], value), fontsize=8, color="#6b665e", **place)
     for ax, what in zip(axes, ("accuracy", "mean reciprocal rank of the same row"), strict=True):
         ax.set_xscale("log", base=2)
         ax.set_xticks(anchors, map(str, anchors))
         ax.set(xlabel="anchors", ylabel=what, ylim=(0, None))
+    axes[0].set_ylim(0, 1.1 * max(lines.values()))
     axes[0].set_title("trained in A, tested in B", fontsize=11)
     axes[1].set_title("rows of B looked up in A", fontsize=11)
     axes[1].legend(frameon=False)
@@ -89,7 +91,9 @@ def plot(path: Path, anchors: tuple[int, ...], found: dict, lines: dict[str, flo
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-n", type=int, default=4000, help="rows (4000)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw both against the number of anchors")
     options = parser.parse_args()
