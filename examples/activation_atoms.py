@@ -245,6 +245,7 @@ def draw(X: np.ndarray, own: tuple[float, float], epochs: list[tuple[float, floa
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
     for update, color in (("batch", "#c2512f"), ("sequential", "#2f6f9f")):
@@ -253,14 +254,18 @@ def draw(X: np.ndarray, own: tuple[float, float], epochs: list[tuple[float, floa
             model = ITDA(STEPS, tol, update=update).fit(X)
             points.append((len(model.components_), missed(X, model.components_)[0]))
         left.plot(*zip(*points, strict=True), "o-", color=color, label=update)
-    left.set(xscale="log", xlabel="atoms", ylabel="fraction of variance unexplained", ylim=(0, None))
+    left.set(xscale="log", xlabel="atoms", ylabel="fraction of variance unexplained")
     left.set_title(f"ITDA, {STEPS} steps of pursuit per row", fontsize=11)
     right.plot(*zip(*epochs, strict=True), ".-", color="#9a958c", label="k-sparse autoencoder, per epoch")
     right.plot(*own, "o", color="#c2512f", ms=8, label="ITDA, as many atoms")
     right.set(xscale="log", xlabel="seconds of training")
     right.set_title("beside an autoencoder of the same size and k", fontsize=11)
-    for axes in (left, right):
+    for axes in (left, right):  # plain numbers
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
         axes.legend(frameon=False)
+    left.set_ylim(0, min(0.8, left.get_ylim()[1]))
     figure.savefig(path, dpi=150)
 
 
