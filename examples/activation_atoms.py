@@ -1,7 +1,7 @@
 """A dictionary of activations, made of activations: ITDA, with atoms that are tokens of sentences.
 
     python examples/activation_atoms.py activations.npz
-    LATOM_DATA=/folder/with/data python examples/activation_atoms.py
+    LATOM_DATA=/folder/with/data python examples/activation_atoms.py --place mlp
 
 The file holds `residual` and `mlp` [tokens, columns] (any float type), `token` [tokens], strings, and
 `sentence` [tokens], integers that say which tokens belong together. Without it, planted activations are made.
@@ -32,30 +32,33 @@ from latom import ITDA, AutoencoderState, SparseAutoencoder, SphericalKMeans, ma
 from latom.metrics import fvu, l0
 
 STEPS = 20  # of the pursuit, per row
+PLACES = {"residual": "the residual stream", "mlp": "the MLP's activations"}
 
 
 @dataclass
 class Activations:
-    """Rows at two places of a model, and what they belong to."""
+    """Rows at a place of a model, those of the same tokens at another, and what they belong to."""
 
-    residual: np.ndarray  # [tokens, columns]
-    mlp: np.ndarray
+    rows: np.ndarray  # [tokens, columns]
+    others: np.ndarray
+    elsewhere: str  # where the others are from
     token: np.ndarray
     sentence: np.ndarray
 
     @property
-    def place(self) -> np.ndarray:
+    def position(self) -> np.ndarray:
         """The sentence and the place in it, [tokens, 2]: what atoms are compared by."""
         first = np.r_[True, np.diff(self.sentence) != 0]
         start = np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
         return np.stack([self.sentence, np.arange(len(first)) - start], axis=1)
 
 
-def read(path: Path, rows: int) -> Activations:
+def read(path: Path, rows: int, place: str) -> Activations:
     """The first rows of the file."""
+    other = "mlp" if place == "residual" else "residual"
     with np.load(path) as file:
-        parts = [file[name][:rows] for name in ("residual", "mlp", "token", "sentence")]
-    return Activations(parts[0].astype(np.float32), parts[1].astype(np.float32), parts[2], parts[3])
+        parts = [file[name][:rows] for name in (place, other, "token", "sentence")]
+    return Activations(parts[0].astype(np.float32), parts[1].astype(np.float32), PLACES[other], *parts[2:])
 
 
 def planted(rows: int) -> Activations:
@@ -67,7 +70,8 @@ def planted(rows: int) -> Activations:
         table = rng.standard_normal((200, columns))
         noise = rng.standard_normal((rows, columns))
         made.append((table[words] + 0.4 * table[np.roll(words, 1)] + 0.15 * noise).astype(np.float32))
-    return Activations(*made, np.array([f"word{j}" for j in range(200)])[words], np.arange(rows) // 20)
+    named = np.array([f"word{j}" for j in range(200)])[words]
+    return Activations(*made, "96 columns", named, np.arange(rows) // 20)
 
 
 def timed(run: Callable[[], np.ndarray | ITDA]) -> tuple[np.ndarray | ITDA, float]:
@@ -110,8 +114,13 @@ def compare(X: np.ndarray, model: ITDA, seconds: float) -> None:
     )
 
 
-def beside_autoencoder(X: np.ndarray, model: ITDA, seconds: float, epochs: int) -> None:
-    """An autoencoder of as many latents and the same k, and when it passes the dictionary."""
+def beside_autoencoder(
+    X: np.ndarray, model: ITDA, seconds: float, epochs: int
+) -> tuple[tuple[float, float], list[tuple[float, float]]]:
+    """An autoencoder of as many latents and the same k, and when it passes the dictionary.
+
+    Returns (seconds, FVU): of the dictionary, and of each epoch.
+    """
     m = len(model.components_)
     passed: list[tuple[float, float]] = []
     start = time.perf_counter()
@@ -133,6 +142,7 @@ def beside_autoencoder(X: np.ndarray, model: ITDA, seconds: float, epochs: int) 
     else:
         print(f"  It was below ITDA's FVU after {at:.1f} s. ITDA took {seconds / at:.0%} of that", end="")
     print("; the paper: 8 minutes against 2 to 8 hours.")
+    return (seconds, ours), passed
 
 
 def readable(token: str) -> str:
@@ -149,7 +159,7 @@ def around(data: Activations, row: int) -> str:
 
 def describe(data: Activations, model: ITDA, count: int) -> int:
     """Atoms that many other rows lean on most: their token, and the tokens that they fire on hardest."""
-    codes = model.transform(data.residual).tocsc()
+    codes = model.transform(data.rows).tocsc()
     strength = np.asarray(np.abs(codes).sum(axis=0)).ravel()
     print("\natom  its token in its sentence                                  fires hardest on")
     shown: set[str] = set()
@@ -172,15 +182,15 @@ def describe(data: Activations, model: ITDA, count: int) -> int:
 
 def share(data: Activations, model: ITDA, tol: float) -> None:
     """Jaccard similarity of dictionaries by the places of their atoms."""
-    place = data.place
-    backwards = np.arange(len(place))[::-1]
+    position = data.position
+    backwards = np.arange(len(position))[::-1]
     others = {
-        "the same rows with k = 40": ITDA(40, tol).fit(data.residual, labels=place),
-        "the same rows, last first": ITDA(STEPS, tol).fit(data.residual[backwards], labels=place[backwards]),
-        "the MLP's activations of the same tokens": ITDA(STEPS, tol).fit(data.mlp, labels=place),
+        "the same rows with k = 40": ITDA(40, tol).fit(data.rows, labels=position),
+        "the same rows, last first": ITDA(STEPS, tol).fit(data.rows[backwards], labels=position[backwards]),
+        f"{data.elsewhere} of the same tokens": ITDA(STEPS, tol).fit(data.others, labels=position),
     }
     print("\nJaccard similarity with the dictionary of        by chance")
-    n = len(place)
+    n = len(position)
     for name, other in others.items():
         a, b = len(model.components_), len(other.components_)
         both = a * b / n
@@ -192,19 +202,20 @@ def push(data: Activations, model: ITDA, atom: int) -> None:
     """What tokens become that get an atom added: the token of the row that is then nearest."""
     rng = np.random.default_rng(1)
     rows = np.sort(rng.permutation(len(data.token))[:500])
-    X = data.residual[rows]
+    X = data.rows[rows]
     name = data.token[model.atom_indices_[atom]]
     length = float(np.linalg.norm(X, axis=1).mean())
     print(f"\nadding atom {atom} [{readable(name)}] to 500 rows: the share nearest to a row of that token")
     for strength in (0.0, 0.5, 1.0, 2.0):
         moved = steer(X, model, {atom: strength * length}, mode="add")
-        nearest = topk(moved, data.residual, 1, metric="cosine")[1][:, 0]
+        nearest = topk(moved, data.rows, 1, metric="cosine")[1][:, 0]
         print(f"  {strength:3.1f} x the mean length: {(data.token[nearest] == name).mean():6.1%}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", nargs="?", type=Path, help="default: from LATOM_DATA, else planted")
+    parser.add_argument("--place", choices=list(PLACES), default="residual", help="of the file's rows")
     parser.add_argument("--tol", type=float, default=0.3, help="squared error at which a row becomes an atom")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--epochs", type=int, default=20, help="of the autoencoder beside it")
@@ -213,42 +224,48 @@ def main() -> None:
     file = arguments.file
     if file is None and "LATOM_DATA" in os.environ:
         file = Path(os.environ["LATOM_DATA"]) / "minilm-activations.npz"
-    data = planted(arguments.rows) if file is None else read(file, arguments.rows)
-    X = data.residual
+    data = planted(arguments.rows) if file is None else read(file, arguments.rows, arguments.place)
+    X = data.rows
     print(f"{len(X):,} rows of {X.shape[1]} columns")
-    model, seconds = timed(lambda: ITDA(STEPS, arguments.tol).fit(X, labels=data.place))
+    model, seconds = timed(lambda: ITDA(STEPS, arguments.tol).fit(X, labels=data.position))
     assert isinstance(model, ITDA)
     compare(X, model, seconds)
-    beside_autoencoder(X, model, seconds, arguments.epochs)
+    own, epochs = beside_autoencoder(X, model, seconds, arguments.epochs)
     atom = describe(data, model, 10)
     share(data, model, arguments.tol)
     if atom >= 0:
         push(data, model, atom)
     if arguments.plot:
-        draw(X, arguments.plot)
+        draw(X, own, epochs, arguments.plot)
 
 
-def draw(X: np.ndarray, path: Path) -> None:
-    """Atoms against FVU, for both ways of growing."""
+def draw(X: np.ndarray, own: tuple[float, float], epochs: list[tuple[float, float]], path: Path) -> None:
+    """Atoms against FVU, for both ways of growing; and FVU against the time of training."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for update in ("batch", "sequential"):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
+    for update, color in (("batch", "#c2512f"), ("sequential", "#2f6f9f")):
         points = []
         for tol in (0.6, 0.5, 0.4, 0.3, 0.25, 0.2):
             model = ITDA(STEPS, tol, update=update).fit(X)
             points.append((len(model.components_), missed(X, model.components_)[0]))
-        axes.plot(*zip(*points, strict=True), "o-", label=update)
-    axes.set(
-        xscale="log",
-        xlabel="atoms",
-        ylabel="fraction of variance unexplained",
-        title=f"ITDA, {STEPS} steps of pursuit per row",
-    )
-    axes.legend(frameon=False)
+        left.plot(*zip(*points, strict=True), "o-", color=color, label=update)
+    left.set(xscale="log", xlabel="atoms", ylabel="fraction of variance unexplained")
+    left.set_title(f"ITDA, {STEPS} steps of pursuit per row", fontsize=11)
+    right.plot(*zip(*epochs, strict=True), ".-", color="#9a958c", label="k-sparse autoencoder, per epoch")
+    right.plot(*own, "o", color="#c2512f", ms=8, label="ITDA, as many atoms")
+    right.set(xscale="log", xlabel="seconds of training")
+    right.set_title("beside an autoencoder of the same size and k", fontsize=11)
+    for axes in (left, right):  # plain numbers
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_locator(ticker.NullLocator())
+        axes.legend(frameon=False)
+    left.set_ylim(0, min(0.8, left.get_ylim()[1]))
     figure.savefig(path, dpi=150)
 
 

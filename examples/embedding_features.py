@@ -94,6 +94,18 @@ def families(overlap: sp.coo_array, ratio: float) -> list[np.ndarray]:
     return sorted((group for group in found if len(group) > 1), key=len, reverse=True)
 
 
+def tightest(group: np.ndarray, overlap: sp.coo_array, count: int) -> np.ndarray:
+    """Those of a family that overlap most: from the strongest pair on, each by its sum with those before."""
+    table = overlap.tocsr()[group][:, group].toarray()
+    np.fill_diagonal(table, 0)
+    chosen = list(np.unravel_index(table.argmax(), table.shape))
+    while len(chosen) < min(count, len(group)):
+        with_those = table[chosen].sum(axis=0)
+        with_those[chosen] = -1
+        chosen.append(int(with_those.argmax()))
+    return group[chosen]
+
+
 def turn_up(
     model: SparseAutoencoder, X: np.ndarray, titles: list[str], document: int, feature: int, strength: float
 ) -> None:
@@ -113,11 +125,11 @@ def draw(groups: list[np.ndarray], overlap: sp.coo_array, names: list[list[str]]
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    shown = [group[:8] for group in groups[:6]]
+    shown = [tightest(group, overlap, 8) for group in groups[:6]]
     features = np.concatenate(shown)
     table = overlap.tocsr()[features][:, features].toarray()
     np.fill_diagonal(table, np.nan)
-    figure, axes = pyplot.subplots(figsize=(8.5, 7), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(9.5, 7), layout="constrained")
     image = axes.imshow(table, cmap="YlOrBr", vmin=0, vmax=np.nanmax(table))
     axes.set_yticks(range(len(features)), [", ".join(names[j]) or str(j) for j in features], fontsize=7)
     axes.set_xticks(range(len(features)), map(str, features), rotation=90, fontsize=6)
@@ -167,7 +179,8 @@ def main() -> None:
     groups = families(overlap, given.overlap)
     print(f"families of features that are active together: {len(groups)}")
     for group in groups[:8]:
-        print("  " + "; ".join("/".join(names[j][:2]) for j in group[:6]))
+        first = "; ".join("/".join(names[j][:2]) for j in tightest(group, overlap, 6))
+        print(f"  {len(group):3}: {first}")
     feature = int(next(j for j in order[len(order) // 8 :] if len(names[j]) == 3))
     print(f"steering: feature {feature} ({', '.join(names[feature])}) turned up in '{titles[0][:60]}'")
     turn_up(model, X, titles, 0, feature, 3 * float(codes[:, [feature]].max()))

@@ -2,6 +2,7 @@
 
     python examples/relative_spaces.py                     # generated spaces
     LATOM_DATA=folder python examples/relative_spaces.py   # arXiv abstracts: MiniLM, and TF-IDF by its SVD
+    LATOM_DATA=folder python examples/relative_spaces.py --plot stitched.png
 
 Moschella et al. (2023) claim that rows described by their cosines with shared anchors are alike across
 encoders, so that a classifier trained in one space works in another, where absolute coordinates score as
@@ -22,6 +23,8 @@ from scipy.stats import ortho_group
 
 from latom import RelativeRepresentation, TruncatedSVD
 from latom.neighbors import DenseIndex, match_anchors
+
+ANCHORS = (16, 64, 256, 512)
 
 
 def generated(n: int):
@@ -59,9 +62,40 @@ def nearest_center(train, y, test):
     return labels[DenseIndex(centers).search(test, 1)[1][:, 0]]
 
 
+def plot(path: Path, anchors: tuple[int, ...], found: dict, lines: dict[str, float]) -> None:
+    """Accuracy and rank against the number of anchors; dashed is what needs none."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
+    for selection, color in zip(found, ("#c2512f", "#2f6f9f"), strict=True):
+        for ax, values in zip(axes, zip(*found[selection], strict=True), strict=True):
+            ax.plot(anchors, values, "o-", color=color, label=f"anchors: {selection}")
+    for name, value in lines.items():
+        axes[0].axhline(value, color="#9a958c", lw=0.9, ls="--")
+        crowded = any(0 <= other - value < 0.05 for what, other in lines.items() if what != name)
+        place = {"xytext": (0, -10 if crowded else 3), "textcoords": "offset points"}
+        axes[0].annotate(name, (anchors[0], value), fontsize=8, color="#6b665e", **place)
+    for ax, what in zip(axes, ("accuracy", "mean reciprocal rank of the same row"), strict=True):
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(anchors, map(str, anchors))
+        ax.set(xlabel="anchors", ylabel=what, ylim=(0, None))
+    axes[0].set_ylim(0, 1.1 * max(lines.values()))
+    axes[0].set_title("trained in A, tested in B", fontsize=11)
+    axes[1].set_title("rows of B looked up in A", fontsize=11)
+    axes[1].legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-n", type=int, default=4000, help="rows (4000)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw both against the number of anchors")
     options = parser.parse_args()
     folder = os.environ.get("LATOM_DATA")
     real = folder and (Path(folder) / "arxiv-minilm.npy").exists()
@@ -69,21 +103,26 @@ def main() -> None:
     n, half = len(y), len(y) // 2
     usual = np.bincount(y[half:]).max() / (n - half)
     print(f"{n} rows of {y.max() + 1} classes; the most frequent: {usual:.3f}")
+    lines = {}
     for name, X in (("A", A), ("B", B)):
         right = (nearest_center(X[:half], y[:half], X[half:]) == y[half:]).mean()
+        lines[f"within {name}"] = right
         print(f"trained and tested in {name}: accuracy {right:.3f}")
 
     print("trained in A, tested in B   accuracy  mean reciprocal rank of the same row")
     absolute = (nearest_center(A[:half], y[:half], B[half:]) == y[half:]).mean()
     print(f"absolute coordinates        {absolute:8.3f}")
-    for selection in ("uniform", "kmeans++"):
-        for m in (16, 64, 256):
+    lines["absolute coordinates"] = absolute
+    scores: dict[str, list[tuple[float, float]]] = {"uniform": [], "kmeans++": []}
+    for selection in scores:
+        for m in ANCHORS:
             first = RelativeRepresentation(m, selection=selection, random_state=0).fit(A[:half])
             second = RelativeRepresentation(m).fit_anchors(B[:half], first.anchor_indices_)
             a, b = first.transform(A), second.transform(B[half:])
             right = (nearest_center(a[:half], y[:half], b) == y[half:]).mean()
             found = DenseIndex(a[half:]).search(b, 50)[1] == np.arange(n - half)[:, None]
             rank = np.where(found.any(axis=1), 1 / (1 + found.argmax(axis=1)), 0).mean()
+            scores[selection].append((right, rank))
             print(f"{m:4d} anchors, {selection:12} {right:8.3f}  {rank:8.3f}")
     for known in (15, min(300, half // 2)):
         seeds = np.arange(known)[:, None].repeat(2, axis=1)
@@ -92,6 +131,8 @@ def main() -> None:
         print(
             f"anchors grown from {known} pairs to {len(pairs)}: {right:.3f} of the new ones are the same row"
         )
+    if options.plot:
+        plot(options.plot, ANCHORS, scores, lines)
 
 
 if __name__ == "__main__":

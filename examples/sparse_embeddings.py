@@ -1,6 +1,6 @@
 """k-sparse codes of sentence embeddings, against principal components and truncation.
 
-    LATOM_DATA=/folder/with/data python examples/sparse_embeddings.py [--data clinc150]
+    LATOM_DATA=/folder/with/data python examples/sparse_embeddings.py --data banking77 clinc150
 
 Trains a k-sparse autoencoder on the embeddings of a data set of questions for each k, and asks how well
 the nearest training row by cosine, and logistic regression, tell the intents of test rows apart, beside
@@ -138,18 +138,20 @@ def draw(tables: dict[str, dict], path: Path) -> None:
 def main() -> None:
     """Reads what there is, compares, and draws if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", choices=["banking77", "clinc150"], default="banking77")
+    parser.add_argument("--data", nargs="+", choices=["banking77", "clinc150"], default=["banking77"])
     parser.add_argument("--active", type=int, nargs="+", default=[4, 8, 16, 32])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--latents", type=int, default=1536)
-    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--plot", type=Path, help="write a figure of accuracy by active entries")
     given = parser.parse_args()
     folder = os.environ.get("LATOM_DATA")
-    name = given.data if folder else MADE
-    data = read(Path(folder), name) if folder else made()
-    table = compare(name, data, given.active, given.epochs, min(given.latents, 4 * data[0].shape[1]))
+    tables = {}
+    for name in given.data if folder else [MADE]:
+        data = read(Path(folder), name) if folder else made()
+        latents = min(given.latents, 4 * data[0].shape[1])
+        tables[name] = compare(name, data, given.active, given.epochs, latents)
     if given.plot:
-        draw({name: table}, given.plot)
+        draw(tables, given.plot)
 
 
 if __name__ == "__main__":

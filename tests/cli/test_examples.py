@@ -91,12 +91,13 @@ def run(name: str, *arguments: str) -> list[str]:
 def test_recommend_items_finds_what_was_held_out(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     figure = tmp_path / "f.png"
-    lines = run("recommend_items.py", "--epochs", "30", "--customers", "1", "--plot", str(figure))
+    few = ("--epochs", "30", "--factors", "16", "--customers", "1")
+    lines = run("recommend_items.py", *few, "--plot", str(figure))
     assert figure.stat().st_size > 5_000
     assert lines[0].startswith("600 customers, 360 items")
-    figures = {line[:16].strip(): [float(cell) for cell in line[16:].split()] for line in lines[3:8]}
-    assert figures["NBPO"][0] > 3 * figures["popularity"][0]
-    assert figures["BPR"][0] > 3 * figures["popularity"][0]
+    figures = {line[:16].strip(): [float(cell) for cell in line[16:].split()] for line in lines[3:9]}
+    for name in ("ALS", "BPR", "NBPO"):
+        assert figures[name][0] > 3 * figures["popularity"][0]
     assert any(line.startswith("customer 0 bought  kind") for line in lines)
 
 
@@ -122,16 +123,10 @@ def test_search_by_dear_scores_keeps_its_order(tmp_path: Path) -> None:
         assert all(a >= b for a, b in zip(figures[better], figures[worse], strict=True))
 
 
-def test_activation_atoms_are_found_and_named() -> None:
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / "activation_atoms.py", "--rows", "1500"],
-        env={name: value for name, value in os.environ.items() if name != "LATOM_DATA"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+def test_activation_atoms_are_found_and_named(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    lines = run("activation_atoms.py", "--rows", "1500", "--epochs", "5", "--plot", str(tmp_path / "f.png"))
+    assert (tmp_path / "f.png").stat().st_size > 10_000
     assert lines[0] == "1,500 rows of 48 columns"
     rows = {line.split("  ")[1]: line.split() for line in lines if line.startswith("  ")}
     assert 0 < float(rows["ITDA"][1]) < 0.1
@@ -141,13 +136,6 @@ def test_activation_atoms_are_found_and_named() -> None:
         word = line.split("[")[1].split("]")[0]
         assert word in line.split("]")[1].replace(",", " ").split()
     assert float(lines[-1].split()[-1].rstrip("%")) > 90
-
-
-def test_retail_recommendations_beat_popularity() -> None:
-    lines = run("retail_recommendations.py", "--factors", "16", "--customers", "1")
-    recall = {line[:18].strip(): float(line[18:].split()[0]) for line in lines[2:5]}
-    assert recall["ALS, 16 factors"] > 1.3 * recall["popularity"]
-    assert any(line.startswith("a customer with item") for line in lines)
 
 
 def test_completion_recovers_and_fills() -> None:
@@ -164,14 +152,23 @@ def test_completion_recovers_and_fills() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "words"),
     [
-        ("text_neighbors.py", ["--queries", "200"], ["category by 10 neighbors", "local scaling"]),
+        (
+            "text_neighbors.py",
+            ["-n", "1500", "--queries", "200", "--epochs", "5"],
+            [
+                "category by 10 neighbors",
+                "its document is first",
+                "of copies without",
+                "local scaling",
+                "map by 5",
+            ],
+        ),
         ("relative_spaces.py", ["-n", "400"], ["absolute coordinates", "anchors grown from 15 pairs"]),
     ],
 )
-def test_neighbors_examples(name: str, arguments: list[str], words: list[str], monkeypatch) -> None:
-    monkeypatch.delenv("LATOM_DATA", raising=False)
-    command = [sys.executable, EXAMPLES / name, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+def test_neighbors_examples(name: str, arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    printed = "\n".join(run(name, *arguments, "--plot", str(tmp_path / "f.png")))
     for word in words:
-        assert word in done.stdout
+        assert word in printed
+    assert (tmp_path / "f.png").stat().st_size > 10_000

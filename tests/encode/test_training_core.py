@@ -70,6 +70,80 @@ def test_contrast_has_the_slope_of_its_loss(temperature, labels, rng):
     assert np.allclose(slope, 2 * differences(loss, values), atol=1e-6)
 
 
+class PlainAdam:
+    """Steps of latents in numpy: those that rest are left alone where lazy, and fade by all steps since."""
+
+    def __init__(self, weights, lazy, unit_norm):
+        self.of = {name: [value.copy(), 0 * value, 0 * value] for name, value in weights.items()}
+        self.lazy, self.unit_norm, self.step = lazy, unit_norm, 0
+        self.last = np.zeros(len(weights["bias"]), np.int64)
+
+    def advance(self, parts, X, rate=0.02, beta1=0.8, beta2=0.95, epsilon=1e-6):
+        """One step; returns the gradient of the bias before the encoder."""
+        self.step += 1
+        m = len(self.last)
+        slopes = [sp.csr_array((slope, codes[1], codes[0]), (len(X), m)) for codes, slope, _, _ in parts]
+        moved = np.zeros(m, bool)
+        by_decoder = np.zeros_like(self.of["encoder"][0])
+        for codes, _, residual, scale in parts:
+            moved[codes[1]] = True
+            Z = sp.csr_array((codes[2], codes[1], codes[0]), (len(X), m))
+            by_decoder += scale * (Z.T @ residual)
+        gradient = {"encoder": sum(S.T @ X for S in slopes), "bias": sum(S.sum(axis=0) for S in slopes)}
+        by_bias = gradient["bias"] @ self.of["encoder"][0]
+        if "decoder" in self.of:
+            gradient["decoder"] = by_decoder
+        else:
+            gradient["encoder"] = gradient["encoder"] + by_decoder
+        unit = ("decoder" if "decoder" in self.of else "encoder") if self.unit_norm else None
+        which = np.flatnonzero(moved) if self.lazy else np.arange(m)
+        fades = self.step - self.last[which] if self.lazy else np.ones(m)
+        for name, (value, first, second) in self.of.items():
+            g, fade = gradient[name][which], fades if value.ndim == 1 else fades[:, None]
+            if name == unit:
+                g = g - (g * value[which]).sum(axis=1, keepdims=True) * value[which]
+            first[which] = beta1**fade * first[which] + (1 - beta1) * g
+            second[which] = beta2**fade * second[which] + (1 - beta2) * g**2
+            root = np.sqrt(second[which] / (1 - beta2**self.step)) + epsilon
+            value[which] -= rate / (1 - beta1**self.step) * first[which] / root
+            if name == unit:
+                value[which] /= np.linalg.norm(value[which], axis=1, keepdims=True)
+        self.last[which] = self.step
+        return by_bias
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("unit_norm", [False, True])
+@pytest.mark.parametrize("tied", [False, True])
+def test_steps_of_adam_are_plain_ones(lazy, unit_norm, tied, rng):
+    """Latents of several chunks, which rest for some steps; two codes, each with residuals and a scale."""
+    n, d, m = 9, 5, 150
+    names = ("encoder", "bias") if tied else ("encoder", "decoder", "bias")
+    weights = {name: rng.standard_normal(m if name == "bias" else (m, d)) for name in names}
+    for name in set(names) - {"bias"}:
+        weights[name] /= np.linalg.norm(weights[name], axis=1, keepdims=True)
+    plain = PlainAdam(weights, lazy, unit_norm)
+    of = {name: tuple(np.array(a) for a in (value, 0 * value, 0 * value)) for name, value in weights.items()}
+    last, rested = np.zeros(m, np.int64), set()
+    for step in range(1, 7):
+        X, parts = rng.standard_normal((n, d)), []
+        for scale in (0.5, 0.2):
+            _, codes = codes_of(rng, n, m, np.float64, 0.04)
+            parts.append((codes, rng.standard_normal(len(codes[2])), rng.standard_normal((n, d)), scale))
+        fired = np.unique(np.concatenate([codes[1] for codes, *_ in parts]))
+        rested |= set((step - 1 - plain.last[fired]).tolist())
+        by = backend().train_latents(
+            call("test", 2), parts, X, of["encoder"], of.get("decoder"), of["bias"], last,
+            0.02, 0.8, 0.95, 1e-6, step, lazy, unit_norm,
+        )  # fmt: skip
+        assert np.allclose(by, plain.advance(parts, X), rtol=1e-11, atol=1e-12)
+        for name, wanted in plain.of.items():
+            for ours, theirs in zip(of[name], wanted, strict=True):
+                assert np.allclose(ours, theirs, rtol=1e-11, atol=1e-12), (name, step)
+        assert (last == plain.last).all()
+    assert not lazy or {0, 1, 2, 3} <= rested
+
+
 def test_labels_of_their_own_are_no_labels_and_one_label_for_all_is_no_loss(rng):
     core, context = backend(), call("test", 2)
     _, codes = codes_of(rng, 60, 20, np.float32, 0.3)

@@ -35,6 +35,33 @@ def test_planted_matrices_come_back(solver, rng):
         assert np.linalg.norm(full - A) < 1e-5 * np.linalg.norm(A)
 
 
+def test_inexact_solvers_recover_where_the_exact_one_does():
+    """The claim of Gu et al.: over the oversampling, each of them where "cholesky" does."""
+    found = {solver: [] for solver in ("cholesky", "cg", "sketch")}
+    for seed in range(12):
+        A, X = planted(np.random.default_rng(seed), 60, 60, 2, (1.2, 1.8, 2.4, 3.5)[seed % 4])
+        for solver, recovered in found.items():
+            model = MatrixCompletion(
+                2, solver=solver, fit_bias=False, alpha=1e-8, tol=1e-9, max_iter=150, random_state=0
+            ).fit(X)
+            error = np.linalg.norm(model.row_factors_ @ model.components_ - A)
+            recovered.append(error < 1e-3 * np.linalg.norm(A))
+    exact = np.array(found["cholesky"])
+    assert exact[3::4].all()  # enough entries
+    assert not exact[0::4].any()  # too few
+    for solver in ("cg", "sketch"):
+        assert np.array(found[solver])[exact].mean() >= 0.95
+
+
+def test_a_start_needs_no_full_rank(rng):
+    """Beside singular vectors that there are, components start by chance, and are used."""
+    X = np.outer(rng.standard_normal(40), rng.standard_normal(30))
+    X[::2, ::2] = np.nan
+    model = MatrixCompletion(3, fit_bias=False, alpha=1e-8, tol=0, max_iter=100, random_state=0).fit(X)
+    assert model.components_.any(axis=1).all()
+    assert model.rmse_ < 1e-4
+
+
 def test_dense_and_sparse_are_the_same_and_zeros_count(rng):
     _, X = planted(rng)
     X[0, :60:2] = 0.0

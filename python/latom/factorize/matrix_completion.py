@@ -21,6 +21,7 @@ from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.factorize.observed import Side, as_csr_rows, transposed
+from latom.factorize.singular_vectors import OVERSAMPLES
 
 Array = NDArray[Any]
 
@@ -309,19 +310,14 @@ class MatrixCompletion(IterativeEstimator):
         V = np.zeros((d, k + border), rows.dtype)
         U = np.zeros((n, k + border), rows.dtype)
         start = rng.standard_normal((d, k))
-        spread = (
-            float(np.sqrt(np.mean((rows.array.data - self.mean_) ** 2, dtype=np.float64)))
-            if rows.entries
-            else 0.0
-        )
+        off = rows.array.data - self.mean_
+        spread = float(np.sqrt(np.mean(off**2, dtype=np.float64))) if rows.entries else 0.0
         size = np.sqrt(max(spread, 1e-30) / np.sqrt(k))
         if self.init == "svd" and k <= min(n, d) and spread > 0:
-            A = sp.csr_array(
-                (rows.array.data - self.mean_, rows.array.indices, rows.array.indptr), shape=(n, d)
-            )
-            for _ in range(SVD_ROUNDS):
-                start, _ = np.linalg.qr(A.T @ np.linalg.qr(A @ start)[0])
-            start = start * np.sqrt(d)
+            A = Rows(name, sp.csr_array((off, rows.array.indices, rows.array.indptr), shape=(n, d)))
+            leading = backend().randomized_svd(context, A.core, k, OVERSAMPLES, SVD_ROUNDS)[2]
+            found = leading.any(axis=0)  # where X has a lower rank, the others start by chance
+            start[:, found] = leading[:, found] * np.sqrt(d)
         V[:, :k] = start * size
         if self.nonnegative:
             V[:, :k] = np.abs(V[:, :k])

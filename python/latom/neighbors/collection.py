@@ -17,6 +17,7 @@ from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.device_select import DeviceAtoms
 from latom._base.finite import check_held
 from latom._base.rows import Rows
+from latom.neighbors.tree import Tree, tree_pays
 
 METRICS = ("dot", "cosine", "euclidean")
 
@@ -74,7 +75,16 @@ class Collection:
                 if ids is not None:
                     part = np.ascontiguousarray(self.rows[ids], queries.dtype)
                     index = backend().AtomIndex(context, part, None, self.metric)
-                return index.topk(context, queries.core, asked)
+                rows = len(self.rows) if ids is None else len(ids)
+                if not tree_pays(self.metric, rows, len(queries), queries.shape[1], asked):
+                    return index.topk(context, queries.core, asked)
+
+                def all_scored(left: NDArray[np.int64]) -> Any:
+                    some = Rows(context.function, np.ascontiguousarray(queries[left]))
+                    return index.topk(context, some.core, asked)[:2]
+
+                squares = queries.core.norm2(context)
+                return self._tree(context, ids).topk(context, queries.numbers, squares, asked, all_scored)
 
             values, indices, stats = self._dense_topk(ask, queries, k, allowed, without)
             none = values <= threshold
@@ -82,6 +92,17 @@ class Collection:
                 values[none], indices[none] = -np.inf, -1
         _check_scores(context.function, values[indices >= 0])
         return values, indices, stats
+
+    def _tree(self, context: Any, ids: NDArray[np.int32] | None) -> Tree:
+        """A tree of rows: of all, which is kept, or of some."""
+        if ids is not None:
+            return Tree(self.rows[ids], self.rows.core.norm2(context)[ids])
+        made = self._prepared.get(("tree", None))
+        if made is None:
+            made = Tree(self.rows.numbers, self.rows.core.norm2(context))
+            made = self._prepared.setdefault(("tree", None), made)
+        tree: Tree = made
+        return tree
 
     def above(
         self,
@@ -105,7 +126,11 @@ class Collection:
                 context, queries.core, bars, allowed=allowed, without=without
             )
         else:
-            indptr, indices, values = search.above(context, queries.core, bars)
+            found = None
+            if tree_pays(self.metric, len(self.rows), len(queries), queries.shape[1], 1):
+                squares = queries.core.norm2(context)
+                found = self._tree(context, None).above(context, queries.numbers, squares, bars)
+            indptr, indices, values = search.above(context, queries.core, bars) if found is None else found
             indptr, indices, values = _kept(indptr, indices, values, allowed, without)
         _check_scores(context.function, values)
         return csr_of_parts(values, indices, indptr, (len(X), len(self.rows)))

@@ -151,6 +151,11 @@ class NearestNeighbors(_Searcher):
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
+    Notes
+    -----
+    A search costs what :func:`latom.topk` does; by Euclidean distance of at most four columns, where there
+    are many rows, what a k-d tree does.
+
     Examples
     --------
     >>> import numpy as np
