@@ -6,8 +6,8 @@ Each call runs on one thread, while the core times the chunks of its parallel lo
 serial: checks, Python, and loops over rows that one thread makes. A loop of s seconds whose longest chunk
 takes l ends on t threads within s / t + (1 - 1 / t) l, so chunks that are too few or too long count against
 the speed-up as well. It is a prediction: that chunks take no longer beside others, which holds where memory
-is fast enough, is not measured. Dense products of NMF are numpy's, whose BLAS has threads of its own: its time
-counts as that of a loop that is cut into any number of chunks.
+is fast enough, is not measured. Dense products of NMF are numpy's, whose BLAS has threads of its own: their
+time counts as that of a loop that is cut into any number of chunks.
 Writes `results/<machine>/serial_share.md`.
 """
 

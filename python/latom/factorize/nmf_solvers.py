@@ -206,7 +206,7 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
 
 
 def _room_at_lines(A: Array) -> Array:
-    """Room for A that begins a line of the cache: of rows that do not, each gathered one touches a line more."""
+    """Room for A that begins a line of the cache: else each gathered row touches a line more."""
     each = 64 // A.itemsize
     room = np.empty(A.size + each, A.dtype)
     first = -(room.ctypes.data // A.itemsize) % each
