@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.optimize import nnls
+from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.decomposition import NMF as SklearnNMF
-from sklearn.metrics import silhouette_samples
+from sklearn.metrics import euclidean_distances, silhouette_samples, silhouette_score
 
 import latom
 from latom import _core
@@ -195,6 +197,57 @@ def test_consensus_finds_programs(container):
     assert np.allclose(model.scores_, np.linalg.lstsq(shares, Z, rcond=None)[0], atol=1e-6)
     error = np.linalg.norm(X / np.where(X.std(0) > 0, X.std(0), np.inf) - model.usages_ @ model.components_)
     assert np.isclose(model.reconstruction_err_, error, rtol=1e-5)
+
+
+def plain_consensus(X, spectra, k, threshold, near=0.3):
+    """What cNMF does with spectra from all replicates, in numpy and scikit-learn, on the scaled X."""
+    spectra = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
+    neighbors = int(near * len(spectra) / k)
+    distances = np.sort(euclidean_distances(spectra), axis=1)[
+        :, 1 : neighbors + 1
+    ]  # the first is the row itself
+    density = distances.sum(axis=1) / neighbors
+    kept = spectra[density < threshold]
+    labels = SklearnKMeans(k, n_init=10, random_state=1).fit(kept).labels_
+    medians = np.stack([np.median(kept[labels == c], axis=0) for c in range(k)])
+    medians /= medians.sum(axis=1, keepdims=True)
+    deviation = X.std(axis=0)
+    prepared = np.divide(X, deviation, out=np.zeros_like(X), where=deviation > 0)
+    usages = np.stack([nnls(medians.T, row)[0] for row in prepared])
+    shares = usages / usages.sum(axis=1, keepdims=True)
+    order = np.argsort(-shares.sum(axis=0))
+    usages, shares, medians = usages[:, order], shares[:, order], medians[order]
+    standardized = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    return {
+        "density_": density,
+        "silhouette_": silhouette_score(kept, labels),
+        "components_": medians,
+        "usages_": usages,
+        "programs_": np.stack([nnls(shares, column)[0] for column in X.T], axis=1),
+        "scores_": np.linalg.lstsq(shares, standardized, rcond=None)[0],
+        "reconstruction_err_": np.linalg.norm(prepared - usages @ medians),
+    }
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_consensus_is_that_of_a_plain_loop(container):
+    """Of spectra that are the same; where some are outliers, which are left out."""
+    rng = np.random.default_rng(2)
+    X = rng.poisson(150 * rng.dirichlet(np.full(5, 0.2), 90) @ rng.dirichlet(np.full(60, 0.1), 5)).astype(
+        float
+    )
+    model = latom.ConsensusNMF([4, 5], n_replicates=20, random_state=0, tol=1e-7, max_iter=5000)
+    model.prepare(container(X))
+    parts = model.factorize()
+    for k, threshold in ((5, 0.5), (5, 0.05), (4, 2.0)):
+        # What replicates have found, with some spectra that stand for none.
+        odd = {r: np.where(rng.random((k, 1)) < 0.1, rng.random(H.shape), H) for r, H in parts[k].items()}
+        model.combine([{k: odd}]).consensus(k, threshold)
+        found = np.concatenate([odd[r] for r in sorted(odd)])
+        wanted = plain_consensus(X, found, k, threshold)
+        assert 0 < (wanted["density_"] >= threshold).sum() < len(found) / 2 or threshold == 2
+        for name, value in wanted.items():
+            assert np.allclose(getattr(model, name), value, rtol=2e-3, atol=2e-4 * np.abs(value).max()), name
 
 
 def test_workers_share_the_replicates():
