@@ -203,9 +203,7 @@ def plain_consensus(X, spectra, k, threshold, near=0.3):
     """What cNMF does with spectra from all replicates, in numpy and scikit-learn, on the scaled X."""
     spectra = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
     neighbors = int(near * len(spectra) / k)
-    distances = np.sort(euclidean_distances(spectra), axis=1)[
-        :, 1 : neighbors + 1
-    ]  # the first is the row itself
+    distances = np.sort(euclidean_distances(spectra), axis=1)[:, 1 : neighbors + 1]  # but for the row itself
     density = distances.sum(axis=1) / neighbors
     kept = spectra[density < threshold]
     labels = SklearnKMeans(k, n_init=10, random_state=1).fit(kept).labels_
@@ -233,9 +231,8 @@ def plain_consensus(X, spectra, k, threshold, near=0.3):
 def test_consensus_is_that_of_a_plain_loop(container):
     """Of spectra that are the same; where some are outliers, which are left out."""
     rng = np.random.default_rng(2)
-    X = rng.poisson(150 * rng.dirichlet(np.full(5, 0.2), 90) @ rng.dirichlet(np.full(60, 0.1), 5)).astype(
-        float
-    )
+    X = rng.dirichlet(np.full(5, 0.2), 90) @ rng.dirichlet(np.full(60, 0.1), 5)
+    X = rng.poisson(150 * X).astype(np.float64)
     model = latom.ConsensusNMF([4, 5], n_replicates=20, random_state=0, tol=1e-7, max_iter=5000)
     model.prepare(container(X))
     parts = model.factorize()
