@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from scipy.optimize import nnls
 from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.decomposition import NMF as SklearnNMF
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import euclidean_distances, silhouette_samples, silhouette_score
 
 import latom
@@ -255,8 +256,10 @@ def test_workers_share_the_replicates():
     parts = [
         latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X).factorize(w, 3) for w in range(3)
     ]
+    idle = latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X).factorize(8, 9)
+    assert idle == {3: {}}  # more workers than replicates
     whole.combine()
-    shared.combine(parts)
+    shared.combine([*parts, idle])
     assert (whole.spectra_[3] == shared.spectra_[3]).all()
     assert len(whole.spectra_[3]) == 21
     assert np.allclose(whole.consensus(3).components_, shared.consensus(3).components_)
@@ -264,6 +267,10 @@ def test_workers_share_the_replicates():
         whole.consensus(4)
     with pytest.raises(ValueError, match="density_threshold must leave at least 3 spectra"):
         whole.consensus(3, 1e-9)
+    with pytest.raises(NotFittedError):
+        latom.ConsensusNMF(3).combine(parts)
+    with pytest.raises(ValueError, match=r"n_components must be one that was factorized, of \[\]; got 3"):
+        latom.ConsensusNMF(3).prepare(X).combine([idle]).consensus(3)
     few = latom.ConsensusNMF(2, n_replicates=3, n_features=10, random_state=0).fit(X)
     assert few.components_.shape == (2, 10)
     assert few.programs_.shape == (2, 40)

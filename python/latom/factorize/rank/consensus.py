@@ -202,6 +202,8 @@ class ConsensusNMF(BaseEstimator):
         check_is_fitted(self, "features_")
         workers = check_integer(name, "n_workers", n_workers)
         streams = range(check_integer(name, "worker", worker, workers - 1, 0), self.n_replicates, workers)
+        if not len(streams):  # more workers than replicates
+            return {k: {} for k in self._ranks}
         model = NMF(tol=self.tol, max_iter=self.max_iter)
         found = factorize_replicates(
             name, self._prepared, self._ranks, streams, 0.0, model, self._seed, self.n_threads
@@ -223,12 +225,14 @@ class ConsensusNMF(BaseEstimator):
         -------
         self
         """
+        check_is_fitted(self, "features_")
         for part in parts:
             for k, own in part.items():
                 self._found.setdefault(k, {}).update(own)
         self.spectra_ = {
             k: unit_rows(np.concatenate([own[r] for r in sorted(own)]))
             for k, own in sorted(self._found.items())
+            if own
         }
         return self
 

@@ -39,21 +39,21 @@ def factorize_replicates(
     estimator: Any,
     seed: int,
     n_threads: int | None,
+    starts: int = 1,
 ) -> dict[int, tuple[Array, NDArray[np.float64], NDArray[np.int64]]]:
     """For each number of components: H [replicates, k, d], losses and iterations.
 
     A replicate is a stream of random numbers: its perturbation, which is the same for all numbers of
-    components, and its start.
+    components, and its starts, of which the core takes the one with the lowest loss.
     """
     if not in_the_core(estimator):
         return {k: _one_by_one(rows, k, streams, noise, estimator, seed) for k in candidates}
     products = NonNegativeRows(call(function, n_threads, seed), rows)
-    jobs = [(k, stream) for k in candidates for stream in streams]
+    jobs = [(k, stream, start) for k in candidates for stream in streams for start in range(starts)]
     losses, n_iter, H, _ = backend().factorize_replicates(
         products.context,
         products.core,
-        [k for k, _ in jobs],
-        [stream for _, stream in jobs],
+        *(list(column) for column in zip(*jobs, strict=True)),
         noise,
         estimator.tol,
         products.mean(),
@@ -62,10 +62,10 @@ def factorize_replicates(
         INNER_TOL,
         False,
     )
-    count, found = len(streams), {}
-    for place, k in enumerate(candidates):
-        part = slice(place * count, (place + 1) * count)
-        stacked = times(np.stack(H[part]), products.units.H)
+    best = losses.reshape(-1, starts).argmin(axis=1) + np.arange(0, len(jobs), starts)
+    found = {}
+    for k, part in zip(candidates, best.reshape(len(candidates), -1), strict=True):
+        stacked = times(np.stack([H[r] for r in part]), products.units.H)
         found[k] = (stacked, losses[part] * products.units.X**2, n_iter[part])
     return found
 
