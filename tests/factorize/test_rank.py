@@ -248,6 +248,20 @@ def test_consensus_is_that_of_a_plain_loop(container):
             assert np.allclose(getattr(model, name), value, rtol=2e-3, atol=2e-4 * np.abs(value).max()), name
 
 
+def test_consensus_has_the_same_bits_for_threads_and_variants():
+    X = sp.csr_array(np.where(planted(0, 4, 60, 50) > 0.01, planted(0, 4, 60, 50), 0))
+    found, before = set(), _core.isa()
+    try:
+        for isa in _core.available_isas():
+            _core.set_isa(isa)
+            for threads in (1, 2, 5):
+                model = latom.ConsensusNMF(4, n_replicates=5, random_state=0, n_threads=threads).fit(X)
+                found.add(b"".join(a.tobytes() for a in (model.components_, model.usages_, model.programs_)))
+    finally:
+        _core.set_isa(before)
+    assert len(found) == 1
+
+
 def test_workers_share_the_replicates():
     X = planted(1, 3, 60, 40)
     whole = latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X)
