@@ -251,10 +251,13 @@ Gain ExactDense<View>::best(const Context& ctx, const std::vector<int64_t>& draw
     std::vector<Piece> all = pieces(ctx, draws);
     std::vector<double> gain(all.size(), 0.0), total(draws.size(), 0.0);
     sweep_all(ctx, all, [&](int64_t p) {
-        return sweep(all[p], draws[all[p].draw], [&](int64_t i, double d2) {
+        double sum = 0;
+        const int64_t looked = sweep(all[p], draws[all[p].draw], [&](int64_t i, double d2) {
             const double less = potential_.bound(i) - d2;
-            if (less > 0) gain[p] += potential_.weight(i) * less;
+            if (less > 0) sum += potential_.weight(i) * less;
         });
+        gain[p] = sum;
+        return looked;
     });
     for (std::size_t p = 0; p < all.size(); ++p) total[all[p].draw] += gain[p];
     return most_gain(draws, total);
@@ -311,13 +314,20 @@ void ExactDense<View>::add(const Context& ctx, int64_t c) {
     std::vector<double> lost(all.size(), 0.0);
     std::vector<char> taken_any(all.size(), 0);
     sweep_all(ctx, all, [&](int64_t p) {
-        return sweep(all[p], c, [&](int64_t i, double d2) {
+        double sum = 0;
+        bool any = false;
+        std::vector<int64_t> rows;
+        const int64_t looked = sweep(all[p], c, [&](int64_t i, double d2) {
             const double before = potential_.mass(i);
             if (!potential_.take(i, d2)) return;
-            lost[p] += before;
-            taken_any[p] = 1;
-            if (d2 > 0) taken[p].push_back(i);
+            sum += before;
+            any = true;
+            if (d2 > 0) rows.push_back(i);
         });
+        lost[p] = sum;
+        taken_any[p] = any;
+        taken[p] = std::move(rows);
+        return looked;
     });
     drop_taken(ctx, all, lost, taken_any);
     List fresh;

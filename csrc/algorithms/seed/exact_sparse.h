@@ -65,10 +65,12 @@ Gain ExactSparse<View>::best(const Context& ctx, const std::vector<int64_t>& dra
     std::vector<double> gain(static_cast<std::size_t>(postings_.slabs() * count), 0.0);  // [slabs, count]
     scratch_.resize(std::max(scratch_.size(), static_cast<std::size_t>(workers(ctx, postings_.slabs() * count))));
     parallel_for(ctx, postings_.slabs() * count, [&](int64_t at, int worker) {
+        double sum = 0;
         sweep(worker, at / count, draws[at % count], false, [&](int64_t i, double d2) {
             const double less = potential_.bound(i) - d2;
-            if (less > 0) gain[at] += potential_.weight(i) * less;
+            if (less > 0) sum += potential_.weight(i) * less;
         });
+        gain[at] = sum;
     });
     std::vector<double> total(draws.size(), 0.0);
     for (std::size_t at = 0; at < gain.size(); ++at) total[at % draws.size()] += gain[at];
