@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import call
 from latom._base.checks import shown
-from latom._base.history import HierarchyState
+from latom._base.history import HierarchyState, history_type
 from latom._base.rows import Rows
 from latom.cluster.state_file import Arrays, StateFile, matrix_arrays, matrix_of
 
@@ -58,7 +58,8 @@ class SavedHierarchy:
     """
 
     def __init__(self, name: str, rows: Rows, counts: list[int], about: Any, model: Any) -> None:
-        self._name, self._counts, self._rows, self._d = name, counts, [len(rows), *counts], rows.shape[1]
+        self._name, self._counts, self._rows = name, counts, [len(rows), *counts]
+        self._d, self._dtype = rows.shape[1], rows.dtype
         fit = ""
         if model.checkpoint is not None:
             seed = model.random_state if isinstance(model.random_state, Integral) else "drawn"
@@ -118,9 +119,14 @@ class SavedHierarchy:
                 raise ValueError("labels or scores of another shape")
             if labels.min() < 0 or labels.max() >= self._counts[at]:
                 raise ValueError("labels of another level")
+            if not np.isfinite(scores).all() or scores.dtype != np.float64:
+                raise ValueError("scores that are no numbers")
             states_of(history)
             centers = matrix_of(arrays, f"{at}_", (self._counts[at], self._d))
-            levels.append(Level(centers, labels, scores.astype(np.float64), history))
+            if centers.dtype != self._dtype:
+                raise ValueError("centers of another type")
+            Rows(self._name, centers, "centers").core.norm2(call(self._name))  # refuses what is no number
+            levels.append(Level(centers, labels, scores, history))
         if "history" not in arrays:
             return Standing(levels)
         taken, rows = arrays["taken"], self._rows[done]
@@ -146,6 +152,6 @@ def check_checkpoint(name: str, checkpoint: Any, max_leaf_size: int | None) -> N
 
 def states_of(history: NDArray[Any]) -> list[HierarchyState]:
     """The rounds that a history tells of."""
-    if not len(history):
-        raise ValueError("a history without rounds")
+    if history.dtype != history_type(HierarchyState) or history.ndim != 1 or not len(history):
+        raise ValueError("no history of rounds")
     return [HierarchyState(*entry) for entry in history.tolist()]
