@@ -154,4 +154,6 @@ def states_of(history: NDArray[Any]) -> list[HierarchyState]:
     """The rounds that a history tells of."""
     if history.dtype != history_type(HierarchyState) or history.ndim != 1 or not len(history):
         raise ValueError("no history of rounds")
+    if not np.isfinite(history["objective"]).all():
+        raise ValueError("objectives that are no numbers")
     return [HierarchyState(*entry) for entry in history.tolist()]
