@@ -6,7 +6,8 @@ Each call runs on one thread, while the core times the chunks of its parallel lo
 serial: checks, Python, and loops over rows that one thread makes. A loop of s seconds whose longest chunk
 takes l ends on t threads within s / t + (1 - 1 / t) l, so chunks that are too few or too long count against
 the speed-up as well. It is a prediction: that chunks take no longer beside others, which holds where memory
-is fast enough, is not measured.
+is fast enough, is not measured. Dense products of NMF are numpy's, whose BLAS has threads of its own: their
+time counts as that of a loop that is cut into any number of chunks.
 Writes `results/<machine>/serial_share.md`.
 """
 
@@ -21,9 +22,11 @@ from typing import Any
 
 import numpy as np
 from data import dense_corpus, sparse_corpus
+from threadpoolctl import threadpool_limits
 
 import latom
 from latom._base.backend import backend
+from latom.factorize.non_negative_rows import NonNegativeRows
 
 _core = backend()
 SIZE = 1.0  # of clusters, atoms and documents
@@ -47,7 +50,7 @@ def cases(S: Any, X: Any) -> dict[str, Callable[[], Any]]:
     labels = latom.KMeans(count(200), max_iter=5, random_state=0).fit(X).labels_
     documents = X[: len(X) // 188 * 188][: count(200) * 188]
     cut = np.arange(0, len(documents) + 1, 188)
-    centers = X[: count(1000)]
+    centers, positive = X[: count(1000)], np.abs(X)
     return {
         "k-means, sparse, m = 20": lambda: latom.SphericalKMeans(count(20), **fit).fit(S),
         "k-means, sparse, m = 1000": lambda: latom.SphericalKMeans(count(1000), **fit).fit(S),
@@ -62,11 +65,37 @@ def cases(S: Any, X: Any) -> dict[str, Callable[[], Any]]:
         "top-k, 4096 atoms, k = 32": lambda: latom.topk(X, atoms, 32, n_threads=1),
         "encode, 4096 atoms, k = 32": lambda: latom.encode(X, atoms, 32, n_threads=1),
         "NMF, sparse, 32 factors": lambda: latom.NMF(count(32), max_iter=10, tol=0, **one).fit(S),
-        "NMF, dense, 32 factors": lambda: latom.NMF(count(32), max_iter=10, tol=0, **one).fit(np.abs(X)),
+        "NMF, dense, 32 factors": lambda: latom.NMF(count(32), max_iter=10, tol=0, **one).fit(positive),
         "silhouette, 200 clusters": lambda: latom.silhouette(X, labels, n_threads=1),
         "k-means of documents of 188": lambda: latom.kmeans_batch(documents, 0.25, cut, **one),
         "Ward of documents of 188": lambda: latom.ward_batch(documents, 0.25, cut, n_threads=1),
     }
+
+
+class Blas:
+    """While it is entered, counts the seconds of numpy's products of a dense X."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Blas:
+        self._methods = {name: getattr(NonNegativeRows, name) for name in ("times", "transposed_times")}
+        for name, method in self._methods.items():
+            setattr(NonNegativeRows, name, self._timed(method))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, method in self._methods.items():
+            setattr(NonNegativeRows, name, method)
+
+    def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(products: Any, *arguments: Any) -> Any:
+            start = time.perf_counter()
+            made = method(products, *arguments)
+            if not products.sparse:
+                self.seconds += time.perf_counter() - start
+            return made
+
+        return timed
 
 
 def measure(call: Callable[[], Any], threads: int, rounds: int) -> tuple[float, float, float, int]:
@@ -74,14 +103,15 @@ def measure(call: Callable[[], Any], threads: int, rounds: int) -> tuple[float, 
     call()
     found = []
     for _ in range(rounds):
-        _core.watch_loops(threads)
-        start = time.perf_counter()
-        call()
-        seconds = time.perf_counter() - start
-        within, predicted, loops = _core.watched_loops()
-        _core.watch_loops(0)
-        serial = max(0.0, seconds - within)
-        found.append((seconds, serial, serial + predicted, loops))
+        with threadpool_limits(1), Blas() as blas:
+            _core.watch_loops(threads)
+            start = time.perf_counter()
+            call()
+            seconds = time.perf_counter() - start
+            within, predicted, loops = _core.watched_loops()
+            _core.watch_loops(0)
+        serial = max(0.0, seconds - within - blas.seconds)
+        found.append((seconds, serial, serial + predicted + blas.seconds / threads, loops))
     return tuple(statistics.median(run[k] for run in found) for k in range(4))  # type: ignore[return-value]
 
 

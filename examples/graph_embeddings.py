@@ -122,8 +122,14 @@ def main() -> None:
         rows[name] = (min(seconds), [score(Z, y, share, given.draws) for share in SHARES])
         print(f"{name:28}{rows[name][0]:9.3f}" + "".join(f"{s:12.3f}" for s in rows[name][1]))
     ratio = rows["scipy chain"][0] / rows["FastRP"][0]
+    ours = max(scores[1] for name, (_, scores) in rows.items() if name.startswith("FastRP"))
+    best = max((name for name in rows if name.startswith("PMI")), key=lambda name: rows[name][1][1])
+    slower, other = rows[best][0] / rows["FastRP"][0], rows[best][1][1]
+    holds = "holds" if ours > other - 0.01 else "fails"
     print(
-        f"claim: as good as slower embeddings; seen: {ratio:.1f} times as fast as the same products in scipy"
+        f"claim: as good as embeddings that take far longer; it {holds} here: F1 at 5 % {ours:.2f} beside "
+        f"{other:.2f} of {best}, which takes {slower:.0f} times as long\n"
+        f"FastRP is {ratio:.1f} times as fast as the same products in scipy"
     )
     if given.plot:
         import matplotlib

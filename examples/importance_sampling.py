@@ -111,10 +111,15 @@ def main(arguments: list[str] | None = None) -> dict[str, dict[str, float]]:
     print(f"mean loss from {given.size} rows: relative error over {given.trials} draws")
     for name, error in errors.items():
         print(f"  {name:22} {error:.4f}")
+    ratio = errors["losses at centers"] / errors["even draws"]
+    verdict = "holds" if ratio < 0.95 else "fails"
+    print(f"the claim that losses at centers help {verdict}: {ratio:.2f} of the error of even draws")
     shares = select(given.data, rng)
     print("share of the target among rows drawn")
     for name, share in shares.items():
         print(f"  {name:22} {share:.3f}")
+    gain = shares["importance resampling"] / shares["even draws"]
+    print(f"rows of the target are {gain:.0f} times as frequent among those drawn by importance")
     return {"errors": errors, "shares": shares}
 
 

@@ -199,13 +199,15 @@ py::object py_projected_powers(const Call& call, const PyRows& A, int64_t width,
 
 /// (losses, iterations, list of H, list of W or None).
 py::tuple py_factorize_replicates(const Call& call, const PyRows& X, const std::vector<int64_t>& k,
-                                  const std::vector<int64_t>& stream, double noise, double tol, double mean,
-                                  int64_t max_iter, int64_t sweeps, double inner_tol, bool with_W) {
+                                  const std::vector<int64_t>& stream, const std::vector<int64_t>& start, double noise,
+                                  double tol, double mean, int64_t max_iter, int64_t sweeps, double inner_tol,
+                                  bool with_W) {
     const Context ctx = call.context();
     if (k.size() != stream.size()) fail(ctx, "stream must have one for each replicate", stream.size(), "Pass as many.");
+    if (k.size() != start.size()) fail(ctx, "start must have one for each replicate", start.size(), "Pass as many.");
     for (const int64_t own : k)
         if (own < 1) fail(ctx, "k must be positive", own, "Ask for a component.");
-    const Replicates all{k, stream, noise, tol, mean, max_iter};
+    const Replicates all{k, stream, start, noise, tol, mean, max_iter};
     const AnyRows& any = [&]() -> const AnyRows& {
         const Released released;
         return X.rows(ctx);
@@ -289,8 +291,8 @@ void register_spectral(py::module_& module) {
                "oversamples"_a, "iterations"_a, "say"_a = py::none(), "start"_a = py::none());
     module.def("projected_powers", &py_projected_powers, "context"_a, "A"_a, "width"_a, "density"_a, "factor"_a,
                "weights"_a, "transition"_a, "normalize"_a, "concatenate"_a, "from_start"_a, "standardize"_a);
-    module.def("factorize_replicates", &py_factorize_replicates, "context"_a, "X"_a, "k"_a, "stream"_a, "noise"_a,
-               "tol"_a, "mean"_a, "max_iter"_a, "sweeps"_a, "inner_tol"_a, "with_W"_a);
+    module.def("factorize_replicates", &py_factorize_replicates, "context"_a, "X"_a, "k"_a, "stream"_a, "start"_a,
+               "noise"_a, "tol"_a, "mean"_a, "max_iter"_a, "sweeps"_a, "inner_tol"_a, "with_W"_a);
 }
 
 }  // namespace latom

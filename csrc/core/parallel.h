@@ -6,6 +6,9 @@
 // is summed over chunks is summed afterwards in chunk order. Then no result depends on the number of threads.
 // worker is in [0, workers(ctx, chunks)): an index for scratch memory.
 //
+// Threads that write into one line of the cache wait for each other: what a chunk counts or sums stays in a variable of
+// its own until the chunk ends, and scratch memory that is written all the time begins a line (alignas(kCacheLine)).
+//
 // The caller works too; helpers (parallel.cpp) join it as they wake up, and it does not wait for those that have not
 // begun. A call from inside a worker runs serially. The first exception stops the others and is rethrown on the caller;
 // check_interrupt runs on the caller's thread only, at most every 20 ms over all its calls, so that a long row of short

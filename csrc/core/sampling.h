@@ -98,8 +98,9 @@ public:
     /// New sum of a block; finish() must follow when all are set.
     template <class Mass>
     void sum(int64_t block, Mass mass) {
-        sum_[block] = 0;
-        for (int64_t i = block * kBlock; i < last(block); ++i) sum_[block] += mass(i);
+        double own = 0;
+        for (int64_t i = block * kBlock; i < last(block); ++i) own += mass(i);
+        sum_[block] = own;
     }
     void finish() {
         prefix_.resize(sum_.size() + 1);

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "core/buffer.h"
 #include "rows/transposed.h"
 
 namespace latom {
@@ -17,7 +18,7 @@ class RowPostings {
 public:
     using T = typename View::value_type;
 
-    struct Scratch {
+    struct alignas(kCacheLine) Scratch {
         std::vector<double> dot;       // [slab], 0 outside products()
         std::vector<char> seen;        // [slab]
         std::vector<int32_t> touched;  // rows of the slab

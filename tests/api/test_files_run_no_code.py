@@ -53,6 +53,11 @@ def state(path):
     return lambda: latom.KMeans(2).fit(latom.Stream(X, checkpoint=path.with_suffix(".npz")))
 
 
+def hierarchy(path):
+    np.savez(path, fit=OBJECTS)
+    return lambda: latom.HierarchicalKMeans((3, 2), checkpoint=path.with_suffix(".npz")).fit(X)
+
+
 def training(path):
     np.savez(path, about=OBJECTS)
     return lambda: latom.SparseAutoencoder.load_checkpoint(path.with_suffix(".npz"))
@@ -77,7 +82,7 @@ def tensors(path):
 
 
 @pytest.mark.parametrize(
-    "make", [index, rows_of_index, numbers, archive, state, training, itda, weights, tensors]
+    "make", [index, rows_of_index, numbers, archive, state, hierarchy, training, itda, weights, tensors]
 )
 def test_pickles_are_refused(make, tmp_path):
     load = make(tmp_path / "it")

@@ -152,6 +152,70 @@ def test_warm_start_goes_on_from_the_centers(rng):
     assert all((a == b).all() for a, b in zip(tree.cluster_centers_, centers, strict=True))
 
 
+class Killed(Exception):
+    """Stands for a kill."""
+
+
+@pytest.mark.parametrize("strategy", ["closest", "random"])
+@pytest.mark.parametrize("container", ["dense", "csr"])
+def test_a_fit_goes_on_from_its_checkpoint(container, strategy, rng, tmp_path):
+    X = corpus(rng, 200, 30, 6)
+    X = X.toarray() if container == "dense" else X
+    file = tmp_path / "state.npz"
+    options = {"n_resampling": (2, 3), "sample_size": 4, "strategy": strategy, "random_state": 1}
+    whole = latom.HierarchicalKMeans((20, 4), **options).fit(X)
+    for at in range(7):  # rounds that end before the kill, in either level
+        seen = []
+
+        def kill(state, at=at, seen=seen):
+            seen.append(state)
+            if len(seen) > at:
+                raise Killed
+
+        with pytest.raises(Killed):
+            latom.HierarchicalKMeans((20, 4), checkpoint=file, callback=kill, **options).fit(X)
+        assert file.exists() == (at > 0)
+        heard = []
+        model = latom.HierarchicalKMeans((20, 4), checkpoint=file, callback=heard.append, **options).fit(X)
+        assert len(heard) == 7 - at
+        assert not list(tmp_path.iterdir())
+        for name in ("labels_", "parents_"):
+            assert all(
+                (a == b).all() for a, b in zip(getattr(model, name), getattr(whole, name), strict=True)
+            )
+        for a, b in zip(model.cluster_centers_, whole.cluster_centers_, strict=True):
+            assert type(a) is type(b)
+            assert (a != b).sum() == 0
+        assert (model.scores_ == whole.scores_).all()
+        assert (model.history_["objective"] == whole.history_["objective"]).all()
+
+
+def test_checkpoints_of_other_fits_are_refused(rng, tmp_path):
+    X, file = rng.standard_normal((90, 4)), tmp_path / "state.npz"
+
+    def kill(state):
+        if state.iteration == 2:
+            raise Killed
+
+    options = {"metric": "euclidean", "n_resampling": 2, "random_state": 0, "checkpoint": file}
+    with pytest.raises(Killed):
+        latom.HierarchicalKMeans((8, 2), callback=kill, **options).fit(X)
+    kept = file.read_bytes()
+    for other, rows in (({"n_clusters": (9, 2)}, X), ({"random_state": 1}, X), ({}, X + 1), ({}, X[:80])):
+        model = latom.HierarchicalKMeans(**{"n_clusters": (8, 2), **options, **other})
+        with pytest.raises(ValueError, match=r"checkpoint must be of the same fit .*Remove state\.npz"):
+            model.fit(rows)
+    with np.load(file) as state:
+        arrays = dict(state)
+    for name, wrong in (("taken", arrays["taken"] + 90), ("levels", np.array(7)), ("history", np.zeros(0))):
+        np.savez(file, **{**arrays, name: wrong})
+        with pytest.raises(ValueError, match="checkpoint must be a file that a fit has left"):
+            latom.HierarchicalKMeans((8, 2), **options).fit(X)
+    file.write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(ValueError, match="checkpoint must be a file that a fit has left"):
+        latom.HierarchicalKMeans((8, 2), **options).fit(X)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_leaves_are_small_and_found_again(metric, rng):
     X = rng.standard_normal((300, 6))
@@ -179,6 +243,7 @@ def test_leaves_are_small_and_found_again(metric, rng):
         ({"strategy": "best"}, "strategy must"),
         ({"metric": "l1"}, "metric must"),
         ({"max_leaf_size": 5}, "one number with max_leaf_size"),
+        ({"n_clusters": 3, "max_leaf_size": 5, "checkpoint": "x.npz"}, "checkpoint must be None with"),
     ],
 )
 def test_wrong_parameters(parameters, message, rng):

@@ -192,6 +192,20 @@ def test_windows_count_walks(rng):
     assert np.allclose(Z @ model.components_, wanted, atol=1e-8)
 
 
+@pytest.mark.parametrize("options", [{}, {"weighting": "arora", "n_iter": 2}, {"window": 3}])
+def test_information_has_the_same_bits_for_threads_and_variants(options):
+    A, found, before = graph(200, dtype=np.float32), set(), _core.isa()
+    try:
+        for isa in _core.available_isas():
+            _core.set_isa(isa)
+            for threads in (1, 2, 5):
+                model = latom.PMIFactorization(9, random_state=0, n_threads=threads, **options)
+                found.add(model.fit_transform(A).tobytes())
+    finally:
+        _core.set_isa(before)
+    assert len(found) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

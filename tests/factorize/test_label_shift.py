@@ -8,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
 
 import latom
+from latom import _core
 from latom.factorize.latent_label_shift import anchor_start
 
 
@@ -50,6 +51,20 @@ def test_random_starts_come_near_and_repeat():
     assert len(model.losses_) == 20
     again = clone(model).set_params(n_threads=1).fit(P, domain)
     assert (again.class_prior_ == model.class_prior_).all()
+
+
+def test_the_same_bits_for_threads_and_variants():
+    P, domain, _, _ = problem(1, each=60)
+    found, before = set(), _core.isa()
+    try:
+        for isa in _core.available_isas():
+            _core.set_isa(isa)
+            for threads in (1, 2, 5):
+                model = latom.LatentLabelShift(5, 8, init="both", random_state=3, n_threads=threads)
+                found.add(model.fit(P, domain).class_prior_.tobytes())
+    finally:
+        _core.set_isa(before)
+    assert len(found) == 1
 
 
 def test_starts_that_fall_behind_are_dropped(rng):

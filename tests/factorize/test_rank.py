@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.optimize import nnls
+from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.decomposition import NMF as SklearnNMF
-from sklearn.metrics import silhouette_samples
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import euclidean_distances, silhouette_samples, silhouette_score
 
 import latom
 from latom import _core
@@ -197,6 +200,68 @@ def test_consensus_finds_programs(container):
     assert np.isclose(model.reconstruction_err_, error, rtol=1e-5)
 
 
+def plain_consensus(X, spectra, k, threshold, near=0.3):
+    """What cNMF does with spectra from all replicates, in numpy and scikit-learn, on the scaled X."""
+    spectra = spectra / np.linalg.norm(spectra, axis=1, keepdims=True)
+    neighbors = int(near * len(spectra) / k)
+    distances = np.sort(euclidean_distances(spectra), axis=1)[:, 1 : neighbors + 1]  # but for the row itself
+    density = distances.sum(axis=1) / neighbors
+    kept = spectra[density < threshold]
+    labels = SklearnKMeans(k, n_init=10, random_state=1).fit(kept).labels_
+    medians = np.stack([np.median(kept[labels == c], axis=0) for c in range(k)])
+    medians /= medians.sum(axis=1, keepdims=True)
+    deviation = X.std(axis=0)
+    prepared = np.divide(X, deviation, out=np.zeros_like(X), where=deviation > 0)
+    usages = np.stack([nnls(medians.T, row)[0] for row in prepared])
+    shares = usages / usages.sum(axis=1, keepdims=True)
+    order = np.argsort(-shares.sum(axis=0))
+    usages, shares, medians = usages[:, order], shares[:, order], medians[order]
+    standardized = (X - X.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    return {
+        "density_": density,
+        "silhouette_": silhouette_score(kept, labels),
+        "components_": medians,
+        "usages_": usages,
+        "programs_": np.stack([nnls(shares, column)[0] for column in X.T], axis=1),
+        "scores_": np.linalg.lstsq(shares, standardized, rcond=None)[0],
+        "reconstruction_err_": np.linalg.norm(prepared - usages @ medians),
+    }
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_consensus_is_that_of_a_plain_loop(container):
+    """Of spectra that are the same; where some are outliers, which are left out."""
+    rng = np.random.default_rng(2)
+    X = rng.dirichlet(np.full(5, 0.2), 90) @ rng.dirichlet(np.full(60, 0.1), 5)
+    X = rng.poisson(150 * X).astype(np.float64)
+    model = latom.ConsensusNMF(5, n_replicates=20, random_state=0, tol=1e-7, max_iter=5000)
+    model.prepare(container(X))
+    parts = model.factorize()
+    for k, threshold, share in ((5, 0.5, 0.1), (5, 0.05, 0.1), (5, 2.0, 0.0)):
+        # What replicates have found, with some spectra that stand for none.
+        odd = {r: np.where(rng.random((k, 1)) < share, rng.random(H.shape), H) for r, H in parts[k].items()}
+        model.combine([{k: odd}]).consensus(k, threshold)
+        found = np.concatenate([odd[r] for r in sorted(odd)])
+        wanted = plain_consensus(X, found, k, threshold)
+        assert ((wanted["density_"] >= threshold).sum() > 0) == (share > 0)
+        for name, value in wanted.items():
+            assert np.allclose(getattr(model, name), value, rtol=2e-3, atol=2e-4 * np.abs(value).max()), name
+
+
+def test_consensus_has_the_same_bits_for_threads_and_variants():
+    X = sp.csr_array(np.where(planted(0, 4, 60, 50) > 0.01, planted(0, 4, 60, 50), 0))
+    found, before = set(), _core.isa()
+    try:
+        for isa in _core.available_isas():
+            _core.set_isa(isa)
+            for threads in (1, 2, 5):
+                model = latom.ConsensusNMF(4, n_replicates=5, random_state=0, n_threads=threads).fit(X)
+                found.add(b"".join(a.tobytes() for a in (model.components_, model.usages_, model.programs_)))
+    finally:
+        _core.set_isa(before)
+    assert len(found) == 1
+
+
 def test_workers_share_the_replicates():
     X = planted(1, 3, 60, 40)
     whole = latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X)
@@ -205,8 +270,10 @@ def test_workers_share_the_replicates():
     parts = [
         latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X).factorize(w, 3) for w in range(3)
     ]
+    idle = latom.ConsensusNMF(3, n_replicates=7, random_state=0).prepare(X).factorize(8, 9)
+    assert idle == {3: {}}  # more workers than replicates
     whole.combine()
-    shared.combine(parts)
+    shared.combine([*parts, idle])
     assert (whole.spectra_[3] == shared.spectra_[3]).all()
     assert len(whole.spectra_[3]) == 21
     assert np.allclose(whole.consensus(3).components_, shared.consensus(3).components_)
@@ -214,6 +281,10 @@ def test_workers_share_the_replicates():
         whole.consensus(4)
     with pytest.raises(ValueError, match="density_threshold must leave at least 3 spectra"):
         whole.consensus(3, 1e-9)
+    with pytest.raises(NotFittedError):
+        latom.ConsensusNMF(3).combine(parts)
+    with pytest.raises(ValueError, match=r"n_components must be one that was factorized, of \[\]; got 3"):
+        latom.ConsensusNMF(3).prepare(X).combine([idle]).consensus(3)
     few = latom.ConsensusNMF(2, n_replicates=3, n_features=10, random_state=0).fit(X)
     assert few.components_.shape == (2, 10)
     assert few.programs_.shape == (2, 40)

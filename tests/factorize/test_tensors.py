@@ -60,15 +60,17 @@ def test_rescal_of_any_sign_fits_exactly(rng):
     assert model.reconstruction_err_ < 1e-4 * np.linalg.norm(X)
 
 
-def test_rescal_gives_the_same_bits_for_threads_and_variants():
+@pytest.mark.parametrize("cls", [latom.RESCAL, latom.NonNegativeCP])
+def test_the_same_bits_for_threads_and_variants(cls):
     _, _, X = relations(1)
-    slices, found, before = [sp.csr_array(part) for part in X], set(), _core.isa()
+    given = X if cls is latom.NonNegativeCP else [sp.csr_array(part) for part in X]
+    found, before = set(), _core.isa()
     try:
         for isa in _core.available_isas():
             _core.set_isa(isa)
             for threads in (1, 2, 5):
-                model = latom.RESCAL(3, max_iter=20, random_state=0, n_threads=threads).fit(slices)
-                found.add(model.A_.tobytes())
+                model = cls(3, max_iter=20, random_state=0, n_threads=threads).fit(given)
+                found.add((model.A_ if cls is latom.RESCAL else model.factors_[0]).tobytes())
     finally:
         _core.set_isa(before)
     assert len(found) == 1

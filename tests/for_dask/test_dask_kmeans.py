@@ -101,6 +101,24 @@ def test_functions(client):
     assert (sp.csr_array(got) != sp.csr_array(wanted)).nnz == 0
 
 
+@pytest.mark.parametrize("loss", ["implicit", "ials"])
+def test_half_steps_are_least_squares_of_one_machine(client, loss):
+    X = sp.csr_array(sp.random_array((90, 40), density=0.15, rng=np.random.default_rng(3), dtype=np.float32))
+    options = {"regularization": 0.1, "alpha": 5.0, "loss": loss, "reg_exponent": 0.5}
+    whole = latom.AlternatingLeastSquares(7, solver="cholesky", iterations=2, random_state=0, **options)
+    V = whole.fit(X)._start("f", X.shape)[1]
+    for _ in range(2):
+        U = latom.dask.half_step(chunked(X, [20, 70]), V, client=client, **options).compute()
+        V = latom.dask.half_step(chunked(sp.csr_array(X.T), [15]), U, client=client, **options).compute()
+    assert np.array_equal(U, whole.user_factors)
+    assert np.array_equal(V, whole.item_factors)
+    assert U.dtype == np.float32
+    with pytest.raises(ValueError, match=r"dask\.half_step: factors must have a row for each of the 40"):
+        latom.dask.half_step(chunked(X, [20]), U)
+    with pytest.raises(ValueError, match=r"dask\.half_step: alpha must"):
+        latom.dask.half_step(chunked(X, [20]), V, alpha=-1)
+
+
 def test_mini_batches(client):
     X = rows(False)
     plain = latom.MiniBatchKMeans(5, random_state=0)

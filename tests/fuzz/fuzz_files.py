@@ -127,6 +127,28 @@ def stream(rng: np.random.Generator, folder: Path) -> Any:
     return load
 
 
+def hierarchy(rng: np.random.Generator, folder: Path) -> Any:
+    X = _rows(rng)
+    rows: Any = sp.csr_array(X) if rng.random() < 0.5 else X
+    options = {"n_resampling": 1, "random_state": 0, "checkpoint": folder / "state.npz"}
+    seen, last = [], int(rng.integers(1, 4))
+
+    def stop(state: Any) -> None:
+        seen.append(state)
+        if len(seen) > last:
+            raise Stop
+
+    with contextlib.suppress(Stop):
+        latom.HierarchicalKMeans((5, 2), callback=stop, **options).fit(rows)
+
+    def load() -> Any:
+        model = latom.HierarchicalKMeans((5, 2), **options).fit(rows)
+        centers = [c.data if sp.issparse(c) else c for c in model.cluster_centers_]
+        return *centers, *model.labels_, model.scores_, model.transform(rows), model.history_["objective"]
+
+    return load
+
+
 def blocks(rng: np.random.Generator, folder: Path) -> Any:
     X = _rows(rng)
     if rng.random() < 0.5:
@@ -149,5 +171,6 @@ FILES: dict[str, Callable[[np.random.Generator, Path], Any]] = {
     "itda": itda,
     "training": training,
     "stream": stream,
+    "hierarchy": hierarchy,
     "blocks": blocks,
 }

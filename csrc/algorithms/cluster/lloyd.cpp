@@ -26,7 +26,9 @@ double block_sum(const Context& ctx, int64_t n, F term) {
     constexpr int64_t kRows = 4096;
     std::vector<double> sums(static_cast<std::size_t>(chunk_count(n, kRows)), 0.0);
     parallel_for(ctx, static_cast<int64_t>(sums.size()), [&](int64_t c, int) {
-        for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) sums[c] += term(i);
+        double own = 0;
+        for (int64_t i = c * kRows; i < std::min(n, (c + 1) * kRows); ++i) own += term(i);
+        sums[c] = own;
     });
     return std::accumulate(sums.begin(), sums.end(), 0.0);
 }

@@ -82,11 +82,12 @@ std::vector<T> perturbed(const Context& ctx, const T* X, int64_t count, double n
 
 /// |normal| numbers times scale: W [n, k], then F [d, k].
 template <class T>
-std::vector<T> random_start(const Context& ctx, int64_t count, double scale, int64_t stream) {
+std::vector<T> random_start(const Context& ctx, int64_t count, double scale, int64_t stream, int64_t start) {
+    const std::uint64_t first = static_cast<std::uint64_t>(start) << 40;
     std::vector<T> out(static_cast<std::size_t>(count));
     const Philox draws(ctx.seed ^ (static_cast<std::uint64_t>(stream) * 0x9E3779B97F4A7C15), Purpose::kFactorStart);
     for (int64_t p = 0; p < count; p += 2) {
-        const auto pair = draws.normals(static_cast<std::uint64_t>(p));
+        const auto pair = draws.normals(first + static_cast<std::uint64_t>(p));
         for (int64_t q = p; q < std::min(count, p + 2); ++q) out[q] = static_cast<T>(scale * std::abs(pair[q - p]));
     }
     return out;
@@ -101,8 +102,8 @@ void factorize(const Context& ctx, const Products& X, int64_t n, int64_t d, cons
     std::vector<Factors<T>*> own;
     for (const int64_t r : group) {
         const int64_t k = all.k[r];
-        starts.push_back(
-            random_start<T>(ctx, (n + d) * k, std::sqrt(all.mean / static_cast<double>(k)), all.stream[r]));
+        starts.push_back(random_start<T>(ctx, (n + d) * k, std::sqrt(all.mean / static_cast<double>(k)), all.stream[r],
+                                         all.start[r]));
         factors.push_back({k, starts.back().data(), starts.back().data() + n * k});
     }
     for (Factors<T>& one : factors) own.push_back(&one);

@@ -17,8 +17,9 @@ class ExactDense {
 public:
     using T = typename View::value_type;
 
-    ExactDense(const Context&, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool)
-        : rows_(rows), distance_(metric, rows), potential_(potential) {
+    ExactDense(const Context& ctx, const Rows<View>& rows, Metric metric, Potential<View>& potential, bool)
+        : rows_(rows), distance_(metric, rows), potential_(potential), serial_(ctx) {
+        serial_.n_threads = 1;
         if (!potential.known()) return;
         list_.resize(potential.centers().size());
         for (int64_t i = 0; i < rows.n(); ++i)
@@ -50,11 +51,16 @@ private:
         bool sorted = false;
     };
     struct Piece {  // of a list, for one thread
-        std::size_t list;
+        std::size_t draw, list;
         int64_t from, to;
         double reach;  // rows of at most this D^2 are out of reach
         int64_t looked = 0;
     };
+    struct Opened {
+        int64_t end = 0;  // rows of the list beyond it are out of reach
+        double reach = 0;
+    };
+    static constexpr int64_t kOpened = 64;  // lists that a thread opens together
 
     void measure(List& list) const {
         list.mass = 0;
@@ -64,14 +70,22 @@ private:
         std::sort(list.row.begin(), list.row.end(), [this](int64_t a, int64_t b) {
             return potential_.bound(a) != potential_.bound(b) ? potential_.bound(a) > potential_.bound(b) : a < b;
         });
-        list.sorted = true;
+    }
+    /// One thread for so few multiply-adds that the start of another would cost more.
+    const Context& threads_for(const Context& ctx, double work) const {
+        constexpr double kSerial = 200'000;
+        return work < kSerial ? serial_ : ctx;
     }
     void sum_lists() {
         prefix_.assign(1, 0.0);
         for (const List& list : list_) prefix_.push_back(prefix_.back() + list.mass);
     }
-    std::vector<Piece> pieces(int64_t c);
-    void open(std::size_t list, double reach, std::vector<Piece>& out);
+    std::vector<Piece> pieces(const Context& ctx, const std::vector<int64_t>& draws);
+    void open(int64_t c, int64_t first, int64_t count, Opened* out) const;
+    int64_t in_reach(const List& list, double reach) const;
+    static void cut(std::size_t draw, std::size_t list, const Opened& opened, std::vector<Piece>& out);
+    void drop_taken(const Context& ctx, const std::vector<Piece>& all, const std::vector<double>& lost,
+                    const std::vector<char>& taken);
     template <class F>
     int64_t sweep(const Piece& piece, int64_t c, F f) const;
     template <class F>
@@ -81,6 +95,7 @@ private:
     const Rows<View>& rows_;
     SquaredDistance distance_;
     Potential<View>& potential_;
+    Context serial_;
     std::vector<List> list_;      // by label
     std::vector<double> prefix_;  // of their masses
     double products_ = 0;
@@ -108,43 +123,62 @@ int64_t ExactDense<View>::draw(double uniform) const {
     return found;
 }
 
-// Rows of a list beyond `reach`.
+// Rows of a list, from its first on, among which are all those beyond `reach`.
 template <class View>
-void ExactDense<View>::open(std::size_t at, double reach, std::vector<Piece>& out) {
-    constexpr int64_t kRows = 4096;
-    List& list = list_[at];
-    auto end = static_cast<int64_t>(list.row.size());
-    if (list.sorted)
-        end = std::partition_point(list.row.begin(), list.row.end(),
-                                   [&](int64_t i) { return potential_.bound(i) > reach; }) -
-              list.row.begin();
-    for (int64_t from = 0; from < end; from += kRows) out.push_back({at, from, std::min(end, from + kRows), reach});
+int64_t ExactDense<View>::in_reach(const List& list, double reach) const {
+    const auto begin = list.row.begin(), end = list.row.end();
+    if (!list.sorted) return end - begin;
+    return std::partition_point(begin, end, [&](int64_t i) { return potential_.bound(i) > reach; }) - begin;
 }
 
-// What row c may be nearest to.
 template <class View>
-std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(int64_t c) {
+void ExactDense<View>::cut(std::size_t draw, std::size_t list, const Opened& opened, std::vector<Piece>& out) {
+    constexpr int64_t kRows = 4096;
+    for (int64_t from = 0; from < opened.end; from += kRows)
+        out.push_back({draw, list, from, std::min(opened.end, from + kRows), opened.reach});
+}
+
+// What row c may be nearest to in lists [first, first + count).
+template <class View>
+void ExactDense<View>::open(int64_t c, int64_t first, int64_t count, Opened* out) const {
     const auto& centers = potential_.centers();
-    std::vector<Piece> out;
-    constexpr std::size_t kBatch = 16;
+    constexpr int64_t kBatch = 16;
     const T *x[kBatch] = {}, *y[kBatch];
     double dot[kBatch];
     std::fill_n(y, kBatch, rows_.values(c));
-    for (std::size_t a = 0; a < list_.size(); a += kBatch) {
-        const std::size_t batch = std::min(kBatch, list_.size() - a);
-        for (std::size_t b = 0; b < batch; ++b) {
+    for (int64_t a = first; a < first + count; a += kBatch) {
+        const int64_t batch = std::min(kBatch, first + count - a);
+        for (int64_t b = 0; b < batch; ++b) {
             const int64_t row = std::max<int64_t>(centers[a + b], 0);
             if (dots_) dot[b] = dots_[c * stride_ + row];
             x[b] = rows_.values(row);
         }
-        if (!dots_) rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(batch), rows_.d(), dot);
-        for (std::size_t b = 0; b < batch; ++b) {
+        if (!dots_) rows_.kernels()->template of<T>().dense_dots(x, y, batch, rows_.d(), dot);
+        for (int64_t b = 0; b < batch; ++b) {
             const int64_t row = centers[a + b];  // none: a center that is no row
-            open(a + b, row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c))),
-                 out);
+            const double reach =
+                row < 0 ? 0.0 : potential_.reach(row, distance_(dot[b], rows_.norm2(row), rows_.norm2(c)));
+            out[a + b - first] = {in_reach(list_[a + b], reach), reach};
         }
     }
-    products_ += static_cast<double>(list_.size()) * static_cast<double>(rows_.d());
+}
+
+// What rows may be nearest to the draws: by draw, then by list.
+template <class View>
+std::vector<typename ExactDense<View>::Piece> ExactDense<View>::pieces(const Context& ctx,
+                                                                       const std::vector<int64_t>& draws) {
+    const auto lists = static_cast<int64_t>(list_.size()), count = static_cast<int64_t>(draws.size());
+    const double work = static_cast<double>(lists) * static_cast<double>(rows_.d());
+    const int64_t chunks = chunk_count(lists, kOpened);
+    std::vector<Opened> opened(static_cast<std::size_t>(count * lists));
+    parallel_for(threads_for(ctx, work * static_cast<double>(count)), count * chunks, [&](int64_t at, int) {
+        const int64_t draw = at / chunks, first = at % chunks * kOpened;
+        open(draws[draw], first, std::min(kOpened, lists - first), opened.data() + draw * lists + first);
+    });
+    products_ += work * static_cast<double>(count);
+    std::vector<Piece> out;
+    for (std::size_t k = 0; k < draws.size(); ++k)
+        for (std::size_t a = 0; a < list_.size(); ++a) cut(k, a, opened[k * list_.size() + a], out);
     return out;
 }
 
@@ -186,14 +220,14 @@ int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
 template <class View>
 template <class F>
 void ExactDense<View>::sweep_all(const Context& ctx, std::vector<Piece>& pieces, F f) {
-    constexpr double kSerial = 200'000;  // multiply-adds: less than the start of a thread costs
     double work = 0;
     for (const Piece& p : pieces) work += static_cast<double>((p.to - p.from) * rows_.d());
-    Context few = ctx;
-    if (work < kSerial) few.n_threads = 1;
-    parallel_for(few, static_cast<int64_t>(pieces.size()), [&](int64_t p, int) { pieces[p].looked = f(p); });
+    parallel_for(threads_for(ctx, work), static_cast<int64_t>(pieces.size()),
+                 [&](int64_t p, int) { pieces[p].looked = f(p); });
     for (const Piece& p : pieces) products_ += static_cast<double>(p.looked * rows_.d());
     // Lists of which less than half was in reach.
+    std::vector<std::size_t> loose;
+    double rows = 0;
     for (std::size_t p = 0; p < pieces.size();) {
         List& list = list_[pieces[p].list];
         const std::size_t at = pieces[p].list;
@@ -202,26 +236,30 @@ void ExactDense<View>::sweep_all(const Context& ctx, std::vector<Piece>& pieces,
             looked += pieces[p].looked;
             seen += pieces[p].to - pieces[p].from;
         }
-        if (!list.sorted && 2 * looked < seen) sort(list);
+        if (list.sorted || 2 * looked >= seen) continue;
+        list.sorted = true;
+        loose.push_back(at);
+        rows += static_cast<double>(list.row.size());
     }
+    constexpr double kSorted = 64;  // multiply-adds in the time that a row takes to be sorted
+    parallel_for(threads_for(ctx, kSorted * rows), static_cast<int64_t>(loose.size()),
+                 [&](int64_t at, int) { sort(list_[loose[at]]); });
 }
 
 template <class View>
 Gain ExactDense<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
-    std::vector<Piece> all;
-    std::vector<std::size_t> whose;
-    for (std::size_t k = 0; k < draws.size(); ++k) {
-        for (const Piece& p : pieces(draws[k])) all.push_back(p);
-        whose.resize(all.size(), k);
-    }
+    std::vector<Piece> all = pieces(ctx, draws);
     std::vector<double> gain(all.size(), 0.0), total(draws.size(), 0.0);
     sweep_all(ctx, all, [&](int64_t p) {
-        return sweep(all[p], draws[whose[p]], [&](int64_t i, double d2) {
+        double sum = 0;
+        const int64_t looked = sweep(all[p], draws[all[p].draw], [&](int64_t i, double d2) {
             const double less = potential_.bound(i) - d2;
-            if (less > 0) gain[p] += potential_.weight(i) * less;
+            if (less > 0) sum += potential_.weight(i) * less;
         });
+        gain[p] = sum;
+        return looked;
     });
-    for (std::size_t p = 0; p < all.size(); ++p) total[whose[p]] += gain[p];
+    for (std::size_t p = 0; p < all.size(); ++p) total[all[p].draw] += gain[p];
     return most_gain(draws, total);
 }
 
@@ -232,7 +270,7 @@ void ExactDense<View>::take_first(const Context& ctx, int64_t c) {
         if (potential_.weight(i) > 0) list.row.push_back(i);
     potential_.begin(c);
     std::vector<Piece> all;
-    open(0, 0.0, all);
+    cut(0, 0, {static_cast<int64_t>(list.row.size()), 0.0}, all);
     sweep_all(ctx, all,
               [&](int64_t p) { return sweep(all[p], c, [&](int64_t i, double d2) { potential_.take(i, d2); }); });
     std::erase_if(list.row, [this](int64_t i) { return !(potential_.bound(i) > 0); });
@@ -240,40 +278,60 @@ void ExactDense<View>::take_first(const Context& ctx, int64_t c) {
     sum_lists();
 }
 
+// Rows leave their lists that row c, the last center, has taken; the mass that each piece has lost.
 template <class View>
-void ExactDense<View>::add(const Context& ctx, int64_t c) {
-    if (!potential_.known()) return take_first(ctx, c);
-    std::vector<Piece> all = pieces(c);
+void ExactDense<View>::drop_taken(const Context& ctx, const std::vector<Piece>& all, const std::vector<double>& lost,
+                                  const std::vector<char>& taken) {
     const auto label = static_cast<int32_t>(list_.size());
-    potential_.begin(c);
-    std::vector<std::vector<int64_t>> taken(all.size());
-    std::vector<double> left(list_.size(), -1.0);  // mass that lists which lose rows keep
-    for (const Piece& p : all) left[p.list] = list_[p.list].mass;
-    std::vector<double> lost(all.size(), 0.0);
-    std::vector<char> taken_any(all.size(), 0), loses(list_.size(), 0);
-    sweep_all(ctx, all, [&](int64_t p) {
-        return sweep(all[p], c, [&](int64_t i, double d2) {
-            const double before = potential_.mass(i);
-            if (!potential_.take(i, d2)) return;
-            lost[p] += before;
-            taken_any[p] = 1;
-            if (d2 > 0) taken[p].push_back(i);
-        });
-    });
-    List fresh;
-    for (std::size_t p = 0; p < all.size(); ++p) {
+    std::vector<std::size_t> first;  // piece of each list that loses rows
+    double rows = 0;
+    for (std::size_t p = 0, last = 0; p < all.size(); p = last) {
+        bool loses = false;
+        for (last = p; last < all.size() && all[last].list == all[p].list; ++last) loses = loses || taken[last];
+        if (!loses) continue;
+        first.push_back(p);
+        rows += static_cast<double>(list_[all[p].list].row.size());
+    }
+    constexpr double kDropped = 8;  // multiply-adds in the time that a row takes here
+    parallel_for(threads_for(ctx, kDropped * rows), static_cast<int64_t>(first.size()), [&](int64_t at, int) {
+        const std::size_t p = first[at];
         List& list = list_[all[p].list];
-        fresh.row.insert(fresh.row.end(), taken[p].begin(), taken[p].end());
-        left[all[p].list] -= lost[p];
-        loses[all[p].list] |= taken_any[p];
-        if (p + 1 < all.size() && all[p + 1].list == all[p].list) continue;
-        const double mass = left[all[p].list];
-        if (!loses[all[p].list]) continue;
+        double mass = list.mass;
+        for (std::size_t q = p; q < all.size() && all[q].list == all[p].list; ++q) mass -= lost[q];
         std::erase_if(list.row, [&](int64_t i) { return potential_.label(i) == label; });
         // A difference of nearly equal numbers is no sum.
         if (2 * mass < list.mass || list.row.empty()) measure(list);
         else list.mass = mass;
-    }
+    });
+}
+
+template <class View>
+void ExactDense<View>::add(const Context& ctx, int64_t c) {
+    if (!potential_.known()) return take_first(ctx, c);
+    std::vector<Piece> all = pieces(ctx, {c});
+    potential_.begin(c);
+    std::vector<std::vector<int64_t>> taken(all.size());
+    std::vector<double> lost(all.size(), 0.0);
+    std::vector<char> taken_any(all.size(), 0);
+    sweep_all(ctx, all, [&](int64_t p) {
+        double sum = 0;
+        bool any = false;
+        std::vector<int64_t> rows;
+        const int64_t looked = sweep(all[p], c, [&](int64_t i, double d2) {
+            const double before = potential_.mass(i);
+            if (!potential_.take(i, d2)) return;
+            sum += before;
+            any = true;
+            if (d2 > 0) rows.push_back(i);
+        });
+        lost[p] = sum;
+        taken_any[p] = any;
+        taken[p] = std::move(rows);
+        return looked;
+    });
+    drop_taken(ctx, all, lost, taken_any);
+    List fresh;
+    for (const auto& some : taken) fresh.row.insert(fresh.row.end(), some.begin(), some.end());
     measure(fresh);
     list_.push_back(std::move(fresh));
     sum_lists();

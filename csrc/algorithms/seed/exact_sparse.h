@@ -61,18 +61,19 @@ private:
 
 template <class View>
 Gain ExactSparse<View>::best(const Context& ctx, const std::vector<int64_t>& draws) {
-    const std::size_t count = draws.size();
-    const int64_t slabs = postings_.slabs();
-    std::vector<double> gain(static_cast<std::size_t>(slabs) * count, 0.0);
-    parallel_for(ctx, slabs, [&](int64_t slab, int worker) {
-        for (std::size_t k = 0; k < count; ++k)
-            sweep(worker, slab, draws[k], false, [&](int64_t i, double d2) {
-                const double less = potential_.bound(i) - d2;
-                if (less > 0) gain[slab * count + k] += potential_.weight(i) * less;
-            });
+    const auto count = static_cast<int64_t>(draws.size());
+    std::vector<double> gain(static_cast<std::size_t>(postings_.slabs() * count), 0.0);  // [slabs, count]
+    scratch_.resize(std::max(scratch_.size(), static_cast<std::size_t>(workers(ctx, postings_.slabs() * count))));
+    parallel_for(ctx, postings_.slabs() * count, [&](int64_t at, int worker) {
+        double sum = 0;
+        sweep(worker, at / count, draws[at % count], false, [&](int64_t i, double d2) {
+            const double less = potential_.bound(i) - d2;
+            if (less > 0) sum += potential_.weight(i) * less;
+        });
+        gain[at] = sum;
     });
-    std::vector<double> total(count, 0.0);
-    for (std::size_t at = 0; at < gain.size(); ++at) total[at % count] += gain[at];
+    std::vector<double> total(draws.size(), 0.0);
+    for (std::size_t at = 0; at < gain.size(); ++at) total[at % draws.size()] += gain[at];
     return most_gain(draws, total);
 }
 

@@ -16,6 +16,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/buffer.h"
 #include "engines/product_select/decide.h"
 #include "rows/rows.h"
 
@@ -56,7 +57,7 @@ public:
         double distance2;
         int32_t center;  // -1: none within the limit
     };
-    struct Scratch {
+    struct alignas(kCacheLine) Scratch {
         std::vector<double> score;  // zero between uses
         std::vector<const T*> row;
         std::vector<double> norm2;

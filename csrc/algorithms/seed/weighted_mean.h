@@ -31,11 +31,11 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
     std::vector<double> total(static_cast<std::size_t>(chunks), 0.0);
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         sum[c].assign(static_cast<std::size_t>(d), 0.0);
-        double few[kShortDot] = {};
+        double few[kShortDot] = {}, own = 0;
         for (int64_t i = c * size; i < std::min(n, (c + 1) * size); ++i) {
             const double w = weight(i);
             if (!(w > 0)) continue;
-            total[c] += w;
+            own += w;
             const double factor = metric == Metric::kCosine ? w / std::sqrt(rows.norm2(i)) : w;
             if constexpr (kIsSparse<View>) {
                 rows.each(i, [&](int64_t t, T v) { sum[c][t] += factor * static_cast<double>(v); });
@@ -46,6 +46,7 @@ auto weighted_mean(const Context& ctx, const Rows<View>& rows, Metric metric, We
                 rows.kernels()->template of<T>().add_scaled(rows.values(i), factor, d, sum[c].data());
             }
         }
+        total[c] = own;
         if (!kIsSparse<View> && d <= kShortDot) std::copy_n(few, d, sum[c].data());
     });
     double weights = 0;

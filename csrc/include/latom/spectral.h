@@ -70,8 +70,10 @@ void projected_powers(const Context& ctx, const Rows<CsrView<T, I>>& A, const Ra
 /// Many factorizations of one X >= 0 [n, d], each of X with its entries multiplied by uniform numbers of
 /// [1 - noise, 1 + noise] and from a random start of its own.
 struct Replicates {
-    std::vector<int64_t> k, stream;  // of each: components, and which random numbers it takes
-    double noise, tol, mean;         // mean: of X, which starts are scaled to
+    std::vector<int64_t> k;       // of each: components
+    std::vector<int64_t> stream;  // which random numbers it takes: equal ones multiply X by the same numbers
+    std::vector<int64_t> start;   // which of its stream's starts
+    double noise, tol, mean;      // mean: of X, which starts are scaled to
     int64_t max_iter;
 };
 

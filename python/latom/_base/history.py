@@ -213,6 +213,11 @@ State = TypeVar(
 )
 
 
+def history_type(kind: type) -> np.dtype[Any]:
+    """What a history of such states is an array of."""
+    return np.dtype([(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(kind)])
+
+
 class Iterations(Generic[State]):
     """Counts the iterations of one run, keeps their states, reports them, and says when to stop.
 
@@ -290,9 +295,10 @@ class Iterations(Generic[State]):
     @property
     def history(self) -> NDArray[Any]:
         """The states as a structured array."""
-        types = [(f.name, np.int64 if f.type == "int" else np.float64) for f in fields(self._kind)]
-        values = [tuple(getattr(state, name) for name, _ in types) for state in self.states]
-        return np.array(values, dtype=np.dtype(types))
+        dtype = history_type(self._kind)
+        names: Any = dtype.names
+        values = [tuple(getattr(state, name) for name in names) for state in self.states]
+        return np.array(values, dtype=dtype)
 
 
 class Descent(Iterations[FactorizationState]):

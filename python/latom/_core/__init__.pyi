@@ -347,8 +347,8 @@ def projected_powers(
     transition: bool, normalize: bool, concatenate: bool, from_start: bool, standardize: bool,
 ) -> tuple[NDArray[Any], _Float64, _Float64]: ...  # fmt: skip
 def factorize_replicates(
-    context: Context, X: Rows, k: list[int], stream: list[int], noise: float, tol: float, mean: float,
-    max_iter: int, sweeps: int, inner_tol: float, with_W: bool,
+    context: Context, X: Rows, k: list[int], stream: list[int], start: list[int], noise: float, tol: float,
+    mean: float, max_iter: int, sweeps: int, inner_tol: float, with_W: bool,
 ) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...  # fmt: skip
 
 class BlockLloyd:

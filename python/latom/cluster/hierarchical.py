@@ -22,6 +22,7 @@ from latom.cluster.balanced import balanced_sample, ranks_within
 from latom.cluster.kmeans import KMeans, SphericalKMeans
 from latom.cluster.leaves import Leaves
 from latom.cluster.packed_centers import PackedCenters
+from latom.cluster.saved_hierarchy import Level, SavedHierarchy, check_checkpoint
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 
@@ -69,6 +70,9 @@ class HierarchicalKMeans(IterativeEstimator):
         1 shows a progress bar on a terminal, a line per round elsewhere.
     callback : callable, optional
         Called with a :class:`HierarchyState` after each round; a true result ends the level.
+    checkpoint : path, optional
+        A file that is replaced after each round: a fit of the same rows and parameters that finds it goes on
+        from there, with an integer random_state to the same bits, and removes it when it is done.
 
     Attributes
     ----------
@@ -129,6 +133,7 @@ class HierarchicalKMeans(IterativeEstimator):
         n_threads: int | None = None,
         verbose: int = 0,
         callback: Callable[[HierarchyState], Any] | None = None,
+        checkpoint: Any = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.metric = metric
@@ -144,6 +149,7 @@ class HierarchicalKMeans(IterativeEstimator):
         self.n_threads = n_threads
         self.verbose = verbose
         self.callback = callback
+        self.checkpoint = checkpoint
 
     @with_callbacks
     def fit(self, X: Matrix, y: Any = None) -> HierarchicalKMeans:
@@ -179,26 +185,24 @@ class HierarchicalKMeans(IterativeEstimator):
             return self
         tasks = FitTasks(self, len(counts), X, y)
         before = getattr(self, "cluster_centers_", None) if self.warm_start else None
-        centers: list[Matrix] = []
-        parents: list[NDArray[np.int32]] = []
-        scores: list[NDArray[np.float64]] = []
-        histories = []
-        level_rows = rows
-        for level, count in enumerate(counts):
+        saved = SavedHierarchy(name, rows, counts, (rounds, sizes), self)
+        saved.replay(rng)
+        done = saved.standing.levels
+        for level, count in enumerate(counts[len(done) :], len(done)):
+            level_rows = Rows(name, done[-1].centers) if done else rows
             start = before[level] if before is not None and before[level].shape[0] == count else None
             task = tasks.start(rounds[level] + 1)
             with Progress(type(self).__name__, rounds[level] + 1, self.verbose) as progress:
                 run = Iterations(HierarchyState, rounds[level] + 1, self.callback, progress, task)
-                found = self._level(name, level_rows, level, count, sizes[level], start, run, rng)
+                found = self._level(name, level_rows, level, count, sizes[level], start, run, rng, saved)
             task.end(dict)
-            centers.append(found[0])
-            parents.append(found[1])
-            scores.append(found[2])
-            histories.append(run.history)
-            level_rows = Rows(name, centers[-1])
-        self.cluster_centers_, self.parents_, self.scores_ = centers, parents[1:], scores[0]
-        self.labels_, self.history_ = self._climb(parents[0]), np.concatenate(histories)
+            saved.level(Level(*found, run.history))
+        self.cluster_centers_ = [level.centers for level in done]
+        self.parents_ = [level.labels for level in done[1:]]
+        self.scores_, self.labels_ = done[0].scores, self._climb(done[0].labels)
+        self.history_ = np.concatenate([level.history for level in done])
         self.n_iter_ = len(self.history_)
+        saved.remove()
         tasks.end()
         return self
 
@@ -273,9 +277,11 @@ class HierarchicalKMeans(IterativeEstimator):
         start: Matrix | None,
         run: Iterations[HierarchyState],
         rng: Any,
+        saved: SavedHierarchy,
     ) -> tuple[Matrix, NDArray[np.int32], NDArray[np.float64]]:
         """Centers of a level, with the cluster and score of each of its rows."""
-        taken = np.arange(len(rows))
+        run.states, resumed = saved.resume()
+        taken = np.arange(len(rows)) if resumed is None else resumed
         while True:
             model = self._kmeans(count, rng, start if start is not None and not run.states else self._seeds)
             part = rows.numbers if len(taken) == len(rows) else rows[taken]
@@ -301,6 +307,7 @@ class HierarchicalKMeans(IterativeEstimator):
             if len(taken) < count:  # clusters that hold no row: as many rows as centers are needed
                 left = np.setdiff1d(np.arange(len(rows)), taken)
                 taken = np.sort(np.concatenate([taken, left[np.argsort(scores[left])[: count - len(taken)]]]))
+            saved.round(run.history, taken)
 
     def _kmeans(self, count: int, rng: Any, start: Any = "k-means++") -> Any:
         kind = SphericalKMeans if self.metric == "cosine" else KMeans
@@ -339,6 +346,7 @@ class HierarchicalKMeans(IterativeEstimator):
         check_choice(name, "strategy", self.strategy, ("closest", "random"))
         check_flag(name, "warm_start", self.warm_start)
         check_integer(name, "n_init", self.n_init)
+        check_checkpoint(name, self.checkpoint, self.max_leaf_size)
         given = self.n_clusters if isinstance(self.n_clusters, (tuple, list)) else (self.n_clusters,)
         if self.max_leaf_size is not None:
             if len(given) != 1:

@@ -5,7 +5,7 @@ Needs dask and distributed (``pip install latom[dask]``). Imported when asked fo
 
 from __future__ import annotations
 
-from latom.dask.functions import assign, encode, topk
+from latom.dask.functions import assign, encode, half_step, topk
 from latom.dask.kmeans import KMeans, MiniBatchKMeans, SphericalKMeans
 
-__all__ = ["KMeans", "MiniBatchKMeans", "SphericalKMeans", "assign", "encode", "topk"]
+__all__ = ["KMeans", "MiniBatchKMeans", "SphericalKMeans", "assign", "encode", "half_step", "topk"]

@@ -10,6 +10,7 @@ from latom._base.checks import shown
 from latom.cluster.assign import assign as assign_here
 from latom.encode import encode as encode_here
 from latom.encode import topk as topk_here
+from latom.factorize.als import AlternatingLeastSquares
 
 
 def row_chunks(function: str, X: Any) -> Any:
@@ -97,6 +98,57 @@ def encode(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) ->
     m = probe.shape[1]
     made = [da.from_delayed(p, (n, m), meta=probe[:0]) for p, n in zip(parts, rows, strict=True)]
     return da.concatenate(made, axis=0, allow_unknown_chunksizes=True)
+
+
+def half_step(X: Any, factors: Any, *, client: Any = None, **options: Any) -> Any:
+    """Half a step of alternating least squares: factors of rows where those of columns stay.
+
+    Each row is solved for exactly, on the worker that has its chunk, when the result is computed. A whole
+    step is this for users by items, and then for the transpose, items by users.
+
+    Parameters
+    ----------
+    X : dask array of shape (n, m), chunks CSR
+    factors : array of shape (m, k)
+        Of the columns of X.
+    client : distributed.Client, optional
+        Where factors are sent once.
+    **options
+        Of :class:`latom.AlternatingLeastSquares`: ``regularization``, ``alpha``, ``loss``, ``reg_exponent``,
+        ``dtype``, ``num_threads``.
+
+    Returns
+    -------
+    factors : dask array of shape (n, k)
+        To the bits of ``AlternatingLeastSquares(solver="cholesky")`` on one machine.
+    """
+    import dask.array as da
+
+    X = row_chunks("dask.half_step", X)
+    given = np.asarray(factors)
+    if given.ndim != 2 or len(given) != X.shape[1] or not given.size:
+        raise ValueError(
+            f"dask.half_step: factors must have a row for each of the {X.shape[1]} columns of X; got shape "
+            f"{given.shape}. Pass those of the other side."
+        )
+    model = _solver(given.shape[1], options)
+    given = np.ascontiguousarray(given, model.dtype)
+    parts = _each(_solve_rows, X, given, options, client)
+    shapes = [(int(n) if n == n else np.nan, given.shape[1]) for n in X.chunks[0]]
+    made = [da.from_delayed(p, shape, dtype=given.dtype) for p, shape in zip(parts, shapes, strict=True)]
+    return da.concatenate(made, axis=0, allow_unknown_chunksizes=True)
+
+
+def _solver(k: int, options: dict[str, Any]) -> AlternatingLeastSquares:
+    model = AlternatingLeastSquares(k, **options)
+    model._check_parameters("dask.half_step")
+    return model
+
+
+def _solve_rows(X: Any, factors: Any, **options: Any) -> Any:
+    model = _solver(factors.shape[1], options)
+    model.item_factors, model.n_features_in_ = factors, len(factors)
+    return model.transform(X)
 
 
 def _run(function: Any, X: Any, atoms: Any, options: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from latom.factorize.non_negative_rows import NonNegativeRows
 from latom.factorize.singular_vectors import singular_vectors
 
 Array = NDArray[Any]
+LEAST = 1e-6  # what is below counts as 0
+PART = 1 << 15  # numbers that the second cache holds, in float64
 INITS = ("random", "nndsvd", "nndsvda", "nndsvdar")
 
 
@@ -24,10 +27,10 @@ def initial_factors(
     2008.
     """
     n, d = products.shape
-    scale = np.sqrt(products.mean() / k)
     if init is None:
         init = "nndsvda" if k <= min(n, d) else "random"
     if init == "random":
+        scale = np.sqrt(products.mean() / k)
         F = scale * rng.standard_normal((k, d)).astype(products.dtype)
         W = scale * rng.standard_normal((n, k)).astype(products.dtype)
         return np.abs(W).astype(products.dtype), np.ascontiguousarray(np.abs(F).T, products.dtype)
@@ -38,23 +41,52 @@ def initial_factors(
             "init='random'."
         )
     U, S, V = singular_vectors(products, k, rng, LongSteps(products.function, verbose))
-    W, F = np.zeros((n, k), products.dtype), np.zeros((d, k), products.dtype)
-    W[:, 0], F[:, 0] = (np.sqrt(S[0]) * np.abs(A[:, 0]) for A in (U, V))
-    for j in range(1, k):
-        # The larger of the two non-negative parts of s u v^T.
-        parts = [(np.maximum(sign * U[:, j], 0), np.maximum(sign * V[:, j], 0)) for sign in (1, -1)]
-        norms = [(np.linalg.norm(u), np.linalg.norm(v)) for u, v in parts]
-        best = int(norms[1][0] * norms[1][1] >= norms[0][0] * norms[0][1])
-        (u, v), (a, b) = parts[best], norms[best]
-        if a * b > 0:
-            root = np.sqrt(S[j] * a * b)
-            W[:, j], F[:, j] = root * u / a, root * v / b
-    least, mean = 1e-6, products.mean()
-    for A in (W, F):
-        A[least > A] = 0
-        if init == "nndsvda":
-            A[A == 0] = mean
-        elif init == "nndsvdar":
-            zero = A == 0
-            A[zero] = np.abs(mean / 100 * rng.standard_normal(int(zero.sum())))
+    W, F = _larger_parts(U, S, V)
+    if init in ("nndsvda", "nndsvdar"):
+        mean = products.mean()
+        for A in (W, F):
+            if init == "nndsvda":
+                for part in _parts(A):
+                    A[part][A[part] == 0] = mean
+            else:
+                zero = A == 0
+                A[zero] = np.abs(mean / 100 * rng.standard_normal(int(zero.sum())))
     return W, F
+
+
+def _parts(A: Array) -> Iterator[slice]:
+    """Rows of A by parts that the second cache holds."""
+    step = max(1, PART // A.shape[1])
+    for first in range(0, len(A), step):
+        yield slice(first, first + step)
+
+
+def _norms(A: Array) -> NDArray[np.float64]:
+    """Lengths of the positive and of the negative part of each column [2, k]."""
+    squares = np.zeros((2, A.shape[1]))
+    for part in _parts(A):
+        for square, one in zip(squares, (np.maximum, np.minimum), strict=True):
+            square += np.einsum("ij,ij->j", one(A[part], 0), A[part], dtype=np.float64)
+    return np.sqrt(squares)
+
+
+def _larger_parts(U: Array, S: NDArray[np.float64], V: Array) -> tuple[Array, Array]:
+    """W and F: of each s u v^T the larger of its two non-negative parts, in the memory of U and V."""
+    of_U, of_V = _norms(U), _norms(V)
+    products = of_U * of_V
+    best = (products[1] >= products[0]).astype(int)
+    best[0] = 0
+    columns = np.arange(len(S))
+    a, b = of_U[best, columns], of_V[best, columns]
+    there = a * b > 0
+    root = np.sqrt(S * a * b)
+    for A, length in ((U, a), (V, b)):
+        sign = np.where(best == 0, 1, -1)
+        factor = np.divide(sign * root, length, out=np.zeros_like(root), where=there)
+        for part in _parts(A):
+            rows = A[part]
+            first = np.sqrt(S[0]) * np.abs(rows[:, 0])
+            rows[...] = np.maximum(rows * factor, 0)
+            rows[:, 0] = first
+            rows[rows < LEAST] = 0
+    return U, V

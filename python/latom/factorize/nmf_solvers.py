@@ -174,8 +174,8 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
     beta, most = 0.5, 1.0
     best = np.inf
     kept, kept_F = _at_lines(W), _at_lines(F)  # what is returned
-    last, start = _at_lines(W), kept_F  # W before extrapolation; F to start from
-    spare = _at_lines(W)
+    last, start = _room_at_lines(W), kept_F  # W before extrapolation; F to start from
+    spare = _room_at_lines(W)
     spare_F: Array | None = None
     plain = True  # this iteration starts from what is kept and does not extrapolate W
     while True:
@@ -205,12 +205,18 @@ def accelerated_hals(half: HalfSteps, W: Array, F: Array, run: Descent) -> Solve
         plain = risen
 
 
-def _at_lines(A: Array) -> Array:
-    """A copy that begins a line of the cache: of rows that do not, each gathered one touches a line more."""
+def _room_at_lines(A: Array) -> Array:
+    """Room for A that begins a line of the cache: else each gathered row touches a line more."""
     each = 64 // A.itemsize
     room = np.empty(A.size + each, A.dtype)
     first = -(room.ctypes.data // A.itemsize) % each
-    out: Array = room[first : first + A.size].reshape(A.shape)
+    rows: Array = room[first : first + A.size].reshape(A.shape)
+    return rows
+
+
+def _at_lines(A: Array) -> Array:
+    """A copy in such room."""
+    out = _room_at_lines(A)
     np.copyto(out, A)
     return out
 

@@ -22,6 +22,7 @@
 #include "algorithms/cluster/dense/few_columns.h"
 #include "algorithms/cluster/dense/short_rows.h"
 #include "algorithms/cluster/drift.h"
+#include "core/buffer.h"
 #include "engines/product_select/decide.h"
 #include "latom/cluster.h"
 #include "rows/atom.h"
@@ -83,7 +84,7 @@ private:
         double score;
         int32_t row = 0;  // of the queue
     };
-    struct Worker {
+    struct alignas(kCacheLine) Worker {
         std::vector<Queued> queue;
         std::vector<Pair> pairs;
         std::vector<const T*> rows;

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "algorithms/cluster/drift.h"
+#include "core/buffer.h"
 #include "engines/product_select/decide.h"
 #include "engines/product_select/first_two.h"
 #include "rows/atom.h"
@@ -46,7 +47,7 @@ private:
     static constexpr double kTooMany = 1.0 / 8;  // share of the rows in float64 from which another way is better
     static constexpr int64_t kRows = 256, kLeast = 64;
 
-    struct Worker {
+    struct alignas(kCacheLine) Worker {
         std::vector<int64_t> queue;
         std::vector<const T*> row;
         std::vector<double> norm2, scores;

@@ -82,7 +82,7 @@ private:
     static constexpr int64_t kLine = 16;   // numbers
     static constexpr int64_t kBoxes = 16;  // blocks whose middles are scored together
 
-    struct Scratch {
+    struct alignas(kCacheLine) Scratch {
         AlignedVector<float> columns, bias, best, second, middles, above;
         std::vector<int32_t> label, seen, which;
         std::vector<double> scores;  // [m]

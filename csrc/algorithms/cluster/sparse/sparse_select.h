@@ -83,7 +83,7 @@ private:
         float bar;     // an atom whose upper bound is lower cannot win
         float others;  // highest upper bound among the atoms that are not scored
     };
-    struct Worker {
+    struct alignas(kCacheLine) Worker {
         AlignedVector<float> a;
         AlignedVector<int8_t> p;
         std::vector<int32_t> lines, negative_lines;

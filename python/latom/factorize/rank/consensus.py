@@ -58,7 +58,8 @@ class ConsensusNMF(BaseEstimator):
     spectra_ : dict of int to array of shape (n_replicates * k, features)
         After ``combine``.
     components_ : array of shape (k, features)
-        Medians of the clusters, rows that sum to 1; after ``consensus``, as what follows.
+        Medians of the clusters, rows that sum to 1, those with the largest shares of the usages first; after
+        ``consensus``, as what follows.
     usages_ : array of shape (n, k)
         Non-negative, of the prepared X with components_.
     programs_ : array of shape (k, d)
@@ -201,6 +202,8 @@ class ConsensusNMF(BaseEstimator):
         check_is_fitted(self, "features_")
         workers = check_integer(name, "n_workers", n_workers)
         streams = range(check_integer(name, "worker", worker, workers - 1, 0), self.n_replicates, workers)
+        if not len(streams):  # more workers than replicates
+            return {k: {} for k in self._ranks}
         model = NMF(tol=self.tol, max_iter=self.max_iter)
         found = factorize_replicates(
             name, self._prepared, self._ranks, streams, 0.0, model, self._seed, self.n_threads
@@ -222,12 +225,14 @@ class ConsensusNMF(BaseEstimator):
         -------
         self
         """
+        check_is_fitted(self, "features_")
         for part in parts:
             for k, own in part.items():
                 self._found.setdefault(k, {}).update(own)
         self.spectra_ = {
             k: unit_rows(np.concatenate([own[r] for r in sorted(own)]))
             for k, own in sorted(self._found.items())
+            if own
         }
         return self
 
@@ -260,7 +265,9 @@ class ConsensusNMF(BaseEstimator):
         total = medians.sum(axis=1, keepdims=True)
         self.components_ = (medians / np.where(total > 0, total, 1)).astype(self._prepared.dtype)
         model = NMF(tol=self.tol, max_iter=self.max_iter)
-        self.usages_, errors = refit(name, self._prepared, self.components_, model, self.n_threads)
+        usages, errors = refit(name, self._prepared, self.components_, model, self.n_threads)
+        order = np.argsort(-_shares(usages).sum(axis=0), kind="stable")
+        self.usages_, self.components_ = np.ascontiguousarray(usages[:, order]), self.components_[order]
         self.reconstruction_err_ = float(np.sqrt(errors.sum()))
         self._fit_programs(name, model)
         return self
@@ -286,8 +293,7 @@ class ConsensusNMF(BaseEstimator):
         return own, labels, density, _silhouette(distances[np.ix_(kept, kept)], labels, k)
 
     def _fit_programs(self, name: str, model: NMF) -> None:
-        total = self.usages_.sum(axis=1, keepdims=True)
-        shares = np.ascontiguousarray(self.usages_ / np.where(total > 0, total, 1))
+        shares = np.ascontiguousarray(_shares(self.usages_))
         turned = self._X.T
         columns = Rows(name, sp.csr_array(turned) if sp.issparse(turned) else np.ascontiguousarray(turned))
         programs, _ = refit(name, columns, np.ascontiguousarray(shares.T), model, self.n_threads)
@@ -318,6 +324,13 @@ class ConsensusNMF(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = tags.input_tags.positive_only = True
         return tags
+
+
+def _shares(usages: Array) -> Array:
+    """Rows that sum to 1; rows of zeros stay."""
+    total = usages.sum(axis=1, keepdims=True)
+    shares: Array = usages / np.where(total > 0, total, 1)
+    return shares
 
 
 def _moments(X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

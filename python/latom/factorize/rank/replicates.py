@@ -39,21 +39,21 @@ def factorize_replicates(
     estimator: Any,
     seed: int,
     n_threads: int | None,
+    starts: int = 1,
 ) -> dict[int, tuple[Array, NDArray[np.float64], NDArray[np.int64]]]:
     """For each number of components: H [replicates, k, d], losses and iterations.
 
     A replicate is a stream of random numbers: its perturbation, which is the same for all numbers of
-    components, and its start.
+    components, and its starts, of which the one with the lowest loss counts.
     """
     if not in_the_core(estimator):
-        return {k: _one_by_one(rows, k, streams, noise, estimator, seed) for k in candidates}
+        return {k: _one_by_one(rows, k, streams, noise, estimator, seed, starts) for k in candidates}
     products = NonNegativeRows(call(function, n_threads, seed), rows)
-    jobs = [(k, stream) for k in candidates for stream in streams]
+    jobs = [(k, stream, start) for k in candidates for stream in streams for start in range(starts)]
     losses, n_iter, H, _ = backend().factorize_replicates(
         products.context,
         products.core,
-        [k for k, _ in jobs],
-        [stream for _, stream in jobs],
+        *(list(column) for column in zip(*jobs, strict=True)),
         noise,
         estimator.tol,
         products.mean(),
@@ -62,16 +62,16 @@ def factorize_replicates(
         INNER_TOL,
         False,
     )
-    count, found = len(streams), {}
-    for place, k in enumerate(candidates):
-        part = slice(place * count, (place + 1) * count)
-        stacked = times(np.stack(H[part]), products.units.H)
+    best = losses.reshape(-1, starts).argmin(axis=1) + np.arange(0, len(jobs), starts)
+    found = {}
+    for k, part in zip(candidates, best.reshape(len(candidates), -1), strict=True):
+        stacked = times(np.stack([H[r] for r in part]), products.units.H)
         found[k] = (stacked, losses[part] * products.units.X**2, n_iter[part])
     return found
 
 
 def _one_by_one(
-    rows: Rows, k: int, streams: Sequence[int], noise: float, estimator: Any, seed: int
+    rows: Rows, k: int, streams: Sequence[int], noise: float, estimator: Any, seed: int, starts: int
 ) -> tuple[Array, NDArray[np.float64], NDArray[np.int64]]:
     """Replicates of any estimator with components_."""
     H, losses, n_iter = [], [], []
@@ -80,11 +80,15 @@ def _one_by_one(
         X = rows[:].copy()
         values = X.data if rows.sparse else X
         values *= rng.uniform(1 - noise, 1 + noise, values.shape).astype(values.dtype)
-        model = clone(estimator).set_params(n_components=k, random_state=int(rng.integers(2**31)))
-        model.fit(X)
-        H.append(model.components_)
-        losses.append(float(getattr(model, "reconstruction_err_", np.nan)) ** 2 / 2)
-        n_iter.append(int(getattr(model, "n_iter_", 0)))
+        models = [
+            clone(estimator).set_params(n_components=k, random_state=int(rng.integers(2**31))).fit(X)
+            for _ in range(starts)
+        ]
+        each = [float(getattr(model, "reconstruction_err_", np.nan)) for model in models]
+        best = int(np.nanargmin(each)) if np.isfinite(each).any() else 0
+        H.append(models[best].components_)
+        losses.append(each[best] ** 2 / 2)
+        n_iter.append(int(getattr(models[best], "n_iter_", 0)))
     return np.stack(H), np.array(losses), np.array(n_iter, np.int64)
 
 
