@@ -53,6 +53,19 @@ public:
         return py::make_tuple(stats.changed, stats.objective, stats.products);
     }
 
+    /// What another device found, in the place of assign().
+    py::tuple adopt(const Array<std::int32_t>& labels, const Array<double>& own, bool objective) {
+        const AssignStats stats = alone([&](auto& run, const Context& ctx) {
+            if (labels.size() != run.n() || own.size() != run.n())
+                throw std::invalid_argument(ctx.function + ": labels and scores must be of all rows");
+            for (int64_t i = 0; i < run.n(); ++i)
+                if (labels.data()[i] < 0 || labels.data()[i] >= run.m())
+                    throw std::invalid_argument(ctx.function + ": labels must be of centers");
+            return run.adopt(ctx, labels.data(), own.data(), objective);
+        });
+        return py::make_tuple(stats.changed, stats.objective, stats.products);
+    }
+
     double inertia() {
         return alone([](auto& run, const Context& ctx) { return run.inertia(ctx); });
     }
@@ -246,6 +259,7 @@ void register_cluster(py::module_& module) {
              py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign, "objective"_a = true)
+        .def("adopt", &PyLloyd::adopt, "labels"_a.noconvert(), "own"_a.noconvert(), "objective"_a = true)
         .def("inertia", &PyLloyd::inertia)
         .def("update", &PyLloyd::update)
         .def("labels", &PyLloyd::labels)

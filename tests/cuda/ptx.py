@@ -291,6 +291,9 @@ class Block:
 
     def _fma(self, op: list[str], args: list[str], on: Any, dtype: Any) -> None:
         a, b, c = (self.value(arg, dtype, on) for arg in args[1:])
+        if dtype is np.float32:  # of screens, whose bounds allow for the rounding to float64 on the way
+            self.put(args[0], (a.astype(np.float64) * b + c).astype(np.float32), on)
+            return
         if dtype is not np.float64 or not all((np.float64(np.float32(x)) == x).all() for x in (a, b)):
             raise NotImplementedError("a fused multiply-add whose product float64 does not hold exactly")
         self.put(args[0], a * b + c, on)
@@ -371,6 +374,9 @@ class Block:
 
     def _vote(self, op: list[str], args: list[str], on: Any, dtype: Any) -> None:
         index, met = self.lanes(on, args[2]), self.value(args[1], np.bool_, on)
+        if op[2] == "any":
+            self.put(args[0], np.isin(index // 32, index[met] // 32), on)
+            return
         ballot = np.zeros(on.sum(), np.uint32)
         for warp in np.unique(index // 32):
             here = index // 32 == warp

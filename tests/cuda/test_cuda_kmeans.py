@@ -150,8 +150,8 @@ def test_a_dense_index(cuda: ModuleType, rng: np.random.Generator, metric: str) 
 
 def test_what_is_refused(cuda: ModuleType, rng: np.random.Generator) -> None:
     X = draw(rng, 30, 4, np.float32)
-    with pytest.raises(TypeError, match="fit: X must be dense, not sparse"):
-        latom.KMeans(2, device="cuda").fit(sp.csr_array(X))
+    with pytest.raises(TypeError, match="kmeans_parallel: X must be dense, not sparse"):
+        latom.kmeans_parallel(sp.csr_array(X), 2, device="cuda")
     with pytest.raises(ValueError, match="partial_fit: device must be None or 'cpu'"):
         latom.KMeans(2, device="cuda").partial_fit(X)
     with pytest.raises(ValueError, match="fit: device must be None or 'cpu'"):

@@ -74,6 +74,9 @@ public:
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) = 0;
     /// New labels for the present centers. Without the objective, which then stays 0, where nobody asks for it.
     virtual AssignStats assign(const Context& ctx, bool objective = true) = 0;
+    /// In the place of assign(), of CSR rows: what another device found for the present centers. labels [n] within
+    /// [0, m); own [n]: scores by the rule above, <x, c> / ||c|| or <x, c> - ||c||^2 / 2, to the bits of assign().
+    virtual AssignStats adopt(const Context& ctx, const int32_t* labels, const double* own, bool objective) = 0;
     /// The objective of the last assign() from the costs of its rows: its own may come from sums, and so differ in last
     /// digits.
     virtual double inertia(const Context& ctx) const = 0;
