@@ -20,24 +20,38 @@ public:
                                        memory_.data(), stream_of(stream));
     }
 
+    /// All rows and all centers.
     Report nearest(Pointer begin, Pointer column, Pointer value, Pointer norm2, std::int64_t n, Pointer label,
-                   Pointer own, Pointer score, std::int64_t chunk, std::int64_t slab, const Memory& workspace,
+                   Pointer score, std::int64_t chunk, std::int64_t slab, const Memory& workspace,
                    Pointer stream) const {
-        check_extents({n, chunk});
-        workspace.expect(csr_nearest_bytes(n, centers_.d, centers_.m, chunk, slab));
-        const OnDevice on(memory_.device());
-        const CsrNearestCall<T> call{.centers = centers_,
-                                     .rows = rows_at(begin, column, value, norm2),
-                                     .n = n,
-                                     .label = at<int>(label),
-                                     .own = at<double>(own),
-                                     .score = at<double>(score),
-                                     .chunk = chunk,
-                                     .slab = slab};
-        return {csr_nearest(call, workspace.data(), stream_of(stream)), memory_.device(), stream};
+        CsrNearestCall<T> call{};
+        call.rows = rows_at(begin, column, value, norm2);
+        call.label = at<int>(label), call.score = at<double>(score);
+        return queue(call, n, chunk, slab, workspace, stream);
+    }
+    /// Rows `which`, each among the first `width` centers of `order` and the one that it knows.
+    Report improve(Pointer begin, Pointer column, Pointer value, Pointer norm2, Pointer order, Pointer which,
+                   Pointer width, const py::array_t<int, py::array::c_style>& host_width, Pointer known,
+                   Pointer known_own, Pointer label, Pointer own, Pointer others, std::int64_t chunk, std::int64_t slab,
+                   const Memory& workspace, Pointer stream) const {
+        CsrNearestCall<T> call{};
+        call.rows = rows_at(begin, column, value, norm2);
+        call.order = at<const int>(order), call.which = at<const int>(which), call.width = at<const int>(width);
+        call.host_width = host_width.data();
+        call.known = at<const int>(known), call.known_own = at<const double>(known_own);
+        call.label = at<int>(label), call.own = at<double>(own), call.others = at<double>(others);
+        return queue(call, host_width.size(), chunk, slab, workspace, stream);
     }
 
 private:
+    Report queue(CsrNearestCall<T>& call, std::int64_t n, std::int64_t chunk, std::int64_t slab,
+                 const Memory& workspace, Pointer stream) const {
+        check_extents({n, chunk});
+        workspace.expect(csr_nearest_bytes(n, centers_.d, centers_.m, chunk, slab));
+        const OnDevice on(memory_.device());
+        call.centers = centers_, call.n = n, call.chunk = chunk, call.slab = slab;
+        return {csr_nearest(call, workspace.data(), stream_of(stream)), memory_.device(), stream};
+    }
     static CsrRows<T> rows_at(Pointer begin, Pointer column, Pointer value, Pointer norm2) {
         return {at<const long long>(begin), at<const int>(column), at<const T>(value), at<const double>(norm2)};
     }
@@ -53,7 +67,10 @@ void define(py::module_& module, const char* name) {
              "begin"_a, "column"_a, "value"_a, "m"_a, "d"_a, "entries"_a, "metric"_a, "device"_a, "stream"_a)
         .def_static("bytes", &csr_centers_bytes<T>, "m"_a, "entries"_a)
         .def("nearest", &PreparedCsr<T>::nearest, "begin"_a, "column"_a, "value"_a, "norm2"_a, "n"_a, "label"_a,
-             "own"_a, "score"_a, "chunk"_a, "slab"_a, "workspace"_a, "stream"_a);
+             "score"_a, "chunk"_a, "slab"_a, "workspace"_a, "stream"_a)
+        .def("improve", &PreparedCsr<T>::improve, "begin"_a, "column"_a, "value"_a, "norm2"_a, "order"_a, "which"_a,
+             "width"_a, "host_width"_a, "known"_a, "known_own"_a, "label"_a, "own"_a, "others"_a, "chunk"_a, "slab"_a,
+             "workspace"_a, "stream"_a);
 }
 
 }  // namespace

@@ -34,8 +34,14 @@ struct Workspace {
         slices = std::clamp<std::int64_t>(room / (d * (2 * kSlice + 1)), 1, most);
         counts = parts.take<RowCounts>(1);
         overflowed = parts.take<int>(n);
-        listed = {parts.take<float>(rows), parts.take<float>(rows),           parts.take<unsigned>(rows),
-                  parts.take<int>(rows),   parts.take<float>(rows * kListed), parts.take<int>(rows * kListed)};
+        listed = {.scale = parts.take<float>(rows),
+                  .error = parts.take<float>(rows),
+                  .floor = parts.take<unsigned>(rows),
+                  .filled = parts.take<int>(rows),
+                  .upper = parts.take<float>(rows * kListed),
+                  .atom = parts.take<int>(rows * kListed),
+                  .top = parts.take<unsigned>(rows),
+                  .next = parts.take<unsigned>(rows)};
         slab = {parts.take<__half>(d * slices * kSlice),
                 parts.take<unsigned char>(d * slices),
                 slices * kSlice,
@@ -46,21 +52,14 @@ struct Workspace {
     }
 };
 
+/// Lays out `count` centers from position `first` on.
 template <class T>
-CsrRows<T> rows_from(CsrRows<T> rows, std::int64_t first) {
-    rows.begin += first, rows.norm2 += first;
-    return rows;
-}
-
-/// Lays out the centers from `first` on, as many as there is room for.
-template <class T>
-void make_slab(const CsrCenters<T>& centers, std::int64_t first, Slab& slab, std::int64_t slices, cudaStream_t stream) {
-    slab.first = static_cast<int>(first);
-    slab.count = static_cast<int>(std::min<std::int64_t>(slab.stride, centers.m - first));
-    const auto columns = static_cast<std::size_t>(centers.d * slices);
+void make_slab(const Search<T>& of, std::int64_t first, std::int64_t count, Slab& slab, cudaStream_t stream) {
+    slab.first = static_cast<int>(first), slab.count = static_cast<int>(count);
+    const auto columns = static_cast<std::size_t>(slab.d) * static_cast<std::size_t>(slab.stride / kSlice);
     check(cudaMemsetAsync(slab.half, 0, columns * kSlice * sizeof(__half), stream), "cudaMemset");
     check(cudaMemsetAsync(slab.held, 0, columns, stream), "cudaMemset");
-    simt::launch(fill_slab<T>, dim3(static_cast<unsigned>(slab.count)), dim3(kPackThreads), stream, centers, slab);
+    simt::launch(fill_slab<T>, dim3(static_cast<unsigned>(count)), dim3(kPackThreads), stream, of, slab);
 }
 
 }  // namespace
@@ -96,29 +95,37 @@ std::int64_t csr_nearest_bytes(std::int64_t n, std::int64_t d, std::int64_t m, s
 
 template <class T>
 const RowCounts* csr_nearest(const CsrNearestCall<T>& call, void* workspace, cudaStream_t stream) {
-    const CsrCenters<T>& centers = call.centers;
-    const Workspace w(workspace, call.n, centers.d, centers.m, call.chunk, call.slab);
-    const Nearest out{call.label, call.own, call.score, w.overflowed, w.counts};
+    const std::int64_t m = call.centers.m;
+    const Workspace w(workspace, call.n, call.centers.d, m, call.chunk, call.slab);
+    Search<T> of{call.rows, call.centers, call.order, call.which, call.width, call.known, call.known_own, 0};
+    const Nearest out{call.label, call.own, call.score, call.others, w.overflowed, w.counts};
+    Listed listed = w.listed;
+    if (call.others == nullptr) listed.top = listed.next = nullptr;
     check(cudaMemsetAsync(w.counts, 0, sizeof(RowCounts), stream), "cudaMemset");
     for (int* none : {&w.counts->bad, &w.counts->unheld})  // large, and positive: callers have looked at the rows
         check(cudaMemsetAsync(none, 0x7f, sizeof(int), stream), "cudaMemset");
     Slab slab = w.slab;
     for (std::int64_t first = 0; first < call.n; first += w.rows) {
         const auto rows = static_cast<int>(std::min(w.rows, call.n - first));
-        const CsrRows<T> part = rows_from(call.rows, first);
-        simt::launch(start_csr<T>, dim3(blocks(rows, kPackRows)), dim3(kPackThreads), stream, part, rows,
-                     centers.bounds, w.listed);
-        for (std::int64_t at = 0; at < centers.m; at += slab.stride) {
-            if (first == 0 || slab.stride < centers.m) make_slab(centers, at, slab, w.slices, stream);
-            const std::int64_t warps = std::int64_t{rows} * ((slab.count + kSlice - 1) / kSlice);
-            simt::launch(list_nearest<T>, dim3(blocks(warps, kThreads / 32)), dim3(kThreads), stream, part, rows, slab,
-                         centers.bias32, w.listed);
+        of.first = static_cast<int>(first);
+        simt::launch(start_csr<T>, dim3(blocks(rows, kPackRows)), dim3(kPackThreads), stream, of, rows, listed);
+        const int* const width = call.host_width ? call.host_width + first : nullptr;
+        const std::int64_t widest = width ? std::min<std::int64_t>(width[0], m) : m;
+        for (std::int64_t at = 0; at < widest; at += slab.stride) {
+            if (first == 0 || slab.stride < m)
+                make_slab(of, at, std::min<std::int64_t>(slab.stride, widest - at), slab, stream);
+            const std::int64_t wide =
+                width ? std::partition_point(width, width + rows, [at](int v) { return v > at; }) - width : rows;
+            const std::int64_t warps = wide * ((slab.count + kSlice - 1) / kSlice);
+            simt::launch(list_nearest<T>, dim3(blocks(warps, kThreads / 32)), dim3(kThreads), stream, of,
+                         static_cast<int>(wide), slab, listed);
         }
-        simt::launch(decide_nearest<T>, dim3(blocks(rows, kDecideThreads / 32)), dim3(kDecideThreads), stream,
-                     call.rows, static_cast<int>(first), rows, centers, w.listed, out);
+        simt::launch(decide_nearest<T>, dim3(blocks(rows, kDecideThreads / 32)), dim3(kDecideThreads), stream, of, rows,
+                     listed, out);
     }
+    of.first = 0;
     simt::launch(settle_nearest<T>, dim3(static_cast<unsigned>(std::min(call.n, kSettleBlocks))), dim3(kThreads),
-                 stream, call.rows, centers, out);
+                 stream, of, out);
     check_launch();
     return w.counts;
 }

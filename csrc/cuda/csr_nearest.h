@@ -5,9 +5,9 @@
 // may be nearest is scored in float64 from the centers as they are stored. Rows with more of that than there is room
 // for score all centers in float64. The host waits for nothing.
 //
-// Memory    what csr_nearest_bytes says: 4 bytes per row, 1040 more for each of `chunk` rows, and a slab of at most
+// Memory    what csr_nearest_bytes says: 4 bytes per row, 1048 more for each of `chunk` rows, and a slab of at most
 //           `slab` bytes, or of 513 bytes per column where that is more. Centers: 2 bytes per entry, 28 per center.
-// Cost      nnz m multiply-adds, without those of columns that 256 neighboring centers have nothing in, and 2 bytes
+// Cost      nnz multiply-adds per row and center that it looks at, without those of columns that 256 neighboring centers have nothing in, and 2 bytes
 //           read for each, in runs of 512; a slab is made once per chunk. What is left is a few products per row.
 #pragma once
 
@@ -49,13 +49,21 @@ template <class T>
 CsrCenters<T> prepare_csr_centers(const CsrRows<T>& rows, std::int64_t m, std::int64_t d, std::int64_t entries,
                                   Measure measure, void* workspace, cudaStream_t stream);
 
+/// A search of all rows among all centers; or of some rows among some.
 template <class T>
 struct CsrNearestCall {
     CsrCenters<T> centers;
     CsrRows<T> rows;
-    std::int64_t n;
-    int* label;                // [n]
-    double *own, *score;       // [n] scores by the rule, and as Lloyd::scores has them; each may be null
+    std::int64_t n;    // rows that are searched for
+    const int* order;  // [m] centers in the order in which rows look at them; null: as they stand
+    const int *which,
+        *width;               // [n] rows, and how many centers each looks at, falling; both null: all rows, all centers
+    const int* host_width;    // [n] the same in memory of the host
+    const int* known;         // [n] a center that counts besides, or -1; null: none
+    const double* known_own;  // [n] the score with it
+    int* label;               // [n]
+    double *own, *score;      // [n] scores by the rule, and as Lloyd::scores has them; each may be null
+    double* others;           // [n] what no other center that counts scores above, by the rule; or null
     std::int64_t chunk, slab;  // rows whose candidates are listed at a time; bytes of a slab
 };
 

@@ -25,6 +25,21 @@ def rule(X: Any, centers: Any, labels: Any, metric: str) -> Any:
     return own
 
 
+def found_by_plan(plan: Any, X: Any, centers: Any, labels: Any, metric: str) -> Any:
+    """What another device would find of a plan; labels: the nearest of all centers."""
+    order, width, known, own = plan
+    scores = np.stack([rule(X, centers, np.full(X.shape[0], j), metric) for j in range(6)], axis=1)
+    label, others = known.copy(), np.zeros(len(own))
+    for i in np.flatnonzero(width):
+        seen = set(order[: width[i]].tolist()) | ({int(known[i])} if known[i] >= 0 else set())
+        assert labels[i] in seen
+        label[i], own[i] = labels[i], scores[i, labels[i]]
+        others[i] = max(scores[i, j] for j in seen if j != labels[i])
+    np.testing.assert_array_equal(label, labels)
+    np.testing.assert_array_equal(own, scores[np.arange(len(own)), labels])
+    return label, own, others
+
+
 def in_order(products: Any) -> float:
     part = [0.0] * 8
     for p, product in enumerate(products):
@@ -47,8 +62,10 @@ def test_steps_with_adopted_labels(rng: np.random.Generator, metric: str, dtype:
         centers = sp.csr_array((values, indices, indptr), shape=(6, 25))
         found = plain.assign()
         labels = plain.labels()
-        own = rule(X, centers, labels, metric)
-        again = adopting.assign() if step == 2 else adopting.adopt(labels, own)  # one follows on the other
+        if step == 2:  # one follows on the other
+            again = adopting.assign()
+        else:
+            again = adopting.adopt(*found_by_plan(adopting.plan(), X, centers, labels, metric))
         assert again[:2] == found[:2]
         np.testing.assert_array_equal(adopting.labels(), labels)
         np.testing.assert_array_equal(adopting.scores(), plain.scores())
@@ -61,11 +78,19 @@ def test_steps_with_adopted_labels(rng: np.random.Generator, metric: str, dtype:
 def test_what_is_refused(rng: np.random.Generator) -> None:
     X = rng.standard_normal((9, 3))
     rows, context = Rows("test", sp.csr_array(X)), call("test")
-    run, labels, own = _core.Lloyd(context, rows.core, None, "cosine"), np.zeros(9, np.int32), np.zeros(9)
+    run, others = _core.Lloyd(context, rows.core, None, "cosine"), np.zeros(9)
     with pytest.raises(RuntimeError, match="of CSR rows with centers"):
-        run.adopt(np.zeros(9, np.int32), own)
+        run.plan()
     run.set_centers(Rows("test", sp.csr_array(X[:2])).core, True)
+    _, width, label, own = run.plan()
+    assert (width == 2).all()
+    assert (label == -1).all()
     with pytest.raises(ValueError, match="must be of all rows"):
-        run.adopt(labels[:8], own)
-    with pytest.raises(ValueError, match="must be of centers"):
-        run.adopt(labels + 2, own)
+        run.adopt(label[:8], own, others)
+    for stray in (-1, 2):
+        with pytest.raises(ValueError, match="must be of centers"):
+            run.adopt(np.full(9, stray, np.int32), own, others)
+    dense = _core.Lloyd(context, Rows("test", X).core, None, "cosine")
+    dense.set_centers(Rows("test", X[:2]).core, True)
+    with pytest.raises(RuntimeError, match="of CSR rows"):
+        dense.plan()

@@ -123,6 +123,20 @@ def test_weights_empty_clusters_and_starts(cuda: ModuleType, rng: np.random.Gene
 
 
 @KINDS
+def test_rows_look_at_what_they_must(
+    cuda: ModuleType, rng: np.random.Generator, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where centers have come to rest, few rows look at any; with slabs of one slice, and lists of few rows."""
+    monkeypatch.setattr(device_csr, "SLAB_BYTES", 1)
+    monkeypatch.setattr(device_csr, "CHUNK_ROWS", 16)
+    topics = sp.random_array((12, 60), density=0.2, rng=rng).toarray()
+    X = sp.csr_array(topics[rng.integers(0, 12, 90)] * (rng.random((90, 60)) < 0.7))
+    fitted = same_fit(kind, X, 12, init=X[:12], max_iter=6, tol=0)
+    assert fitted.history_["avoided"][0] == 0
+    assert fitted.history_["avoided"][-1] > 0.4
+
+
+@KINDS
 def test_rows_that_are_streamed(
     cuda: ModuleType, rng: np.random.Generator, kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,12 +210,12 @@ CSR = {
     ),
     "ties to the highest center": (PLAIN, "csr_nearest.cuh", "j < atom", "j > atom"),
     "a decision in float32": (
-        *(PLAIN, "csr_nearest.cuh", "return ruled(centers.factor, centers.bias, dot, j);"),
+        *(PLAIN, "csr_slab.cuh", "return ruled(centers.factor, centers.bias, dot, j);"),
         "return static_cast<float>(ruled(centers.factor, centers.bias, dot, j));",
     ),
     "the last slab is dropped": (
-        *(PLAIN, "csr_nearest.cu", "at < centers.m; at += slab.stride"),
-        "at + slab.stride <= centers.m; at += slab.stride",
+        *(PLAIN, "csr_nearest.cu", "at < widest; at += slab.stride"),
+        "at + slab.stride <= widest; at += slab.stride",
     ),
     "the last slice of a slab is dropped": (
         *(PLAIN, "csr_nearest.cuh", "slices = (slab.count + kSlice - 1) / kSlice"),
@@ -229,29 +229,56 @@ CSR = {
         ),
         "if (first == 0) check(cudaMemsetAsync(slab.half, 0, columns * kSlice * sizeof(__half), stream)",
     ),
+    "a bound on the others without its error": (
+        *(PLAIN, "csr_nearest.cuh", "note_highest(out, r, high + e, next + e);"),
+        "note_highest(out, r, high - e, next - e);",
+    ),
+    "the next highest of a warp is forgotten": (
+        *(PLAIN, "csr_nearest.cuh", "max(key_of(next), min(key, atomicMax(&out.top[r], key)))"),
+        "min(key, atomicMax(&out.top[r], key))",
+    ),
+    "what a higher bound displaces is forgotten": (
+        *(PLAIN, "csr_nearest.cuh", "max(key_of(next), min(key, atomicMax(&out.top[r], key)))"),
+        "max(key_of(next), 0 * atomicMax(&out.top[r], key))",
+    ),
+    "the known center counts twice": (PLAIN, "csr_nearest.cuh", "if (j == known) continue;", ""),
+    "the known center does not count": (
+        *(PLAIN, "csr_nearest.cuh", "if (known >= 0) best.take(of.known_own[at], known);"),
+        "",
+    ),
+    "centers as they stand": (
+        PLAIN,
+        "csr_slab.cuh",
+        "return order != nullptr ? order[position] : position;",
+        "return position;",
+    ),
+    "rows that look at too little": (
+        *(PLAIN, "csr_nearest.cu", "return v > at; }"),
+        "return v > at + kSlice; }",
+    ),
     "a slab that is not made again": (
-        *(PLAIN, "csr_nearest.cu", "if (first == 0 || slab.stride < centers.m) make_slab"),
-        "if (first == 0) make_slab",
+        *(PLAIN, "csr_nearest.cu", "if (first == 0 || slab.stride < m)"),
+        "if (first == 0)",
     ),
     "columns that no slice is said to have": (
         PLAIN,
-        "csr_nearest.cuh",
+        "csr_slab.cuh",
         "held[t] = 1;",
         "held[t] = t % 8 != 7;",
     ),
     "the last terms of a row are left out": (
-        *(PLAIN, "csr_nearest.cuh", "base < end; base += 32"),
+        *(PLAIN, "csr_slab.cuh", "base < end; base += 32"),
         "base + 32 <= end; base += 32",
     ),
-    "terms beyond a row": (MEMORY, "csr_nearest.cuh", "if (base + lane < end) {", "{"),
+    "terms beyond a row": (MEMORY, "csr_slab.cuh", "if (base + lane < end) {", "{"),
     "a floor that nothing reaches": (
-        *(PLAIN, "csr_nearest.cuh", "best = max(best, score[c] - e);"),
-        "best = max(best, score[c] + 2 * e);",
+        *(PLAIN, "csr_nearest.cuh", "const float floor = max(high - e,"),
+        "const float floor = max(high + 2 * e,",
     ),
     "a crowd is forgotten": (PLAIN, "csr_nearest.cuh", "crowded = __any_sync(kAllLanes, atom < 0) != 0;", ""),
     "places that are not taken atomically": (
-        *(RACES, "csr_nearest.cuh", "place = atomicAdd(&out.filled[row], all);"),
-        "place = out.filled[row], out.filled[row] += all;",
+        *(RACES, "csr_nearest.cuh", "place = atomicAdd(&out.filled[r], all);"),
+        "place = out.filled[r], out.filled[r] += all;",
     ),
     "the room is not looked at": (MEMORY, "csr_nearest.cuh", "    if (place >= kListed) return;\n", ""),
     "a team's best is not looked at": (
@@ -261,8 +288,8 @@ CSR = {
         "by = 2 * kTeam; by < 32",
     ),
     "a shuffle in a branch": (
-        *(PLAIN, "csr_nearest.cuh", "const double score = score_center(rows, i, centers, j, held);"),
-        "const double score = held ? score_center(rows, i, centers, j, held) : 0.0;",
+        *(PLAIN, "csr_nearest.cuh", "const double score = score_center(of.rows, i, of.centers, j, held);"),
+        "const double score = held ? score_center(of.rows, i, of.centers, j, held) : 0.0;",
     ),
     "no barrier before the teams' bests are read": (
         *(RACES, "csr_nearest.cuh", "        __syncthreads();\n        if (t == 0) {"),

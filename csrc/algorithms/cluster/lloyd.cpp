@@ -79,30 +79,34 @@ public:
             moving_.forget();  // an interrupt leaves labels that the sums are not of
             const std::vector<int32_t> before =
                 assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
-            if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, scored_own(), state_);
+            if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
             else stats.products = select_.run(ctx, assigned_, state_);
             stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
             if constexpr (!Rows<View>::sparse) scored_ = !select_.leaves_scores();
             if (assigned_ && followed && 2 * stats.changed < n()) follow_moves(ctx, before);
         }
         assigned_ = true;
-        adopted_ = false;
         drift_.assign(atoms_.size(), 0.0);
         if (objective) stats.objective = objective_now(ctx);
         return stats;
     }
 
-    AssignStats adopt(const Context& ctx, const int32_t* labels, const double* own, bool objective) override {
-        if (!Rows<View>::sparse || atoms_.empty()) throw std::logic_error("Lloyd::adopt: of CSR rows with centers");
+    SearchPlan plan(const Context& ctx) override {
+        SearchPlan plan;
+        known_ = assigned_ && !select_.scores_all();
+        if constexpr (Rows<View>::sparse) plan = select_.plan(ctx, atoms_, drift_, known_, state_);
+        if (plan.order.empty()) throw std::logic_error("Lloyd::plan: of CSR rows with centers");
+        return plan;
+    }
+
+    AssignStats adopt(const Context& ctx, const Found& found, bool objective) override {
         AssignStats stats;
-        const auto count = static_cast<std::size_t>(n());
-        const std::vector<int32_t> before = assigned_ ? state_.label : std::vector<int32_t>(count, -1);
-        stats.changed = count_changed(ctx, n(), before.data(), labels);
-        stats.products = static_cast<double>(rows_.stored()) * static_cast<double>(m());
-        state_.label.assign(labels, labels + count);
-        state_.own.assign(own, own + count);
-        std::fill(state_.far.begin(), state_.far.end(), -1.0f);  // of the others nothing is known
-        assigned_ = adopted_ = true;
+        if constexpr (Rows<View>::sparse) {
+            const auto before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
+            stats.products = select_.adopt(ctx, found, known_, state_);
+            stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
+        }
+        assigned_ = true;
         drift_.assign(atoms_.size(), 0.0);
         if (objective) stats.objective = objective_now(ctx);
         return stats;
@@ -123,8 +127,7 @@ public:
         replace_centers(ctx, begin, stats, [&](int64_t j, const ClusterSum<View>& sum, double total, Scratch& scratch) {
             scratch.take(rows_.kernels(), sum);
             const double shift = replace(j, total, scratch);
-            if constexpr (Rows<View>::sparse)
-                if (!adopted_) score_own(j, begin[j], begin[j + 1], scratch.atom);
+            if constexpr (Rows<View>::sparse) score_own(j, begin[j], begin[j + 1], scratch.atom);
             return shift;
         });
         return stats;
@@ -212,8 +215,6 @@ private:
         const double sum = moving_.objective(atoms_, squares_);
         return sum < 0 ? inertia(ctx) : sum;
     }
-    // Whether the state's scores are those of the rows with their centers as they stand now.
-    bool scored_own() const { return assigned_ && !adopted_; }
     void relabel(int64_t i, int32_t label) {
         state_.label[i] = label;
         if (!state_.far.empty()) state_.far[i] = -1;  // the bound left out another atom
@@ -282,7 +283,7 @@ private:
                 atom.norm2 = self_dot(rows_.kernels(), atom);
             }
         }
-        assigned_ = adopted_ = false;
+        assigned_ = false;
         by_sums_ = !Rows<View>::sparse && objective_by_sums(d(), m());
         if (by_sums_) moving_.reset(m());
         else sums_.reset(m());
@@ -360,11 +361,11 @@ private:
     bool by_sums_ = false;
     double squares_ = -1;  // sum of w |x|^2; negative: not known yet
     std::vector<Atom<T>> atoms_;
-    mutable RowState state_;         // scores are filled in when they are asked for
-    std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbors share terms
-    std::vector<double> drift_;      // since the last assignment
-    bool assigned_ = false, adopted_ = false;
-    mutable bool scored_ = true;  // the state has the scores of the last assignment
+    mutable RowState state_;                 // scores are filled in when they are asked for
+    std::vector<int64_t> by_label_;          // rows by label as of the last update: neighbors share terms
+    std::vector<double> drift_;              // since the last assignment
+    bool assigned_ = false, known_ = false;  // known_: the last plan knew labels and scores
+    mutable bool scored_ = true;             // the state has the scores of the last assignment
     int64_t zero_rows_ = 0;
 };
 

@@ -22,7 +22,8 @@ from latom._base.rows import Rows
 CHUNK_ROWS = 1 << 17  # whose candidates the GPU lists, 128 MiB
 SLAB_BYTES = (
     512 << 20
-)  # of centers that it lays out by columns at a time; some 2000, of up to 130 000 columns
+)  # of centers that it lays out by columns at a time: some 2000, of up to 130 000 columns
+SLICE = 256  # centers that a row looks at together: kSlice of csrc/cuda/csr_slab.cuh
 
 
 @dataclass(frozen=True)
@@ -193,24 +194,82 @@ class DeviceCsrCenters:
         other.place = place
         return other
 
-    def nearest(
-        self, X: DeviceCsr, scores: bool = True, own: bool = False
-    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        """(labels, scores) of the nearest center of each row, as k-means has them.
-
-        own: scores by the rule that centers rank by, in the place of those that users get.
-        """
-        place, columns = self.place, [((), np.int32), ((), np.float64)][: 1 + scores]
-        size = place.module.csr_nearest_bytes(X.block_rows, X.shape[1], len(self), CHUNK_ROWS, SLAB_BYTES)
-        workspace = place.memory(size)
+    def nearest(self, X: DeviceCsr, scores: bool = True) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """(labels, scores) of the nearest center of each row, as k-means has them."""
+        columns = [((), np.int32), ((), np.float64)][: 1 + scores]
+        workspace = self._workspace(X.block_rows)
 
         def launch(block: CsrBlock, out: list[int]) -> Any:
-            score = out[1] if scores else 0
             return self._made.nearest(
-                *(block.begin, block.column, block.value, block.norm2, block.count, out[0]),
-                *((score, 0) if own else (0, score)),
-                *(CHUNK_ROWS, SLAB_BYTES, workspace, place.stream),
+                *(block.begin, block.column, block.value, block.norm2, block.count),
+                *(out[0], out[1] if scores else 0, CHUNK_ROWS, SLAB_BYTES, workspace, self.place.stream),
             )
 
         found = each_block(X, columns, launch, lambda block, report: None)
         return found[0], found[1] if scores else np.empty(0)
+
+    def improve(
+        self, X: DeviceCsr, plan: tuple[NDArray[Any], ...]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64], NDArray[np.float64]]:
+        """(labels, scores, others) of a plan: the best center of what each row looks at, its score by the
+        rule that centers rank by, and what no other of them scores above.
+
+        plan: order, widths, labels and scores of SearchPlan in csrc/include/latom/cluster.h.
+        """
+        order, width, labels, own = plan
+        found = labels.copy(), own.copy(), np.zeros(len(own))
+        there, before = self.place.upload(order), None
+        for block in X.blocks():
+            if before is not None:
+                before.fetch(found)  # while the next block is on its way
+            before = self._queue(block, there, width, labels, own)
+        if before is not None:
+            before.fetch(found)
+        return found
+
+    def _queue(self, block: CsrBlock, order: Any, width: Any, labels: Any, own: Any) -> _Improving | None:
+        """Begins what :meth:`improve` does of a block."""
+        slices = -(-width[block.first : block.first + block.count] // SLICE)
+        rows = np.flatnonzero(slices)
+        if not len(rows):
+            return None
+        key = slices.max() - slices[rows]
+        rows = rows[
+            np.argsort(key.astype(np.min_scalar_type(int(key.max()))), kind="stable")
+        ]  # by falling width
+        wide, all_rows = np.minimum(slices[rows] * SLICE, len(self)).astype(np.int32), rows + block.first
+        place = self.place
+        given = [rows.astype(np.int32), wide, labels[all_rows], own[all_rows]]
+        which, widths, known, known_own = (place.upload(part) for part in given)
+        out = [place.memory(len(rows) * size) for size in (4, 8, 8)]
+        workspace = self._workspace(len(rows))
+        report = self._made.improve(
+            *(block.begin, block.column, block.value, block.norm2, order.memory.pointer),
+            *(which.memory.pointer, widths.memory.pointer, wide),
+            *(known.memory.pointer, known_own.memory.pointer, *(memory.pointer for memory in out)),
+            *(CHUNK_ROWS, SLAB_BYTES, workspace, place.stream),
+        )
+        return _Improving(place, all_rows, report, out, [which, widths, known, known_own, workspace])
+
+    def _workspace(self, rows: int) -> Any:
+        size = self.place.module.csr_nearest_bytes(rows, self.shape[1], len(self), CHUNK_ROWS, SLAB_BYTES)
+        return self.place.memory(size)
+
+
+@dataclass(frozen=True)
+class _Improving:
+    """A block at work, and what must stay until it is done."""
+
+    place: Place
+    rows: NDArray[np.int64]
+    report: Any
+    out: list[Any]
+    kept: list[Any]
+
+    def fetch(self, found: tuple[NDArray[Any], ...]) -> None:
+        """Waits, and writes what has been found of the rows."""
+        self.report.wait()
+        for memory, array in zip(self.out, found, strict=True):
+            part = np.empty(len(self.rows), array.dtype)
+            memory.read(part, self.place.stream)
+            array[self.rows] = part

@@ -17,10 +17,10 @@ from latom.cluster.centers import from_core
 class DeviceCsrLloyd:
     """The core's Lloyd (csrc/include/latom/cluster.h) on rows in CSR, whose labels and scores a GPU finds.
 
-    The search is nearly all of the work. Sums, centers and objectives are the core's: sums of sparse rows by
-    cluster and column would take up to 24 m d bytes of the device. What goes there in an iteration are the
-    centers, what comes back are 12 bytes per row. Rows stay on the device where they take at most half of
-    what is free there; else each pass streams them.
+    The core says by its bounds which centers a row has to look at. Sums, centers and objectives are its work
+    too: sums of sparse rows by cluster and column would take up to 24 m d bytes of the device. What goes
+    there in an iteration are the centers, and 20 bytes per row that looks at any; as much comes back. Rows
+    stay on the device where they take at most half of what is free there; else each pass streams them.
 
     Parameters
     ----------
@@ -61,8 +61,9 @@ class DeviceCsrLloyd:
         """Rows that changed over, the objective (where it is asked for), and multiply-adds."""
         centers = from_core(self._core.centers(), self._rows)
         there = DeviceCsrCenters(self._name, self._place, centers, self._metric, self._rows.dtype)
-        labels, own = there.nearest(self._there, own=True)
-        found: tuple[int, float, float] = self._core.adopt(labels, own, objective)
+        found: tuple[int, float, float] = self._core.adopt(
+            *there.improve(self._there, self._core.plan()), objective
+        )
         return found
 
     def update(self) -> tuple[int, int, float]:
