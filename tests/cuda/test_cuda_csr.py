@@ -126,7 +126,7 @@ def test_weights_empty_clusters_and_starts(cuda: ModuleType, rng: np.random.Gene
 def test_rows_look_at_what_they_must(
     cuda: ModuleType, rng: np.random.Generator, kind: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where centers have come to rest, few rows look at any; with slabs of one slice, and lists of few rows."""
+    """Where centers have come to rest few rows look at any; with slabs of a slice, and lists of few rows."""
     monkeypatch.setattr(device_csr, "SLAB_BYTES", 1)
     monkeypatch.setattr(device_csr, "CHUNK_ROWS", 16)
     topics = sp.random_array((12, 60), density=0.2, rng=rng).toarray()
