@@ -220,7 +220,7 @@ __global__ void __launch_bounds__(kDecideThreads) decide_nearest(Search<T> of, i
     if (scored > 0) atomicAdd(&out.counts->scored, static_cast<unsigned long long>(scored));
 }
 
-// Rows that have overflowed: a block takes one at a time, and its teams all centers. of.first is 0.
+// Rows that have overflowed: a block takes one at a time, and its teams all that it looks at. of.first is 0.
 template <class T>
 __global__ void __launch_bounds__(kThreads) settle_nearest(Search<T> of, Nearest out) {
     constexpr int kTeams = kThreads / kTeam;
@@ -228,19 +228,22 @@ __global__ void __launch_bounds__(kThreads) settle_nearest(Search<T> of, Nearest
     __shared__ int atom[kTeams];
     const int t = static_cast<int>(threadIdx.x), m = static_cast<int>(of.centers.m);
     for (int r = static_cast<int>(blockIdx.x); r < out.counts->overflowed; r += static_cast<int>(gridDim.x)) {
-        const int at = out.overflowed[r], i = of.row(at);
+        const int at = out.overflowed[r], i = of.row(at), known = of.known_center(at);
+        const int width = of.width != nullptr ? min(m, of.width[at]) : m;
         Best best;
-        for (int base = 0; base < m; base += kTeams) {
-            const int j = base + t / kTeam;
-            const double own = score_center(of.rows, i, of.centers, j < m ? j : 0, j < m);
-            if (j < m) best.take(own, j);
+        if (known >= 0) best.take(of.known_own[at], known);
+        for (int base = 0; base < width; base += kTeams) {
+            const bool held = base + t / kTeam < width;
+            const int j = held ? of.center(base + t / kTeam) : 0;
+            const double own = score_center(of.rows, i, of.centers, j, held);
+            if (held) best.take(own, j);
         }
         if (t % kTeam == 0) score[t / kTeam] = best.score, atom[t / kTeam] = best.atom;
         __syncthreads();
         if (t == 0) {
             for (int team = 1; team < kTeams; ++team) best.take(score[team], atom[team]);
             write_nearest(of, out, at, i, best, best.score);
-            atomicAdd(&out.counts->scored, static_cast<unsigned long long>(m));
+            atomicAdd(&out.counts->scored, static_cast<unsigned long long>(width));
         }
         __syncthreads();  // before the next row's
     }

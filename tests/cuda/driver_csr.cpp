@@ -89,7 +89,11 @@ int trial(Data data, int n, int d, int m, Measure measure, bool thin, std::int64
     std::mt19937 random(3);
     if (planned) plan.thin(n, m, random);
     const auto count = static_cast<int>(plan.which.size());
-    for (int r = 0; r < count && planned; ++r) plan.known_own[r] = all[plan.which[r]][plan.known[r]];
+    for (int r = 0; r < count && planned; ++r) {
+        const std::vector<double>& own = all[plan.which[r]];
+        if (r % 2 == 0) plan.known[r] = static_cast<int>(std::max_element(own.begin(), own.end()) - own.begin());
+        plan.known_own[r] = own[plan.known[r]];
+    }
     const auto entries = static_cast<std::int64_t>(C.value.size());
     std::vector<int> label(count);
     std::vector<double> own(count), score(count), others(count);
