@@ -93,8 +93,10 @@ public:
 
     SearchPlan plan(const Context& ctx) override {
         SearchPlan plan;
-        known_ = assigned_ && !select_.scores_all();
-        if constexpr (Rows<View>::sparse) plan = select_.plan(ctx, atoms_, drift_, known_, state_);
+        if constexpr (Rows<View>::sparse) {
+            known_ = assigned_ && !select_.scores_all();
+            plan = select_.plan(ctx, atoms_, drift_, known_, state_);
+        }
         if (plan.order.empty()) throw std::logic_error("Lloyd::plan: of CSR rows with centers");
         return plan;
     }

@@ -20,9 +20,7 @@ from latom._base.device_select import METRICS
 from latom._base.rows import Rows
 
 CHUNK_ROWS = 1 << 17  # whose candidates the GPU lists, 128 MiB
-SLAB_BYTES = (
-    512 << 20
-)  # of centers that it lays out by columns at a time: some 2000, of up to 130 000 columns
+SLAB_BYTES = 512 << 20  # of some 2000 centers that it lays out by columns, of up to 130 000 columns
 SLICE = 256  # centers that a row looks at together: kSlice of csrc/cuda/csr_slab.cuh
 
 
@@ -234,9 +232,8 @@ class DeviceCsrCenters:
         if not len(rows):
             return None
         key = slices.max() - slices[rows]
-        rows = rows[
-            np.argsort(key.astype(np.min_scalar_type(int(key.max()))), kind="stable")
-        ]  # by falling width
+        falling = np.argsort(key.astype(np.min_scalar_type(int(key.max()))), kind="stable")  # by width
+        rows = rows[falling]
         wide, all_rows = np.minimum(slices[rows] * SLICE, len(self)).astype(np.int32), rows + block.first
         place = self.place
         given = [rows.astype(np.int32), wide, labels[all_rows], own[all_rows]]
