@@ -104,8 +104,9 @@ __device__ __forceinline__ void note_atom(int j, double unit, double scale, doub
     raise(&bounds->residual, residual);
     if (bias == nullptr) return;
     const double b = bias[j] * unit;
-    bias32[j] = static_cast<float>(b);  // infinite beyond float32: the rows then take the exact path
-    raise(&bounds->bias, fabs(b));
+    // Rows take the exact path where it is infinite in float32, and where it is lost in it though their scales are large.
+    bias32[j] = static_cast<float>(b);
+    if (b != 0) raise(&bounds->bias, max(fabs(b), 0x1p-120));
 }
 
 // error_x of the head of this file, of a row times `unit`. A scale or a bias that float32 does not hold leaves no

@@ -216,6 +216,8 @@ class Block:
                 return held
             same = size == held.dtype.itemsize
             return held.view(dtype) if same else held.astype(f"u{held.dtype.itemsize}").astype(dtype)
+        if arg in self.params:  # where it lies: number and offset
+            return np.full(count, self.kernel.params.index(arg) << 32, dtype)
         if arg in self.kernel.shared:
             return np.full(count, self.kernel.shared[arg], dtype)
         if arg.startswith(("0f", "0d")):
@@ -341,9 +343,10 @@ class Block:
         vector = next((int(part[1]) for part in op if re.fullmatch(r"v\d", part)), 1)
         size, names = np.dtype(dtype).itemsize, args[0].strip("{}").split(",")
         if op[1] == "param":
-            found = re.match(r"\[(\w+?)(?:\+(\d+))?\]$", args[1])
+            found = re.match(r"\[(%?\w+?)(?:\+(\d+))?\]$", args[1])
             assert found is not None
-            held = np.frombuffer(self.params[found[1]], np.uint8)[int(found[2] or 0) :]
+            at = int(self.value(found[1], np.uint64, on)[0]) + int(found[2] or 0)
+            held = np.frombuffer(self.params[self.kernel.params[at >> 32]], np.uint8)[at & 0xFFFFFFFF :]
             for i, name in enumerate(names):
                 one = held[i * size : (i + 1) * size].view(dtype)[0]
                 self.put(name.strip(), np.full(on.sum(), one, dtype), on)

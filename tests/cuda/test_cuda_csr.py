@@ -114,7 +114,7 @@ def test_fits(cuda: ModuleType, rng: np.random.Generator, kind: Any, order: str)
 
 @KINDS
 def test_weights_empty_clusters_and_starts(cuda: ModuleType, rng: np.random.Generator, kind: Any) -> None:
-    X, weights = draw(rng, 50, 30, np.float32), rng.uniform(0, 3, 50)
+    X, weights = draw(rng, 50, 30, np.float32, 0.3), rng.uniform(0, 3, 50)
     start = sp.vstack([X[:4], X[3:4], X[3:4]], format="csr")
     same_fit(kind, X, 6, weights, init=start, max_iter=3)
     same_fit(kind, X, 4, init=X[:2], fixed_centers=X[40:42], max_iter=2)
@@ -133,7 +133,7 @@ def test_rows_look_at_what_they_must(
     X = sp.csr_array(topics[rng.integers(0, 12, 90)] * (rng.random((90, 60)) < 0.7))
     fitted = same_fit(kind, X, 12, init=X[:12], max_iter=6, tol=0)
     assert fitted.history_["avoided"][0] == 0
-    assert fitted.history_["avoided"][-1] > 0.4
+    assert fitted.history_["avoided"][-1] > 0.2
 
 
 @KINDS
@@ -171,5 +171,5 @@ def test_what_is_refused(cuda: ModuleType, rng: np.random.Generator) -> None:
             latom.assign(rows, centers, device="cuda")
     with pytest.raises(TypeError, match="kmeans_plusplus: X must be dense, not sparse"):
         latom.kmeans_plusplus(X, 2, device="cuda")
-    with pytest.raises(ValueError, match="fit: device must be None or 'cpu'"):
+    with pytest.raises(ValueError, match="fit_transform: device must be None or 'cpu'"):
         latom.NMF(2, device="cuda").fit(abs(X))
