@@ -31,7 +31,7 @@ struct Workspace {
         : rows(std::min(n, chunk)) {
         Parts parts(base);
         const std::int64_t most = std::min<std::int64_t>(kMostSlices, (m + kSlice - 1) / kSlice);
-        slices = std::clamp<std::int64_t>(room / (d * (2 * kSlice + 1)), 1, most);
+        slices = std::clamp<std::int64_t>((room / d - 4) / (2 * kSlice), 1, most);
         counts = parts.take<RowCounts>(1);
         overflowed = parts.take<int>(n);
         listed = {.scale = parts.take<float>(rows),
@@ -43,7 +43,7 @@ struct Workspace {
                   .top = parts.take<unsigned>(rows),
                   .next = parts.take<unsigned>(rows)};
         slab = {parts.take<__half>(d * slices * kSlice),
-                parts.take<unsigned char>(d * slices),
+                parts.take<unsigned>(d),
                 slices * kSlice,
                 static_cast<int>(d),
                 0,
@@ -56,9 +56,10 @@ struct Workspace {
 template <class T>
 void make_slab(const Search<T>& of, std::int64_t first, std::int64_t count, Slab& slab, cudaStream_t stream) {
     slab.first = static_cast<int>(first), slab.count = static_cast<int>(count);
-    const auto columns = static_cast<std::size_t>(slab.d) * static_cast<std::size_t>(slab.stride / kSlice);
-    check(cudaMemsetAsync(slab.half, 0, columns * kSlice * sizeof(__half), stream), "cudaMemset");
-    check(cudaMemsetAsync(slab.held, 0, columns, stream), "cudaMemset");
+    const auto columns = static_cast<std::size_t>(slab.d);
+    const std::size_t bytes = columns * static_cast<std::size_t>(slab.stride) * sizeof(__half);
+    check(cudaMemsetAsync(slab.half, 0, bytes, stream), "cudaMemset");
+    check(cudaMemsetAsync(slab.held, 0, columns * sizeof(unsigned), stream), "cudaMemset");
     simt::launch(fill_slab<T>, dim3(static_cast<unsigned>(count)), dim3(kPackThreads), stream, of, slab);
 }
 

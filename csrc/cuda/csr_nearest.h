@@ -6,7 +6,7 @@
 // for score all centers in float64. The host waits for nothing.
 //
 // Memory    what csr_nearest_bytes says: 4 bytes per row, 1048 more for each of `chunk` rows, and a slab of at most
-//           `slab` bytes, or of 513 bytes per column where that is more. Centers: 2 bytes per entry, 28 per center.
+//           `slab` bytes, or of 516 bytes per column where that is more. Centers: 2 bytes per entry, 28 per center.
 // Cost      nnz multiply-adds per row and center that it looks at, without those of columns that 256 neighboring centers have nothing in, and 2 bytes
 //           read for each, in runs of 512; a slab is made once per chunk. What is left is a few products per row.
 #pragma once

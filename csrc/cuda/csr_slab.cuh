@@ -13,10 +13,10 @@ constexpr int kSlice = 256, kOfLane = kSlice / 32;  // centers of a warp, and of
 constexpr int kMostSlices = 8;                      // of a slab
 static_assert(kOfLane == 8);
 
-/// Centers [first, first + count) of a slab, and which columns each of its slices has.
+/// Centers [first, first + count) of a slab, and which of its slices have anything in a column.
 struct Slab {
-    __half* half;         // [d, stride]
-    unsigned char* held;  // [slices, d]
+    __half* half;    // [d, stride]
+    unsigned* held;  // [d] a bit per slice
     long long stride;
     int d, first, count;
 };
@@ -106,12 +106,12 @@ template <class T>
 __global__ void __launch_bounds__(kPackThreads) fill_slab(Search<T> of, Slab slab) {
     const CsrCenters<T>& centers = of.centers;
     const int at = static_cast<int>(blockIdx.x), j = of.center(slab.first + at);
-    unsigned char* const held = slab.held + static_cast<long long>(at / kSlice) * slab.d;
+    const unsigned slice = 1u << (at / kSlice);
     const long long end = centers.rows.begin[j + 1];
     for (long long e = centers.rows.begin[j] + threadIdx.x; e < end; e += kPackThreads) {
         const int t = centers.rows.column[e];
         slab.half[t * slab.stride + at] = centers.half[e];
-        held[t] = 1;
+        atomicOr(&slab.held[t], slice);
     }
 }
 
@@ -131,7 +131,6 @@ __device__ __forceinline__ void multiply_slice(const CsrRows<T>& rows, long long
                                                int lane, float* sum) {
     const double unit = scale_of(__dsqrt_rn(rows.norm2[row]));
     const __half* const own = slab.half + slice * kSlice + lane * kOfLane;
-    const unsigned char* const held = slab.held + static_cast<long long>(slice) * slab.d;
     const long long end = rows.begin[row + 1];
     for (long long base = rows.begin[row]; base < end; base += 32) {
         int column = 0;
@@ -140,7 +139,7 @@ __device__ __forceinline__ void multiply_slice(const CsrRows<T>& rows, long long
         if (base + lane < end) {
             column = rows.column[base + lane];
             value = static_cast<float>(unit * static_cast<double>(rows.value[base + lane]));
-            wanted = held[column] != 0;
+            wanted = (slab.held[column] >> slice & 1) != 0;
         }
         for (unsigned left = __ballot_sync(kAllLanes, wanted); left != 0; left &= left - 1) {
             const int from = __ffs(static_cast<int>(left)) - 1;

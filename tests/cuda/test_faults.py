@@ -263,8 +263,8 @@ CSR = {
     "columns that no slice is said to have": (
         PLAIN,
         "csr_slab.cuh",
-        "held[t] = 1;",
-        "held[t] = t % 8 != 7;",
+        "atomicOr(&slab.held[t], slice);",
+        "atomicOr(&slab.held[t], t % 8 != 7 ? slice : 0u);",
     ),
     "the last terms of a row are left out": (
         *(PLAIN, "csr_slab.cuh", "base < end; base += 32"),
@@ -290,6 +290,10 @@ CSR = {
     "a shuffle in a branch": (
         *(PLAIN, "csr_nearest.cuh", "const double score = score_center(of.rows, i, of.centers, j, held);"),
         "const double score = held ? score_center(of.rows, i, of.centers, j, held) : 0.0;",
+    ),
+    "columns that are not marked atomically": (
+        *(RACES, "csr_slab.cuh", "atomicOr(&slab.held[t], slice);"),
+        "slab.held[t] |= slice;",
     ),
     "no barrier before the teams' bests are read": (
         *(RACES, "csr_nearest.cuh", "        __syncthreads();\n        if (t == 0) {"),

@@ -55,7 +55,7 @@ class Calls:
         self._launch("start_csr", n, 16, 128, [search, whole(n), listed])
         for first in range(0, int(width.max()), SLICE):
             count = min(SLICE, self.m - first)
-            half, held = M.put(np.zeros((self.d, SLICE), np.float16)), M.put(np.zeros(self.d, np.uint8))
+            half, held = M.put(np.zeros((self.d, SLICE), np.float16)), M.put(np.zeros(self.d, np.uint32))
             slab = quad(half, held, SLICE) + struct.pack("3i4x", self.d, first, count)
             self._launch("fill_slab", count, 1, 128, [search, slab])
             self._launch("list_nearest", n, 8, 256, [search, whole(n), slab, listed])
