@@ -225,9 +225,9 @@ CSR = {
         *(
             PLAIN,
             "csr_nearest.cu",
-            "check(cudaMemsetAsync(slab.half, 0, columns * kSlice * sizeof(__half), stream)",
+            "check(cudaMemsetAsync(slab.half, 0, bytes, stream)",
         ),
-        "if (first == 0) check(cudaMemsetAsync(slab.half, 0, columns * kSlice * sizeof(__half), stream)",
+        "if (first == 0) check(cudaMemsetAsync(slab.half, 0, bytes, stream)",
     ),
     "a bound on the others without its error": (
         *(PLAIN, "csr_nearest.cuh", "note_highest(out, r, high + e, next + e);"),
