@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ptx_memory import BASE, Memory
 
-BASE = 1 << 20  # address of the arena; what is below is nobody's
 TYPES: dict[str, Any] = {
     "pred": np.bool_,
     "f16": np.float16,
@@ -63,41 +63,6 @@ ATOMIC: dict[str, Callable[..., Any]] = {
     "min": min,
     "or": lambda a, b: a | b,
 }
-
-
-class Memory:
-    """Global memory: arrays with gaps between them that nobody may touch."""
-
-    def __init__(self, size: int) -> None:
-        self.bytes, self.used = np.full(size, 0xFF, np.uint8), 256
-        self.owned: list[tuple[int, int]] = []
-
-    def put(self, array: Any) -> int:
-        """Address of a copy of the array."""
-        array = np.ascontiguousarray(array)
-        at = (self.used + 255) // 256 * 256
-        self.used = at + array.nbytes + 256
-        self.bytes[at : at + array.nbytes] = array.reshape(-1).view(np.uint8)
-        self.owned.append((at, at + array.nbytes))
-        return BASE + at
-
-    def get(self, at: int, dtype: Any, shape: tuple[int, ...]) -> Any:
-        """A copy of what stands at an address."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        return self.bytes[at - BASE : at - BASE + size].view(dtype).reshape(shape).copy()
-
-    def view(self, at: int, dtype: Any, count: int) -> Any:
-        """What stands at an address, to be written to."""
-        size = count * np.dtype(dtype).itemsize
-        return self.bytes[at - BASE : at - BASE + size].view(dtype)
-
-    def check(self, at: Any, size: int) -> None:
-        """Refuses accesses outside the arrays."""
-        fine = np.zeros(at.shape, bool)
-        for low, high in self.owned:
-            fine |= (at >= low) & (at + size <= high)
-        if not fine.all():
-            raise IndexError(f"global access outside any array: {at[~fine][:3] + BASE}")
 
 
 class Kernel:
@@ -288,6 +253,14 @@ class Block:
             self.put(args[0], operands[0] * operands[1] + operands[2], on)
         elif name == "popc":
             self.put(args[0], np.array([int(x).bit_count() for x in operands[0]], np.uint32), on)
+        elif name == "brev":
+            self.put(args[0], np.array([int(f"{x:032b}"[::-1], 2) for x in operands[0]], np.uint32), on)
+        elif op[:2] == [
+            "bfind",
+            "shiftamt",
+        ]:  # how far the first bit is from the left; all bits where there is none
+            away = [32 - int(x).bit_length() if x else 0xFFFFFFFF for x in operands[0]]
+            self.put(args[0], np.array(away, np.uint32), on)
         else:
             raise NotImplementedError(".".join(op))
 
@@ -343,7 +316,7 @@ class Block:
         vector = next((int(part[1]) for part in op if re.fullmatch(r"v\d", part)), 1)
         size, names = np.dtype(dtype).itemsize, args[0].strip("{}").split(",")
         if op[1] == "param":
-            found = re.match(r"\[(%?\w+?)(?:\+(\d+))?\]$", args[1])
+            found = re.match(r"\[(%?\w+?)(?:\+(-?\d+))?\]$", args[1])
             assert found is not None
             at = int(self.value(found[1], np.uint64, on)[0]) + int(found[2] or 0)
             held = np.frombuffer(self.params[self.kernel.params[at >> 32]], np.uint8)[at & 0xFFFFFFFF :]
