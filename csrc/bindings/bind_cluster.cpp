@@ -53,6 +53,23 @@ public:
         return py::make_tuple(stats.changed, stats.objective, stats.products);
     }
 
+    /// (order, width, label, own): what an assignment by another device has to look at.
+    py::tuple plan() {
+        SearchPlan plan = alone([](auto& run, const Context& ctx) { return run.plan(ctx); });
+        return py::make_tuple(to_array(std::move(plan.order)), to_array(std::move(plan.width)),
+                              to_array(std::move(plan.label)), to_array(std::move(plan.own)));
+    }
+    /// What that has found, in the place of assign().
+    py::tuple adopt(const Array<std::int32_t>& label, const Array<double>& own, const Array<double>& others,
+                    bool objective) {
+        const AssignStats stats = alone([&](auto& run, const Context& ctx) {
+            if (label.size() != run.n() || own.size() != run.n() || others.size() != run.n())
+                throw std::invalid_argument(ctx.function + ": labels and scores must be of all rows");
+            return run.adopt(ctx, {label.data(), own.data(), others.data()}, objective);
+        });
+        return py::make_tuple(stats.changed, stats.objective, stats.products);
+    }
+
     double inertia() {
         return alone([](auto& run, const Context& ctx) { return run.inertia(ctx); });
     }
@@ -246,6 +263,9 @@ void register_cluster(py::module_& module) {
              py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign, "objective"_a = true)
+        .def("plan", &PyLloyd::plan)
+        .def("adopt", &PyLloyd::adopt, "label"_a.noconvert(), "own"_a.noconvert(), "others"_a.noconvert(),
+             "objective"_a = true)
         .def("inertia", &PyLloyd::inertia)
         .def("update", &PyLloyd::update)
         .def("labels", &PyLloyd::labels)

@@ -1,6 +1,7 @@
 // bind_select.cpp: prepared atoms, and the searches of them: the k best of rows, and all above a threshold.
 #include "bindings_cuda/memory.h"
 #include "bindings_cuda/prepared.h"
+#include "bindings_cuda/report.h"
 #include "cuda/above.h"
 #include "cuda/topk.h"
 #include "latom/encode.h"
@@ -15,33 +16,6 @@ static_assert(static_cast<int>(Rank::kScore) == 0 && static_cast<int>(Rank::kAbo
 static_assert(static_cast<int>(Similarity::kDot) == static_cast<int>(Measure::kDot) &&
               static_cast<int>(Similarity::kCosine) == static_cast<int>(Measure::kCosine) &&
               static_cast<int>(Similarity::kEuclidean) == static_cast<int>(Measure::kEuclidean));
-
-/// Copies what lies on the device, when all that is queued has been done.
-template <class P>
-P fetch(const P* from, Pointer stream) {
-    P found;
-    const py::gil_scoped_release released;
-    check(cudaMemcpyAsync(&found, from, sizeof found, cudaMemcpyDeviceToHost, stream_of(stream)), "a copy");
-    check(cudaStreamSynchronize(stream_of(stream)), "a call");
-    return found;
-}
-
-/// What a search says of its rows, once it has been done: (first bad row, products in float64, rows of the exact
-/// path, first row with a score beyond its type).
-class Report {
-public:
-    Report(const RowCounts* counts, int device, Pointer stream) : counts_(counts), device_(device), stream_(stream) {}
-    py::tuple wait() const {
-        const OnDevice on(device_);
-        const RowCounts found = fetch(counts_, stream_);
-        return py::make_tuple(found.bad, static_cast<std::int64_t>(found.scored), found.overflowed, found.unheld);
-    }
-
-private:
-    const RowCounts* counts_;
-    int device_;
-    Pointer stream_;
-};
 
 template <class T>
 Report topk_of(const Prepared<T>& of, Pointer X, std::int64_t n, Pointer norm2, bool known, int activation,

@@ -189,5 +189,6 @@ ScreenProduct& product_of(const std::string& library, int device);
 void define_select(py::module_& module);
 void define_cluster(py::module_& module);
 void define_gather(py::module_& module);
+void define_csr(py::module_& module);
 
 }  // namespace latom::cuda

@@ -101,4 +101,5 @@ PYBIND11_MODULE(_cuda, module) {
     define_select(module);
     define_cluster(module);
     define_gather(module);
+    define_csr(module);
 }

@@ -87,10 +87,7 @@ LATOM_KERNEL void __launch_bounds__(kThreads)
                  const double* bias, double* score) {
     const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n) return;
-    double own = dot[i];
-    if (factor != nullptr) own = __dmul_rn(own, factor[label[i]]);
-    if (bias != nullptr) own = __dadd_rn(own, bias[label[i]]);
-    score[i] = user_score(measure, own, norm2[i], true);
+    score[i] = user_score(measure, ruled(factor, bias, dot[i], label[i]), norm2[i], true);
 }
 
 // One thread per kCostRows rows, which it adds up in their order.

@@ -26,10 +26,14 @@ struct Decision {
 __device__ __forceinline__ double key_of(int order, double score) {
     return order == static_cast<int>(Order::kMagnitude) ? fabs(score) : score;
 }
+// The score by the rule of a product with atom j; factor and bias [m] or null.
+__device__ __forceinline__ double ruled(const double* factor, const double* bias, double dot, int j) {
+    if (factor != nullptr) dot = __dmul_rn(dot, factor[j]);
+    return bias != nullptr ? __dadd_rn(dot, bias[j]) : dot;
+}
 template <class T>
 __device__ __forceinline__ double ruled(const Decision<T>& to, double dot, int j) {
-    if (to.factor != nullptr) dot = __dmul_rn(dot, to.factor[j]);
-    return to.bias != nullptr ? __dadd_rn(dot, to.bias[j]) : dot;
+    return ruled(to.factor, to.bias, dot, j);
 }
 // A score by the rule as what users get. Divided, it is that of Lloyd's steps to the last bit.
 __device__ __forceinline__ double user_score(int measure, double score, double norm2, bool divided = false) {

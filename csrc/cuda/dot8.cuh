@@ -26,9 +26,10 @@ __device__ __forceinline__ double add_product(double sum, float a, double b) {
     return add_product(sum, static_cast<double>(a), b);
 }
 
-// Called by all threads of a warp together. `held` says whether this team has a product; the others get 0.
-template <class T, class U>
-__device__ __forceinline__ double dot8(const T* x, const U* y, int d, int lane, bool held) {
+// Called by all threads of a warp together. `held` says whether this team has a product; the others get 0. y [d]: an
+// array, or what finds number p of one.
+template <class T, class Y>
+__device__ __forceinline__ double dot8(const T* x, Y y, int d, int lane, bool held) {
     double sum = 0;
     if (held)
         for (int p = lane; p < d; p += kTeam) sum = add_product(sum, x[p], y[p]);

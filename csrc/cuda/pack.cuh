@@ -72,26 +72,51 @@ LATOM_KERNEL void __launch_bounds__(kPackThreads)
     atomicMax(&bounds->largest, static_cast<unsigned long long>(__double_as_longlong(length)));
 }
 
-// One team a row: out [n_padded, depth] = float16 of scale * factor * x, zeros beyond n and d.
-template <class T>
-__device__ __forceinline__ void round_team(const T* x, int d, int depth, double scale, int lane, bool held, __half* out,
+// One team a row: put(p, v) rounds v = scale * x_p, which is 0 beyond d, and returns what has become of it, for p below
+// depth. The length of what is rounded, and of what that left out.
+template <class T, class Put>
+__device__ __forceinline__ void round_team(const T* x, int d, int depth, double scale, int lane, bool held, Put put,
                                            double* rounded, double* residual) {
     double squares = 0, errors = 0;
-    if (out != nullptr)
-        for (int p = lane; p < depth; p += kTeam) {
-            const double v = held && p < d ? scale * static_cast<double>(x[p]) : 0.0;
-            const __half h = __float2half_rn(static_cast<float>(v));
-            const double w = static_cast<double>(__half2float(h));
-            out[p] = h;
-            squares += w * w;
-            errors += (v - w) * (v - w);
-        }
+    for (int p = lane; p < depth; p += kTeam) {
+        const double v = held && p < d ? scale * static_cast<double>(x[p]) : 0.0, w = put(p, v);
+        squares += w * w;
+        errors += (v - w) * (v - w);
+    }
     for (int by = kTeam / 2; by > 0; by /= 2) {
         squares += __shfl_xor_sync(kAllLanes, squares, by);
         errors += __shfl_xor_sync(kAllLanes, errors, by);
     }
     *rounded = __dsqrt_rn(squares);
     *residual = __dsqrt_rn(errors);
+}
+__device__ __forceinline__ double put_half(double v, __half* out) {
+    const __half h = __float2half_rn(static_cast<float>(v));
+    *out = h;
+    return static_cast<double>(__half2float(h));
+}
+
+// What atom j, packed, adds to the bounds of all; and its bias as float32 in units of u_w.
+__device__ __forceinline__ void note_atom(int j, double unit, double scale, double norm2, double rounded,
+                                          double residual, const double* bias, float* bias32, AtomBounds* bounds) {
+    raise(&bounds->length, scale * __dsqrt_rn(norm2));
+    raise(&bounds->rounded, rounded);
+    raise(&bounds->residual, residual);
+    if (bias == nullptr) return;
+    const double b = bias[j] * unit;
+    // Rows take the exact path where it is infinite in float32, and where it is lost in it though their scales are large.
+    bias32[j] = static_cast<float>(b);
+    if (b != 0) raise(&bounds->bias, max(fabs(b), 0x1p-120));
+}
+
+// error_x of the head of this file, of a row times `unit`. A scale or a bias that float32 does not hold leaves no
+// bound: the row takes the exact path.
+__device__ __forceinline__ float error_of(double unit, double rounded, double residual, double gamma,
+                                          const AtomBounds* bounds) {
+    const double e = residual * bounds->length + rounded * bounds->residual + gamma * rounded * bounds->rounded +
+                     0x1p-20 * unit * bounds->bias + 0x1p-23;
+    const bool bounded = bounds->bias == 0 || (unit < 0x1p100 && unit > 0x1p-100 && unit * bounds->bias < 0x1p100);
+    return bounded ? static_cast<float>(e) * kUp : kUnbounded;
 }
 
 // Atoms [m, d] as W16 [padded, depth], their bias as float32 in units of u_w, and the largest bounds of all.
@@ -105,16 +130,11 @@ __global__ void __launch_bounds__(kPackThreads)
     const double unit = scale_of(__longlong_as_double(static_cast<long long>(bounds->largest)));
     const double scale = held && factor != nullptr ? unit * factor[row] : unit;
     double rounded = 0, residual = 0;
-    round_team(W + static_cast<long long>(row) * d, d, depth, scale, lane, held,
-               row < padded ? W16 + static_cast<long long>(row) * depth : nullptr, &rounded, &residual);
-    if (!held || lane != 0) return;
-    raise(&bounds->length, scale * __dsqrt_rn(norm2[row]));
-    raise(&bounds->rounded, rounded);
-    raise(&bounds->residual, residual);
-    if (bias == nullptr) return;
-    const double b = bias[row] * unit;
-    bias32[row] = static_cast<float>(b);  // infinite beyond float32: the rows then take the exact path
-    raise(&bounds->bias, fabs(b));
+    __half* const out = W16 + static_cast<long long>(row) * depth;
+    round_team(
+        W + static_cast<long long>(row) * d, d, row < padded ? depth : 0, scale, lane, held,
+        [=](int p, double v) { return put_half(v, out + p); }, &rounded, &residual);
+    if (held && lane == 0) note_atom(row, unit, scale, norm2[row], rounded, residual, bias, bias32, bounds);
 }
 
 // Rows [first, first + n) of X as X16 [n, depth]; scale and error [n] of the whole X.
@@ -127,16 +147,13 @@ __global__ void __launch_bounds__(kPackThreads)
     const bool held = row < n;
     const double length = held ? __dsqrt_rn(norm2[first + row]) : 0.0, unit = scale_of(length);
     double rounded = 0, residual = 0;
-    round_team(X + (static_cast<long long>(first) + row) * d, d, depth, unit, lane, held,
-               held ? X16 + static_cast<long long>(row) * depth : nullptr, &rounded, &residual);
+    __half* const out = X16 + static_cast<long long>(row) * depth;
+    round_team(
+        X + (static_cast<long long>(first) + row) * d, d, held ? depth : 0, unit, lane, held,
+        [=](int p, double v) { return put_half(v, out + p); }, &rounded, &residual);
     if (!held || lane != 0) return;
-    const double gamma = 1.02 * (d + 8) * 0x1p-22;
-    const double e = residual * bounds->length + rounded * bounds->residual + gamma * rounded * bounds->rounded +
-                     0x1p-20 * unit * bounds->bias + 0x1p-23;
     scale[first + row] = static_cast<float>(unit);
-    // A scale or a bias that float32 does not hold leaves no bound: the row takes the exact path.
-    const bool bounded = bounds->bias == 0 || (unit < 0x1p100 && unit > 0x1p-100 && unit * bounds->bias < 0x1p100);
-    error[first + row] = bounded ? static_cast<float>(e) * kUp : kUnbounded;
+    error[first + row] = error_of(unit, rounded, residual, 1.02 * (d + 8) * 0x1p-22, bounds);
 }
 
 }  // namespace latom::cuda

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ptx_memory import BASE, Memory
 
-BASE = 1 << 20  # address of the arena; what is below is nobody's
 TYPES: dict[str, Any] = {
     "pred": np.bool_,
     "f16": np.float16,
@@ -63,41 +63,6 @@ ATOMIC: dict[str, Callable[..., Any]] = {
     "min": min,
     "or": lambda a, b: a | b,
 }
-
-
-class Memory:
-    """Global memory: arrays with gaps between them that nobody may touch."""
-
-    def __init__(self, size: int) -> None:
-        self.bytes, self.used = np.full(size, 0xFF, np.uint8), 256
-        self.owned: list[tuple[int, int]] = []
-
-    def put(self, array: Any) -> int:
-        """Address of a copy of the array."""
-        array = np.ascontiguousarray(array)
-        at = (self.used + 255) // 256 * 256
-        self.used = at + array.nbytes + 256
-        self.bytes[at : at + array.nbytes] = array.reshape(-1).view(np.uint8)
-        self.owned.append((at, at + array.nbytes))
-        return BASE + at
-
-    def get(self, at: int, dtype: Any, shape: tuple[int, ...]) -> Any:
-        """A copy of what stands at an address."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        return self.bytes[at - BASE : at - BASE + size].view(dtype).reshape(shape).copy()
-
-    def view(self, at: int, dtype: Any, count: int) -> Any:
-        """What stands at an address, to be written to."""
-        size = count * np.dtype(dtype).itemsize
-        return self.bytes[at - BASE : at - BASE + size].view(dtype)
-
-    def check(self, at: Any, size: int) -> None:
-        """Refuses accesses outside the arrays."""
-        fine = np.zeros(at.shape, bool)
-        for low, high in self.owned:
-            fine |= (at >= low) & (at + size <= high)
-        if not fine.all():
-            raise IndexError(f"global access outside any array: {at[~fine][:3] + BASE}")
 
 
 class Kernel:
@@ -216,6 +181,8 @@ class Block:
                 return held
             same = size == held.dtype.itemsize
             return held.view(dtype) if same else held.astype(f"u{held.dtype.itemsize}").astype(dtype)
+        if arg in self.params:  # where it lies: number and offset
+            return np.full(count, self.kernel.params.index(arg) << 32, dtype)
         if arg in self.kernel.shared:
             return np.full(count, self.kernel.shared[arg], dtype)
         if arg.startswith(("0f", "0d")):
@@ -286,11 +253,22 @@ class Block:
             self.put(args[0], operands[0] * operands[1] + operands[2], on)
         elif name == "popc":
             self.put(args[0], np.array([int(x).bit_count() for x in operands[0]], np.uint32), on)
+        elif name == "brev":
+            self.put(args[0], np.array([int(f"{x:032b}"[::-1], 2) for x in operands[0]], np.uint32), on)
+        elif op[:2] == [
+            "bfind",
+            "shiftamt",
+        ]:  # how far the first bit is from the left; all bits where there is none
+            away = [32 - int(x).bit_length() if x else 0xFFFFFFFF for x in operands[0]]
+            self.put(args[0], np.array(away, np.uint32), on)
         else:
             raise NotImplementedError(".".join(op))
 
     def _fma(self, op: list[str], args: list[str], on: Any, dtype: Any) -> None:
         a, b, c = (self.value(arg, dtype, on) for arg in args[1:])
+        if dtype is np.float32:  # of screens, whose bounds allow for the rounding to float64 on the way
+            self.put(args[0], (a.astype(np.float64) * b + c).astype(np.float32), on)
+            return
         if dtype is not np.float64 or not all((np.float64(np.float32(x)) == x).all() for x in (a, b)):
             raise NotImplementedError("a fused multiply-add whose product float64 does not hold exactly")
         self.put(args[0], a * b + c, on)
@@ -338,9 +316,10 @@ class Block:
         vector = next((int(part[1]) for part in op if re.fullmatch(r"v\d", part)), 1)
         size, names = np.dtype(dtype).itemsize, args[0].strip("{}").split(",")
         if op[1] == "param":
-            found = re.match(r"\[(\w+?)(?:\+(\d+))?\]$", args[1])
+            found = re.match(r"\[(%?\w+?)(?:\+(-?\d+))?\]$", args[1])
             assert found is not None
-            held = np.frombuffer(self.params[found[1]], np.uint8)[int(found[2] or 0) :]
+            at = int(self.value(found[1], np.uint64, on)[0]) + int(found[2] or 0)
+            held = np.frombuffer(self.params[self.kernel.params[at >> 32]], np.uint8)[at & 0xFFFFFFFF :]
             for i, name in enumerate(names):
                 one = held[i * size : (i + 1) * size].view(dtype)[0]
                 self.put(name.strip(), np.full(on.sum(), one, dtype), on)
@@ -371,6 +350,9 @@ class Block:
 
     def _vote(self, op: list[str], args: list[str], on: Any, dtype: Any) -> None:
         index, met = self.lanes(on, args[2]), self.value(args[1], np.bool_, on)
+        if op[2] == "any":
+            self.put(args[0], np.isin(index // 32, index[met] // 32), on)
+            return
         ballot = np.zeros(on.sum(), np.uint32)
         for warp in np.unique(index // 32):
             here = index // 32 == warp

@@ -89,6 +89,11 @@ def test_assign(cuda: ModuleType, rng: np.random.Generator, metric: str, dtype: 
     both(lambda **o: latom.assign(X, C, metric=metric, **o))
     both(lambda **o: latom.assign(X.astype(np.float32), C.astype(np.float64), metric=metric, **o))
     both(lambda **o: latom.assign(np.ones((3, 4)), np.ones((1200, 4)), metric=metric, **o))
+    tiny = (
+        1e-120 * X.astype(np.float64),
+        1e-120 * C.astype(np.float64),
+    )  # beside which float32 loses lengths
+    both(lambda **o: latom.assign(*tiny, metric=metric, **o))
     labels, scores = latom.assign(upload(X), upload(C), metric=metric)
     assert isinstance(labels, DeviceArray)
     equal((labels.to_numpy(), scores.to_numpy()), latom.assign(X, C, metric=metric))
@@ -150,8 +155,8 @@ def test_a_dense_index(cuda: ModuleType, rng: np.random.Generator, metric: str) 
 
 def test_what_is_refused(cuda: ModuleType, rng: np.random.Generator) -> None:
     X = draw(rng, 30, 4, np.float32)
-    with pytest.raises(TypeError, match="fit: X must be dense, not sparse"):
-        latom.KMeans(2, device="cuda").fit(sp.csr_array(X))
+    with pytest.raises(TypeError, match="kmeans_parallel: X must be dense, not sparse"):
+        latom.kmeans_parallel(sp.csr_array(X), 2, device="cuda")
     with pytest.raises(ValueError, match="partial_fit: device must be None or 'cpu'"):
         latom.KMeans(2, device="cuda").partial_fit(X)
     with pytest.raises(ValueError, match="fit: device must be None or 'cpu'"):

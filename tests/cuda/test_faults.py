@@ -23,6 +23,7 @@ DRIVERS = {
     "topk": ("driver.cpp", ("atoms.cu", "topk.cu", "plain_product.cu")),
     "codes": ("driver_codes.cpp", ("atoms.cu", "above.cu", "gather.cu", "plain_product.cu")),
     "cluster": ("driver_cluster.cpp", ("cluster.cu",)),
+    "csr": ("driver_csr.cpp", ("csr_nearest.cu",)),
 }
 # Of each driver, by name: what finds it, file, text, and what stands there instead.
 TOPK = {
@@ -202,10 +203,112 @@ CLUSTER = {
         "sum = __fma_rn(weight != nullptr ? weight[i] : 1.0, cost, sum);",
     ),
 }
+CSR = {
+    "a bound without the errors of the data": (
+        *(PLAIN, "pack.cuh", "residual * bounds->length + rounded * bounds->residual +"),
+        "",
+    ),
+    "ties to the highest center": (PLAIN, "csr_nearest.cuh", "j < atom", "j > atom"),
+    "a decision in float32": (
+        *(PLAIN, "csr_slab.cuh", "return ruled(centers.factor, centers.bias, dot, j);"),
+        "return static_cast<float>(ruled(centers.factor, centers.bias, dot, j));",
+    ),
+    "the last slab is dropped": (
+        *(PLAIN, "csr_nearest.cu", "at < widest; at += slab.stride"),
+        "at + slab.stride <= widest; at += slab.stride",
+    ),
+    "the last slice of a slab is dropped": (
+        *(PLAIN, "csr_nearest.cuh", "slices = (slab.count + kSlice - 1) / kSlice"),
+        "slices = max(1, slab.count / kSlice)",
+    ),
+    "a slab that is not emptied": (
+        *(
+            PLAIN,
+            "csr_nearest.cu",
+            "check(cudaMemsetAsync(slab.half, 0, bytes, stream)",
+        ),
+        "if (first == 0) check(cudaMemsetAsync(slab.half, 0, bytes, stream)",
+    ),
+    "a bound on the others without its error": (
+        *(PLAIN, "csr_nearest.cuh", "note_highest(out, r, high + e, next + e);"),
+        "note_highest(out, r, high - e, next - e);",
+    ),
+    "the next highest of a warp is forgotten": (
+        *(PLAIN, "csr_nearest.cuh", "max(key_of(next), min(key, atomicMax(&out.top[r], key)))"),
+        "min(key, atomicMax(&out.top[r], key))",
+    ),
+    "what a higher bound displaces is forgotten": (
+        *(PLAIN, "csr_nearest.cuh", "max(key_of(next), min(key, atomicMax(&out.top[r], key)))"),
+        "max(key_of(next), 0 * atomicMax(&out.top[r], key))",
+    ),
+    "the known center counts twice": (PLAIN, "csr_nearest.cuh", "if (j == known) continue;", ""),
+    "the known center does not count": (
+        *(PLAIN, "csr_nearest.cuh", "if (known >= 0) best.take(of.known_own[at], known);"),
+        "",
+    ),
+    "centers as they stand": (
+        PLAIN,
+        "csr_slab.cuh",
+        "return order != nullptr ? order[position] : position;",
+        "return position;",
+    ),
+    "rows that look at too little": (
+        *(PLAIN, "csr_nearest.cu", "return v > at; }"),
+        "return v > at + kSlice; }",
+    ),
+    "a slab that is not made again": (
+        *(PLAIN, "csr_nearest.cu", "if (first == 0 || slab.stride < m)"),
+        "if (first == 0)",
+    ),
+    "columns that no slice is said to have": (
+        PLAIN,
+        "csr_slab.cuh",
+        "atomicOr(&slab.held[t], slice);",
+        "atomicOr(&slab.held[t], t % 8 != 7 ? slice : 0u);",
+    ),
+    "the last terms of a row are left out": (
+        *(PLAIN, "csr_slab.cuh", "base < end; base += 32"),
+        "base + 32 <= end; base += 32",
+    ),
+    "terms beyond a row": (MEMORY, "csr_slab.cuh", "if (base + lane < end) {", "{"),
+    "a floor that nothing reaches": (
+        *(PLAIN, "csr_nearest.cuh", "const float floor = max(high - e,"),
+        "const float floor = max(high + 2 * e,",
+    ),
+    "a crowd is forgotten": (PLAIN, "csr_nearest.cuh", "crowded = __any_sync(kAllLanes, atom < 0) != 0;", ""),
+    "places that are not taken atomically": (
+        *(RACES, "csr_nearest.cuh", "place = atomicAdd(&out.filled[r], all);"),
+        "place = out.filled[r], out.filled[r] += all;",
+    ),
+    "the room is not looked at": (MEMORY, "csr_nearest.cuh", "    if (place >= kListed) return;\n", ""),
+    "a team's best is not looked at": (
+        PLAIN,
+        "csr_nearest.cuh",
+        "by = kTeam; by < 32",
+        "by = 2 * kTeam; by < 32",
+    ),
+    "a shuffle in a branch": (
+        *(PLAIN, "csr_nearest.cuh", "const double score = score_center(of.rows, i, of.centers, j, held);"),
+        "const double score = held ? score_center(of.rows, i, of.centers, j, held) : 0.0;",
+    ),
+    "columns that are not marked atomically": (
+        *(RACES, "csr_slab.cuh", "atomicOr(&slab.held[t], slice);"),
+        "slab.held[t] |= slice;",
+    ),
+    "no barrier before the teams' bests are read": (
+        *(RACES, "csr_nearest.cuh", "        __syncthreads();\n        if (t == 0) {"),
+        "        if (t == 0) {",
+    ),
+    "no barrier before the next row's": (
+        *(RACES, "csr_nearest.cuh", "        __syncthreads();  // before the next row's\n"),
+        "",
+    ),
+}
 FAULTS = {
     **{f"topk: {name}": ("topk", *fault) for name, fault in TOPK.items()},
     **{f"codes: {name}": ("codes", *fault) for name, fault in CODES.items()},
     **{f"cluster: {name}": ("cluster", *fault) for name, fault in CLUSTER.items()},
+    **{f"csr: {name}": ("csr", *fault) for name, fault in CSR.items()},
 }
 
 

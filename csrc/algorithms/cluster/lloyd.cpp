@@ -93,6 +93,29 @@ public:
         return stats;
     }
 
+    SearchPlan plan(const Context& ctx) override {
+        SearchPlan plan;
+        if constexpr (Rows<View>::sparse) {
+            known_ = assigned_ && !select_.scores_all();
+            plan = select_.plan(ctx, atoms_, drift_, known_, state_);
+        }
+        if (plan.order.empty()) throw std::logic_error("Lloyd::plan: of CSR rows with centers");
+        return plan;
+    }
+
+    AssignStats adopt(const Context& ctx, const Found& found, bool objective) override {
+        AssignStats stats;
+        if constexpr (Rows<View>::sparse) {
+            const auto before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
+            stats.products = select_.adopt(ctx, found, known_, state_);
+            stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
+        }
+        assigned_ = true;
+        drift_.assign(atoms_.size(), 0.0);
+        if (objective) stats.objective = objective_now(ctx);
+        return stats;
+    }
+
     UpdateStats update(const Context& ctx) override {
         if (!assigned_) throw std::logic_error("Lloyd::update: assign must come first");
         UpdateStats stats;
@@ -342,11 +365,11 @@ private:
     bool by_sums_ = false;
     double squares_ = -1;  // sum of w |x|^2; negative: not known yet
     std::vector<Atom<T>> atoms_;
-    mutable RowState state_;         // scores are filled in when they are asked for
-    std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbors share terms
-    std::vector<double> drift_;      // since the last assignment
-    bool assigned_ = false;
-    mutable bool scored_ = true;  // the state has the scores of the last assignment
+    mutable RowState state_;                 // scores are filled in when they are asked for
+    std::vector<int64_t> by_label_;          // rows by label as of the last update: neighbors share terms
+    std::vector<double> drift_;              // since the last assignment
+    bool assigned_ = false, known_ = false;  // known_: the last plan knew labels and scores
+    mutable bool scored_ = true;             // the state has the scores of the last assignment
     int64_t zero_rows_ = 0;
 };
 

@@ -41,6 +41,21 @@ struct AssignStats {
     double products = 0;  // multiply-adds spent, of nnz * m
 };
 
+/// What an assignment has to look at: of row i the first width[i] centers of `order`. A row that has a label looks at
+/// the center of it, with which it scores own[i], besides.
+struct SearchPlan {
+    std::vector<int32_t> order;         // [m]
+    std::vector<int32_t> width, label;  // [n]; label -1: none
+    std::vector<double> own;            // [n] <x, c> / ||c||, or <x, c> - ||c||^2 / 2
+};
+
+/// What was found: the best of what the plan names, its score to the bits of assign(), and a number that no other of
+/// them scores above. Rows with a width of 0 are not read. All [n].
+struct Found {
+    const int32_t* label;
+    const double *own, *others;
+};
+
 struct UpdateStats {
     int64_t moved = 0;      // atoms that changed
     int64_t relocated = 0;  // empty clusters that took a row
@@ -74,6 +89,10 @@ public:
     virtual void set_centers(const Context& ctx, const Rows<CsrView<T, int64_t>>& centers, bool normalize) = 0;
     /// New labels for the present centers. Without the objective, which then stays 0, where nobody asks for it.
     virtual AssignStats assign(const Context& ctx, bool objective = true) = 0;
+    /// Of CSR rows, where another device is to search: plan() says where, and adopt() follows it in the place of
+    /// assign().
+    virtual SearchPlan plan(const Context& ctx) = 0;
+    virtual AssignStats adopt(const Context& ctx, const Found& found, bool objective) = 0;
     /// The objective of the last assign() from the costs of its rows: its own may come from sums, and so differ in last
     /// digits.
     virtual double inertia(const Context& ctx) const = 0;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -138,6 +138,21 @@ class DeviceRows:
         return np.require(part, self.dtype, ["C", "A"])
 
 
+class Blocks(Protocol):
+    """Rows that come to a device block by block."""
+
+    place: Place
+
+    def __len__(self) -> int: ...
+    @property
+    def resident(self) -> bool: ...
+    @property
+    def block_rows(self) -> int: ...
+    @property
+    def feed(self) -> Any: ...
+    def blocks(self) -> Iterator[Any]: ...
+
+
 def common_dtype(*arrays: Any) -> np.dtype[Any]:
     """float32 where no array needs more."""
     kinds = {X.dtype if isinstance(X, (Rows, DeviceRows)) else device_dtype(X) for X in arrays}
@@ -145,16 +160,16 @@ def common_dtype(*arrays: Any) -> np.dtype[Any]:
 
 
 def each_block(
-    rows: DeviceRows,
+    rows: Blocks,
     columns: Sequence[tuple[tuple[int, ...], Any]],
-    launch: Callable[[Block, list[int]], Any],
-    check: Callable[[Block, tuple[int, ...]], None],
+    launch: Callable[[Any, list[int]], Any],
+    check: Callable[[Any, tuple[int, ...]], None],
 ) -> list[Any]:
     """What launch writes for the rows, one array per entry of columns, in the library of the rows.
 
     Parameters
     ----------
-    rows : DeviceRows
+    rows : DeviceRows or DeviceCsr
     columns : list of (shape, dtype)
         Of what is written for a row.
     launch : callable
@@ -175,9 +190,9 @@ def each_block(
         for _ in range(1 if size == n else 2)
     ]
     side = place.stream if size == n else rows.feed.stream
-    before: tuple[Block, Any, list[Any]] | None = None
+    before: tuple[Any, Any, list[Any]] | None = None
 
-    def fetch(done: tuple[Block, Any, list[Any]]) -> None:
+    def fetch(done: tuple[Any, Any, list[Any]]) -> None:
         part = slice(done[0].first, done[0].first + done[0].count)
         for memory, array in zip(done[2], arrays, strict=True):
             memory.read(array[part], side)

@@ -2,7 +2,7 @@
 
 One run takes under eight minutes on a GPU: bits of top-k on hostile data and of everything else that runs
 there, the error of the product's sums as a part of what the proof in csrc/cuda/pack.cuh allows, and the times
-of top-k beside torch's, where torch is, and of k-means beside the CPU's.
+of top-k beside torch's, where torch is, and of k-means beside the CPU's, dense and on CSR.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 import latom
@@ -28,6 +29,8 @@ SHAPES = ((64, 768, 4096, 32), (33, 96, 40000, 20), (16, 4096, 2000, 64), (300, 
 DEPTHS = (64, 768, 4096)
 FAMILIES = ((20000, 768, 1024), (3000, 20, 60), (60, 9, 6))
 KMEANS = (200_000, 384, 1024)
+CSR = ((20000, 30000, 5000), (60, 40, 9))  # the latter for a quick check
+CSR_TIMES = ((300_000, 40_000, 1000), (300_000, 40_000, 10_000))
 TIMES = ((131072, 768, 16384, 32), (16384, 768, 131072, 32))
 
 
@@ -65,13 +68,21 @@ def _parts(module: ModuleType, place: Place, quick: bool) -> Iterator[tuple[str,
         X, W = rng.standard_normal((n, d), np.float32), rng.standard_normal((m, d), np.float32)
         for name, call in _calls(X, W):
             yield _same(f"{name} n={n} d={d} m={m}", call)
+    for n, d, m in CSR[-1:] if quick else CSR:
+        rows = _documents(rng, n, d)
+        for name, call in _csr_calls(rows, m):
+            yield _same(f"{name} of CSR n={n} d={d} m={m}", call)
     for depth in DEPTHS[:1] if quick else DEPTHS:
         part = max(_sum_error(module, place, rng, depth, kind) for kind in range(5))
         yield f"largest error of sums at d={depth}, of what is allowed", round(part, 4), part < 1
     if not quick:
         for n, d, m, k in TIMES:
             yield from _times(place, rng, n, d, m, k)
-        yield from _kmeans_times(rng, *KMEANS)
+        n, d, m = KMEANS
+        yield from _kmeans_times(latom.KMeans, "k-means", rng.standard_normal((n, d), np.float32), m)
+        for n, d, m in CSR_TIMES:
+            rows = _documents(rng, n, d)
+            yield from _kmeans_times(latom.SphericalKMeans, "spherical k-means of CSR", rows, m)
 
 
 def _calls(X: Any, W: Any) -> Iterator[tuple[str, Callable[[str], Any]]]:
@@ -100,8 +111,10 @@ def _assigned(X: Any, W: Any, metric: str, device: str) -> Any:
 
 
 def _fitted(kind: Any, X: Any, start: Any, device: str) -> tuple[Any, ...]:
-    model = kind(len(start), init=start, max_iter=5, tol=0, device=device).fit(X)
-    return model.labels_, model.cluster_centers_, np.array([model.inertia_])
+    model = kind(start.shape[0], init=start, max_iter=5, tol=0, device=device).fit(X)
+    centers = model.cluster_centers_
+    parts = _parts_of(centers) if sp.issparse(centers) else (centers,)
+    return model.labels_, *parts, np.array([model.inertia_])
 
 
 def _same(name: str, call: Callable[[str], Any]) -> tuple[str, str, bool]:
@@ -111,14 +124,31 @@ def _same(name: str, call: Callable[[str], Any]) -> tuple[str, str, bool]:
     return name, f"{differ} differ", differ == 0
 
 
-def _kmeans_times(rng: np.random.Generator, n: int, d: int, m: int) -> Iterator[tuple[str, Any, bool]]:
-    X = rng.standard_normal((n, d), np.float32)
+def _documents(rng: np.random.Generator, n: int, d: int) -> Any:
+    """Rows in CSR whose terms are as unevenly used as words: some 50 of each, with weights by chance."""
+    size = rng.integers(1, min(100, d // 2), n)
+    column = (d ** rng.random(size.sum())).astype(np.int64) - 1
+    row = np.repeat(np.arange(n), size)
+    value = rng.exponential(size=len(row)).astype(np.float32) + np.float32(0.1)
+    return sp.coo_array((value, (row, column)), shape=(n, d)).tocsr()
+
+
+def _csr_calls(X: Any, m: int) -> Iterator[tuple[str, Callable[[str], Any]]]:
+    """As :func:`_calls`, for rows in CSR."""
+    start = X[:m]
+    for metric in ("cosine", "euclidean"):
+        yield f"assign {metric}", functools.partial(_assigned, X, start, metric)
+    for kind in (latom.SphericalKMeans, latom.KMeans):
+        yield kind.__name__, functools.partial(_fitted, kind, X, start)
+
+
+def _kmeans_times(kind: Any, name: str, X: Any, m: int) -> Iterator[tuple[str, Any, bool]]:
     took = {}
     for device in ("cuda", "cpu"):
         start = time.perf_counter()
-        latom.KMeans(m, init=X[:m], max_iter=5, tol=0, device=device).fit(X)
+        kind(m, init=X[:m], max_iter=5, tol=0, device=device).fit(X)
         took[device] = time.perf_counter() - start
-    name = f"k-means n={n} d={d} m={m}, 5 iterations: "
+    name = f"{name} n={X.shape[0]} d={X.shape[1]} m={m}, 5 iterations: "
     yield name + "seconds on the GPU", round(took["cuda"], 3), True
     yield name + "times as fast as the CPU", round(took["cpu"] / took["cuda"], 2), True
 

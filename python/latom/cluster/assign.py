@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.checks import check_metric
 from latom._base.device import place_of
+from latom._base.device_csr import DeviceCsr, DeviceCsrCenters
 from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
@@ -41,8 +43,8 @@ def assign(
     device : {None, "cpu", "cuda", "cuda:0", ...}
         None: where X lives. Dense arrays on a GPU, of torch, CuPy or with ``__cuda_array_interface__``, are
         computed with there, if latom was built with CUDA, and results stay there in the library of X.
-        "cuda" sends dense arrays of the CPU to a GPU, block by block, and fetches the results. The bits are
-        the same.
+        "cuda" sends arrays and CSR of the CPU to a GPU, block by block, and fetches the results. The bits
+        are the same.
 
     Returns
     -------
@@ -69,20 +71,37 @@ def assign(
     place = place_of(function, device, X=X, centers=centers)
     if place is None:
         return assign_rows(function, Rows(function, X), centers, metric, n_threads)
+    if sp.issparse(X):
+        rows, there = Rows(function, X), Rows(function, centers, "centers")
+        dtype = np.result_type(rows.dtype, there.dtype)
+        return nearest_csr(function, rows, DeviceCsrCenters(function, place, there.numbers, metric, dtype))
     atoms = DeviceAtoms(function, place, centers, metric, dtype=common_dtype(X, centers), name="centers")
     return nearest_on_device(function, X, atoms)
+
+
+def nearest_csr(
+    function: str, rows: Rows, centers: DeviceCsrCenters, scores: bool = True
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """:func:`assign` of CSR on a GPU, to centers that have been prepared there."""
+    _check_columns(function, rows.shape[1], centers.shape[1])
+    there = DeviceCsr(function, centers.place, rows.as_type(function, centers.dtype))
+    return centers.nearest(there, scores)
 
 
 def nearest_on_device(function: str, X: Any, atoms: DeviceAtoms) -> tuple[Any, Any]:
     """:func:`assign` on a GPU, to centers that have been prepared there; X may be Rows."""
     rows = DeviceRows(function, atoms.place, X, "X", atoms.dtype)
-    if rows.shape[1] != atoms.rows.shape[1]:
-        raise ValueError(
-            f"{function}: centers must have the {rows.shape[1]} columns of X; got {atoms.rows.shape[1]}. "
-            "Pass centers of the features of X."
-        )
+    _check_columns(function, rows.shape[1], atoms.rows.shape[1])
     labels, scores, _ = atoms.nearest(function, rows)
     return labels, scores
+
+
+def _check_columns(function: str, wanted: int, got: int) -> None:
+    if wanted != got:
+        raise ValueError(
+            f"{function}: centers must have the {wanted} columns of X; got {got}. "
+            "Pass centers of the features of X."
+        )
 
 
 def assign_rows(

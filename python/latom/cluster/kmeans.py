@@ -49,10 +49,11 @@ class SphericalKMeans(LloydEstimator):
     n_threads : int, optional
         None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` or the CPUs of this process.
     device : {None, "cpu", "cuda", "cuda:0", ...}
-        Where ``fit`` and ``predict`` search dense rows: None, where X lives. On a GPU, in a build with CUDA,
-        labels, centers and objective have the same bits; rows that take more than half of what is free there
-        are streamed in each pass. Attributes are numpy's. The seeds' draws, mini-batches and CSR stay on the
-        CPU; rows on a GPU are copied to it for the draws.
+        Where ``fit`` and ``predict`` search: None, where X lives; "cuda" sends arrays and CSR of the CPU to
+        a GPU, in a build with CUDA. Labels, centers and objective have the same bits there; rows that take
+        more than half of what is free are streamed in each pass. Attributes are numpy's. Of CSR the GPU
+        finds labels and scores; bounds, sums and centers are the CPU's work. The seeds' draws and
+        mini-batches stay on the CPU; rows on a GPU are copied to it for the draws.
     verbose : int, default 0
         1 shows a progress bar on a terminal, a line per iteration elsewhere.
     callback : callable, optional

@@ -20,7 +20,7 @@ from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.packed import packed
 from latom._base.rows import Rows, row_weights
-from latom.cluster.assign import nearest_on_device
+from latom.cluster.assign import nearest_csr, nearest_on_device
 from latom.cluster.centers import from_core, initial_centers
 from latom.cluster.packed_centers import PackedCenters
 
@@ -63,7 +63,10 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         place = place_of(name, self.device, X=X) if self._gpu else None
         if place is not None:
             given = X if lies_on_gpu(X) else validated_rows(self, name, X, reset=False)
-            centers = self._centers().on_device(name, place, common_dtype(given))
+            sparse = isinstance(given, Rows) and given.sparse
+            centers = self._centers().on_device(name, place, common_dtype(given), sparse)
+            if sparse:
+                return nearest_csr(name, given, centers, scores=False)[0]
             labels: NDArray[np.int32] = nearest_on_device(name, given, centers)[0]
             return labels
         rows = validated_rows(self, name, X, reset=False)

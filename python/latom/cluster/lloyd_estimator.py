@@ -20,6 +20,7 @@ from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom._base.stream import Stream
 from latom.cluster.centers import warn_of_empty, warn_of_size
+from latom.cluster.device_csr_lloyd import DeviceCsrLloyd
 from latom.cluster.device_lloyd import DeviceLloyd
 from latom.cluster.fixed_lloyd import FixedLloyd
 from latom.cluster.kmeans_base import KMeansBase
@@ -98,13 +99,15 @@ class LloydEstimator(KMeansBase):
         place, given = place_of(name, self.device, X=X), X
         X = X if place is None else place.fetch(X)
         rows, weights = self._rows(name, X, True, sample_weight)
-        there = None if place is None else rows_on_device(name, place, given, rows)
+        there = None if place is None or rows.sparse else rows_on_device(name, place, given, rows)
         fixed = self._fixed(name, rows)
         drawn = isinstance(self.init, str) or callable(self.init) or self.random_state is not None
         rng = as_generator(name, self.random_state) if drawn else None
         self._n_init = self._starts(name, 10)
         lloyd: Any
-        if place is None or there is None:
+        if place is not None and there is None:
+            lloyd = DeviceCsrLloyd(name, place, rows, weights, self._metric, self.n_threads)
+        elif place is None or there is None:
             lloyd = backend().Lloyd(call(name, self.n_threads), rows.core, weights, self._metric)
         else:
             lloyd = DeviceLloyd(name, place, rows, there, weights, self._metric, self.n_threads)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix
 from latom._base.backend import backend, call
 from latom._base.device import Place
+from latom._base.device_csr import DeviceCsrCenters
 from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
 from latom.cluster.assign import assign_rows
@@ -63,17 +64,20 @@ class PackedCenters:
             return labels, found
         return assign_rows(function, rows, self._centers, self._metric, n_threads)
 
-    def on_device(self, function: str, place: Place, dtype: Any) -> DeviceAtoms:
-        """The centers on a GPU, for rows of a type; they stay there for the next call."""
+    def on_device(self, function: str, place: Place, dtype: Any, sparse: bool = False) -> Any:
+        """The centers on a GPU, for rows of a type, dense or CSR; they stay there for the next call."""
         wide = np.dtype(np.result_type(dtype, self._centers.dtype))
-        key = (place.module, place.ordinal, wide)
+        key = (place.module, place.ordinal, wide, sparse)
         made = self._indexes.get(key)
         if made is None:
-            dense = self._centers.toarray() if sp.issparse(self._centers) else self._centers
-            made = DeviceAtoms(function, place, dense, self._metric, None, wide, "cluster_centers_")
+            centers, metric, name = self._centers, self._metric, "cluster_centers_"
+            if sparse:
+                made = DeviceCsrCenters(function, place, centers, metric, wide, name)
+            else:
+                dense = centers.toarray() if sp.issparse(centers) else centers
+                made = DeviceAtoms(function, place, dense, metric, None, wide, name)
             made = self._indexes.setdefault(key, made)
-        there: DeviceAtoms = made.at(place)
-        return there
+        return made.at(place)
 
     def distances(self, function: str, rows: Rows, n_threads: int | None) -> NDArray[Any]:
         """1 - cosine or Euclidean distances [n, m], in the wider of the two number types."""

@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 #include <vector>
 
 #include "algorithms/cluster/drift.h"
@@ -47,6 +48,12 @@ public:
     /// Labels, scores and bounds of the rows `visit` (in any order). `known` if the state's labels and scores hold for
     /// these atoms. Returns the multiply-adds spent.
     double run(const Context& ctx, const std::vector<int64_t>& visit, bool known, RowState& state);
+
+    /// What run() would look at, for another device; adopt() takes what that has found, and returns the multiply-adds of
+    /// the plan.
+    SearchPlan plan(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift, bool known,
+                    const RowState& state);
+    double adopt(const Context& ctx, const Found& found, bool known, RowState& state) const;
 
     /// Whether the last pass scored all rows anew, so that their scores need not be kept up.
     bool scores_all() const { return few_; }
@@ -103,7 +110,17 @@ private:
         float step_scale, bias_scale;
     };
 
+    template <class F>
+    void each_row(const Context& ctx, F f) const {
+        constexpr int64_t kRows = 4096;
+        parallel_for(ctx, chunk_count(rows_.n(), kRows), [&](int64_t c, int) {
+            for (int64_t i = c * kRows; i < std::min(rows_.n(), (c + 1) * kRows); ++i) f(i);
+        });
+    }
+    void take(const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
     Units units(int64_t i) const;
+    DriftOrder::Span span(int64_t i, bool known, const RowState& state) const;
+    void set_zero(int64_t i, RowState& state) const;
     double distance(int64_t i, double screen) const;
     void prefetch(int64_t i, const RowState& state) const;
     void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;

@@ -4,31 +4,39 @@
 
 namespace latom {
 
+// What rule and bounds need of the atoms.
 template <class View>
-void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& atoms,
-                                 const std::vector<double>& drift) {
-    const auto m = static_cast<int64_t>(atoms.size());
-    kernels_ = ctx.kernels;
+void SparseSelect<View>::take(const std::vector<Atom<T>>& atoms, const std::vector<double>& drift) {
     atoms_ = &atoms;
     decision_.clear();
     for (const auto& atom : atoms) decision_.add(metric_, atom.norm2);
-    few_ = switches_.few && FewAtoms<View>::takes(m, rows_.d());
-    if (few_) return all_.prepare(ctx, atoms, rows_.d());
-    drift_.build(atoms.size(), drift);
-    // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.
-    const int64_t group = drift.empty() ? 1 : switches_.group ? switches_.group : m < kManyAtoms ? 1 : kGroup;
-    if (switches_.screen) index_.build(ctx, atoms, drift_.order, rows_.d(), rows_.non_negative(), group);
-
     zero_label_ = decision_.zero_label();
-    scale_.clear();
-    bias_.clear();
-    group_scale_.clear();
-    group_bias_.clear();
     largest_norm_ = 1;
     if (metric_ == Metric::kEuclidean) {
         double largest = 0;
         for (const auto& atom : atoms) largest = std::max(largest, atom.norm2);
         if (largest > 0) largest_norm_ = std::sqrt(largest);
+    }
+    drift_.build(atoms.size(), drift);
+}
+
+template <class View>
+void SparseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& atoms,
+                                 const std::vector<double>& drift) {
+    const auto m = static_cast<int64_t>(atoms.size());
+    kernels_ = ctx.kernels;
+    take(atoms, drift);
+    few_ = switches_.few && FewAtoms<View>::takes(m, rows_.d());
+    if (few_) return all_.prepare(ctx, atoms, rows_.d());
+    // A first pass knows no scores to hold a group's bound against, and few atoms are soon looked at one by one.
+    const int64_t group = drift.empty() ? 1 : switches_.group ? switches_.group : m < kManyAtoms ? 1 : kGroup;
+    if (switches_.screen) index_.build(ctx, atoms, drift_.order, rows_.d(), rows_.non_negative(), group);
+
+    scale_.clear();
+    bias_.clear();
+    group_scale_.clear();
+    group_bias_.clear();
+    if (metric_ == Metric::kEuclidean) {
         scale_.resize(static_cast<std::size_t>(m));
         bias_.resize(static_cast<std::size_t>(m));
         for (int64_t j = 0; j < m; ++j) {
@@ -61,6 +69,58 @@ double SparseSelect<View>::distance(int64_t i, double screen) const {
     if (metric_ == Metric::kCosine) return std::acos(std::clamp(screen, -1.0, 1.0));
     const double norm2 = rows_.norm2(i), larger = std::max(largest_norm_, std::sqrt(norm2));
     return std::sqrt(std::max(0.0, norm2 - 2 * screen * largest_norm_ * larger));
+}
+
+// Positions that a row must look at, and a lower bound on the distance to the atoms beyond them.
+template <class View>
+DriftOrder::Span SparseSelect<View>::span(int64_t i, bool known, const RowState& state) const {
+    if (!known || !switches_.drift || state.far[i] < 0) return {static_cast<int64_t>(atoms_->size()), HUGE_VAL};
+    // Under cosine the score itself is compared; Euclidean distances cancel, relative to the larger norm.
+    const double slack = metric_ == Metric::kCosine ? detail::kDecisionSlack : detail::kScreenSlack;
+    return drift_.span(state.far[i], distance(i, state.own[i] * units(i).to_screen - slack),
+                       drift_.position[state.label[i]]);
+}
+
+template <class View>
+void SparseSelect<View>::set_zero(int64_t i, RowState& state) const {
+    state.label[i] = zero_label_;
+    state.own[i] = decision_(0.0, zero_label_);
+}
+
+template <class View>
+SearchPlan SparseSelect<View>::plan(const Context& ctx, const std::vector<Atom<T>>& atoms,
+                                    const std::vector<double>& drift, bool known, const RowState& state) {
+    take(atoms, drift);
+    few_ = false;  // scores are kept up from pass to pass
+    SearchPlan plan;
+    plan.order = drift_.order;
+    plan.width.assign(static_cast<std::size_t>(rows_.n()), 0);
+    plan.label = known ? state.label : std::vector<int32_t>(plan.width.size(), -1);
+    plan.own = state.own;
+    each_row(ctx, [&](int64_t i) {
+        if (rows_.norm2(i) > 0) plan.width[i] = static_cast<int32_t>(span(i, known, state).width);
+    });
+    return plan;
+}
+
+template <class View>
+double SparseSelect<View>::adopt(const Context& ctx, const Found& found, bool known, RowState& state) const {
+    std::vector<double> products(state.label.size(), 0.0);
+    each_row(ctx, [&](int64_t i) {
+        if (!(rows_.norm2(i) > 0)) return set_zero(i, state);
+        const auto [width, unseen] = span(i, known, state);
+        products[i] = static_cast<double>(width) * static_cast<double>(rows_.size(i));
+        double far = unseen;
+        if (width > 0) {
+            if (found.label[i] < 0 || found.label[i] >= static_cast<int64_t>(atoms_->size()))
+                throw std::invalid_argument("Lloyd::adopt: labels must be of centers");
+            state.label[i] = found.label[i];
+            state.own[i] = found.own[i];
+            far = std::min(far, distance(i, found.others[i] * units(i).to_screen + detail::kScreenSlack));
+        }
+        state.far[i] = round_down(far);
+    });
+    return std::accumulate(products.begin(), products.end(), 0.0);
 }
 
 template <class View>
@@ -104,29 +164,18 @@ void SparseSelect<View>::prefetch(int64_t i, const RowState& state) const {
 // Finds how many positions the row must look at, and queues it unless there are none.
 template <class View>
 void SparseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& state) const {
-    const auto m = static_cast<int64_t>(atoms_->size());
-    if (!(rows_.norm2(i) > 0)) {
-        state.label[i] = zero_label_;
-        state.own[i] = decision_(0.0, zero_label_);
+    if (!(rows_.norm2(i) > 0)) return set_zero(i, state);
+    const auto [width, unseen] = span(i, known, state);
+    if (width == 0) {
+        state.far[i] = round_down(unseen);
         return;
     }
     Queued row{};
     row.i = i;
-    row.width = m;
+    row.width = width;
+    row.unseen = unseen;
     row.mine = known ? drift_.position[state.label[i]] : -1;
     row.others = -HUGE_VALF;
-    row.unseen = HUGE_VAL;
-    if (known && switches_.drift && state.far[i] >= 0) {
-        // Under cosine the score itself is compared; Euclidean distances cancel, relative to the larger norm.
-        const double slack = metric_ == Metric::kCosine ? detail::kDecisionSlack : detail::kScreenSlack;
-        const auto span = drift_.span(state.far[i], distance(i, state.own[i] * units(i).to_screen - slack), row.mine);
-        row.width = span.width;
-        row.unseen = span.unseen;
-        if (span.width == 0) {
-            state.far[i] = round_down(span.unseen);
-            return;
-        }
-    }
     row.screened = switches_.screen && rows_.size(i) <= kMaxTerms;
     if (row.screened) quantize(w, row, state);
     w.queue.push_back(row);
