@@ -257,7 +257,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         factors : array of shape (n, k)
         """
         name = f"{type(self).__name__}.transform"
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         factors: Array = self._solved(name, self._validate(name, X, reset=False), self.item_factors)
         check_held(name, "X", "factors", factors)
         return factors
@@ -287,17 +287,9 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         -------
         scores : array of shape (n, m)
         """
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         scores: Array = np.asarray(X) @ self.components_
         return scores
-
-    @property
-    def components_(self) -> Array:
-        """The factors of items as atoms, of shape (k, m)."""
-        if self.item_factors is None:
-            raise AttributeError(f"{type(self).__name__}: components_ must be learned first. Call fit.")
-        factors: Array = self.item_factors.T
-        return factors
 
     @property
     def n_threads(self) -> int | None:  # type: ignore[override]
@@ -312,9 +304,6 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # factors have the parameter's
         return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.item_factors is not None
 
     # ---- parts
 
