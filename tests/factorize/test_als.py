@@ -344,6 +344,13 @@ def test_ctrl_c_leaves_the_last_whole_iteration(rng):
         pytest.fail("not the factors of a whole iteration")
 
 
+def test_factors_that_leave_their_type_without_a_ridge():
+    model = AlternatingLeastSquares(2, regularization=0, iterations=1, random_state=0).fit(np.eye(2))
+    model.item_factors = np.array([[1, 0], [0, 1e-39]], np.float32)
+    with pytest.raises(ValueError, match=r"float32 holds; got one .*\. Raise regularization above 0\.$"):
+        model.transform(np.eye(2))
+
+
 @parametrize_with_checks([AlternatingLeastSquares(2, iterations=3, random_state=0)])
 def test_scikit_learn(estimator, check):
     check(estimator)

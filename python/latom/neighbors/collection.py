@@ -76,6 +76,8 @@ class Collection:
                     index = backend().AtomIndex(context, part, None, self.metric)
                 return index.topk(context, queries.core, asked)
 
+            if allowed is not None and not allowed.any():
+                X.core.norm2(context)  # who asks nobody is told of NaN and infinity, too
             values, indices, stats = self._dense_topk(ask, queries, k, allowed, without)
             none = values <= threshold
             if threshold > -np.inf:  # else those are scores that float32 does not hold
