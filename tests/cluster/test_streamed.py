@@ -277,6 +277,7 @@ def test_pieces_cover_each_cost_once():
     assert np.isclose(whole, costs.sum())
 
 
+@pytest.mark.filterwarnings("ignore")  # of clusters without rows
 @pytest.mark.parametrize("sparse", [False, True])
 def test_equal_rows_stop_where_they_stop_in_memory(sparse):
     """Their variance, by which tol is scaled, is what means are rounded by: another in other blocks."""
