@@ -116,6 +116,9 @@ README = [
     ("- **Behaves.**", ""),
     (
         "scikit-learn estimators (`check_estimator`, its own tests of k-means and NMF, its callbacks),",
+        "api/test_scikit_learn_checks.py::test_each_public_estimator_has_a_place "
+        "api/test_scikit_learn_checks.py::test_scikit_learn_checks "
+        "api/test_scikit_learn_checks.py::test_the_named_file_has_them_checked "
         "cluster/test_estimators.py::test_scikit_learn_checks "
         "cluster/test_sklearn_kmeans.py::test_scikit_learn_tests_pass_but_for_reviewed_differences "
         "factorize/test_nmf.py::test_scikit_learn_checks "

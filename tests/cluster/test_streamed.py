@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from cut_streams import KINDS, Cuts, rows, same
 from oracle import corpus
 
 import latom
+from latom._base.rows import Rows
 from latom.cluster.shards import CHUNK, Bounds, Sums, pieces, total_cost
 
 
@@ -273,6 +275,28 @@ def test_pieces_cover_each_cost_once():
     for cut in (1, CHUNK - 1, CHUNK, 2 * CHUNK + 5):
         assert total_cost(pieces(cut, costs[cut:]) + pieces(0, costs[:cut])) == whole
     assert np.isclose(whole, costs.sum())
+
+
+@pytest.mark.filterwarnings("ignore")  # of clusters without rows
+@pytest.mark.parametrize("sparse", [False, True])
+def test_equal_rows_stop_where_they_stop_in_memory(sparse):
+    """Their variance, by which tol is scaled, is what means are rounded by: another in other blocks."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        n = 3 + seed
+        X = np.tile(rng.standard_normal((1, 13)), (n, 1))
+        X = sp.csr_array(X) if sparse else X
+        cuts = [0, 1, 2, n // 2 + 1, n]
+        stream = latom.Stream([X[a:b] for a, b in itertools.pairwise(cuts)])
+        weights = rng.random(n) if seed % 2 else None
+        one, other = (
+            latom.KMeans(3, init=X[:3], max_iter=5).fit(given, sample_weight=weights) for given in (stream, X)
+        )
+        assert one.n_iter_ == other.n_iter_
+        assert (one.labels_ == other.labels_).all()
+        assert one.inertia_ == other.inertia_
+        assert (one.cluster_centers_ == other.cluster_centers_).all()
+        assert latom.KMeans(3).fit(X)._shift_limit("fit", Rows("fit", X)) == 0
 
 
 def test_bounds_merge_like_moments():

@@ -344,6 +344,14 @@ def test_ctrl_c_leaves_the_last_whole_iteration(rng):
         pytest.fail("not the factors of a whole iteration")
 
 
+@pytest.mark.parametrize(("ridge", "remedy"), [(0.0, "Raise regularization above 0."), (0.1, "Scale X to")])
+def test_factors_that_leave_their_type(ridge, remedy, monkeypatch):
+    model = AlternatingLeastSquares(2, regularization=ridge, iterations=1, random_state=0).fit(np.eye(2))
+    monkeypatch.setattr(AlternatingLeastSquares, "_solved", lambda *_: np.full((2, 2), np.inf, np.float32))
+    with pytest.raises(ValueError, match=rf"transform: X must have factors .* holds; got .* {remedy}"):
+        model.transform(np.eye(2))
+
+
 @parametrize_with_checks([AlternatingLeastSquares(2, iterations=3, random_state=0)])
 def test_scikit_learn(estimator, check):
     check(estimator)

@@ -134,3 +134,21 @@ def test_refusals_of_data():
         model.fit(-P, domain)
     with pytest.raises(ValueError, match="must hold probabilities"):
         model.fit(P * np.nan, domain)
+
+
+def test_a_class_that_no_domain_has_gets_the_shares_of_all_rows(monkeypatch):
+    P, domain, _, _ = problem(0, k=3, domains=4, each=30)
+    found = latom.LatentLabelShift._factors
+
+    def emptied(self, table, seed):
+        W, H = found(self, table, seed)
+        H[1] = 0
+        return W, H
+
+    monkeypatch.setattr(latom.LatentLabelShift, "_factors", emptied)
+    model = latom.LatentLabelShift(3, 3, n_init=2, random_state=0).fit(P, domain)
+    shares = np.unique(np.unique(P, axis=0, return_inverse=True)[1], return_counts=True)[1] / len(P)
+    assert np.allclose(np.sort(model.cell_given_class_[:, 1]), np.sort(shares))
+    assert np.allclose(model.cell_given_class_.sum(axis=0), 1)
+    assert (model.class_prior_[:, 1] == 0).all()
+    assert (model.predict(P, domain) != 1).all()

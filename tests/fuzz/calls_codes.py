@@ -7,7 +7,7 @@ from typing import Any
 
 import inputs
 import numpy as np
-from call import EPS, Call, near, seed, two_rows
+from call import EPS, Call, near, scale, scores, seed, two_rows
 from fuzzing import check, pick
 
 import latom
@@ -132,6 +132,14 @@ def relative(rng: np.random.Generator) -> Call:
     def verify(result: Any) -> None:
         indices, relative = result
         check(len(set(indices.tolist())) == anchors and relative.shape == (n, anchors), "shapes")
+        unit = scale(X.exact) if arguments["metric"] == "euclidean" else 1.0
+        want = scores(X.exact / unit, X.exact[indices] / unit, arguments["metric"])
+        if arguments["metric"] == "euclidean":
+            want = -np.sqrt(-want)
+        if arguments["k"] is not None:  # CSR
+            here = np.repeat(np.arange(n), np.diff(relative.indptr)), relative.indices
+            relative, want = relative.data, want[here]
+        near(relative / unit, want, 2e-6 * np.sqrt(X.exact.shape[1]) + 1e-45 / unit, "similarities")
 
     return Call(function, arguments, verify, [X], X.sane, estimator=True)
 

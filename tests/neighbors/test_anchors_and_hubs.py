@@ -65,6 +65,26 @@ def test_relative_representations_survive_rotation(metric, container, rng):
         assert (codes.data.reshape(60, 4).min(axis=1) >= bar - 1e-6).all()
 
 
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("size", [1e-25, 1.0, 1e30])
+def test_similarities_of_numbers_of_any_size(container, size, rng):
+    """Products of float32 leave it where numbers are far from 1, and are too rough for the distance 0."""
+    X = rng.normal(size=(30, 7)).astype(np.float32)
+    cosine, euclidean = (
+        RelativeRepresentation(9, metric=metric, random_state=0).fit(container(X * np.float32(size)))
+        for metric in ("cosine", "euclidean")
+    )
+    A, anchors = X.astype(np.float64), X[cosine.anchor_indices_].astype(np.float64)
+    unit = [M / np.linalg.norm(M, axis=1, keepdims=True) for M in (A, anchors)]
+    given = container(X * np.float32(size))
+    np.testing.assert_allclose(cosine.transform(given), unit[0] @ unit[1].T, atol=1e-6)
+    apart = np.linalg.norm(A[:, None] - anchors, axis=2)
+    np.testing.assert_allclose(euclidean.transform(given) / size, -apart, rtol=2e-6, atol=1e-6)
+    assert cosine.transform(given).dtype == np.float32
+    with pytest.raises(ValueError, match=r"transform: X must have distances that float32 holds; got one"):
+        euclidean.transform(container(np.full((1, 7), 3e38, np.float32)))
+
+
 def test_anchors_are_repeatable(rng):
     X = rng.normal(size=(50, 4))
     first, second = (RelativeRepresentation(9, random_state=3).fit(X).anchor_indices_ for _ in range(2))

@@ -230,6 +230,26 @@ def test_refusals(arguments, options, words):
         latom.topk(*arguments, **options)
 
 
+@pytest.mark.parametrize("containers", [(np.asarray, np.asarray), *CONTAINERS])
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_who_asks_nobody_is_told_of_nan(containers, wrong):
+    Q, W = (container(np.eye(3)) for container in containers)
+    Q[1, 1] = wrong
+    nobody = np.zeros(3, bool)
+    index = (latom.SparseIndex if sp.issparse(W) else latom.DenseIndex)(W)
+    asked = [
+        lambda: latom.topk(Q, W, 1, allowed=nobody),
+        lambda: index.search(Q, 1, allowed=nobody),
+        lambda: index.above(Q, 0.5, allowed=nobody),
+    ]
+    for ask in asked:
+        with pytest.raises(ValueError, match="must be finite"):
+            ask()
+    values, indices = index.search(containers[0](np.eye(3)), 1, allowed=nobody)
+    assert np.isneginf(values).all()
+    assert (indices == -1).all()
+
+
 def test_scores_beyond_float32_are_refused():
     X = sp.csr_array(np.full((2, 2), 1e30, np.float32))
     with pytest.raises(ValueError, match="float64"):

@@ -3,6 +3,7 @@
 //   sum_i |x_i|^2 - n |mean|^2       from the lengths, which are known, and a pass for the mean;
 //   sum_i |x_i - mean|^2             by a second pass, where that is a difference of nearly equal numbers
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -78,7 +79,10 @@ double mean_variance(const Context& ctx, const Rows<View>& rows) {
         }
         sum[c] = total;
     });
-    return std::accumulate(sum.begin(), sum.end(), 0.0) / static_cast<double>(n) / static_cast<double>(d);
+    // Of rows that are all equal this is what the mean was rounded by, and it would be another in other blocks.
+    const double count = static_cast<double>(n), spread = std::accumulate(sum.begin(), sum.end(), 0.0);
+    const double rounding = std::numeric_limits<double>::epsilon() * count;
+    return spread <= rounding * rounding * count * mean2 ? 0.0 : spread / count / static_cast<double>(d);
 }
 
 #define LATOM_INSTANTIATE(View) template double mean_variance(const Context&, const Rows<View>&);

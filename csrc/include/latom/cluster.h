@@ -162,7 +162,7 @@ private:
     std::vector<int32_t> labels_;
 };
 
-/// The mean over columns of their variances (divided by n). Cost: two passes over X.
+/// The mean over columns of their variances (divided by n); 0 where rows are equal. Cost: two passes over X.
 template <class View>
 double mean_variance(const Context& ctx, const Rows<View>& X);
 

@@ -99,6 +99,8 @@ def validated_rows(
     if is_foreign(X) or (_is_plain(X) and not all_finite):
         rows = Rows(name, X, dtype=dtype)
         if reset or not _has_columns_of_fit(estimator, rows.shape[1]):
+            if not reset and not all_finite:
+                rows.core.norm2(call(name))  # NaN and infinity are told of first, as scikit-learn does
             validate_data(estimator, rows.array, reset=reset, skip_check_array=True)
         if all_finite is True:
             rows.core.norm2(call(name))  # refuses NaN and infinity

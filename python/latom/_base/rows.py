@@ -72,6 +72,14 @@ class Rows:
         self.dtype: np.dtype[Any] = np.dtype(np.float32) if self.storage else array.dtype
         self._name = name
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is stored; the core measures it anew where it is loaded."""
+        return {name: value for name, value in self.__dict__.items() if name != "core"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ = state
+        self.core = backend().prepare(call("Rows"), to_core(self.array), self.storage, self._name)
+
     def __len__(self) -> int:
         return self.shape[0]
 

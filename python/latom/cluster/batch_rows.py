@@ -126,8 +126,7 @@ class StreamedRows:
 
     def limit(self, model: Any) -> float:
         """The squared shift at which a fit ends."""
-        bounds = self.bounds
-        found: float = model._limit(lambda: bounds.spread / bounds.rows / bounds.columns)
+        found: float = model._limit(self.bounds.variance)
         return found
 
     def assign(self, centers: Matrix, metric: str) -> tuple[NDArray[np.int32], NDArray[np.float64]]:

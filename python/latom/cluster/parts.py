@@ -67,7 +67,7 @@ class PartFit:
 
     def __init__(self, model: Any, name: str, parts: Parts, bounds: Bounds, fixed: int) -> None:
         self._model, self._name, self._parts, self._bounds, self._fixed = model, name, parts, bounds, fixed
-        self._limit = model._limit(lambda: bounds.spread / bounds.rows / bounds.columns)
+        self._limit = model._limit(bounds.variance)
 
     def run(
         self,

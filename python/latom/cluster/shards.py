@@ -56,6 +56,13 @@ class Bounds:
             self.squares + other.squares,
         )
 
+    def variance(self) -> float:
+        """The mean over columns of their variances; 0 where rows are equal, however means are rounded."""
+        rounding = np.finfo(np.float64).eps * self.rows
+        if self.spread <= rounding**2 * self.rows * float(self.mean @ self.mean):
+            return 0.0
+        return self.spread / self.rows / self.columns
+
 
 class Sums:
     """Sums of all clusters, as integers: adding them up in any order gives the same bits.

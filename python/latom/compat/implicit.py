@@ -215,7 +215,7 @@ class AlternatingLeastSquares(_AlternatingLeastSquares):
         ----------
         file : path or file object
         """
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         save_model(self, file, SAVED)
 
     @classmethod

@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn import get_config
 
 from latom._base.arrays import Matrix, as_rows
+from latom._base.backend import call
 from latom._base.csr import as_csr
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
@@ -21,7 +22,10 @@ class BaseEncoder(Estimator):
     sparse_output: bool
 
     def _rows(self, name: str, X: Any, reset: bool) -> Rows:
-        return validated_rows(self, name, unstacked(name, X)[0], reset=reset, accept_sparse=False)
+        rows = validated_rows(self, name, unstacked(name, X)[0], reset=reset, accept_sparse=False)
+        if reset:
+            rows.core.norm2(call(name))  # a fit that computes nothing refuses NaN and infinity all the same
+        return rows
 
     def _rows_to_code(self, name: str, X: Any) -> Rows:
         """Rows of ``transform``, which refuses to put sparse codes into frames."""
@@ -32,7 +36,7 @@ class BaseEncoder(Estimator):
         if self.sparse_output and frames != "default":
             raise ValueError(
                 f"{name}: sparse_output must be False for set_output(transform={frames!r}); got True. "
-                "Set it to False: frames hold no sparse codes."
+                f"Set it to False: {frames.capitalize()} output does not support sparse data."
             )
         return rows
 

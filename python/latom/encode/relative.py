@@ -13,6 +13,7 @@ from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import call
 from latom._base.checks import check_choice, check_integer, shown
 from latom._base.estimator import Estimator, validated_rows
+from latom._base.finite import check_held
 from latom._base.rows import Rows
 from latom.neighbors.collection import Collection
 from latom.seed.kmeans_plusplus import draw
@@ -164,20 +165,21 @@ class RelativeRepresentation(Estimator):
         context = call(name, self.n_threads)
         squares, own = rows.core.norm2(context), anchors.core.norm2(context)
         dtype = np.result_type(rows.dtype, anchors.dtype)
-        turned = anchors.numbers.T
+        turned = anchors.numbers.T.astype(np.float64)  # float32 holds no products of what is large in it
         made = np.empty((len(rows), m), dtype)
         for first in range(0, len(rows), STEP):  # a block at a time: numpy hears no Ctrl-C
             part = slice(first, first + STEP)
             product = rows[part] @ turned
             if sp.issparse(product):
                 product = product.toarray()
-            product = np.asarray(product, dtype)
             square = squares[part, None]
             if self.metric == "euclidean":
-                made[part] = -np.sqrt(np.maximum(square + own - 2 * product.astype(np.float64), 0))
+                with np.errstate(over="ignore"):
+                    made[part] = -np.sqrt(np.maximum(square + own - 2 * product, 0))
             else:
                 lengths = np.sqrt(np.where(square > 0, square, 1)) * np.sqrt(np.where(own > 0, own, 1))
                 made[part] = np.clip(product / lengths, -1, 1)
+        check_held(name, "X", "distances", made)
         return made
 
     def _nearest(self, name: str, rows: Rows, anchors: Rows) -> Any:

@@ -227,7 +227,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
                     last = run.stop(settled, objective=objective, violation=fall)
         finally:  # Ctrl-C leaves the last whole iteration
             self.user_factors, self.item_factors = U, V
-        check_held(name, "X", "factors", self.user_factors, self.item_factors)
+        self._check_held(name, self.user_factors, self.item_factors)
         if validation is not None:
             _, self.user_factors, self.item_factors, _ = kept
             self.validation_scores_ = np.array(recalls)
@@ -243,6 +243,11 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
     def _fitted(self, U: Array, V: Array) -> dict[str, Any]:
         return {"user_factors": U, "item_factors": V}
 
+    def _check_held(self, name: str, *factors: Array) -> None:
+        # Without a ridge, systems of dependent factors may have no solution of ordinary size.
+        remedy = "" if self.regularization else "Raise regularization above 0."
+        check_held(name, "X", "factors", *factors, remedy=remedy)
+
     # ---- the scikit-learn interface
 
     def transform(self, X: Matrix) -> Array:
@@ -257,9 +262,9 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         factors : array of shape (n, k)
         """
         name = f"{type(self).__name__}.transform"
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         factors: Array = self._solved(name, self._validate(name, X, reset=False), self.item_factors)
-        check_held(name, "X", "factors", factors)
+        self._check_held(name, factors)
         return factors
 
     def fit_transform(self, X: Matrix, y: Any = None, **fit_params: Any) -> Array:
@@ -287,17 +292,9 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         -------
         scores : array of shape (n, m)
         """
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         scores: Array = np.asarray(X) @ self.components_
         return scores
-
-    @property
-    def components_(self) -> Array:
-        """The factors of items as atoms, of shape (k, m)."""
-        if self.item_factors is None:
-            raise AttributeError(f"{type(self).__name__}: components_ must be learned first. Call fit.")
-        factors: Array = self.item_factors.T
-        return factors
 
     @property
     def n_threads(self) -> int | None:  # type: ignore[override]
@@ -312,9 +309,6 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = []  # factors have the parameter's
         return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return self.item_factors is not None
 
     # ---- parts
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_dense, as_numpy, as_seed
+from latom._base.arrays import as_numpy, as_seed
 from latom._base.checks import check_choice, check_integer, check_range, shown
-from latom._base.estimator import Placed
+from latom._base.estimator import Placed, validated_rows
 from latom._base.finite import check_finite, check_held
 from latom.factorize.packed_search import as_ids
 from latom.seed.kmeans_plusplus import kmeans_plusplus
@@ -55,8 +55,8 @@ class CUR(Placed, BaseEstimator):
     R_ : array of shape (n_rows, m)
     calls_ : int
         Entries of the matrix that were asked for, each once; n m for a matrix.
-    n_features_in_ : int
-        m.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
 
     References
     ----------
@@ -150,7 +150,6 @@ class CUR(Placed, BaseEstimator):
         self.R_, self.C_ = R, C
         self.U_ = pseudo_inverse(R[:, columns], self.rcond, self.ridge)
         check_held(name, "X", "a pseudo-inverse", self.U_)
-        self.n_features_in_ = m
         return self
 
     def reconstruct(self, rows: Any = None, columns: Any = None) -> NDArray[Any]:
@@ -181,7 +180,7 @@ class CUR(Placed, BaseEstimator):
         self, name: str, X: Any, shape: tuple[int, int] | None, columns_by: str
     ) -> tuple[NDArray[Any] | None, tuple[int, int]]:
         if not callable(X):
-            A = as_dense(name, X, "X")
+            A = validated_rows(self, name, X, reset=True, accept_sparse=False).numbers
             check_finite(name, "X", A, "Replace it.", must="be finite, without NaN or infinity")
             return A, A.shape
         if shape is None or len(shape) != 2:
@@ -193,7 +192,10 @@ class CUR(Placed, BaseEstimator):
                 f"{name}: row_selection and column_selection must be 'uniform' where X is a function; got "
                 f"{self.row_selection!r} and {columns_by!r}. The others read the whole matrix."
             )
-        return None, (check_integer(name, "shape", shape[0]), check_integer(name, "shape", shape[1]))
+        n, m = (check_integer(name, "shape", extent) for extent in shape)
+        self.n_features_in_ = m
+        self.__dict__.pop("feature_names_in_", None)  # a function's columns have no names
+        return None, (n, m)
 
     def _chosen(
         self, how: str, A: NDArray[Any] | None, n: int, count: int, rng: np.random.Generator

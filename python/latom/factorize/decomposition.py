@@ -28,6 +28,11 @@ class Decomposition(Iterative, BaseEstimator):
     n_iter_: int
     history_: NDArray[Any]
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
     def _check_parameters(self, name: str) -> None:
         check_integer(name, "n_components", self.n_components)
         self._check_iterations(name)

@@ -22,8 +22,39 @@ class FactorRecommender:
 
     n_threads: int | None
 
-    user_factors: Any
-    item_factors: Any
+    _user_factors: Any = None
+    _item_factors: Any = None
+
+    @property
+    def user_factors(self) -> Any:
+        """Factors of users, of shape (n, k); None before they are learned or set."""
+        return self._user_factors
+
+    @user_factors.setter
+    def user_factors(self, factors: Any) -> None:
+        self._user_factors = factors
+        self._changed()
+
+    @property
+    def item_factors(self) -> Any:
+        """Factors of items, of shape (m, k); None before they are learned or set."""
+        return self._item_factors
+
+    @item_factors.setter
+    def item_factors(self, factors: Any) -> None:
+        self._item_factors = factors
+        self._changed()
+
+    @property
+    def components_(self) -> Array:
+        """The factors of items as components, of shape (k, m)."""
+        if self.item_factors is None:
+            raise AttributeError(f"{type(self).__name__}: components_ must be learned first. Call fit.")
+        factors: Array = self.item_factors.T
+        return factors
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self.item_factors is not None
 
     def recommend(
         self,
@@ -75,7 +106,7 @@ class FactorRecommender:
         Cost: a screened search, 2 k m flops per user in low precision; memory users x N.
         """
         name = f"{type(self).__name__}.recommend"
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         check_integer(name, "N", N)
         check_flag(name, "filter_already_liked_items", filter_already_liked_items)
         users, scalar = as_ids(name, "userid", userid, None if recalculate_user else len(self.user_factors))
@@ -117,7 +148,7 @@ class FactorRecommender:
             As in :meth:`recommend`.
         """
         name = f"{type(self).__name__}.similar_items"
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         asked, scalar = as_ids(name, "itemid", itemid, None if recalculate_item else len(self.item_factors))
         queries = self.recalculate_item(asked, item_users) if recalculate_item else self.item_factors[asked]
         chosen = self._chosen(name, "item", items, filter_items, len(self.item_factors))
@@ -141,7 +172,7 @@ class FactorRecommender:
             As in :meth:`recommend`.
         """
         name = f"{type(self).__name__}.similar_users"
-        check_is_fitted(self, "user_factors")
+        check_is_fitted(self)
         asked, scalar = as_ids(name, "userid", userid, len(self.user_factors))
         chosen = self._chosen(name, "user", users, filter_users, len(self.user_factors))
         return self._search(

@@ -129,6 +129,7 @@ class FastRP(Embedding):
             If X is not square, or a parameter is out of range.
         """
         name = f"{type(self).__name__}.fit_transform"
+        weights = self._check_parameters(name)
         rows = self._rows(name, X, reset=True)
         if rows.shape[0] != rows.shape[1]:
             raise ValueError(
@@ -137,7 +138,6 @@ class FastRP(Embedding):
             )
         self._seed = as_seed(name, self.random_state)
         self._graph = rows.array
-        weights = self._check_parameters(name)
         self.embedding_, self.mean_, self.scale_ = self._powers(
             name, rows, weights, self.weights is None, False
         )
@@ -158,8 +158,8 @@ class FastRP(Embedding):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
-        rows = self._rows(name, X, reset=False)
         weights = self._check_parameters(name)
+        rows = self._rows(name, X, reset=False)
         graph = Rows(name, self._graph)
         powers, _, _ = self._powers(name, graph, [1.0] * len(weights), True, True)
         moved = multiply_rows(call(name, self.n_threads), rows, powers)
@@ -178,12 +178,19 @@ class FastRP(Embedding):
     def _n_features_out(self) -> int:
         return int(self.embedding_.shape[1])
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = True  # rows of nodes come with the columns of the same nodes
+        tags.input_tags.positive_only = bool(self.transition)
+        return tags
+
     def _rows(self, name: str, X: Matrix, reset: bool) -> Rows:
         if self.transition:
             remedy = "Use transition=False for signed graphs."
             rows = self._non_negative(name, X, reset, " with transition=True", remedy)
         else:
             rows = validated_rows(self, name, X, reset)
+            rows.core.norm2(call(name))  # NaN is told of before a shape that is not square
         return rows if rows.sparse else Rows(name, sp.csr_array(rows[:]))
 
     def _powers(

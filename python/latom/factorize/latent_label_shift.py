@@ -62,7 +62,7 @@ class LatentLabelShift(BaseEstimator):
     class_prior_ : array of shape (n_domains, n_classes)
         p(class | domain); rows sum to 1.
     cell_given_class_ : array of shape (n_cells, n_classes)
-        p(cell | class); columns sum to 1.
+        p(cell | class); columns sum to 1. A class that no domain has gets the shares of cells in all rows.
     domain_given_class_ : array of shape (n_domains, n_classes)
         p(domain | class), with the share of rows that each domain has.
     losses_ : array of shape (starts,)
@@ -162,7 +162,9 @@ class LatentLabelShift(BaseEstimator):
         table = counts / counts.sum(axis=0)  # p(cell | domain)
         W, H = self._factors(table, int(rng.integers(2**31)))
         size = H.sum(axis=1)
-        self.cell_given_class_ = np.divide(H, size[:, None], out=np.zeros_like(H), where=size[:, None] > 0).T
+        self.cell_given_class_ = np.empty(H.T.shape)
+        self.cell_given_class_[:] = counts.sum(axis=1, keepdims=True) / len(P)  # of classes that are nowhere
+        np.divide(H.T, size, out=self.cell_given_class_, where=size > 0)
         prior = W * size
         total = prior.sum(axis=1, keepdims=True)
         self.class_prior_ = np.where(total > 0, prior / np.where(total > 0, total, 1), 1 / self.n_classes)

@@ -189,6 +189,11 @@ class NonNegativeCP(Decomposition):
         tensor: Array = X
         return tensor
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        return tags
+
     def _check_parameters(self, name: str) -> None:
         super()._check_parameters(name)
         if self.solver != "hals":

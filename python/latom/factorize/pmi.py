@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.backend import backend, call
-from latom._base.checks import check_choice, check_integer, check_number, check_range
+from latom._base.checks import check_choice, check_integer, check_number, check_range, is_number
 from latom._base.rows import Rows
 from latom.factorize.embedding import Embedding
 
@@ -183,6 +183,12 @@ class PMIFactorization(Embedding):
         made: Array = projected @ inverse.astype(F.dtype)
         return made
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = True
+        tags.input_tags.pairwise = not (is_number(self.window) and self.window == 1)  # walks: of a graph
+        return tags
+
     def _counts(self, name: str, X: Matrix, reset: bool) -> Any:
         rows = self._non_negative(name, X, reset, "", "Pass counts.")
         return rows.array if rows.sparse else sp.csr_array(rows[:])
@@ -262,4 +268,5 @@ def _walks(name: str, A: Any, window: int) -> Any:
     for _ in range(window - 1):
         parts = [total[i : i + STEP] @ P for i in range(0, A.shape[0], STEP)]  # scipy hears no Ctrl-C
         total = sp.csr_array(one + sp.vstack(parts, format="csr"))
-    return sp.csr_array(total / A.dtype.type(window))
+    total.data /= A.dtype.type(window)  # scipy would make float64 of float32
+    return total

@@ -57,8 +57,8 @@ def positives_of(name: str, rows: Rows) -> Positives:
     if (values < 0).any():
         row = int(np.searchsorted(matrix.indptr, np.flatnonzero(values < 0)[0], side="right")) - 1
         raise ValueError(
-            f"{name}: X must not be negative; got {values[values < 0][0]} in row {row}. "
-            "Leave out what is no positive."
+            f"{name}: X must not be negative (Negative values in data); got {values[values < 0][0]} in row "
+            f"{row}. Leave out what is no positive."
         )
     indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
     if not values.all():
@@ -95,12 +95,6 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True
         return tags
-
-    @property
-    def components_(self) -> NDArray[Any]:
-        """The factors of items as components, of shape (k, m)."""
-        components: NDArray[Any] = self.item_factors.T
-        return components
 
     def _positives(self, name: str, X: Any) -> Positives:
         return positives_of(name, validated_rows(self, name, X, reset=True))
@@ -144,7 +138,7 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
         -------
         scores : float64 array of that length
         """
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         name = f"{type(self).__name__}.decision_function"
         users, _ = as_ids(name, "rows", rows, len(self.user_factors))
         items, _ = as_ids(name, "columns", columns, len(self.item_factors))
@@ -173,7 +167,7 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
             By steps on pairs, draws depend on which users are asked for together.
         """
         name = f"{type(self).__name__}.recalculate_user"
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         given, scalar = as_ids(name, "userid", userid, None)
         have = self._rows_of(name, "user_items", user_items, len(given), len(self.item_factors))
         have.eliminate_zeros()

@@ -238,6 +238,13 @@ class RESCAL(Decomposition):
             )
         return slices
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = bool(self.nonnegative)
+        return tags
+
     def _check_parameters(self, name: str) -> None:
         super()._check_parameters(name)
         check_choice(name, "init", self.init, INITS)

@@ -22,9 +22,6 @@ Array = NDArray[Any]
 class RowSolutions(FactorRecommender):
     """Factors of rows from their entries, by the rule of the model."""
 
-    _user_factors: Any = None
-    _item_factors: Any = None
-
     def recalculate_user(self, userid: Any, user_items: Any) -> Array:
         """Factors of users, solved for from their items exactly; nothing is stored.
 
@@ -116,7 +113,7 @@ class RowSolutions(FactorRecommender):
         user_weights : array of shape (factors, factors)
         """
         name = f"{type(self).__name__}.explain"
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         check_integer(name, "N", N)
         (row,), _ = as_ids(name, "userid", userid, user_items.shape[0])
         (item,), _ = as_ids(name, "itemid", itemid, len(self.item_factors))
@@ -131,7 +128,7 @@ class RowSolutions(FactorRecommender):
         ----------
         file : path or file object
         """
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         save_model(self, file)
 
     @classmethod
@@ -158,33 +155,13 @@ class RowSolutions(FactorRecommender):
     def _side(self, rows: Rows) -> Side:
         raise NotImplementedError
 
-    @property
-    def user_factors(self) -> Any:
-        """Factors of users, of shape (n, k); None before they are learned or set."""
-        return self._user_factors
-
-    @user_factors.setter
-    def user_factors(self, factors: Any) -> None:
-        self._user_factors = factors
-        self._changed()
-
-    @property
-    def item_factors(self) -> Any:
-        """Factors of items, of shape (m, k); None before they are learned or set."""
-        return self._item_factors
-
-    @item_factors.setter
-    def item_factors(self, factors: Any) -> None:
-        self._item_factors = factors
-        self._changed()
-
     def _solved(self, name: str, rows: Rows, V: Array) -> Array:
         out = np.zeros((rows.shape[0], V.shape[1]), V.dtype)
         self._side(rows).solve(call(name, self.n_threads), V, out, solver="cholesky")
         return out
 
     def _recalculated(self, name: str, ids: Any, X: Any, argument: str, V: Any) -> Array:
-        check_is_fitted(self, "item_factors")
+        check_is_fitted(self)
         given, scalar = as_ids(name, "ids", ids, None)
         have = self._rows_of(name, argument, X, len(given), len(V))
         out = self._solved(name, as_csr_rows(name, have, self._type, argument), V)

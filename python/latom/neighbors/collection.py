@@ -61,7 +61,7 @@ class Collection:
         without: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
         """The k best rows of each of X; places without one have index -1 and score minus infinity."""
-        self.check_columns(context.function, X)
+        self._check_queries(context, X, allowed)
         k = check_integer(context.function, "k", k, len(self.rows))
         search, queries, by_terms = self._matched(context, X)
         if by_terms:
@@ -113,7 +113,7 @@ class Collection:
         without: NDArray[np.int64] | None = None,
     ) -> Matrix:
         """All rows that score above the threshold of each of X, as CSR."""
-        self.check_columns(context.function, X)
+        self._check_queries(context, X, allowed)
         if threshold.shape not in ((), (1,), (len(X),)):
             raise ValueError(
                 f"{context.function}: threshold must be a number or have shape ({len(X)},); got shape "
@@ -134,6 +134,11 @@ class Collection:
             indptr, indices, values = _kept(indptr, indices, values, allowed, without)
         _check_scores(context.function, values)
         return csr_of_parts(values, indices, indptr, (len(X), len(self.rows)))
+
+    def _check_queries(self, context: Any, X: Rows, allowed: NDArray[np.uint8] | None) -> None:
+        self.check_columns(context.function, X)
+        if allowed is not None and not allowed.any():
+            X.core.norm2(context)  # who asks nobody is told of NaN and infinity, too
 
     def check_columns(self, function: str, X: Rows | DeviceRows) -> None:
         """Refuse queries of another width."""

@@ -72,6 +72,8 @@ class ConsensusNMF(BaseEstimator):
         Of the spectra that were clustered, by Euclidean distance.
     reconstruction_err_ : float
         Frobenius norm of the prepared X less usages_ @ components_.
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
 
     Notes
     -----
@@ -163,8 +165,7 @@ class ConsensusNMF(BaseEstimator):
         if not rows.core.non_negative(context):
             raise ValueError(
                 f"{name}: X must not be negative (Negative values in data); got a negative entry. Pass "
-                "counts, "
-                "or shares."
+                "counts, or shares."
             )
         self._seed = as_seed(name, self.random_state)
         self._X = rows.numbers
@@ -177,6 +178,11 @@ class ConsensusNMF(BaseEstimator):
         chosen = self._X if len(self.features_) == d else self._X[:, self.features_]
         if self.scale:
             deviation = self._deviation[self.features_]
+            if not deviation.any():
+                raise ValueError(
+                    f"{name}: X must have a column that varies with scale=True; got none, with n_samples="
+                    f"{len(rows)}. Use scale=False."
+                )
             factor = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 0)
             factor = factor.astype(self._X.dtype)
             chosen = sp.csr_array(chosen @ sp.diags_array(factor)) if rows.sparse else chosen * factor
