@@ -17,8 +17,8 @@ from latom._base.rows import Rows, row_weights
 from latom.seed.device_folds import nearest_by, on_place, rows_of_call
 from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
-# Rows of a coreset that many rows start from: one in so many of all, within these bounds, or so many per cluster; by
-# measurement.
+# Rows of a coreset that many rows start from: one in so many of all, within these bounds, or so many per
+# cluster; by measurement.
 SHARE, SAMPLE, SAMPLE_PER_CLUSTER = 8, (2048, 4096), 32
 SCREENED = 16  # multiply-adds of the screen in the time of one in float64
 
@@ -135,7 +135,7 @@ def starting_rows(
 
 
 def stands_for_all(rows: Rows, m: int) -> bool:
-    """Whether a coreset of dense rows gives starts as good as all rows would, and costs less than k-means‖."""
+    """Whether a coreset of dense rows gives starts as good as all rows, and costs less than k-means‖."""
     trials = 2 + math.log(m)
     greedy = rows.entries * m * trials
     size = coreset_size(len(rows), m)
