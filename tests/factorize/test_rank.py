@@ -237,9 +237,13 @@ def test_consensus_is_that_of_a_plain_loop(container):
     model = latom.ConsensusNMF(5, n_replicates=20, random_state=0, tol=1e-7, max_iter=5000)
     model.prepare(container(X))
     parts = model.factorize()
-    for k, threshold, share in ((5, 0.5, 0.1), (5, 0.05, 0.1), (5, 2.0, 0.0)):
-        # What replicates have found, with some spectra that stand for none.
-        odd = {r: np.where(rng.random((k, 1)) < share, rng.random(H.shape), H) for r, H in parts[k].items()}
+    for k, threshold, share, noise in ((5, 0.5, 0.1, 0.0), (5, 0.05, 0.1, 0.0), (5, 2.0, 0.0, 0.2)):
+        # What replicates have found, moved, with some spectra that stand for none.
+        odd = {
+            r: np.where(rng.random((k, 1)) < share, rng.random(H.shape), H)
+            * rng.uniform(1 - noise, 1 + noise, H.shape)
+            for r, H in parts[k].items()
+        }
         model.combine([{k: odd}]).consensus(k, threshold)
         found = np.concatenate([odd[r] for r in sorted(odd)])
         wanted = plain_consensus(X, found, k, threshold)
