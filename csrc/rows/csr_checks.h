@@ -38,7 +38,7 @@ inline void check_indptr(const Context& ctx, const std::string& name, const int6
 /// Throws unless indptr [size] also is that of n rows.
 inline void check_indptr(const Context& ctx, const std::string& name, const int64_t* indptr, int64_t size, int64_t nnz,
                          int64_t n) {
-    if (n < 0 || size != n + 1)
+    if (n < 0 || size - 1 != n)  // n + 1 may be beyond int64_t
         fail(ctx, name + ".indptr must hold one number more than rows, of which there are " + std::to_string(n),
              std::to_string(size) + " numbers", "Rebuild the matrix from arrays that fit its shape.");
     check_indptr(ctx, name, indptr, size, nnz);
