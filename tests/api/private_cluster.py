@@ -19,6 +19,16 @@ from private_parts import (
 )
 
 from latom import _core
+from latom._base.backend import call
+
+
+def planned() -> Any:
+    """A run on CSR whose next labels another device is to find."""
+    run = _core.Lloyd(call("test"), csr(), None, "cosine")
+    run.set_centers(csr().subset(call("test"), np.array([0, 1])), True)
+    run.plan()
+    return run
+
 
 # name: (function, arguments, or what makes those of the variant in force, and what may have other extents)
 CALLS: dict[str, tuple[Any, Any, set[str]]] = {
@@ -32,6 +42,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
     "widen": (_core.widen, {"half": ints(3, 4, dtype=np.uint16), "storage": "float16"}, {"half.0", "half.1"}),
     "Rows.subset": (dense().subset, {"chosen": np.array([3, 0, 0])}, {"chosen.0"}),
     "Lloyd": (_core.Lloyd, {"X": dense(), "weights": f64(4), "metric": "cosine"}, {"X.d"}),
+    "Lloyd.adopt": (
+        lambda context, **given: planned().adopt(**given),
+        {"label": np.array([1, 0, 1, 1], np.int32), "own": f64(4), "others": f64(4)},
+        set(),
+    ),
     "BlockLloyd.assign": (
         lambda context, **given: blocks().assign(context, first=0, longest=1e3, heaviest=9.0, **given),
         {

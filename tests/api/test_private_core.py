@@ -146,6 +146,8 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("cluster_parts", {"labels": np.array([0, 2, -2, 0], np.int32)}),
         ("cluster_parts", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"n_clusters": 0}),
+        ("Lloyd.adopt", {"label": np.array([0, 2, 1, 0], np.int32)}),
+        ("Lloyd.adopt", {"label": np.array([0, -1, 1, 0], np.int32)}),
         ("BlockLloyd.assign", {"before": np.array([0, 2, 3, 0], np.int32)}),
         ("cluster_parts", {"longest": np.nan}),
         ("next_centers", {"heaviest": np.inf}),

@@ -90,6 +90,9 @@ def test_what_is_refused(rng: np.random.Generator) -> None:
     for stray in (-1, 2):
         with pytest.raises(ValueError, match="must be of centers"):
             run.adopt(np.full(9, stray, np.int32), own, others)
+    run.set_centers(Rows("test", sp.csr_array(X[:2])).core, True)
+    with pytest.raises(RuntimeError, match="plan must come first"):
+        run.adopt(label, own, others)
     dense = _core.Lloyd(context, Rows("test", X).core, None, "cosine")
     dense.set_centers(Rows("test", X[:2]).core, True)
     with pytest.raises(RuntimeError, match="of CSR rows"):

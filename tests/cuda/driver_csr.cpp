@@ -72,11 +72,20 @@ struct Plan {
     }
 };
 
+// Rows that are all one, and centers of which every twentieth is that too: more than a list holds, and a few per slice.
+template <class T>
+void draw_spread_ties(int d, std::vector<T>& X, std::vector<T>& W) {
+    for (std::size_t p = d; p < X.size(); ++p) X[p] = X[p - d];
+    for (std::size_t p = 0; p < W.size(); ++p) W[p] = p / d % 20 == 7 ? X[p % d] : W[p] / 4;
+}
+
 // How many labels, scores and bounds of others are not as they must be. `slab` of 1 byte holds a single slice.
 template <class T>
-int trial(Data data, int n, int d, int m, Measure measure, bool thin, std::int64_t slab, bool planned) {
+int trial(Data data, int n, int d, int m, Measure measure, bool thin, std::int64_t slab, bool planned,
+          bool spread = false) {
     std::vector<T> dense(std::size_t(n) * d), atoms(std::size_t(m) * d);
     draw(data, n, d, m, dense, atoms);
+    if (spread) draw_spread_ties(d, dense, atoms);
     if (thin && !planned) std::fill_n(dense.begin(), d, T{0});
     const Csr<T> X(dense, n, d, thin, 1), C(atoms, m, d, thin, 2);
     std::vector<std::vector<double>> all(n, std::vector<double>(m));
@@ -138,6 +147,7 @@ int main(int count, char**) {
     int wrong = 0;
     if (count > 1) {  // few and small, for what is slow
         wrong += trial<float>(Data::kTies, 4, 40, 300, Measure::kCosine, true, large, true);
+        wrong += trial<float>(Data::kNormal, 1, 3, 600, Measure::kCosine, false, large, false, true);
         wrong += trial<double>(Data::kAllEqual, 2, 3, 40, Measure::kEuclidean, false, large, false);
         return report(wrong);
     }
@@ -150,6 +160,7 @@ int main(int count, char**) {
         wrong += trial<float>(Data::kNearlyOrthogonal, 2, 200, 300, measure, false, large, false);
         wrong += trial<float>(Data::kRoundedApart, 2, 17, 300, measure, false, large, false);
         wrong += trial<float>(Data::kRoundedApart, 2, 17, 9, measure, false, large, true);
+        wrong += trial<float>(Data::kNormal, 2, 5, 3100, measure, false, large, false, true);
         wrong += trial<double>(Data::kAllEqual, 2, 4, 70, measure, false, large, false);
     }
     return report(wrong);

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from equal import draw
 
 import latom
@@ -69,6 +70,20 @@ class Contract:
         wanted = (dots(X, W) - half).argmax(axis=1)
         np.testing.assert_array_equal(labels, wanted)
         np.testing.assert_allclose(-scores, ((X - W[wanted]).astype(np.float64) ** 2).sum(axis=1), rtol=1e-5)
+
+    def test_csr(self, data: Any) -> None:
+        X, W = (rows * (np.abs(rows) > 0.8) for rows in data)
+        labels, scores = latom.assign(sp.csr_array(X), sp.csr_array(W), **self.options)
+        cosines = dots(X, W) / np.sqrt(np.outer(np.diag(dots(X, X)), np.diag(dots(W, W))))
+        np.testing.assert_array_equal(labels, np.nan_to_num(cosines).argmax(axis=1))
+        np.testing.assert_allclose(scores, np.nan_to_num(cosines).max(axis=1), rtol=1e-12)
+        fitted = latom.SphericalKMeans(3, init=W[:3], max_iter=20, **self.options).fit(sp.csr_array(X))
+        np.testing.assert_array_equal(fitted.labels_, fitted.predict(sp.csr_array(X)))
+        for j in range(3):
+            rows = X[fitted.labels_ == j].astype(np.float64)
+            total = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).sum(axis=0)
+            found = fitted.cluster_centers_[[j]].toarray()[0]
+            np.testing.assert_allclose(found, total / np.linalg.norm(total), rtol=1e-6, atol=1e-7)
 
     def test_kmeans(self, data: Any) -> None:
         X, W = data

@@ -74,6 +74,7 @@ public:
 
     AssignStats assign(const Context& ctx, bool objective) override {
         if (atoms_.empty()) throw std::logic_error("Lloyd::assign: set_centers must come first");
+        planned_ = false;
         AssignStats stats;
         select_.prepare(ctx, atoms_, drift_);
         if (!assign_few(ctx, stats)) {
@@ -98,12 +99,15 @@ public:
         if constexpr (Rows<View>::sparse) {
             known_ = assigned_ && !select_.scores_all();
             plan = select_.plan(ctx, atoms_, drift_, known_, state_);
+            planned_ = !plan.order.empty();
         }
         if (plan.order.empty()) throw std::logic_error("Lloyd::plan: of CSR rows with centers");
         return plan;
     }
 
     AssignStats adopt(const Context& ctx, const Found& found, bool objective) override {
+        if (!planned_) throw std::logic_error("Lloyd::adopt: plan must come first");
+        planned_ = false;
         AssignStats stats;
         if constexpr (Rows<View>::sparse) {
             const auto before = assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
@@ -243,6 +247,7 @@ private:
     // next(j, sum, weight, scratch) replaces center j, whose rows have changed, and returns how far it moved, squared.
     template <class Next>
     void replace_centers(const Context& ctx, const std::vector<int64_t>& begin, UpdateStats& stats, const Next& next) {
+        planned_ = false;
         std::vector<Scratch> scratch(static_cast<std::size_t>(workers(ctx, m())));
         std::vector<double> shift(static_cast<std::size_t>(m()), 0.0);
         const auto changed = [&](int64_t j, const ClusterSum<View>& sum, double total, int worker) {
@@ -287,7 +292,7 @@ private:
                 atom.norm2 = self_dot(rows_.kernels(), atom);
             }
         }
-        assigned_ = false;
+        assigned_ = planned_ = false;
         by_sums_ = !Rows<View>::sparse && objective_by_sums(d(), m());
         if (by_sums_) moving_.reset(m());
         else sums_.reset(m());
@@ -365,11 +370,12 @@ private:
     bool by_sums_ = false;
     double squares_ = -1;  // sum of w |x|^2; negative: not known yet
     std::vector<Atom<T>> atoms_;
-    mutable RowState state_;                 // scores are filled in when they are asked for
-    std::vector<int64_t> by_label_;          // rows by label as of the last update: neighbors share terms
-    std::vector<double> drift_;              // since the last assignment
-    bool assigned_ = false, known_ = false;  // known_: the last plan knew labels and scores
-    mutable bool scored_ = true;             // the state has the scores of the last assignment
+    mutable RowState state_;         // scores are filled in when they are asked for
+    std::vector<int64_t> by_label_;  // rows by label as of the last update: neighbors share terms
+    std::vector<double> drift_;      // since the last assignment
+    bool assigned_ = false, planned_ = false;
+    bool known_ = false;          // the plan knew labels and scores
+    mutable bool scored_ = true;  // the state has the scores of the last assignment
     int64_t zero_rows_ = 0;
 };
 

@@ -138,7 +138,7 @@ class DeviceRows:
         return np.require(part, self.dtype, ["C", "A"])
 
 
-class Blocks(Protocol):
+class BlockwiseRows(Protocol):
     """Rows that come to a device block by block."""
 
     place: Place
@@ -160,7 +160,7 @@ def common_dtype(*arrays: Any) -> np.dtype[Any]:
 
 
 def each_block(
-    rows: Blocks,
+    rows: BlockwiseRows,
     columns: Sequence[tuple[tuple[int, ...], Any]],
     launch: Callable[[Any, list[int]], Any],
     check: Callable[[Any, tuple[int, ...]], None],
