@@ -88,6 +88,7 @@ def test_what_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError, match="must be of all rows"):
         run.adopt(label[:8], own, others)
     for stray in (-1, 2):
+        run.plan()
         with pytest.raises(ValueError, match="must be of centers"):
             run.adopt(np.full(9, stray, np.int32), own, others)
     run.set_centers(Rows("test", sp.csr_array(X[:2])).core, True)

@@ -280,7 +280,7 @@ CSR = {
         *(RACES, "csr_nearest.cuh", "place = atomicAdd(&out.filled[r], all);"),
         "place = out.filled[r], out.filled[r] += all;",
     ),
-    "the room is not looked at": (MEMORY, "csr_nearest.cuh", "    if (place >= kListed) return;\n", ""),
+    "the room is not looked at": (PLAIN, "csr_nearest.cuh", "    if (place >= kListed) return;\n", ""),
     "a team's best is not looked at": (
         PLAIN,
         "csr_nearest.cuh",
