@@ -88,8 +88,8 @@ def test_a_block_looks_only_at_atoms_that_its_box_allows():
     for _ in range(6):
         spent.append(lloyd.assign(False)[2] / (20000 * 100 * 2))
         lloyd.update()
-    assert spent[0] == pytest.approx(1, abs=0.01)
-    assert max(spent[1:]) < 0.2
+    assert spent[:2] == pytest.approx([1, 1], abs=0.01)  # two passes cost what blocks do
+    assert max(spent[2:]) < 0.2
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -304,7 +304,7 @@ def test_wrong_parameters_are_refused(change, words, rng):
     ("X", "words"),
     [
         (np.zeros((3, 4)), "entry above 0"),
-        (-np.ones((3, 4)), "not be negative; got -1.0 in row 0"),
+        (-np.ones((3, 4)), r"not be negative \(Negative values in data\); got -1.0 in row 0"),
         (np.full((3, 4), np.nan), "NaN"),
     ],
 )

@@ -66,16 +66,19 @@ double mean_variance(const Context& ctx, const Rows<View>& rows) {
     const double squares = std::accumulate(sum.begin(), sum.end(), 0.0);
     const double about = squares - static_cast<double>(n) * mean2;
     if (about >= kLeastShare * squares && squares > 0) return about / static_cast<double>(n) / static_cast<double>(d);
+    const int64_t columns = d - std::count(mean.begin(), mean.end(), 0.0);  // in which the mean is not 0
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         double total = 0;
         for (int64_t i = c * kLeastRows; i < std::min(n, (c + 1) * kLeastRows); ++i) {
             double own = 0, stored = 0;  // over the stored entries: squared distance to the mean, and its square
+            int64_t left = columns;
             rows.each(i, [&](int64_t t, auto v) {
                 const double gap = static_cast<double>(v) - mean[t];
                 own += gap * gap;
                 if constexpr (kIsSparse<View>) stored += mean[t] * mean[t];
+                left -= mean[t] != 0;
             });
-            total += kIsSparse<View> ? own + std::max(0.0, mean2 - stored) : own;
+            total += kIsSparse<View> && left > 0 ? own + std::max(0.0, mean2 - stored) : own;
         }
         sum[c] = total;
     });

@@ -45,17 +45,19 @@ class StateFile:
             return None
         remedy = f"Remove {self._path.name}, or pass another path."
         state = None
-        try:
-            with self._path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = dict(file)
-            fit = str(arrays["fit"])
-            if fit == self._fit:
-                state = read(arrays)
-        except (BadZipFile, EOFError, KeyError, TypeError, ValueError, zlib.error) as error:
-            raise ValueError(
-                f"{self._name}: checkpoint must be a file that a fit has left; got {self._path.name}, with "
-                f"{type(error).__name__}. {remedy}"
-            ) from error
+        with self._path.open("rb") as stream:
+            try:
+                with np.load(stream, allow_pickle=False) as file:
+                    arrays = dict(file)
+                fit = str(arrays["fit"])
+                if fit == self._fit:
+                    state = read(arrays)
+            # A directory that tells of a place before the file makes the system refuse to go there.
+            except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
+                raise ValueError(
+                    f"{self._name}: checkpoint must be a file that a fit has left; got {self._path.name}, "
+                    f"with {type(error).__name__}. {remedy}"
+                ) from error
         if state is None:
             raise ValueError(
                 f"{self._name}: checkpoint must be of the same fit ({self._fit}); got {shown(fit)}. {remedy}"
