@@ -45,7 +45,7 @@ struct Best {
     }
 };
 
-// Scales, bounds and empty lists of n rows. One team a row.
+// Scales, bounds and empty lists of n rows. One team per row.
 template <class T>
 __global__ void __launch_bounds__(kPackThreads) start_csr(Search<T> of, int n, Listed out) {
     const int t = static_cast<int>(threadIdx.x), r = static_cast<int>(blockIdx.x) * kPackRows + t / kTeam;

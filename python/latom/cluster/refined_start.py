@@ -53,8 +53,8 @@ def refined_start(
         if found["distinct"] < m:
             return None
         lloyd.set_centers(sample.subset(context, found["indices"]), metric == "cosine")
-        for _ in range(STEPS):
-            _, objective, _ = lloyd.assign()
+        for step in range(STEPS):
+            _, objective, _ = lloyd.assign(step == STEPS - 1)  # nobody asks for those before
             lloyd.update()
         if objective < least:
             best, least = lloyd.centers(), objective
