@@ -224,6 +224,21 @@ def test_transform_keeps_the_penalties(solver, rng):
     assert not np.allclose(ours.transform(new), theirs.transform(new), atol=2e-2)
 
 
+# The loss of such a fit is what remains of sums a thousand million times as large.
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_error_of_a_fit_that_is_nearly_exact(container, weighted, rng):
+    full = rng.random((300, 1)) @ (rng.random((1, 13)) + 0.1)
+    X = np.where(rng.random((300, 1)) < 0.2, 0, full).astype(np.float32)
+    weights = rng.uniform(0.5, 2, 300) if weighted else None
+    model = latom.NMF(2, random_state=0, init="nndsvd", max_iter=60)
+    W = model.fit_transform(container(X), sample_weight=weights)
+    rest = X.astype(np.float64) - W.astype(np.float64) @ model.components_.astype(np.float64)
+    error = np.sqrt((np.ones(300) if weights is None else weights) @ (rest**2).sum(axis=1))
+    assert error < 1e-5 * np.linalg.norm(X)
+    assert np.isclose(model.reconstruction_err_, error, rtol=0.02, atol=3e-8 * np.linalg.norm(X))
+
+
 def test_transform_and_function(rng):
     X = matrix(rng)
     model = latom.NMF(4, random_state=0, tol=1e-8, max_iter=2000)

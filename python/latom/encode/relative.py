@@ -183,10 +183,12 @@ class RelativeRepresentation(Estimator):
         return made
 
     def _nearest(self, name: str, rows: Rows, anchors: Rows) -> Any:
-        collection = Collection(anchors, self.metric)
-        values, indices, _ = collection.topk(call(name, self.n_threads), rows, self.k or 1)
+        collection, context = Collection(anchors, self.metric), call(name, self.n_threads)
         if self.metric == "euclidean":
-            values = -np.sqrt(-values)
+            distances, indices = collection.nearest(context, rows, self.k or 1)
+            values = -distances
+        else:
+            values, indices, _ = collection.topk(context, rows, self.k or 1)
         q, k = indices.shape
         codes = sp.csr_array(
             (values.reshape(-1), indices.reshape(-1), np.arange(0, q * k + 1, k)), (q, len(anchors))

@@ -334,9 +334,9 @@ class NMF(BaseNMF):
         unit = self._unit_of_loss(p)
         loss = run.states[-1].objective / unit
         loss -= r.of(W, r.l1_W, r.l2_W, half.weights) + r.of(F, r.l1_H, r.l2_H)
-        if not self._kullback and not p.sparse and p.missing is None and loss < 1e-3 * half.norm2:
+        if not self._kullback and p.missing is None and loss < 1e-3 * half.norm2:
             # So near that the loss is a difference of large numbers: entry by entry.
-            loss = p.squared_loss(W, F, half.weights)
+            loss = p.loss_by_entries(W, F, half.weights)
         return float(np.sqrt(2 * max(loss, 0.0)) * np.sqrt(unit))
 
     # ---- checks

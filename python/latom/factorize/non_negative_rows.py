@@ -123,20 +123,39 @@ class NonNegativeRows:
         )
         return step
 
-    def squared_loss(self, W: Array, F: Array, weights: NDArray[np.float64] | None = None) -> float:
-        """||X - W F^T||^2 / 2 over rows: entry by entry for dense X, by traces for CSR."""
+    def squared_loss(self, W: Array, F: Array) -> float:
+        """||X - W F^T||^2 / 2: of CSR by traces, which rounding of ||X||^2 limits."""
+        if not self.sparse:
+            return self.loss_by_entries(W, F)
+        gram = backend().gram
+        cross = np.einsum("ij,ij->", self.times(F), W, dtype=np.float64)
+        product2 = np.sum(gram(self.context, F) * gram(self.context, W))
+        return float(self.norm2.sum() / 2 - cross + product2 / 2)
+
+    def loss_by_entries(self, W: Array, F: Array, weights: NDArray[np.float64] | None = None) -> float:
+        """||X - W F^T||^2 / 2 over rows, right also where it is small beside ||X||^2."""
         if self.sparse:
-            cross = np.einsum("ij,ij->", self.times(F), W, dtype=np.float64)
-            return float(
-                self.norm2.sum() / 2
-                - cross
-                + np.sum(backend().gram(self.context, F) * backend().gram(self.context, W)) / 2
-            )
+            return self._loss_by_stored(W, F, weights)
         loss, block = 0.0, max(1, (1 << 20) // self.shape[1])
         for i in range(0, self.shape[0], block):
             rest = self.X[i : i + block] - W[i : i + block] @ F.T
             each = np.einsum("ij,ij->i", rest, rest, dtype=np.float64)
             loss += float(each.sum() if weights is None else each @ weights[i : i + block]) / 2
+        return loss
+
+    def _loss_by_stored(self, W: Array, F: Array, weights: NDArray[np.float64] | None) -> float:
+        """Of CSR: the stored entries one by one, the others as what ||W F^T||^2 has besides them."""
+        X = self.X
+        factor = np.ones(self.shape[0]) if weights is None else weights
+        wide, f = W.astype(np.float64), F.astype(np.float64)
+        loss = float(np.sum((wide.T @ (wide * factor[:, None])) * (f.T @ f))) / 2
+        row = np.repeat(np.arange(self.shape[0]), np.diff(X.indptr))
+        block = max(1, (1 << 20) // W.shape[1])
+        for e in range(0, len(row), block):
+            part = slice(e, e + block)
+            product = np.einsum("ij,ij->i", wide[row[part]], f[X.indices[part]])
+            x = X.data[part].astype(np.float64)
+            loss += float((x * (x - 2 * product)) @ factor[row[part]]) / 2
         return loss
 
     def kullback_loss(self, W: Array, F: Array) -> float:

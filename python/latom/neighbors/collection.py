@@ -20,6 +20,7 @@ from latom._base.rows import Rows
 from latom.neighbors.tree import Tree, tree_pays
 
 METRICS = ("dot", "cosine", "euclidean")
+SHORT2 = 2.0**-50  # squared lengths from which on float32 holds every square that rounding of float64 leaves right
 
 
 class Collection:
@@ -59,11 +60,15 @@ class Collection:
         threshold: float = -np.inf,
         allowed: NDArray[np.uint8] | None = None,
         without: NDArray[np.int64] | None = None,
+        wide: bool = False,
     ) -> tuple[NDArray[Any], NDArray[np.int32], dict[str, int]]:
-        """The k best rows of each of X; places without one have index -1 and score minus infinity."""
+        """The k best rows of each of X; places without one have index -1 and score minus infinity.
+
+        wide: with scores in float64, whatever the rows are.
+        """
         self._check_queries(context, X, allowed)
         k = check_integer(context.function, "k", k, len(self.rows))
-        search, queries, by_terms = self._matched(context, X)
+        search, queries, by_terms = self._matched(context, X, wide)
         if by_terms:
             values, indices, _, stats = search.topk(
                 context, queries.core, k, threshold=threshold, allowed=allowed, without=without
@@ -111,15 +116,16 @@ class Collection:
         threshold: NDArray[np.float64],
         allowed: NDArray[np.uint8] | None = None,
         without: NDArray[np.int64] | None = None,
+        wide: bool = False,
     ) -> Matrix:
-        """All rows that score above the threshold of each of X, as CSR."""
+        """All rows that score above the threshold of each of X, as CSR. wide: as in :meth:`topk`."""
         self._check_queries(context, X, allowed)
         if threshold.shape not in ((), (1,), (len(X),)):
             raise ValueError(
                 f"{context.function}: threshold must be a number or have shape ({len(X)},); got shape "
                 f"{threshold.shape}. Pass one number for all rows."
             )
-        search, queries, by_terms = self._matched(context, X)
+        search, queries, by_terms = self._matched(context, X, wide)
         bars = np.ascontiguousarray(threshold, np.float64).reshape(-1)
         if by_terms:
             indptr, indices, values = search.above(
@@ -148,9 +154,43 @@ class Collection:
                 f"{self.rows.shape[1]}; got {X.shape[1]}. Pass rows of the same features."
             )
 
-    def _matched(self, context: Any, X: Rows) -> tuple[Any, Rows, bool]:
+    def nearest(
+        self, context: Any, X: Rows, k: int, without: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int32]]:
+        """:meth:`topk` by distances, in the type of the rows."""
+        wide = self._short(context, X)
+        values, indices, _ = self.topk(context, X, k, without=without, wide=wide)
+        return self._distances(X, values), indices
+
+    def within(
+        self, context: Any, X: Rows, threshold: NDArray[np.float64], without: NDArray[np.int64] | None = None
+    ) -> Any:
+        """:meth:`above` with distances as its entries."""
+        wide = self._short(context, X)
+        matches: Any = self.above(context, X, threshold, without=without, wide=wide)
+        matches.data = self._distances(X, matches.data)
+        return matches
+
+    def _short(self, context: Any, X: Rows) -> bool:
+        """Whether squared distances may be too small for float32, which holds the distances themselves."""
+        if self.metric != "euclidean":
+            return False
+        squares = [rows.core.norm2(context) for rows in (self.rows, X)]
+        return any(bool(((square > 0) & (square < SHORT2)).any()) for square in squares)
+
+    def _distances(self, X: Rows, values: NDArray[Any]) -> NDArray[Any]:
+        """Scores as distances: 1 - cosine, the distance, or minus the product."""
+        if self.metric == "euclidean":
+            distances: NDArray[Any] = np.sqrt(-values)
+        elif self.metric == "cosine":
+            distances = np.maximum(1 - values, 0)
+        else:
+            distances = -values
+        return distances.astype(np.result_type(self.rows.dtype, X.dtype), copy=False)
+
+    def _matched(self, context: Any, X: Rows, wide: bool) -> tuple[Any, Rows, bool]:
         """What answers, and rows of its type: float32 where neither needs more."""
-        dtype = np.float32 if self.rows.dtype == X.dtype == np.float32 else np.float64
+        dtype = np.float32 if self.rows.dtype == X.dtype == np.float32 and not wide else np.float64
         by_terms = self.rows.sparse or X.sparse
         return self.prepare(context, X.sparse, dtype), X.as_type(context.function, dtype), by_terms
 

@@ -15,7 +15,7 @@ from latom._base.checks import check_choice, check_flag, check_integer, check_ra
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
 from latom.neighbors.collection import Collection, as_without
-from latom.neighbors.graphs import MODES, as_graph, distances_of
+from latom.neighbors.graphs import MODES, as_graph
 from latom.neighbors.index import check_neighbors
 
 _METRICS = ("euclidean", "cosine")
@@ -79,11 +79,11 @@ class _Searcher(BaseEstimator):
         others = 0 if without is None else 1
         wanted = self.n_neighbors if n_neighbors is None else n_neighbors
         k = check_neighbors(name, wanted, self.n_samples_fit_, others)
-        values, indices, _ = self._searched().topk(call(name, self.n_threads), queries, k, without=without)
+        distances, indices = self._searched().nearest(call(name, self.n_threads), queries, k, without)
         found = indices.astype(np.int64)
         if not check_flag(name, "return_distance", return_distance):
             return found
-        return distances_of(self.metric, values), found
+        return distances, found
 
     def kneighbors_graph(
         self, X: Matrix = None, n_neighbors: int | None = None, mode: str = "connectivity"
@@ -244,9 +244,7 @@ class NearestNeighbors(_Searcher):
         reach = _as_radius(name, self.radius if radius is None else radius, len(queries))
         least = -(reach**2) if self.metric == "euclidean" else 1 - reach
         bar = np.nextafter(least, -np.inf)  # a score above it is at least `least`
-        matches = self._searched().above(call(name, self.n_threads), queries, bar, without=without)
-        matches.data = distances_of(self.metric, matches.data)
-        return matches
+        return self._searched().within(call(name, self.n_threads), queries, bar, without)
 
 
 class KNeighborsTransformer(Estimator, _Searcher):

@@ -18,17 +18,6 @@ from latom.neighbors.index import check_neighbors
 MODES = ("connectivity", "distance")
 
 
-def distances_of(metric: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Scores as distances: 1 - cosine, the distance, or minus the product."""
-    if metric == "euclidean":
-        distances: NDArray[Any] = np.sqrt(-values)
-    elif metric == "cosine":
-        distances = np.maximum(1 - values, 0)
-    else:
-        distances = -values
-    return distances
-
-
 def kneighbors_graph(
     X: Matrix,
     n_neighbors: int = 15,
@@ -79,8 +68,8 @@ def kneighbors_graph(
     rows = Rows(function, X)
     k = check_neighbors(function, n_neighbors, len(rows), 0 if include_self else 1)
     without = as_without(function, not include_self, len(rows), len(rows))
-    values, indices, _ = Collection(rows, metric).topk(call(function, n_threads), rows, k, without=without)
-    return as_graph(distances_of(metric, values), indices, len(rows), mode)
+    distances, indices = Collection(rows, metric).nearest(call(function, n_threads), rows, k, without)
+    return as_graph(distances, indices, len(rows), mode)
 
 
 def as_graph(distances: NDArray[Any], indices: NDArray[Any], n: int, mode: str) -> Any:
@@ -129,8 +118,6 @@ def precomputed_knn(
     if k == 1:
         return own, np.zeros((n, 1), np.float32)
     without = as_without(function, True, n, n)
-    values, indices, _ = Collection(rows, metric).topk(
-        call(function, n_threads), rows, k - 1, without=without
-    )
-    distances = distances_of(metric, values).astype(np.float32)
-    return np.hstack([own, indices]), np.hstack([np.zeros((n, 1), np.float32), distances])
+    distances, indices = Collection(rows, metric).nearest(call(function, n_threads), rows, k - 1, without)
+    none = np.zeros((n, 1), np.float32)
+    return np.hstack([own, indices]), np.hstack([none, distances.astype(np.float32)])
