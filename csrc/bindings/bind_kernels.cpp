@@ -198,6 +198,34 @@ py::tuple best_two(const Array<float>& x, const Array<float>& atoms, const Array
     return py::make_tuple(label, best, second);
 }
 
+/// atoms [m, d] with bias, error [m]; rows are within half [d] and radius of middle [d]: the atoms that are kept.
+std::vector<std::int32_t> box_atoms(const Array<float>& atoms, const Array<float>& bias, const Array<float>& error,
+                                    const Array<float>& middle, const Array<float>& half, float radius) {
+    const py::ssize_t m = bias.size(), d = middle.size(), stride = (m + 15) / 16 * 16;
+    if (atoms.ndim() != 2 || atoms.shape(0) != m || atoms.shape(1) != d || error.size() != m || half.size() != d ||
+        m < 1)
+        throw py::value_error("box_atoms: atoms must be [m, d], bias and error [m], middle and half [d]");
+    std::vector<float> columns(static_cast<std::size_t>(d * stride)), apart2(static_cast<std::size_t>(m * stride)),
+        above(static_cast<std::size_t>(stride), -HUGE_VALF), score(above.size());
+    std::vector<std::int32_t> which(above.size());
+    for (py::ssize_t j = 0; j < m; ++j) {
+        above[j] = bias.at(j) + 2.0001f * error.at(j);
+        for (py::ssize_t t = 0; t < d; ++t) {
+            columns[t * stride + j] = atoms.at(j, t);
+            score[j] += atoms.at(j, t) * middle.at(t);
+        }
+        for (py::ssize_t k = 0; k < m; ++k) {
+            double sum = 0;
+            for (py::ssize_t t = 0; t < d; ++t) sum += std::pow(double{atoms.at(j, t)} - double{atoms.at(k, t)}, 2);
+            apart2[k * stride + j] = static_cast<float>(sum * (1 + 1e-6));
+        }
+    }
+    which.resize(static_cast<std::size_t>(active_kernels()->box_atoms(
+        {columns.data(), apart2.data(), above.data(), error.data(), d, m, stride}, half.data(),
+        radius * radius * (1 + 1e-6f), score.data(), which.data())));
+    return which;
+}
+
 template <class T>
 py::array kth_magnitude(const Array<T>& x, std::int64_t k) {
     constexpr py::ssize_t kLanes = 64 / sizeof(T);
@@ -319,6 +347,8 @@ void register_kernels(py::module_& kernels) {
     define_gather_add<double, std::int32_t>(kernels);
     define_gather_add<double, std::int64_t>(kernels);
     kernels.def("best_rows", [] { return active_kernels()->best_rows; });
+    kernels.def("box_atoms", &box_atoms, "atoms"_a.noconvert(), "bias"_a.noconvert(), "error"_a.noconvert(),
+                "middle"_a.noconvert(), "half"_a.noconvert(), "radius"_a);
     kernels.def("best_two", &best_two, "x"_a.noconvert(), "atoms"_a.noconvert(), "bias"_a.noconvert());
     kernels.def(
         "philox",

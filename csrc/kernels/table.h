@@ -42,6 +42,12 @@ struct RowCandidates {
     std::int64_t capacity;
 };
 
+// Atoms as box_atoms.inl.h takes them.
+struct BoxAtoms {
+    const float *columns, *apart2, *above, *error;
+    std::int64_t d, m, stride;
+};
+
 constexpr std::int64_t kPursuitBlock = 128;  // atoms
 
 typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
@@ -151,6 +157,10 @@ struct KernelTable {
     int best_rows;
     void (*best_two)(const float* x, std::int64_t d, const float* atoms, const float* bias, const std::int32_t* which,
                      std::int64_t count, std::int32_t* label, float* best, float* second);
+    // box_atoms.inl.h: into which [stride] the atoms that may be the best in a box, from the scores of its middle, which
+    // are used up; returns their number.
+    std::int64_t (*box_atoms)(const BoxAtoms& atoms, const float* half, float radius2, float* score,
+                              std::int32_t* which);
     // few_dots.inl.h: out [count][m], products of rows x [count] with atoms [m][stride], m a multiple of 4.
     void (*few_dots)(const float* const* x, std::int64_t count, std::int64_t d, const float* atoms, std::int64_t m,
                      std::int64_t stride, float* out);

@@ -23,6 +23,7 @@ namespace {
 #include "kernels/accumulate.inl.h"
 #include "kernels/add_binned.inl.h"
 #include "kernels/best_two.inl.h"
+#include "kernels/box_atoms.inl.h"
 #include "kernels/binned_values.inl.h"
 #include "kernels/block_max.inl.h"
 #include "kernels/coordinate_sweep.inl.h"
@@ -120,6 +121,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .interleave = interleave,
     .best_rows = kBestRows,
     .best_two = best_two,
+    .box_atoms = box_atoms,
     .few_dots = few_dots,
     .binned_values = binned_values,
     .distance_sums = distance_sums,

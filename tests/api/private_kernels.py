@@ -119,6 +119,18 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         lambda: {"x": f32(k.best_rows(), 6), "atoms": f32(9, 6), "bias": f32(9)},
         set(),
     ),
+    "kernels.box_atoms": (
+        k.box_atoms,
+        {
+            "atoms": f32(9, 6),
+            "bias": f32(9),
+            "error": f32(9),
+            "middle": f32(6),
+            "half": f32(6),
+            "radius": 1.0,
+        },
+        set(),
+    ),
     "kernels.kth_magnitude": (k.kth_magnitude, {"x": f32(5, 16), "k": 2}, {"x.0"}),
     "kernels.log_dot": (
         k.log_dot,

@@ -38,6 +38,7 @@ def test_blocks_follow_the_plain_path(metric, dtype, d):
     for m in (1, 3, 64, 133):
         starts = [X[rng.permutation(ROWS)[:m]] for _ in range(2)]
         plain = run(X, starts, metric, 9, screen=False, drift=False)
+        assert plain == run(X, starts, metric, 9, blocks=2)
         assert plain == run(X, starts, metric, 9)
 
 
@@ -51,7 +52,7 @@ def test_bits_of_every_variant_and_number_of_threads(metric):
     try:
         for isa, threads in itertools.product(core.available_isas(), [1, 2, 5]):
             core.set_isa(isa)
-            assert plain == run(X, starts, metric, 5, weights, threads)
+            assert plain == run(X, starts, metric, 5, weights, threads, blocks=2)
     finally:
         core.set_isa(before)
 
@@ -76,20 +77,37 @@ def test_hard_data_stay_exact(metric, name):
     rng = np.random.default_rng(len(name))
     X = HARD[name](rng, ROWS, 4).astype(np.float32)
     starts = [np.vstack([X[:60], X[:20]])]
-    assert run(X, starts, metric, 5, screen=False, drift=False) == run(X, starts, metric, 5)
+    assert run(X, starts, metric, 5, screen=False, drift=False) == run(X, starts, metric, 5, blocks=2)
+
+
+def spent(X, m, n_iter, **switches):
+    """Of each pass the share of all scores."""
+    lloyd = core.Lloyd(X, None, "euclidean", 1, "test", **switches)
+    lloyd.set_centers(X[:m], False)
+    shares = []
+    for _ in range(n_iter):
+        shares.append(lloyd.assign(False)[2] / (len(X) * m * X.shape[1]))
+        lloyd.update()
+    return shares
 
 
 def test_a_block_looks_only_at_atoms_that_its_box_allows():
+    X = np.random.default_rng(0).random((20000, 2)).astype(np.float32)
+    shares = spent(X, 100, 6, blocks=2)
+    assert shares[0] == pytest.approx(1, abs=0.01)
+    assert max(shares[1:]) < 0.2
+    assert min(spent(X, 100, 6, blocks=0)) == pytest.approx(1, abs=0.01)
+
+
+def test_blocks_are_made_once_they_have_paid_and_only_where_they_do():
     rng = np.random.default_rng(0)
-    X = rng.random((20000, 2)).astype(np.float32)
-    lloyd = core.Lloyd(X, None, "euclidean", 1, "test")
-    lloyd.set_centers(X[:100], False)
-    spent = []
-    for _ in range(6):
-        spent.append(lloyd.assign(False)[2] / (20000 * 100 * 2))
-        lloyd.update()
-    assert spent[:2] == pytest.approx([1, 1], abs=0.01)  # two passes cost what blocks do
-    assert max(spent[2:]) < 0.2
+    near, apart = rng.random((40000, 3)), rng.standard_normal((40000, 24))
+    shares = spent(near.astype(np.float32), 200, 12)
+    assert shares[:3] == pytest.approx([1, 1, 1], abs=0.01)  # what was spent pays for none yet
+    assert max(shares[-4:]) < 0.3
+    # In 24 columns every box meets most atoms: a trial sees it, and rows go on as they come.
+    assert min(spent(apart.astype(np.float32), 200, 12)) == pytest.approx(1, abs=0.01)
+    assert min(spent(apart.astype(np.float32), 200, 12, blocks=2)[1:]) > 0.6
 
 
 @pytest.mark.parametrize("metric", METRICS)

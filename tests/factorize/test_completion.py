@@ -206,3 +206,14 @@ class Transformer(MatrixCompletion):
 @parametrize_with_checks([Transformer(2, max_iter=3, tol=0), LowRankImputer(2, max_iter=3)])
 def test_scikit_learn(estimator, check):
     check(estimator)
+
+
+# Rows alike leave nothing of X when its biases are gone, and without a ridge rounding alone to solve for.
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_do_not_follow_what_rounding_left(dtype):
+    for seed in range(30):
+        row = np.random.default_rng(seed).standard_normal((1, 13)).astype(dtype)
+        model = MatrixCompletion(2, alpha=0.0, solver="cg", max_iter=4, random_state=seed)
+        model.fit(sp.csc_array(np.tile(row, (12, 1))))
+        assert max(np.abs(model.components_).max(), np.abs(model.row_factors_).max()) < 100
+        assert model.rmse_ < (1e-5 if dtype == np.float32 else 1e-13)

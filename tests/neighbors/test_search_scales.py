@@ -47,5 +47,7 @@ def test_short_rows_of_float32_have_their_distances(times, d, sparse, rng):
     row = np.repeat(np.arange(200), np.diff(within.indptr))
     np.testing.assert_allclose(within.data, far[row, within.indices], **close)
     assert abs(within.nnz - (far <= radius).sum()) <= 2
-    codes = latom.RelativeRepresentation(200, metric="euclidean", k=4).fit_anchors(X, np.arange(200)).transform(X)
+    codes = (
+        latom.RelativeRepresentation(200, metric="euclidean", k=4).fit_anchors(X, np.arange(200)).transform(X)
+    )
     np.testing.assert_allclose(np.sort(-codes.data.reshape(200, 4), axis=1)[:, 1:], distances[:, :3], **close)

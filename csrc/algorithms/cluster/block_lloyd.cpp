@@ -66,7 +66,7 @@ public:
         rows_ = X;
         if (!select_) {
             LloydSwitches switches;
-            switches.blocks = false;
+            switches.blocks = 0;
             if (X.n() < n_) switches.shorten = 0;
             select_.emplace(*rows_, metric_, switches);
         }

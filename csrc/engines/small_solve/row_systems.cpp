@@ -11,16 +11,20 @@ namespace {
 /// The least that a diagonal gets of its mean.
 template <class T>
 constexpr double kFloor = sizeof(T) == 4 ? 1e-9 : 1e-14;
-/// Of |b|^2: a residual whose square is below is rounding's.
+/// Of what a residual is the difference of, squared: one whose square is below is rounding's.
 template <class T>
 constexpr double kSettled = sizeof(T) == 4 ? 1e-14 : 1e-28;
 constexpr int64_t kSketched = 8;  // times k entries, from which on a row's Gram matrix is sampled
 constexpr int64_t kSample = 4;    // times k entries that it is sampled from
 
 template <class T>
+bool by_gradients(const LeastSquares<T>& problem) {
+    return problem.solver == RowSolver::kConjugate || problem.solver == RowSolver::kSketch;
+}
+
+template <class T>
 std::optional<Whitening<T>> whitening(const Context& ctx, const LeastSquares<T>& problem, int64_t n) {
-    const bool gradients = problem.solver == RowSolver::kConjugate || problem.solver == RowSolver::kSketch;
-    if (!gradients || !problem.G) return std::nullopt;
+    if (!by_gradients(problem) || !problem.G) return std::nullopt;
     return Whitening<T>(ctx, problem.G, problem.ridge, n, problem.V.d, kFloor<T>);
 }
 
@@ -35,6 +39,16 @@ SharedSystem<T>::SharedSystem(const Context& context, const LeastSquares<T>& giv
             ? GatheredRows<T>(context, given.V, [&](const T* v, int64_t count, T* out) { white->rows(v, count, out); })
             : GatheredRows<T>(context, given.V)) {
     const int64_t k = V.k(), wide = whole_lines<double>(k);
+    if (by_gradients(given)) {
+        constexpr int64_t kRows = 256;
+        const int64_t chunks = chunk_count(given.V.n, kRows);
+        std::vector<double> most(static_cast<std::size_t>(chunks), 0.0);
+        parallel_for(ctx, chunks, [&](int64_t c, int) {
+            for (int64_t i = c * kRows; i < std::min(given.V.n, (c + 1) * kRows); ++i)
+                most[c] = std::max(most[c], ctx.kernels->template of<T>().dense_dot(V.row(i), V.row(i), k));
+        });
+        for (const double length2 : most) longest2 = std::max(longest2, length2);
+    }
     if (white || !given.G || given.solver == RowSolver::kNonNegative) return;
     if (n < 1 || std::any_of(given.ridge, given.ridge + n, [&](double r) { return r != given.ridge[0]; })) return;
 
@@ -294,7 +308,11 @@ void RowSystemSolver<T>::descend(TileRow<T, I>* const* rows, int64_t count, bool
         for (int64_t t = 0; t < width_; ++t) ri[t] = -ri[t];
         result.value -= s_.V.pass(Pass::kResidual, rows[i]->entries, xi, dots_.data(), ri) + dot(xi, ri, width_);
         const double size = dot(ri, ri, width_);
-        least[i] = kSettled<T> * (size + dot(xi, xi, width_) * (s_.white ? 1 : ridges[i] * ridges[i]));
+        double given = 0;  // |b| is at most this times the length of the longest v
+        for (int64_t e = 0; e < rows[i]->entries.count; ++e)
+            given += std::abs(static_cast<double>(rows[i]->entries.b[e]));
+        least[i] = kSettled<T> * (size + given * given * s_.longest2 +
+                                  dot(xi, xi, width_) * (s_.white ? 1 : ridges[i] * ridges[i]));
         rho[i] = towards(ri, p + i * width_);
     }
     for (int64_t step = 1; step <= s_.problem.steps; ++step) {

@@ -24,6 +24,7 @@ struct SharedSystem {
     std::optional<Whitening<T>> white;  // under conjugate gradients with a G
     GatheredRows<T> V;                  // in its coordinates
     AlignedVector<double> inverse;      // [k, width of float64] of G + ridge I, where that is the same for all rows
+    double longest2 = 0;                // |v|^2 of the longest row of V, under conjugate gradients
 };
 
 template <class T, class I>

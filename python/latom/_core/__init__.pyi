@@ -61,6 +61,7 @@ class Lloyd:
         residual: bool = True,
         few: bool = True,
         shorten: int = 1,
+        blocks: int = 1,
         group: int = 0,
         drop: int = 0,
     ) -> None: ...

@@ -189,6 +189,14 @@ def binned_values(
     sum: NDArray[np.int64], unit: NDArray[np.float64], side_by_side: bool
 ) -> NDArray[np.float64]: ...
 def best_rows() -> int: ...
+def box_atoms(
+    atoms: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    error: NDArray[np.float32],
+    middle: NDArray[np.float32],
+    half: NDArray[np.float32],
+    radius: float,
+) -> list[int]: ...
 def best_two(
     x: NDArray[np.float32], atoms: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...

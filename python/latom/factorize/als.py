@@ -227,7 +227,8 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
                     last = run.stop(settled, objective=objective, violation=fall)
         finally:  # Ctrl-C leaves the last whole iteration
             self.user_factors, self.item_factors = U, V
-        self._check_held(name, self.user_factors, self.item_factors)
+        self._check_held(name, "factors", self.user_factors, self.item_factors)
+        self._check_held(name, "an objective", np.array([state.objective for state in run.states]))
         if validation is not None:
             _, self.user_factors, self.item_factors, _ = kept
             self.validation_scores_ = np.array(recalls)
@@ -243,10 +244,10 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
     def _fitted(self, U: Array, V: Array) -> dict[str, Any]:
         return {"user_factors": U, "item_factors": V}
 
-    def _check_held(self, name: str, *factors: Array) -> None:
+    def _check_held(self, name: str, what: str, *found: Array) -> None:
         # Without a ridge, systems of dependent factors may have no solution of ordinary size.
         remedy = "" if self.regularization else "Raise regularization above 0."
-        check_held(name, "X", "factors", *factors, remedy=remedy)
+        check_held(name, "X", what, *found, remedy=remedy)
 
     # ---- the scikit-learn interface
 
@@ -264,7 +265,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         name = f"{type(self).__name__}.transform"
         check_is_fitted(self)
         factors: Array = self._solved(name, self._validate(name, X, reset=False), self.item_factors)
-        self._check_held(name, factors)
+        self._check_held(name, "factors", factors)
         return factors
 
     def fit_transform(self, X: Matrix, y: Any = None, **fit_params: Any) -> Array:

@@ -20,7 +20,9 @@ from latom._base.rows import Rows
 from latom.neighbors.tree import Tree, tree_pays
 
 METRICS = ("dot", "cosine", "euclidean")
-SHORT2 = 2.0**-50  # squared lengths from which on float32 holds every square that rounding of float64 leaves right
+SHORT2 = (
+    2.0**-50
+)  # squared lengths from which on float32 holds every square that rounding of float64 leaves right
 
 
 class Collection:

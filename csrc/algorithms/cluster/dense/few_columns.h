@@ -50,8 +50,8 @@ public:
     using T = typename View::value_type;
     static constexpr int64_t kMostColumns = 64;  // by measurement
 
-    /// `blocks`: the rows stay the same from pass to pass, and may be put in blocks.
-    FewColumns(const Rows<View>& rows, bool blocks) : rows_(rows), may_block_(blocks) {}
+    /// `blocks`, as LloydSwitches has it: 0 where rows do not stay the same from pass to pass.
+    FewColumns(const Rows<View>& rows, int blocks) : rows_(rows), may_block_(blocks) {}
 
     /// Takes the atoms of a pass; false where this is not the way: too many columns, numbers that float32 does not
     /// hold, or a pass before this one that left much to float64.
@@ -77,32 +77,36 @@ private:
     static constexpr double kLargest = 1e18;          // length whose products float32 holds
     static constexpr int64_t kBlockRows = 2048, kBlockAtoms = 2048;  // fewer rows, or more atoms, are not put in blocks
     static constexpr int64_t kChunk = 1024;                          // rows
-    // Blocks are made once this many atoms, those and so many others in each pass, have been looked at.
-    static constexpr int64_t kBlockPasses = 160, kBlockCost = 8;
+    // Multiply-adds in the time of which a number is read and laid out, and a row with its numbers put in a block.
+    static constexpr int64_t kRead = 10, kBlockRow = 3000, kBlockNumber = 400, kChoose = 128;
+    static constexpr int64_t kTried = 1 << 15, kPiece = 256;  // rows that are tried in blocks, so many at a place
     static constexpr int64_t kLine = 16;   // numbers
     static constexpr int64_t kBoxes = 16;  // blocks whose middles are scored together
 
     struct alignas(kCacheLine) Scratch {
         AlignedVector<float> columns, bias, best, second, middles, above;
-        std::vector<int32_t> label, seen, which;
+        std::vector<int32_t> label, which;
         std::vector<double> scores;  // [m]
         std::vector<float> error;    // [m], and the largest
         double error_most = 0, held = -1;
         std::vector<RowMove> moves;
+        int64_t chosen = 0;  // of `which`; 0: all atoms
         int64_t near = 0, scored = 0;
     };
     void widen(double longest, Scratch& s) const;
     int32_t decide(int64_t i, Scratch& s) const;
+    bool blocks_pay(const Context& ctx, const RowState& state);
+    double share_left(const Context& ctx, const RowState& state);
     void prepare_blocks(const Context& ctx, const RowState& state);
+    void prepare_atoms(const Context& ctx);
+    bool choose_atoms(int64_t b, int64_t from, int64_t to, Scratch& s) const;
     void run_rows(int64_t from, int64_t to, bool known, RowState& state, Scratch& s) const;
     void run_blocks(int64_t from, int64_t to, RowState& state, Scratch& s);
-    void choose(int64_t b, float* score, Scratch& s) const;
-    bool box_excludes(int64_t b, int64_t k, int64_t j, double lead) const;
     template <class Row>
     void settle(int64_t count, double longest, const float* columns, Row row, Scratch& s) const;
 
     const Rows<View>& rows_;
-    bool may_block_;
+    int may_block_;
     const KernelTable* kernels_ = nullptr;
     int64_t m_ = 0, padded_ = 0;
     ScoreRule rule_;
@@ -116,6 +120,7 @@ private:
     std::vector<int32_t> all_;         // [m]: 0, 1, ...
     bool useful_ = true, labels_hold_ = false;
     int64_t passes_ = 0;  // with labels known before
+    double worth_ = -1;   // what blocks spare per row and pass; below 0: not tried yet
     NeighborBlocks<View> blocks_;
     std::vector<Scratch> scratch_;
 };

@@ -86,9 +86,9 @@ template <class View>
 double FewColumns<View>::run(const Context& ctx, bool known, RowState& state) {
     const int64_t n = rows_.n(), d = rows_.d();
     passes_ = known ? passes_ + 1 : 0;
-    const bool pays = blocks_.width() == kernels_->best_rows || passes_ * (m_ + kBlockCost) >= kBlockPasses;
-    if (may_block_ && known && pays && n >= kBlockRows && n <= std::numeric_limits<int32_t>::max() &&
-        m_ <= kBlockAtoms) {
+    if (!known) worth_ = -1;
+    if (may_block_ && known && n >= kBlockRows && n <= std::numeric_limits<int32_t>::max() && m_ <= kBlockAtoms &&
+        blocks_pay(ctx, state)) {
         prepare_blocks(ctx, state);
     } else {
         labels_hold_ = false;
@@ -105,7 +105,7 @@ double FewColumns<View>::run(const Context& ctx, bool known, RowState& state) {
         for (auto* v : {&s.best, &s.second}) v->resize(static_cast<std::size_t>(width));
         s.columns.resize(static_cast<std::size_t>(width * d));
         s.middles.resize(static_cast<std::size_t>(kBoxes * padded_));
-        if (by_block) s.seen.resize(static_cast<std::size_t>(padded_));
+        if (by_block) s.which.resize(static_cast<std::size_t>(padded_));
     }
     parallel_for(ctx, chunks, [&](int64_t c, int worker) {
         const int64_t from = c * chunk, to = std::min(items, from + chunk);
@@ -121,13 +121,57 @@ double FewColumns<View>::run(const Context& ctx, bool known, RowState& state) {
     return (static_cast<double>(scored) + static_cast<double>(near) * static_cast<double>(m_)) * static_cast<double>(d);
 }
 
+// Whether passes by blocks are faster: after as many without as would have paid for making them. A trial with some rows
+// tells what they spare.
+template <class View>
+bool FewColumns<View>::blocks_pay(const Context& ctx, const RowState& state) {
+    if (may_block_ > 1 || blocks_.width() == kernels_->best_rows) return true;
+    const auto d = static_cast<double>(rows_.d()), m = static_cast<double>(m_), passes = static_cast<double>(passes_);
+    const double plain = (m + kRead) * d, making = kBlockRow + kBlockNumber * d,
+                 choosing = m * (d + kChoose) / static_cast<double>(kernels_->best_rows);
+    if (passes * std::max(0.0, plain - choosing) < making) return false;  // even if nothing were left to look at
+    if (worth_ < 0) worth_ = std::max(0.0, plain - choosing - share_left(ctx, state) * m * d);
+    return passes * worth_ >= making && worth_ > plain / 8;
+}
+
+// Of all scores, the share that blocks of some rows look at. Rows lie denser in blocks of all, which then look at less.
+template <class View>
+double FewColumns<View>::share_left(const Context& ctx, const RowState& state) {
+    const int64_t n = rows_.n(), pieces = chunk_count(std::min(n, kTried), kPiece), step = n / pieces;
+    std::vector<int32_t> some;
+    for (int64_t p = 0; p < pieces; ++p)
+        for (int64_t i = p * step; i < std::min(n, p * step + std::min(step, kPiece)); ++i)
+            some.push_back(static_cast<int32_t>(i));
+    blocks_.build(ctx, rows_, origin_, kernels_->best_rows, state.label, m_, some);
+    labels_hold_ = false;
+    prepare_atoms(ctx);
+    Scratch s;
+    s.middles.resize(static_cast<std::size_t>(kBoxes * padded_));
+    s.which.resize(static_cast<std::size_t>(padded_));
+    double left = 0;
+    for (int64_t b = 0; b < blocks_.size(); ++b) {
+        const int64_t from = b / kBoxes * kBoxes;
+        const bool chosen = choose_atoms(b, from, std::min(blocks_.size(), from + kBoxes), s);
+        if (chosen && s.chosen == 1) continue;
+        left += static_cast<double>(blocks_[b].count) * static_cast<double>(chosen ? s.chosen : m_);
+    }
+    blocks_.clear();
+    return left / (static_cast<double>(some.size()) * static_cast<double>(m_));
+}
+
 // Blocks that hold the labels of the state, and what they ask of the atoms.
 template <class View>
 void FewColumns<View>::prepare_blocks(const Context& ctx, const RowState& state) {
-    const int64_t d = rows_.d(), width = kernels_->best_rows;
+    const int64_t width = kernels_->best_rows;
     if (blocks_.width() != width) blocks_.build(ctx, rows_, origin_, width, state.label, m_);
     else if (!labels_hold_) blocks_.read(ctx, state.label);
     labels_hold_ = true;
+    prepare_atoms(ctx);
+}
+
+template <class View>
+void FewColumns<View>::prepare_atoms(const Context& ctx) {
+    const int64_t d = rows_.d();
     turned_.assign(static_cast<std::size_t>(d * padded_), 0.0f);
     std::vector<float> norm2(static_cast<std::size_t>(m_), 0.0f);
     for (int64_t j = 0; j < m_; ++j)
@@ -150,7 +194,7 @@ void FewColumns<View>::prepare_blocks(const Context& ctx, const RowState& state)
     });
 }
 
-// Labels of the rows row(0), ..., row(count - 1), of these columns, by the atoms s.which (none: all) into s.label.
+// Labels of the rows row(0), ..., row(count - 1), of these columns, by the atoms s.which (none chosen: all) into s.label.
 template <class View>
 template <class Row>
 void FewColumns<View>::settle(int64_t count, double longest, const float* columns, Row row, Scratch& s) const {
@@ -158,10 +202,10 @@ void FewColumns<View>::settle(int64_t count, double longest, const float* column
         for (int64_t r = 0; r < count; ++r) s.label[r] = decide(row(r), s);
         return;
     }
-    const std::vector<int32_t>& which = s.which.empty() ? all_ : s.which;
-    kernels_->best_two(columns, rows_.d(), atoms_.data(), s.bias.data(), which.data(),
-                       static_cast<int64_t>(which.size()), s.label.data(), s.best.data(), s.second.data());
-    s.scored += count * static_cast<int64_t>(which.size());
+    const int64_t among = s.chosen > 0 ? s.chosen : m_;
+    kernels_->best_two(columns, rows_.d(), atoms_.data(), s.bias.data(), s.chosen > 0 ? s.which.data() : all_.data(),
+                       among, s.label.data(), s.best.data(), s.second.data());
+    s.scored += count * among;
     const auto clear = static_cast<float>(2 * s.error_most * (1 + 1e-6));
     const float *best = s.best.data(), *second = s.second.data();
     int near = 0;
@@ -175,7 +219,7 @@ void FewColumns<View>::settle(int64_t count, double longest, const float* column
 template <class View>
 void FewColumns<View>::run_rows(int64_t from, int64_t to, bool known, RowState& state, Scratch& s) const {
     const int64_t width = kernels_->best_rows;
-    s.which.clear();
+    s.chosen = 0;
     for (; from < to; from += width) {
         const int64_t count = std::min(width, to - from);
         const auto row = [from](int64_t r) { return from + r; };
@@ -189,73 +233,34 @@ void FewColumns<View>::run_rows(int64_t from, int64_t to, bool known, RowState& 
     }
 }
 
-// Whether the box of block b rules out atom j, which is `lead` behind atom k in its middle.
+// What rows of block b may be nearest to, into s.which; false where float32 cannot tell. Blocks [from, to) come in their
+// order: the middles of all are scored with the first.
 template <class View>
-bool FewColumns<View>::box_excludes(int64_t b, int64_t k, int64_t j, double lead) const {
-    const int64_t d = rows_.d();
-    const float *half = blocks_.half(b), *w = atoms_.data() + k * d, *v = atoms_.data() + j * d;
-    float reach = 0;
-    for (int64_t t = 0; t < d; ++t) reach += half[t] * std::abs(w[t] - v[t]);
-    return lead > 1e-30 && lead > static_cast<double>(reach) * (1 + static_cast<double>(d + 8) * 0x1p-22);
-}
-
-// The atoms that rows of block b may be nearest to into s.which; score [padded]: those of its middle without their
-// bias, which are used up.
-template <class View>
-void FewColumns<View>::choose(int64_t b, float* score, Scratch& s) const {
-    constexpr int64_t kLanes = 16;
-    float most[kLanes];
-    std::fill_n(most, kLanes, -std::numeric_limits<float>::infinity());
-    const float* above = s.above.data();
-    for (int64_t j = 0; j < padded_; j += kLanes)
-        for (int64_t l = 0; l < kLanes; ++l) {
-            score[j + l] += above[j + l];
-            most[l] = score[j + l] > most[l] ? score[j + l] : most[l];
-        }
-    const float top = *std::max_element(most, most + kLanes);
-    int64_t k = 0;
-    while (k < m_ - 1 && !(score[k] == top)) ++k;
-
-    // Twice the error of k was added; it is twice as much less for sure.
-    const float sure = score[k] - 4.0001f * s.error[k], radius2 = blocks_[b].radius2 * (1 + 1e-5f);
-    const float* apart2 = apart2_.data() + k * padded_;
-    std::int32_t* seen = s.seen.data();
-    for (int64_t j = 0; j < padded_; ++j) {
-        const float lead = sure - score[j];
-        seen[j] = !(lead > 1e-15f) | !(lead * lead > radius2 * apart2[j]);
-    }
-    s.which.clear();
-    for (int64_t j = 0; j < m_; j += 2) {
-        std::uint64_t two;
-        std::memcpy(&two, seen + j, sizeof two);
-        if (two == 0) continue;
-        for (int64_t i = j; i < std::min(m_, j + 2); ++i)
-            if (seen[i] && (i == k || !box_excludes(b, k, i, static_cast<double>(sure - score[i]))))
-                s.which.push_back(static_cast<int32_t>(i));
-    }
+bool FewColumns<View>::choose_atoms(int64_t b, int64_t from, int64_t to, Scratch& s) const {
+    const int64_t place = (b - from) % kBoxes;
+    if (place == 0)
+        kernels_->f32.small_product(blocks_.middle(b), std::min(kBoxes, to - b), rows_.d(), turned_.data(), padded_,
+                                    s.middles.data());
+    s.chosen = 0;
+    if (blocks_[b].count == 0 || !(blocks_[b].longest <= kLargest)) return false;
+    widen(blocks_[b].longest, s);
+    const BoxAtoms atoms{turned_.data(), apart2_.data(), s.above.data(), s.error.data(), rows_.d(), m_, padded_};
+    s.chosen = kernels_->box_atoms(atoms, blocks_.half(b), blocks_[b].radius2 * (1 + 1e-5f),
+                                   s.middles.data() + place * padded_, s.which.data());
+    return true;
 }
 
 template <class View>
 void FewColumns<View>::run_blocks(int64_t from, int64_t to, RowState& state, Scratch& s) {
-    const int64_t d = rows_.d();
     for (int64_t b = from; b < to; ++b) {
         auto& block = blocks_[b];
+        const bool chosen = choose_atoms(b, from, to, s), one = chosen && s.chosen == 1;
         if (block.count == 0) continue;
-        if ((b - from) % kBoxes == 0)
-            kernels_->f32.small_product(blocks_.middle(b), std::min(kBoxes, to - b), d, turned_.data(), padded_,
-                                        s.middles.data());
         int32_t* label = blocks_.labels(b);
-        if (block.longest <= kLargest) {
-            widen(block.longest, s);
-            choose(b, s.middles.data() + (b - from) % kBoxes * padded_, s);
-            if (s.which.size() == 1) {
-                if (block.uniform && label[0] == s.which[0]) continue;
-                std::fill(s.label.begin(), s.label.end(), s.which[0]);
-            }
-        }
         const int32_t* row = blocks_.rows(b);
-        if (!(block.longest <= kLargest) || s.which.size() > 1)
-            settle(block.count, block.longest, blocks_.columns(b), [row](int64_t r) { return row[r]; }, s);
+        if (one && block.uniform && label[0] == s.which[0]) continue;
+        if (one) std::fill(s.label.begin(), s.label.end(), s.which[0]);
+        else settle(block.count, block.longest, blocks_.columns(b), [row](int64_t r) { return row[r]; }, s);
         int other = 0;
         for (int64_t r = 0; r < block.count; ++r) other |= label[r] ^ s.label[r];
         if (!other) continue;

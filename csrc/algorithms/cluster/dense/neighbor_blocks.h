@@ -75,9 +75,9 @@ public:
     int64_t size() const { return static_cast<int64_t>(blocks_.size()); }
     void clear() { *this = {}; }
 
-    /// Rows by their labels in [0, m). `width` is at most 64.
+    /// Rows by their labels in [0, m): all, or those of `some`. `width` is at most 64.
     void build(const Context& ctx, const Rows<View>& rows, const std::vector<T>& origin, int64_t width,
-               const std::vector<int32_t>& label, int64_t m);
+               const std::vector<int32_t>& label, int64_t m, const std::vector<int32_t>& some = {});
     /// Takes labels that others have changed.
     void read(const Context& ctx, const std::vector<int32_t>& label);
 
@@ -91,7 +91,10 @@ public:
     const float* half(int64_t b) const { return half_.data() + b * d_; }
 
 private:
-    std::vector<int64_t> sort_by_label(const Context& ctx, const std::vector<int32_t>& label, int64_t m);
+    static constexpr int64_t kLabelRows = 16384;  // of a label, in a stretch of X
+
+    std::vector<int64_t> sort_by_label(const Context& ctx, const std::vector<int32_t>& label, int64_t m,
+                                       const std::vector<int32_t>& some);
     void sort_by_cell(const Rows<View>& rows, int64_t from, int64_t to);
     void enclose(int64_t b);
 
@@ -102,27 +105,32 @@ private:
     AlignedVector<float> middle_, half_;
 };
 
-// Row numbers by label, from a new block on for each; returns where each label begins and ends [m][2].
+// Row numbers by label within each stretch of X, from a new block on for each label; returns where each begins and ends
+// [stretches, m][2].
 template <class View>
 std::vector<int64_t> NeighborBlocks<View>::sort_by_label(const Context& ctx, const std::vector<int32_t>& label,
-                                                         int64_t m) {
-    const auto n = static_cast<int64_t>(label.size()), rows = std::max<int64_t>(16384, chunk_count(n, 64));
-    const int64_t chunks = chunk_count(n, rows);
-    std::vector<int64_t> next(static_cast<std::size_t>(chunks * m), 0), range(static_cast<std::size_t>(2 * m));
+                                                         int64_t m, const std::vector<int32_t>& some) {
+    const auto n = static_cast<int64_t>(some.empty() ? label.size() : some.size()),
+               rows = std::max<int64_t>(16384, chunk_count(n, 64));
+    const int64_t chunks = chunk_count(n, rows), chunks_of = chunk_count(kLabelRows * m, rows);  // of a stretch
+    const auto number = [&some](int64_t i) { return some.empty() ? static_cast<int32_t>(i) : some[i]; };
+    std::vector<int64_t> next(static_cast<std::size_t>(chunks * m), 0), range;
     parallel_for(ctx, chunks, [&](int64_t c, int) {
-        for (int64_t i = c * rows; i < std::min(n, (c + 1) * rows); ++i) ++next[c * m + label[i]];
+        for (int64_t i = c * rows; i < std::min(n, (c + 1) * rows); ++i) ++next[c * m + label[number(i)]];
     });
     int64_t place = 0;
-    for (int64_t j = 0; j < m; ++j) {
-        range[2 * j] = place;
-        for (int64_t c = 0; c < chunks; ++c) place += std::exchange(next[c * m + j], place);
-        range[2 * j + 1] = place;
-        place = chunk_count(place, width_) * width_;
-    }
+    for (int64_t from = 0; from < chunks; from += chunks_of)
+        for (int64_t j = 0; j < m; ++j) {
+            range.push_back(place);
+            for (int64_t c = from; c < std::min(chunks, from + chunks_of); ++c)
+                place += std::exchange(next[c * m + j], place);
+            range.push_back(place);
+            place = chunk_count(place, width_) * width_;
+        }
     row_.assign(static_cast<std::size_t>(place), -1);
     parallel_for(ctx, chunks, [&](int64_t c, int) {
         for (int64_t i = c * rows; i < std::min(n, (c + 1) * rows); ++i)
-            row_[next[c * m + label[i]]++] = static_cast<int32_t>(i);
+            row_[next[c * m + label[number(i)]]++] = number(i);
     });
     return range;
 }
@@ -132,7 +140,7 @@ std::vector<int64_t> NeighborBlocks<View>::sort_by_label(const Context& ctx, con
 template <class View>
 void NeighborBlocks<View>::sort_by_cell(const Rows<View>& rows, int64_t from, int64_t to) {
     constexpr int kMostBits = 12;
-    constexpr int64_t kSample = 1024;  // rows
+    constexpr int64_t kSample = 256;  // rows
     constexpr int64_t kAhead = 16;     // rows that are on their way from memory
     int bits = 0;
     while (bits < kMostBits && (to - from) >> bits > width_ / 2) ++bits;
@@ -216,13 +224,15 @@ void NeighborBlocks<View>::enclose(int64_t b) {
 
 template <class View>
 void NeighborBlocks<View>::build(const Context& ctx, const Rows<View>& rows, const std::vector<T>& origin,
-                                 int64_t width, const std::vector<int32_t>& label, int64_t m) {
+                                 int64_t width, const std::vector<int32_t>& label, int64_t m,
+                                 const std::vector<int32_t>& some) {
     constexpr int64_t kBlocks = 64;
     NeighborBlocks made;  // an interrupt leaves nothing half built
     made.d_ = rows.d();
     made.width_ = width;
-    const std::vector<int64_t> range = made.sort_by_label(ctx, label, m);
-    parallel_for(ctx, m, [&](int64_t j, int) { made.sort_by_cell(rows, range[2 * j], range[2 * j + 1]); });
+    const std::vector<int64_t> range = made.sort_by_label(ctx, label, m, some);
+    parallel_for(ctx, static_cast<int64_t>(range.size()) / 2,
+                 [&](int64_t j, int) { made.sort_by_cell(rows, range[2 * j], range[2 * j + 1]); });
     const auto places = static_cast<int64_t>(made.row_.size()), blocks = places / width;
     made.blocks_.resize(static_cast<std::size_t>(blocks));
     made.columns_.resize(static_cast<std::size_t>(places * made.d_));
