@@ -110,10 +110,11 @@ def test_what_stands_on_the_bar_by_rare_terms_alone(options, rng):
     assert not options or stats["sifted"] == 20
 
 
+@pytest.mark.parametrize("place", [0, 1000, 4299])
 @pytest.mark.parametrize("options", [{}, TOGETHER])
-def test_what_stands_on_the_bar_by_the_largest_number_of_a_frequent_term(options, rng):
+def test_what_stands_on_the_bar_by_the_largest_number_of_a_frequent_term(options, place, rng):
     n = 4300
-    rows = rng.permutation(n)
+    rows = np.r_[place, rng.permutation(np.delete(np.arange(n), place))]
     X = columns(
         n,
         walked=(rows[:2100], np.r_[1, rng.integers(1, 900, 2099) / 1024]),
@@ -157,3 +158,18 @@ def test_more_queries_than_are_answered_together(options, rng):
     assert (indices[many:] == at).all()
     assert (values[many:] == wanted).all()
     assert not options or stats["sifted"] == 40
+
+
+@pytest.mark.parametrize("options", [{}, TOGETHER])
+def test_a_row_of_rare_terms_alone_that_come_late_in_a_long_query(options):
+    """Lists of the first terms are long enough for a bar; the row is on none, and has no frequent term."""
+    n, terms = 8200, 2200
+    rows = np.r_[np.arange(2100) + 5, np.full(terms - 2100, 4), np.arange(n)]
+    X = sp.csr_array(
+        (np.r_[np.ones(terms), np.full(n, 2.0**-9)], (rows, np.r_[np.arange(terms), np.full(n, terms)])),
+        (n, terms + 1),
+    )
+    Q = np.ones((3, terms + 1))
+    Q[1, ::3] = 0.5
+    Q[2, -1] = 0
+    held_to_numpy(X, sp.csr_array(Q), 3, **options)
