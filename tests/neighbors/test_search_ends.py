@@ -151,13 +151,39 @@ def test_more_queries_than_are_answered_together(options, rng):
     last = np.c_[rng.integers(4, 9, (40, 2)), np.zeros((40, 2))]
     first = sp.csr_array(np.tile([[0, 0, 1.0, 0]], (many, 1)))
     Q = sp.csr_array(sp.vstack([first, sp.csr_array(last)]))
-    values, indices, stats = answers(X, Q, 1, **options)
+    table = scores(last, X, "dot")
+    without = np.r_[np.full(many, -1), table.argmax(axis=1)]
+    values, indices, stats = answers(X, Q, 1, without=without, **options)
     assert (indices[:many] == 7).all()
     assert (values[:many] == 5).all()
-    wanted, at = best(scores(last, X, "dot"), 1)
+    table[np.arange(40), without[many:]] = -np.inf
+    wanted, at = best(table, 1)
     assert (indices[many:] == at).all()
     assert (values[many:] == wanted).all()
     assert not options or stats["sifted"] == 40
+
+
+def test_thresholds_of_queries_of_which_some_have_long_lists(rng):
+    n = 4300
+    X = columns(
+        n,
+        one=(np.arange(n), rng.integers(1, 99, n)),
+        other=(np.arange(n), rng.integers(1, 99, n)),
+        rare=(np.arange(30) * 9, rng.integers(1, 99, 30)),
+        hidden=(np.arange(n), rng.integers(100, 900, n)),
+    )
+    Q = np.tile([0, 0, 1.0, 0], (80, 1))
+    Q[::2] = np.c_[rng.integers(4, 9, (40, 2)), np.zeros((40, 2))]
+    table = scores(Q, X, "dot")
+    bars = np.sort(table, axis=1)[np.arange(80), -rng.integers(2, 20, 80)]
+    search = backend().DocumentSearch(call("test", 1), Rows("test", X).core, "dot")
+    indptr, indices, values = search.above(
+        call("test", 1), Rows("test", sp.csr_array(Q)).core, bars, **TOGETHER
+    )
+    row, column = np.nonzero(table > bars[:, None])
+    assert (np.repeat(np.arange(80), np.diff(indptr)) == row).all()
+    assert (indices == column).all()
+    assert (values == table[row, column]).all()
 
 
 @pytest.mark.parametrize("options", [{}, TOGETHER])
