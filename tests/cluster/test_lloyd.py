@@ -241,6 +241,31 @@ def test_screened_labels_are_those_of_the_plain_sum(seed, n, d, m, scale, metric
         same(plain, run(X, C, metric, 3, group=group))
 
 
+@pytest.mark.parametrize("group", [0, 1, 8])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_centers_whose_numbers_lie_between_bytes(group, sign):
+    """The center that becomes the best has 27 numbers of 24.4 units of a byte, and is best by little."""
+    rng, d, count = np.random.default_rng(1), 64, 45
+    light, heavy, start = [], [np.eye(d)], [np.eye(d)]  # which set the units
+    for _ in range(count):
+        columns = rng.permutation(d)
+        row, best, second = np.zeros((3, d))
+        row[columns[:40]] = best[columns[:27]] = second[columns[7:40]] = 1
+        second[columns[40:48]] = sign
+        before = best.copy()
+        before[columns[48:58]] = 1
+        light.append(row)
+        heavy += [best, second]
+        start += [before, second]
+    X, C = sp.csr_array(np.vstack(light + heavy)), sp.csr_array(np.vstack(start))
+    weights = np.repeat([0.0, 1.0], [count, X.shape[0] - count])
+    plain = run(X, C, "cosine", 0, weights, screen=False)[0], run(X, C, "cosine", 1, weights, screen=False)[0]
+    assert (plain[0][:count] == d + 2 * np.arange(count) + 1).all()
+    assert (plain[1][:count] == d + 2 * np.arange(count)).all()
+    for drop in (0, 3):
+        assert (run(X, C, "cosine", 1, weights, group=group, drop=drop)[0] == plain[1]).all()
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_and_centers_of_opposite_signs(metric):
     """Centers without negative entries for rows that have some: both must be rounded alike."""

@@ -95,9 +95,9 @@ def test_short_queries_among_rows_of_one_length(exponent, options, rng):
 @pytest.mark.parametrize("options", [{}, TOGETHER])
 def test_what_stands_on_the_bar_by_rare_terms_alone(options, rng):
     """Bounds of such rows have no slack of frequent terms: a rare term that is rounded down loses them."""
-    n, rares = 6000, 60
+    n, rares = 8300, 60
     X = np.zeros((n, rares + 2))
-    good = rng.permutation(n)[:60]
+    good = np.r_[0, 255, 256, 8191, 8192, n - 1, rng.permutation(7900)[:54] + 257]
     rest = np.setdiff1d(np.arange(n), good)
     for row in good:
         X[row, rng.permutation(rares)[:45]] = 1 + rng.integers(0, 64, 45) / 64
@@ -176,6 +176,7 @@ def test_thresholds_of_queries_of_which_some_have_long_lists(rng):
     Q[::2] = np.c_[rng.integers(4, 9, (40, 2)), np.zeros((40, 2))]
     table = scores(Q, X, "dot")
     bars = np.sort(table, axis=1)[np.arange(80), -rng.integers(2, 20, 80)]
+    bars[4::20] = 1e-3  # which nearly all rows exceed, as do those that fill up the last line of bytes
     search = backend().DocumentSearch(call("test", 1), Rows("test", X).core, "dot")
     indptr, indices, values = search.above(
         call("test", 1), Rows("test", sp.csr_array(Q)).core, bars, **TOGETHER
