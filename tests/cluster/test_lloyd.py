@@ -241,6 +241,77 @@ def test_screened_labels_are_those_of_the_plain_sum(seed, n, d, m, scale, metric
         same(plain, run(X, C, metric, 3, group=group))
 
 
+@pytest.mark.parametrize("group", [0, 1, 8])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_centers_whose_numbers_lie_between_bytes(group, sign):
+    """The center that becomes the best has 27 numbers of 24.4 units of a byte, and is best by little."""
+    rng, d, count = np.random.default_rng(1), 64, 45
+    light, heavy, start = [], [np.eye(d)], [np.eye(d)]  # which set the units
+    for _ in range(count):
+        columns = rng.permutation(d)
+        row, best, second = np.zeros((3, d))
+        row[columns[:40]] = best[columns[:27]] = second[columns[7:40]] = 1
+        second[columns[40:48]] = sign
+        before = best.copy()
+        before[columns[48:58]] = 1
+        light.append(row)
+        heavy += [best, second]
+        start += [before, second]
+    X, C = sp.csr_array(np.vstack(light + heavy)), sp.csr_array(np.vstack(start))
+    weights = np.repeat([0.0, 1.0], [count, X.shape[0] - count])
+    plain = run(X, C, "cosine", 0, weights, screen=False)[0], run(X, C, "cosine", 1, weights, screen=False)[0]
+    assert (plain[0][:count] == d + 2 * np.arange(count) + 1).all()
+    assert (plain[1][:count] == d + 2 * np.arange(count)).all()
+    for drop in (0, 3):
+        assert (run(X, C, "cosine", 1, weights, group=group, drop=drop)[0] == plain[1]).all()
+
+
+@pytest.mark.parametrize("group", [0, 1, 8])
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_center_that_bytes_make_look_better(group, signed):
+    """Its bound lies above the best center's; a first pass knows no score.
+
+    Without signs, the second's numbers are 20.08 units of a byte, which become 21, and the best's are 29.93.
+    With signs, all are 29.93, and a row's 1.49 become 1 where the best has its numbers.
+    """
+    rng, d, count = np.random.default_rng(2), 300, 45
+    rows, centers = np.zeros((count, d)), [np.eye(d)]
+    for row in rows:
+        columns = 1 + rng.permutation(d - 1)
+        best, second = np.zeros((2, d))
+        if signed:
+            row[0], row[columns[:18]], row[columns[18:31]] = -127, 1.49, 2
+            best[columns[:18]] = second[columns[18:36]] = 1
+        else:
+            row[columns[:40]] = best[columns[:18]] = second[columns[14:54]] = 1
+        centers += [best, second]
+    X, C = sp.csr_array(rows), sp.csr_array(np.vstack(centers))
+    wanted = d + 2 * np.arange(count)
+    assert (((X @ C.T).toarray() / np.sqrt((C**2).sum(axis=1))).argmax(axis=1) == wanted).all()
+    assert (run(X, C, "cosine", 0, group=group, drop=0)[0] == wanted).all()
+
+
+def test_a_rare_term_that_speaks_against_a_neighbor_alone():
+    """Eight centers are bounded together: what one of them loses is no loss of the one that is the best."""
+    rng, d, count = np.random.default_rng(3), 300, 46
+    light, heavy, start = np.zeros((count, d + count)), [np.eye(d, d + count)], [np.eye(d, d + count)]
+    for i, row in enumerate(light):
+        columns = rng.permutation(d)
+        best, second = np.zeros((2, d + count))
+        row[columns[:40]] = best[columns[:27]] = second[columns[16:41]] = 1
+        row[d + i], best[d + (i ^ 1)] = 12, -1
+        before = best.copy()
+        before[columns[45:64]] = 2 + (count - i) / 64  # the first move farthest, and stand together
+        heavy += [best, second]
+        start += [before, second]
+    X, C = sp.csr_array(np.vstack([light, *heavy])), sp.csr_array(np.vstack(start))
+    weights = np.repeat([0.0, 1.0], [count, X.shape[0] - count])
+    plain = run(X, C, "cosine", 0, weights, screen=False)[0], run(X, C, "cosine", 1, weights, screen=False)[0]
+    assert (plain[0][:count] != plain[1][:count]).all()
+    assert (plain[1][:count] == d + 2 * np.arange(count)).all()
+    assert (run(X, C, "cosine", 1, weights, group=8, drop=0)[0] == plain[1]).all()
+
+
 @pytest.mark.parametrize("metric", METRICS)
 def test_rows_and_centers_of_opposite_signs(metric):
     """Centers without negative entries for rows that have some: both must be rounded alike."""

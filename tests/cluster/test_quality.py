@@ -102,6 +102,28 @@ def test_bounds_hold_for_large_clusters_of_few_directions(offset, dtype, isa, rn
 
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_bounds_hold_for_clusters_of_several_blocks(container):
+    """Rows beyond the end of a long cluster, and a point that is hardly farther from them."""
+    X = np.zeros((930, 400))
+    labels = np.repeat([0, 1, 2], [600, 300, 30])
+    X[labels == 0, 0] = np.tile([-1, 1], 300)
+    X[labels == 1, :2] = 5, 5.005
+    X[labels == 2, 0] = np.linspace(4.98, 5.02, 30)
+    assert np.allclose(latom.silhouette_samples(container(X), labels), sklearn_samples(X, labels), atol=1e-9)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_bounds_hold_far_from_the_origin(container, rng):
+    """Whole numbers, whose distances are exact; their means are not, and squares take all bits of float64."""
+    labels = np.repeat(np.arange(144), rng.integers(6, 10, 144))  # enough for covariances
+    near = np.stack([100 * (labels // 12), 100 * (labels % 12), rng.integers(0, 2, len(labels))], axis=1)
+    want = sklearn_samples(near, labels)
+    for offset in (0, 2**20, 2**25):
+        got = latom.silhouette_samples(container((near + offset).astype(float)), labels)
+        assert np.allclose(got, want, atol=1e-9)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_davies_bouldin(container, dtype, rng):
     X = rows_of(rng, 200, 9, dtype)

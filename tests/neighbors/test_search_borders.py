@@ -67,3 +67,15 @@ def test_signed_numbers_are_not_sifted_by_bytes(metric, signed, rng):
     for options in ({}, TOGETHER):
         found = search.topk(call("test", 2), queries.core, 9, **options)
         assert all((a == b).all() for a, b in zip(found[:3], plain[:3], strict=True))
+
+
+@pytest.mark.parametrize("containers", CONTAINERS)
+def test_queries_without_a_term(containers, rng):
+    """Their cosines are 0, which a threshold below 0 lets through, and no other."""
+    X = sp.random_array((50, 12), density=0.4, rng=rng, format="csr")
+    A, B = put(containers[0], sp.csr_array((2, 12))), put(containers[1], X)
+    for threshold, found in ((-1.0, 50), (-0.5, 50), (-1e-9, 50), (0.0, 0), (0.5, 0)):
+        assert (np.diff(latom.above(A, B, threshold, metric="cosine").indptr) == found).all()
+    values, indices = latom.topk(A, B, 3, metric="cosine")
+    assert (indices == np.arange(3)).all()
+    assert (values == 0).all()

@@ -11,7 +11,7 @@ from latom._base.backend import backend, call
 from latom._base.rows import Rows
 from latom.neighbors import NearestNeighbors, kneighbors_graph
 from latom.neighbors.collection import Collection
-from latom.neighbors.tree import LEAST_QUERIES, LEAST_ROWS, MOST_IN_BALL, tree_pays
+from latom.neighbors.tree import LEAST_QUERIES, LEAST_ROWS, MOST_IN_BALL, STEP, tree_pays
 
 N = LEAST_ROWS + 3
 KINDS = (
@@ -85,6 +85,66 @@ def test_equal_rows_are_scored_without_the_tree(rng):
     wanted, at = scored_all(X, X, 4)
     assert (indices == at).all()
     assert (values == wanted).all()
+
+
+@pytest.mark.parametrize("d", [2, 3, 4])
+def test_rows_around_the_origin_that_differ_by_order_and_sign(d, rng):
+    """The tree and the scores round equal lengths apart, each in its way."""
+    X = rng.permuted(rng.random((9, d))[rng.integers(0, 9, N)], axis=1) * rng.choice([-1, 1], (N, d))
+    Q = 1e-13 * rng.standard_normal((LEAST_QUERIES, d)) * (np.arange(LEAST_QUERIES)[:, None] % 3)
+    for k in (1, 15):
+        values, indices, _ = by_tree(X, Q, k)
+        wanted, at = scored_all(X, Q, k)
+        assert (indices == at).all()
+        assert (values == wanted).all()
+
+
+def test_queries_of_several_blocks(rng):
+    """Those that the tree leaves, and bars and lengths by row, stand in later blocks."""
+    n = STEP + 300
+    some = np.r_[:40, STEP - 40 : n]
+    X = np.vstack([np.full((MOST_IN_BALL + 20, 2), 7.0), rng.integers(0, 90, (LEAST_ROWS, 2)) / 8])
+    Q = rng.integers(0, 90, (n, 2)) / 8
+    Q[-30:] = 7
+    distances = ((Q[some, None] - X[None]) ** 2).sum(axis=2)
+    values, indices, stats = by_tree(X, Q, 1)
+    assert stats["overflowed"] >= 30
+    assert (indices[some, 0] == distances.argmin(axis=1)).all()
+    assert (values[some, 0] == -distances.min(axis=1)).all()
+    Q[-30:] = 0
+    distances[-30:] = (X**2).sum(axis=1)
+    bars = -rng.integers(0, 4, n) / 16
+    found = Collection(Rows("test", X), "euclidean").above(call("test", 2), Rows("test", Q), bars)
+    assert (found[some].indices == np.nonzero(-distances > bars[some, None])[1]).all()
+
+
+@pytest.mark.parametrize("dtypes", [(np.float32, np.float64), (np.float64, np.float32)])
+def test_queries_and_rows_of_unequal_types(dtypes, rng):
+    X, Q = rng.random((N, 3)).astype(dtypes[0]), rng.random((LEAST_QUERIES, 3)).astype(dtypes[1])
+    values, indices, _ = by_tree(X, Q, 9)
+    wanted, at = scored_all(X.astype(np.float64), Q.astype(np.float64), 9)
+    assert values.dtype == np.float64
+    assert (indices == at).all()
+    assert (values == wanted).all()
+
+
+def test_trees_of_some_rows(rng):
+    """A filter that leaves enough of them for a tree, and queries that leave out themselves."""
+    n, k = 6000, 9
+    X = rng.integers(0, 60, (n, 2)).astype(np.float64)
+    allowed = rng.random(n) < 0.8
+    assert tree_pays("euclidean", allowed.sum(), n, 2, k + 1)
+    table = -((X[:300, None] - X[None]) ** 2).sum(axis=2)
+    table[:, ~allowed] = -np.inf
+    for itself in (False, True):
+        if itself:
+            table[np.arange(300), np.arange(300)] = -np.inf
+        values, indices = latom.topk(X, X, k, metric="euclidean", allowed=allowed, exclude_self=itself)
+        order = np.argsort(-table, axis=1, kind="stable")[:, :k]
+        assert (indices[:300] == order).all()
+        assert (values[:300] == np.take_along_axis(table, order, 1)).all()
+        found = latom.above(X, X, -2.0, metric="euclidean", allowed=allowed, exclude_self=itself)
+        assert (found.indices[: found.indptr[300]] == np.nonzero(table > -2)[1]).all()
 
 
 @pytest.mark.parametrize("kind", ["even", "lattice", "far from the origin", "near ties"])

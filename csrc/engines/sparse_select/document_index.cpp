@@ -40,7 +40,7 @@ DocumentIndex::DocumentIndex(const Context& ctx, const Rows<CsrView<T, I>>& X, c
     for (std::size_t t = 0; t < level_.size(); ++t) {
         const int64_t count = start_[t + 1];
         int level = 1;
-        while (level <= kLevels && count < (n_ >> (level + 1))) ++level;
+        while (level < kLevels && count < (n_ >> (level + 1))) ++level;
         level_[t] = level;
         start_[t + 1] += start_[t];
     }
@@ -62,7 +62,7 @@ void DocumentIndex::bound_heads(const Context& ctx, const Rows<CsrView<T, I>>& X
     std::vector<std::array<float, kLevels + 1>> lengths(static_cast<std::size_t>(n_));
     parallel_for(ctx, chunks, [&](int64_t chunk, int) {
         for (int64_t j = chunk * kRows; j < std::min(n_, (chunk + 1) * kRows); ++j) {
-            double squares[kLevels + 2] = {};
+            double squares[kLevels + 1] = {};
             const double times = (rule.factor.empty() ? 1.0 : rule.factor[j]) * scale_;
             X.each(j, [&](int64_t t, T v) {
                 const double w = static_cast<double>(v) * times;

@@ -4,10 +4,10 @@
 //   w_jt = scale factor_j x_jt       scale is a power of 2 that makes the longest document at most 1 long
 //
 // A term's list holds (document, w rounded to float32) by rising document. Terms have levels by how many documents hold
-// them: level l >= 1 is the least with count >= n / 2^(l+1), and kLevels + 1 stands for rarer ones. head(l)[j] bounds
-// the length of document j in its terms of levels 1 .. l, in units of unit(l), rounded up: so by Cauchy and Schwarz,
-// terms of a query at those levels, of length |q_H|, add at most |q_H| unit(l) head(l)[j] to its product with document
-// j.
+// them: level l >= 1 is the least with count >= n / 2^(l+1), and kLevels stands for all rarer ones too. head(l)[j]
+// bounds the length of document j in its terms of levels 1 .. l, in units of unit(l), rounded up: so by Cauchy and
+// Schwarz, terms of a query at those levels, of length |q_H|, add at most |q_H| unit(l) head(l)[j] to its product with
+// document j.
 //
 // heavy(l) lists documents by falling head(l), so that those whose frequent terms alone could answer are found at once.
 //
@@ -26,7 +26,7 @@ namespace latom {
 
 class DocumentIndex {
 public:
-    static constexpr int kLevels = 11;
+    static constexpr int kLevels = 12;
     struct Posting {
         int32_t document;
         float weight;
@@ -41,7 +41,7 @@ public:
     double scale() const { return scale_; }
     const Posting* begin(int64_t term) const { return postings_.data() + start_[term]; }
     int64_t count(int64_t term) const { return start_[term + 1] - start_[term]; }
-    /// The level of a term, in [1, kLevels + 1].
+    /// The level of a term, in [1, kLevels].
     int level(int64_t term) const { return level_[term]; }
     /// l in [0, kLevels]; level 0 bounds nothing: its numbers are 0.
     const uint8_t* head(int l) const { return head_.data() + l * n_; }

@@ -274,9 +274,8 @@ private:
             heavy_from = least_head(chosen, scaled);
             return heavy_from > 0;
         }
-        int level(std::size_t p) const {
-            return p < s.terms.size() ? std::min(of.index_.level(s.terms[p].column), DocumentIndex::kLevels) : 0;
-        }
+        // The highest level of the terms from the p-th on, which rise by count.
+        int level(std::size_t p) const { return p < s.terms.size() ? of.index_.level(s.terms[p].column) : 0; }
 
         // For long lists: a tile of documents at a time, whose sums stay in the first cache, and all of its bounds in
         // registers; documents on no list are among them.

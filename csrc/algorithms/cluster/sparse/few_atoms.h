@@ -4,11 +4,11 @@
 // is kept between passes, and rows are read in their order. Rows of float64 have float64 scores, those of sparse_dot
 // bit by bit. Rows of float32 have scores in float32 first (kernels/sparse_two.inl.h): a row of q entries has
 //
-//   |score_j - S_j| <= e = gamma |x| W + B,      gamma = 1.01 (q + 12) 2^-24,  W = max_j factor_j |w_j|
+//   |score_j - S_j| <= e = gamma |x| W + B + L (1 + |x|),      gamma = 1.01 (q + 12) 2^-24,  W = max_j factor_j |w_j|
 //
-// with two roundings for factor and bias, which gamma and B = 2^-21 max_j |bias_j| cover beside what float64 rounds; B
-// also holds what is lost below the range of float32. The best is the answer where it leads by more than 2 e, and is
-// scored in float64; other rows have all their scores in float64.
+// with two roundings for factor and bias, which gamma and B = 2^-21 max_j |bias_j| cover beside what float64 rounds; L
+// is for what is lost below the range of float32. The best is the answer where it leads by more than 2 e, and is scored
+// in float64; other rows have all their scores in float64.
 //
 // Cost      nnz * m multiply-adds; d * m numbers for the atoms.
 #pragma once
@@ -84,11 +84,11 @@ private:
     static constexpr int kMostFailed = 2;
     static constexpr int64_t kTogether = sizeof(T) == 4 ? 16 : 8;  // atoms
 
-    // Factors and biases in float32, W and B; false where float32 does not hold them.
+    // Factors and biases in float32, W, B and L; false where float32 does not hold them.
     bool prepare_screen(const ScoreRule& decision) {
         factor_.assign(static_cast<std::size_t>(stride_), 0.0f);
         bias_.assign(static_cast<std::size_t>(stride_), -std::numeric_limits<float>::infinity());
-        steepest_ = rest_ = 0;
+        steepest_ = biased_ = lost_ = 0;
         for (int64_t j = 0; j < m_; ++j) {
             const double factor = decision.factor.empty() ? 1.0 : decision.factor[j];
             const double bias = decision.bias.empty() ? 0.0 : decision.bias[j];
@@ -96,7 +96,8 @@ private:
             factor_[j] = static_cast<float>(factor);
             bias_[j] = static_cast<float>(bias);
             steepest_ = std::max(steepest_, factor * norm_[j] * (1 + 1e-6));
-            rest_ = std::max(rest_, 0x1p-21 * std::abs(bias) + 0x1p-120 * (1 + factor) * (1 + norm_[j]));
+            biased_ = std::max(biased_, 0x1p-21 * std::abs(bias));
+            lost_ = std::max(lost_, 0x1p-120 * (1 + factor) * (1 + norm_[j]));
         }
         return true;
     }
@@ -116,7 +117,7 @@ private:
             rows.kernels()->template of<T, I>().sparse_two(x, column, nnz, columns_.data(), stride_, factor_.data(),
                                                            bias_.data(), &label, &best, &second);
             const double gamma = 1.01 * static_cast<double>(nnz + 12) * 0x1p-24;
-            const double error = gamma * length * steepest_ + rest_ * (1 + length);
+            const double error = gamma * length * steepest_ + biased_ + lost_ * (1 + length);
             if (!(static_cast<double>(best) - static_cast<double>(second) > 2 * error)) return false;
             double sum[8] = {};  // in the order of kernels/dot.inl.h
             const T* y = columns_.data() + label;
@@ -157,7 +158,7 @@ private:
     AlignedVector<T> columns_;  // [d, stride]
     std::vector<double> norm_;  // [m]
     AlignedVector<float> factor_, bias_;
-    double steepest_ = 0, rest_ = 0;  // W, B
+    double steepest_ = 0, biased_ = 0, lost_ = 0;  // W, B, L
     int failed_ = 0;
 };
 
