@@ -259,12 +259,13 @@ void register_cluster(py::module_& module) {
         .def(py::init([](const Call& call, const PyRows& X, const OptionalWeights& weights, const std::string& metric,
                          bool screen, bool drift, bool residual, bool few, int shorten, int blocks, int group,
                          int drop) {
-                 return std::make_unique<PyLloyd>(call, X, weights, metric,
-                                                  make_switches(screen, drift, residual, few, shorten, blocks, group, drop));
+                 return std::make_unique<PyLloyd>(
+                     call, X, weights, metric,
+                     make_switches(screen, drift, residual, few, shorten, blocks, group, drop));
              }),
              "context"_a, "X"_a, "weights"_a.noconvert(), "metric"_a, py::kw_only(), "screen"_a = true,
-             "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "blocks"_a = 1, "group"_a = 0, "drop"_a = 0,
-             py::keep_alive<1, 3>())
+             "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "blocks"_a = 1, "group"_a = 0,
+             "drop"_a = 0, py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign, "objective"_a = true)
         .def("plan", &PyLloyd::plan)

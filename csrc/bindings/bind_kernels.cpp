@@ -220,9 +220,9 @@ std::vector<std::int32_t> box_atoms(const Array<float>& atoms, const Array<float
             apart2[k * stride + j] = static_cast<float>(sum * (1 + 1e-6));
         }
     }
-    which.resize(static_cast<std::size_t>(active_kernels()->box_atoms(
-        {columns.data(), apart2.data(), above.data(), error.data(), d, m, stride}, half.data(),
-        radius * radius * (1 + 1e-6f), score.data(), which.data())));
+    which.resize(static_cast<std::size_t>(
+        active_kernels()->box_atoms({columns.data(), apart2.data(), above.data(), error.data(), d, m, stride},
+                                    half.data(), radius * radius * (1 + 1e-6f), score.data(), which.data())));
     return which;
 }
 

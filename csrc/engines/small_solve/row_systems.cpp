@@ -311,8 +311,8 @@ void RowSystemSolver<T>::descend(TileRow<T, I>* const* rows, int64_t count, bool
         double given = 0;  // |b| is at most this times the length of the longest v
         for (int64_t e = 0; e < rows[i]->entries.count; ++e)
             given += std::abs(static_cast<double>(rows[i]->entries.b[e]));
-        least[i] = kSettled<T> * (size + given * given * s_.longest2 +
-                                  dot(xi, xi, width_) * (s_.white ? 1 : ridges[i] * ridges[i]));
+        least[i] = kSettled<T> *
+                   (size + given * given * s_.longest2 + dot(xi, xi, width_) * (s_.white ? 1 : ridges[i] * ridges[i]));
         rho[i] = towards(ri, p + i * width_);
     }
     for (int64_t step = 1; step <= s_.problem.steps; ++step) {

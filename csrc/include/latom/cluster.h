@@ -32,7 +32,8 @@ struct LloydSwitches {
     int group = 0;    // atoms bounded together: 1, 8, or 0 for what is faster
     int drop = 0;     // terms whose quantized weight is at most this are bounded, not multiplied
     int shorten = 1;  // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
-    int blocks = 1;  // dense rows of few columns in blocks of neighbors: 0 never, 1 where it pays, 2 from the second pass
+    int blocks =
+        1;  // dense rows of few columns in blocks of neighbors: 0 never, 1 where it pays, 2 from the second pass
 };
 
 struct AssignStats {

@@ -77,11 +77,12 @@ private:
     static constexpr double kLargest = 1e18;          // length whose products float32 holds
     static constexpr int64_t kBlockRows = 2048, kBlockAtoms = 2048;  // fewer rows, or more atoms, are not put in blocks
     static constexpr int64_t kChunk = 1024;                          // rows
-    // Multiply-adds in the time of which a number is read and laid out, and a row with its numbers put in a block.
-    static constexpr int64_t kRead = 10, kBlockRow = 3000, kBlockNumber = 400, kChoose = 128;
+    // What takes the time of how many multiply-adds, by measurement: to tell whether a score is among the best two; to
+    // read a number and lay it out; to put a row, and each of its numbers, in a block; to hold an atom against a box.
+    static constexpr double kPick = 4, kRead = 10, kBlockRow = 3000, kBlockNumber = 300, kBoxAtom = 2;
     static constexpr int64_t kTried = 1 << 15, kPiece = 256;  // rows that are tried in blocks, so many at a place
-    static constexpr int64_t kLine = 16;   // numbers
-    static constexpr int64_t kBoxes = 16;  // blocks whose middles are scored together
+    static constexpr int64_t kLine = 16;                      // numbers
+    static constexpr int64_t kBoxes = 16;                     // blocks whose middles are scored together
 
     struct alignas(kCacheLine) Scratch {
         AlignedVector<float> columns, bias, best, second, middles, above;

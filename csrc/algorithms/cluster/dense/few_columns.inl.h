@@ -127,10 +127,10 @@ template <class View>
 bool FewColumns<View>::blocks_pay(const Context& ctx, const RowState& state) {
     if (may_block_ > 1 || blocks_.width() == kernels_->best_rows) return true;
     const auto d = static_cast<double>(rows_.d()), m = static_cast<double>(m_), passes = static_cast<double>(passes_);
-    const double plain = (m + kRead) * d, making = kBlockRow + kBlockNumber * d,
-                 choosing = m * (d + kChoose) / static_cast<double>(kernels_->best_rows);
+    const double all = m * (d + kPick), plain = all + kRead * d, making = kBlockRow + kBlockNumber * d,
+                 choosing = m * kBoxAtom;
     if (passes * std::max(0.0, plain - choosing) < making) return false;  // even if nothing were left to look at
-    if (worth_ < 0) worth_ = std::max(0.0, plain - choosing - share_left(ctx, state) * m * d);
+    if (worth_ < 0) worth_ = std::max(0.0, plain - choosing - share_left(ctx, state) * all);
     return passes * worth_ >= making && worth_ > plain / 8;
 }
 

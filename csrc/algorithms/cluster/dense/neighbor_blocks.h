@@ -141,7 +141,7 @@ template <class View>
 void NeighborBlocks<View>::sort_by_cell(const Rows<View>& rows, int64_t from, int64_t to) {
     constexpr int kMostBits = 12;
     constexpr int64_t kSample = 256;  // rows
-    constexpr int64_t kAhead = 16;     // rows that are on their way from memory
+    constexpr int64_t kAhead = 16;    // rows that are on their way from memory
     int bits = 0;
     while (bits < kMostBits && (to - from) >> bits > width_ / 2) ++bits;
     if (bits < 2) return;
