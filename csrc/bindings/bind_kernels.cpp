@@ -198,6 +198,17 @@ py::tuple best_two(const Array<float>& x, const Array<float>& atoms, const Array
     return py::make_tuple(label, best, second);
 }
 
+/// x [best_rows, d] less origin [d], column by column, and the squared length of the longest row.
+py::tuple turn_rows(const Array<float>& x, const std::optional<Array<float>>& origin) {
+    const py::ssize_t rows = active_kernels()->best_rows, d = x.ndim() == 2 ? x.shape(1) : 0;
+    if (x.ndim() != 2 || x.shape(0) != rows || (origin && origin->size() != d))
+        throw py::value_error("turn_rows: x must be [" + std::to_string(rows) + ", d], and origin [d]");
+    py::array_t<float> out({d, rows});
+    const float longest2 =
+        active_kernels()->turn_rows(x.data(), d, origin ? origin->data() : nullptr, out.mutable_data());
+    return py::make_tuple(out, longest2);
+}
+
 /// atoms [m, d] with bias, error [m]; rows are within half [d] and radius of middle [d]: the atoms that are kept.
 std::vector<std::int32_t> box_atoms(const Array<float>& atoms, const Array<float>& bias, const Array<float>& error,
                                     const Array<float>& middle, const Array<float>& half, float radius) {
@@ -347,6 +358,7 @@ void register_kernels(py::module_& kernels) {
     define_gather_add<double, std::int32_t>(kernels);
     define_gather_add<double, std::int64_t>(kernels);
     kernels.def("best_rows", [] { return active_kernels()->best_rows; });
+    kernels.def("turn_rows", &turn_rows, "x"_a.noconvert(), "origin"_a.noconvert() = py::none());
     kernels.def("box_atoms", &box_atoms, "atoms"_a.noconvert(), "bias"_a.noconvert(), "error"_a.noconvert(),
                 "middle"_a.noconvert(), "half"_a.noconvert(), "radius"_a);
     kernels.def("best_two", &best_two, "x"_a.noconvert(), "atoms"_a.noconvert(), "bias"_a.noconvert());

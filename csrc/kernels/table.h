@@ -157,6 +157,9 @@ struct KernelTable {
     int best_rows;
     void (*best_two)(const float* x, std::int64_t d, const float* atoms, const float* bias, const std::int32_t* which,
                      std::int64_t count, std::int32_t* label, float* best, float* second);
+    // turn_rows.inl.h: best_rows rows of d numbers less a point (null: 0), column by column: out [d][best_rows]; returns
+    // the squared length of the longest.
+    float (*turn_rows)(const float* x, std::int64_t d, const float* origin, float* out);
     // box_atoms.inl.h: into which [stride] the atoms that may be the best in a box, from the scores of its middle, which
     // are used up; returns their number.
     std::int64_t (*box_atoms)(const BoxAtoms& atoms, const float* half, float radius2, float* score,

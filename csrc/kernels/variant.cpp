@@ -48,6 +48,7 @@ namespace {
 #include "kernels/small_product.inl.h"
 #include "kernels/sparse_two.inl.h"
 #include "kernels/transpose.inl.h"
+#include "kernels/turn_rows.inl.h"
 #include "kernels/widen.inl.h"
 // clang-format on
 
@@ -121,6 +122,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .interleave = interleave,
     .best_rows = kBestRows,
     .best_two = best_two,
+    .turn_rows = turn_rows,
     .box_atoms = box_atoms,
     .few_dots = few_dots,
     .binned_values = binned_values,

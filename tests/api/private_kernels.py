@@ -119,6 +119,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         lambda: {"x": f32(k.best_rows(), 6), "atoms": f32(9, 6), "bias": f32(9)},
         set(),
     ),
+    "kernels.turn_rows": (
+        lambda **given: k.turn_rows(**given),
+        lambda: {"x": f32(k.best_rows(), 6), "origin": f32(6)},
+        set(),
+    ),
     "kernels.box_atoms": (
         k.box_atoms,
         {

@@ -189,6 +189,9 @@ def binned_values(
     sum: NDArray[np.int64], unit: NDArray[np.float64], side_by_side: bool
 ) -> NDArray[np.float64]: ...
 def best_rows() -> int: ...
+def turn_rows(
+    x: NDArray[np.float32], origin: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.float32], float]: ...
 def box_atoms(
     atoms: NDArray[np.float32],
     bias: NDArray[np.float32],
