@@ -254,7 +254,8 @@ class LatentLabelShift(BaseEstimator):
                 losses[place] = runs.loss
             found.append((losses, runs.W[0], runs.H[0]))
         self.losses_ = np.concatenate([losses for losses, _, _ in found])
-        _, W, H = min(found, key=lambda one: float(one[0].min()))
+        rounding = float(np.finfo(np.float64).eps * (X**2).sum())  # below it no loss tells more than another
+        _, W, H = min(found, key=lambda one: max(rounding, float(one[0].min())))
         return W, H
 
     def _classes(self, P: Float64, place: NDArray[Any] | None) -> Float64:
