@@ -60,9 +60,7 @@ def test_components_that_overlap_are_given_time():
     hasty = latom.NMF(tol=1e-4, max_iter=200)  # the default's first try, and no other
     given = latom.select_n_components(X, (7, 8, 9), n_replicates=6, estimator=hasty, random_state=0)
     assert given.stability[1] < 0.9
-    assert (
-        given.losses[9].tolist() == found.losses[9].tolist()
-    )  # as noise gives: not tried longer
+    assert given.losses[9].tolist() == found.losses[9].tolist()  # as noise gives: not tried longer
 
 
 @pytest.mark.parametrize(("seed", "k"), [(0, 3), (0, 10), (1, 12)])

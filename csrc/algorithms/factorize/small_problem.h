@@ -191,9 +191,8 @@ private:
         }
         m.factors->loss = loss;
         each_row(m, W_, m.factors->W, [](const T* here, T* own, int64_t k) { std::copy_n(here, k, own); });
-        each_row(m, F_, m.factors->F, [&](T* here, T* before, int64_t k) {
-            extrapolate(here, before, k, static_cast<T>(m.beta));
-        });
+        each_row(m, F_, m.factors->F,
+                 [&](T* here, T* before, int64_t k) { extrapolate(here, before, k, static_cast<T>(m.beta)); });
         m.most = std::min(1.0, kGrowMost * m.most);
         m.beta = std::min(m.most, kGrow * m.beta);
     }

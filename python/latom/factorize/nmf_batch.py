@@ -81,10 +81,10 @@ def nmf_batch(
     Notes
     -----
     Coordinate descent with several sweeps a product, extrapolated while the loss falls (Ang & Gillis, 2019).
-    Each problem is one thread's work from start to end, so
-    that it stays in that core's cache; starts of one matrix advance together, some 64 components of them at
-    once, since a wide product is faster than several narrow ones. An iteration costs 4 n d k flops and
-    sweeps of 2 (n + d) k^2. Extra memory: some copies of X and of a problem's factors a thread.
+    Each problem is one thread's work from start to end, so that it stays in that core's cache; starts of one
+    matrix advance together, some 64 components of them at once, since a wide product is faster than several
+    narrow ones. An iteration costs 4 n d k flops and sweeps of 2 (n + d) k^2. Extra memory: some copies of X
+    and of a problem's factors a thread.
 
     Examples
     --------

@@ -46,7 +46,7 @@ def in_the_core(estimator: Any) -> bool:
     )
 
 
-class Descent:
+class Runs:
     """Runs of the core on copies of one X >= 0, each multiplied by the random numbers of a stream.
 
     Parameters
@@ -111,7 +111,7 @@ def factorize_replicates(
     """
     if not in_the_core(estimator):
         return {k: _one_by_one(rows, k, streams, noise, estimator, seed) for k in candidates}
-    descend = Descent(function, rows, noise, estimator, seed, n_threads)
+    descend = Runs(function, rows, noise, estimator, seed, n_threads)
     jobs = [(k, stream, 0) for k in candidates for stream in streams]
     losses, n_iter, H = descend(*zip(*jobs, strict=True))
     found = {}

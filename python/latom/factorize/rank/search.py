@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.rows import Rows
-from latom.factorize.rank.replicates import Descent, Replicates
+from latom.factorize.rank.replicates import Replicates, Runs
 
 Array = NDArray[Any]
 # Of a replicate where there are ten: starts, and kicks of a round. Components that a kick throws away.
@@ -35,7 +35,7 @@ def search_replicates(
     nothing of each other: what they agree on has been found twice. Starts and kicks of all replicates are as
     many for any number of replicates.
     """
-    search = _Search(Descent(function, rows, noise, estimator, seed, n_threads), k, streams)
+    search = _Search(Runs(function, rows, noise, estimator, seed, n_threads), k, streams)
     share = 10 / len(streams)
     for start in range(max(1, round(STARTS * share))):
         search.draw(start)
@@ -51,7 +51,7 @@ def search_replicates(
 class _Search:
     """The best that replicates have found so far."""
 
-    def __init__(self, descend: Descent, k: int, streams: Sequence[int]) -> None:
+    def __init__(self, descend: Runs, k: int, streams: Sequence[int]) -> None:
         self.descend, self.k, self.streams = descend, k, streams
         self.losses, self.n_iter = np.full(len(streams), np.inf), np.zeros(len(streams), np.int64)
         rows = descend.products

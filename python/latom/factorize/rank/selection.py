@@ -89,7 +89,8 @@ class RankSelection:
         beside.plot(self.candidates, self.error, "^-", color="C1", label="relative error")
         beside.set_ylabel("relative error", color="C1")
         lines = ax.get_lines()[:2] + beside.get_lines()
-        ax.legend(lines, [line.get_label() for line in lines], loc="best", frameon=False)
+        labels = [line.get_label() for line in lines]
+        beside.legend(lines, labels, loc="best", framealpha=0.8, edgecolor="none")  # above the lines of both
         return ax
 
 
