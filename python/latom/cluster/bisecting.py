@@ -144,7 +144,8 @@ class BisectingKMeans(ClusterMixin, IterativeEstimator):
         rng = as_generator(name, self.random_state)
         top = self._kmeans(1, rng).fit(rows.numbers, sample_weight=sample_weight)
         nodes, centers, costs = [Node(np.arange(len(rows)), ())], [top.cluster_centers_], [top.inertia_]
-        leaves, whole = {0}, set()  # whole: leaves whose rows are alike
+        leaves = {0}
+        whole: set[int] = set()  # leaves whose rows are alike
         tasks = FitTasks(self, 1, X, y, sample_weight)
         task = tasks.start(max(1, m - 1))
         with Progress(type(self).__name__, max(1, m - 1), self.verbose) as progress:
@@ -201,7 +202,8 @@ class BisectingKMeans(ClusterMixin, IterativeEstimator):
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
         rows = validated_rows(self, name, X, reset=False)
-        return self._leaves.descend(name, rows, self.metric, self.n_threads)
+        tree: Leaves = self._leaves
+        return tree.descend(name, rows, self.metric, self.n_threads)
 
     def transform(self, X: Matrix) -> NDArray[Any]:
         """Distance of each row to each center: Euclidean, or 1 - cosine.

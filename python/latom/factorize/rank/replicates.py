@@ -112,8 +112,8 @@ def factorize_replicates(
     if not in_the_core(estimator):
         return {k: _one_by_one(rows, k, streams, noise, estimator, seed) for k in candidates}
     descend = Runs(function, rows, noise, estimator, seed, n_threads)
-    jobs = [(k, stream, 0) for k in candidates for stream in streams]
-    losses, n_iter, H = descend(*zip(*jobs, strict=True))
+    ranks = [k for k in candidates for _ in streams]
+    losses, n_iter, H = descend(ranks, list(streams) * len(candidates), [0] * len(ranks))
     found = {}
     for place, k in enumerate(candidates):
         own = slice(place * len(streams), (place + 1) * len(streams))
