@@ -16,7 +16,7 @@ from latom import _core
 from latom._base.rows import Rows
 from latom.factorize.rank import search, selection
 from latom.factorize.rank.alignment import align, silhouettes, unit_rows
-from latom.factorize.rank.replicates import factorize_replicates, refit
+from latom.factorize.rank.replicates import Runs, factorize_replicates, refit
 from latom.factorize.rank.search import search_replicates
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -71,7 +71,8 @@ def test_dense_ranks_are_found_by_what_noise_explains(seed, k, monkeypatch):
     found = latom.select_n_components(X, range(k - 1, k + 2), n_replicates=4, random_state=0)
     assert found.n_components == k
     assert (found.stability[1] > 0.9) == (k == 3)
-    far = latom.select_n_components(X, (k - 1, k), n_replicates=4, random_state=0)  # stability alone decides
+    some = (1, 2, 3) if k == 3 else (k - 1, k)  # none beyond: stability alone decides
+    far = latom.select_n_components(X, some, n_replicates=4, random_state=0)
     assert far.n_components == (k if k == 3 else far.candidates[far.stability.argmax()])
 
 
@@ -150,6 +151,18 @@ def test_the_same_bits_for_threads_and_variants():
     finally:
         _core.set_isa(before)
     assert len(found) == 1
+
+
+def test_replicates_learn_from_their_party_alone():
+    runs = Runs("f", Rows("f", dense(2, 8, 60, 50)), 0.0, latom.NMF(tol=1e-6, max_iter=150), 0, 1)
+    found = search._Search(runs, 8, range(4))
+    found.draw(0)
+    before = found.losses.copy()
+    found.exchange()
+    for party in ([0, 2], [1, 3]):
+        assert found.losses[party].max() <= before[party].min() * (1 + 1e-6)
+    lower = before.argmin() % 2
+    assert found.losses[1 - lower] > before.min() * (1 + 1e-5)
 
 
 def test_matching_undoes_permutations(rng):
