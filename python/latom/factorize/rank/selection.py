@@ -78,7 +78,7 @@ class RankSelection:
         if ax is None:
             from matplotlib import pyplot
 
-            ax = pyplot.subplots(figsize=(6, 4))[1]
+            ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
         ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
         ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
         ax.set_xlabel("components")
@@ -90,7 +90,8 @@ class RankSelection:
         beside.set_ylabel("relative error", color="C1")
         lines = ax.get_lines()[:2] + beside.get_lines()
         labels = [line.get_label() for line in lines]
-        beside.legend(lines, labels, loc="best", framealpha=0.8, edgecolor="none")  # above the lines of both
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}  # within, it would lie on lines
+        ax.legend(lines, labels, ncol=3, fontsize="small", frameon=False, **below)
         return ax
 
 
