@@ -97,7 +97,7 @@ def show_rings(scale: float, plot: str | None) -> dict[str, float]:
             axis.set_title(f"{name}: off by {worst[name]:.1f}")
             axis.set_aspect("equal")
             axis.axis("off")
-        figure.suptitle(f"{size} of {len(X)} points, drawn three ways", y=1.0)
+        figure.suptitle(f"{size} of {len(X)} points, drawn three ways")
         figure.tight_layout(rect=(0, 0, 1, 0.96))
         figure.savefig(plot, dpi=110)
     return worst
