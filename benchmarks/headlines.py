@@ -35,6 +35,7 @@ NAMES = {
     "svd": "truncated SVD",
     "powers": "FastRP's products",
     "ranks": "NMF",
+    "label_shift": "latent label shift",
     "pooling": "token pooling",
     "hierarchy": "hierarchical k-means",
     "silhouette": "silhouette",

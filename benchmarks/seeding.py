@@ -46,13 +46,14 @@ def corpora() -> dict[str, Callable[[], tuple[Any, str]]]:
     }
 
 
-def costs(problem: Problem, indices: np.ndarray) -> list[float]:
-    """Potential of the rows drawn, and the objective after 5 and 20 iterations from them."""
+def costs(problem: Problem, start: np.ndarray) -> list[float]:
+    """Potential of the rows drawn, or of centers, and the objective after 5 and 20 iterations from them."""
     metric = str(problem["metric"])
     kind = latom.KMeans if metric == "euclidean" else latom.SphericalKMeans
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = kind(len(indices), init=problem["X"][indices], n_init=1, max_iter=ITERATIONS[-1], tol=0.0)
+        init = problem["X"][start] if start.ndim == 1 else start
+        model = kind(len(start), init=init, n_init=1, max_iter=ITERATIONS[-1], tol=0.0)
         model.fit(problem["X"])
     # An iteration's objective is that of the centers it began with.
     objective = [*model.history_["objective"], model.inertia_]

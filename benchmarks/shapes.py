@@ -90,7 +90,7 @@ def spectral_shape(problem: Problem) -> Shape:
     X = problem["X"] if "X" in problem else problem["A"]
     (n, d), m = X.shape, int(problem["m"] if "m" in problem else problem["ranks"].max())
     about = {"k": int(problem["replicates"])} if "replicates" in problem else {}
-    return {"n": n, "d": d, "nnz": X.nnz, "m": m} | about
+    return {"n": n, "d": d, "nnz": X.nnz if sp.issparse(X) else n * d, "m": m} | about
 
 
 def predict_shape(problem: Problem) -> Shape:

@@ -11,7 +11,7 @@ import pytest
 import scipy.sparse as sp
 from data import Corpus, Problem, data_folder
 from measure import Case
-from peers import POWERS, RANKS, SVD
+from peers import LABEL_SHIFT, POWERS, RANKS, SVD
 from runner import available_cpus
 
 Stored = Callable[[tuple[Any, ...], Callable[[], Problem]], tuple[Path, Problem]]
@@ -52,3 +52,15 @@ def test_ranks(library: str, stored: Stored, run_case: RunCase) -> None:
 
     folder, problem = stored(("ranks",), make)
     run_case(Case("ranks", "counts", folder, problem, "2000 x 800", available_cpus()), library)
+
+
+@pytest.mark.parametrize("library", LABEL_SHIFT)
+def test_label_shift(library: str, stored: Stored, run_case: RunCase) -> None:
+    def make() -> Problem:
+        rng = np.random.default_rng(0)
+        shares, cells = rng.dirichlet(np.full(10, 0.5), 20), rng.dirichlet(np.full(30, 0.1), 10)
+        X = np.stack([rng.multinomial(600, row) for row in shares @ cells]) / 600
+        return {"X": X, "m": np.int64(10), "replicates": np.int64(20)}
+
+    folder, problem = stored(("label_shift",), make)
+    run_case(Case("label_shift", "tables", folder, problem, "20 x 30", available_cpus()), library)

@@ -9,7 +9,8 @@ arXiv; images of digits. Without data, the last two are left out.
 
 Dense parts take thousands of iterations to be told apart. From some rank on none suffice: with 10 of them and
 noise of a tenth, the last singular value of 200 x 150 numbers is less than twice the noise's, and replicates
-end in minima of their own whose losses differ by a thousandth.
+end in minima of their own whose losses differ by a thousandth. There the fit decides: beyond the number of
+parts the error falls by no more than noise explains.
 """
 
 from __future__ import annotations

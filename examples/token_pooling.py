@@ -106,9 +106,9 @@ def draw(found: list[tuple[float, str, float, float]], path: str) -> None:
     for axes, (column, title) in zip(
         figure.subplots(1, 2), ((2, "mean cosine of tokens"), (3, "top 10 kept")), strict=True
     ):
-        for method in METHODS:
+        for method, style in zip(METHODS, ("o-", "s--", "^-"), strict=True):  # the first two lie together
             rows = [row for row in found if row[1] == method]
-            axes.plot([row[0] for row in rows], [row[column] for row in rows], marker="o", label=method)
+            axes.plot([row[0] for row in rows], [row[column] for row in rows], style, label=method)
         axes.set(xlabel="share of vectors kept", title=title)
     axes.legend()
     figure.savefig(path)

@@ -15,7 +15,7 @@ from peers.pursuit import OMP, PLAIN_PURSUIT
 from peers.seeding import SEEDING
 from peers.semi_nmf import SEMI_NMF
 from peers.silhouette import SILHOUETTE
-from peers.spectral import POWERS, RANKS, SVD
+from peers.spectral import LABEL_SHIFT, POWERS, RANKS, SVD
 from peers.topk import TOPK
 from peers.train import TRAIN
 
@@ -29,6 +29,7 @@ __all__ = [
     "EVERYDAY_TRANSFORM",
     "GEMM",
     "HIERARCHY",
+    "LABEL_SHIFT",
     "NEIGHBORS",
     "NMF",
     "NMF_KL",

@@ -1,7 +1,7 @@
 """Seeding: one adapter a library and method; a "fit" of s is one draw of m centers from seed s.
 
-Every answer is row numbers. Rows have length 1 where the metric is the cosine, so that Euclidean
-libraries draw by the same law.
+Every answer is row numbers, or centers where they are no rows. Rows have length 1 where the metric is the
+cosine, so that Euclidean libraries draw by the same law.
 """
 
 from __future__ import annotations
@@ -40,18 +40,22 @@ class Latom(Peer):
 
 
 class LatomStart(Latom):
-    """The rows that latom's estimators start from; no function of its own gives them."""
+    """What latom's estimators start from, rows or centers; no function of its own gives them."""
 
     def load(self) -> None:
         self.rows = importlib.import_module("latom._base.rows").Rows
+        self.refined = importlib.import_module("latom.cluster.refined_start").refined_start
         self.draw = importlib.import_module("latom.seed.kmeans_parallel").starting_rows
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X, m, metric = problem["X"], int(problem["m"]), str(problem["metric"])
 
         def fit(seed: int) -> Answer:
-            drawn = self.draw("seeding", self.rows("seeding", X), m, None, metric, seed, threads)
-            return Answer(lambda: drawn, seed)
+            rng, rows = np.random.default_rng(seed), self.rows("seeding", X)
+            start = self.refined("seeding", rows, m, None, metric, rng, threads)
+            if start is None:
+                start = self.draw("seeding", rows, m, None, metric, rng, threads)
+            return Answer(lambda: start, seed)
 
         return fit
 
@@ -139,7 +143,7 @@ def _rows_of(X: np.ndarray, centers: np.ndarray) -> np.ndarray:
 SEEDING: dict[str, Peer] = by_name(
     Latom("latom", "the law of k-means++"),
     Latom("latom, exact", "the same law", method="exact"),
-    LatomStart("latom, estimators' start", "their default: greedy, of candidates where dense", "private"),
+    LatomStart("latom, estimators' start", "their default: greedy, or runs on a coreset", "private"),
     Latom("latom, greedy", "2 + ln m draws a center, the best taken", n_local_trials=None),
     Latom("latom, paper's bound", "the same law", method="rejection", bound="paper"),
     Latom("latom, paper's bound, 50 trials", "approximate", method="rejection", bound="paper", max_trials=50),

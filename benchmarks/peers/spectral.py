@@ -139,6 +139,45 @@ class SklearnReplicates(Call):
         return call
 
 
+class LatomLabelShift(Call):
+    """The factorizations of latom.LatentLabelShift; 150 iterations end below scikit-learn's 200."""
+
+    name = "latom"
+    distribution = "latom"
+    note = "20 starts"
+
+    def load(self) -> None:
+        self.cls = importlib.import_module("latom").LatentLabelShift
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        table, m, starts = problem["X"].T, int(problem["m"]), int(problem["replicates"])
+        model = self.cls(m, n_init=starts, nmf_tol=1e-4, nmf_max_iter=150, n_threads=threads)
+
+        def call() -> Any:
+            model._factors(table, 0)
+            return model.losses_
+
+        return call
+
+
+class SklearnLabelShift(Call):
+    """One NMF of scikit-learn's, as the authors' code has it."""
+
+    name = "scikit-learn"
+    distribution = "scikit-learn"
+    note = "one start"
+
+    def load(self) -> None:
+        self.NMF = importlib.import_module("sklearn.decomposition").NMF
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        X, m = problem["X"], int(problem["m"])
+        return lambda: np.array(
+            [self.NMF(m, init="random", random_state=0).fit(X).reconstruction_err_ ** 2 / 2]
+        )
+
+
 SVD: dict[str, Call] = by_name(LatomSVD(), *tuned(SklearnSVD()))
 POWERS: dict[str, Call] = by_name(LatomPowers(), ScipyPowers(), ScikitNetwork())
 RANKS: dict[str, Call] = by_name(LatomReplicates(), *tuned(SklearnReplicates()))
+LABEL_SHIFT: dict[str, Call] = by_name(LatomLabelShift(), *tuned(SklearnLabelShift()))

@@ -197,17 +197,20 @@ py::object py_projected_powers(const Call& call, const PyRows& A, int64_t width,
         any);
 }
 
-/// (losses, iterations, list of H, list of W or None).
+/// (losses, iterations, list of H). H [sum of k, d], where it is given: what each starts from, one below the other.
 py::tuple py_factorize_replicates(const Call& call, const PyRows& X, const std::vector<int64_t>& k,
                                   const std::vector<int64_t>& stream, const std::vector<int64_t>& start, double noise,
                                   double tol, double mean, int64_t max_iter, int64_t sweeps, double inner_tol,
-                                  bool with_W) {
+                                  const py::object& H) {
     const Context ctx = call.context();
     if (k.size() != stream.size()) fail(ctx, "stream must have one for each replicate", stream.size(), "Pass as many.");
     if (k.size() != start.size()) fail(ctx, "start must have one for each replicate", start.size(), "Pass as many.");
-    for (const int64_t own : k)
+    int64_t together = 0;
+    for (const int64_t own : k) {
         if (own < 1) fail(ctx, "k must be positive", own, "Ask for a component.");
-    const Replicates all{k, stream, start, noise, tol, mean, max_iter};
+        together += own;
+    }
+    const Replicates all{k, stream, start, !H.is_none(), noise, tol, mean, max_iter};
     const AnyRows& any = [&]() -> const AnyRows& {
         const Released released;
         return X.rows(ctx);
@@ -219,17 +222,23 @@ py::tuple py_factorize_replicates(const Call& call, const PyRows& X, const std::
         } else {
             using T = typename Prepared::T;
             if (!rows.whole()) fail(ctx, "X must be whole", "a subset of rows", "Prepare the rows as a matrix.");
+            const T* from = nullptr;
+            if (all.given) {
+                if (!is_array<Array<T>>(H)) throw py::type_error("H must be an array of X's type, C-contiguous");
+                const auto first = py::reinterpret_borrow<Array<T>>(H);
+                check_shape(ctx, "H", first, {together, X.d()});
+                from = first.data();
+            }
             std::vector<ReplicateResult<T>> out(k.size());
-            py::list of_H, of_W;
+            py::list found;
             for (std::size_t r = 0; r < k.size(); ++r) {
-                py::array_t<T> H({k[r], X.d()});
-                out[r].H = H.mutable_data();
-                out[r].W = nullptr;
-                of_H.append(H);
-                if (!with_W) continue;
-                py::array_t<T> W({X.n(), k[r]});
-                out[r].W = W.mutable_data();
-                of_W.append(W);
+                py::array_t<T> own({k[r], X.d()});
+                out[r].H = own.mutable_data();
+                if (all.given) {
+                    std::copy_n(from, own.size(), out[r].H);
+                    from += own.size();
+                }
+                found.append(own);
             }
             {
                 const Released released;
@@ -241,7 +250,7 @@ py::tuple py_factorize_replicates(const Call& call, const PyRows& X, const std::
                 loss.push_back(one.loss);
                 n_iter.push_back(one.n_iter);
             }
-            return py::make_tuple(to_array(loss), to_array(n_iter), of_H, of_W);
+            return py::make_tuple(to_array(loss), to_array(n_iter), found);
         }
     };
     return std::visit(run, any);
@@ -292,7 +301,7 @@ void register_spectral(py::module_& module) {
     module.def("projected_powers", &py_projected_powers, "context"_a, "A"_a, "width"_a, "density"_a, "factor"_a,
                "weights"_a, "transition"_a, "normalize"_a, "concatenate"_a, "from_start"_a, "standardize"_a);
     module.def("factorize_replicates", &py_factorize_replicates, "context"_a, "X"_a, "k"_a, "stream"_a, "start"_a,
-               "noise"_a, "tol"_a, "mean"_a, "max_iter"_a, "sweeps"_a, "inner_tol"_a, "with_W"_a);
+               "noise"_a, "tol"_a, "mean"_a, "max_iter"_a, "sweeps"_a, "inner_tol"_a, "H"_a = py::none());
 }
 
 }  // namespace latom

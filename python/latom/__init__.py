@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from latom.cluster.assign import assign
     from latom.cluster.balanced import balanced_sample
     from latom.cluster.batch import BatchClusters, kmeans_batch
+    from latom.cluster.bisecting import BisectingKMeans
     from latom.cluster.hierarchical import HierarchicalKMeans
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.late_interaction import maxsim
@@ -84,6 +85,7 @@ __all__ = [
     "AlternatingLeastSquares",
     "AutoencoderState",
     "BatchClusters",
+    "BisectingKMeans",
     "CURSearch",
     "ClusterSweep",
     "ConsensusNMF",
@@ -162,7 +164,8 @@ __getattr__ = lazily(
         **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
         **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
         "Stream": "latom._base.stream",
-        **dict.fromkeys(("BatchClusters", "ClusterSweep", "HierarchicalKMeans"), "latom.cluster"),
+        **dict.fromkeys(("BatchClusters", "BisectingKMeans", "ClusterSweep"), "latom.cluster"),
+        "HierarchicalKMeans": "latom.cluster",
         **dict.fromkeys(("KMeans", "MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster"),
         **dict.fromkeys(("SphericalKMeans", "WardClusters", "assign"), "latom.cluster"),
         **dict.fromkeys(("balanced_sample", "davies_bouldin", "kmeans_batch"), "latom.cluster"),

@@ -52,6 +52,7 @@ ESTIMATORS = {
     "KMeans.transform": lambda A: kmeans().fit(X).transform(A),
     "KMeans.score": lambda A: kmeans().fit(X).score(A),
     "SphericalKMeans.fit": lambda A: labels(latom.SphericalKMeans(3, random_state=0).fit(A)),
+    "BisectingKMeans.fit": lambda A: labels(latom.BisectingKMeans(3, random_state=0).fit(A)),
     "MiniBatchKMeans.fit": lambda A: labels(latom.MiniBatchKMeans(3, random_state=0).fit(A)),
     "AlternatingLeastSquares.fit": lambda A: (
         latom.AlternatingLeastSquares(2, iterations=2, random_state=0).fit(A).item_factors

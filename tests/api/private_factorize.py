@@ -69,6 +69,12 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         },
         set(),
     ),
+    "factorize_replicates": (
+        _core.factorize_replicates,
+        {"X": csr(), "k": [2, 3], "stream": [0, 1], "start": [0, 0], "noise": 0.1, "tol": 0.0, "mean": 1.0}
+        | {"max_iter": 2, "sweeps": 1, "inner_tol": 0.0, "H": f32(5, 6)},
+        set(),
+    ),
     "keep_largest": (_core.keep_largest, {"X": f32(4, 3), "k": 2}, {"X.0", "X.1"}),
     "multiply_sparse": (
         _core.multiply_sparse,

@@ -16,6 +16,7 @@ from latom._base.checks import check_choice, check_flag, check_integer, check_nu
 X = np.abs(np.random.default_rng(0).standard_normal((60, 5)))
 SEEDED = {
     "KMeans": lambda seed: latom.KMeans(3, random_state=seed).fit(X).cluster_centers_,
+    "BisectingKMeans": lambda seed: latom.BisectingKMeans(3, random_state=seed).fit(X).cluster_centers_,
     "SphericalKMeans": lambda seed: latom.SphericalKMeans(3, random_state=seed).fit(X).cluster_centers_,
     "AlternatingLeastSquares": lambda seed: (
         latom.AlternatingLeastSquares(3, iterations=2, random_state=seed).fit(X).item_factors

@@ -67,6 +67,10 @@ HERE = [
     IPS(2, link="logistic", max_iter=2),
 ]
 ELSEWHERE = {
+    "cluster/test_bisecting.py": [
+        latom.BisectingKMeans(3),
+        latom.BisectingKMeans(3, metric="cosine", bisecting_strategy="largest_cluster"),
+    ],
     "cluster/test_estimators.py": [latom.KMeans(3), latom.SphericalKMeans(3)],
     "cluster/test_hierarchical.py": [latom.HierarchicalKMeans((3, 2), n_resampling=1)],
     "cluster/test_minibatch.py": [latom.MiniBatchKMeans(3), latom.MiniBatchSphericalKMeans(3)],

@@ -30,8 +30,9 @@ FIRST: dict[str, bytes] = {}
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_bits_of_every_variant_and_number_of_threads(metric, isa):
-    X = blobs(np.random.default_rng(5), 20_000, 5, 9)
-    found = {np.asarray(start(X, 9, metric, threads=threads)).tobytes() for threads in (1, 2, 5)}
+    rng = np.random.default_rng(5)
+    X, weights = blobs(rng, 20_000, 5, 9), np.where(rng.random(20_000) < 0.7, 0.0, rng.random(20_000))
+    found = {np.asarray(start(X, 9, metric, weights, threads=threads)).tobytes() for threads in (1, 2, 5)}
     assert len(found) == 1
     assert found == {FIRST.setdefault(metric, next(iter(found)))}, isa
 
@@ -64,12 +65,35 @@ def test_rows_without_weight_pull_no_center(rng):
     assert np.abs(start(X, 9, weights=weights)).max() < 100
 
 
-def test_few_rows_and_copies_are_left_to_others(rng):
+def test_a_sample_stands_for_all(rng, monkeypatch):
+    X, m = blobs(rng, 30_000, 6, 40), 12
+    costs = []
+    for sample in (module.SAMPLE, (7500, 7500)):
+        monkeypatch.setattr(module, "SAMPLE", sample)
+        costs.append(np.median([cost(X, start(X, m, seed=seed)) for seed in range(9)]))
+    assert costs[0] < 1.05 * costs[1]
+
+
+def test_few_rows_are_left_to_others(rng):
     assert start(blobs(rng, 2000, 5, 9), 9) is None
-    copies = rng.normal(size=(8, 5)).astype(np.float32)[rng.integers(8, size=20_000)]
-    copies[:4] += np.arange(1, 5, dtype=np.float32)[:, None] / 1000  # a coreset misses them
-    assert start(copies, 12) is None
+
+
+@pytest.mark.parametrize("distance", [1e-3, 1, 1e3])
+def test_rows_that_occur_once_are_found_where_others_repeat(distance, rng, monkeypatch):
+    """A coreset, which is drawn once, misses them unless they are far out: then all rows are looked at."""
+    copies = rng.normal(size=(8, 40))[rng.integers(8, size=30_000)]
+    copies[:4000:1000] += distance * np.arange(1, 5)[:, None]
+    assert (start(copies, 12) is None) == (distance < 1e3)
+    core, drawn = module.backend(), []
+
+    class Counting:
+        def __getattr__(self, name):
+            drawn.append(name)
+            return getattr(core, name)
+
+    monkeypatch.setattr(module, "backend", Counting)
     model = latom.KMeans(12, random_state=0).fit(copies)
+    assert drawn.count("coreset") == 1
     assert model.inertia_ == pytest.approx(0, abs=1e-5)
     assert len(set(model.labels_)) == 12
 

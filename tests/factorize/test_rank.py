@@ -14,8 +14,10 @@ from sklearn.metrics import euclidean_distances, silhouette_samples, silhouette_
 import latom
 from latom import _core
 from latom._base.rows import Rows
+from latom.factorize.rank import search, selection
 from latom.factorize.rank.alignment import align, silhouettes, unit_rows
-from latom.factorize.rank.replicates import factorize_replicates
+from latom.factorize.rank.replicates import Runs, factorize_replicates, refit
+from latom.factorize.rank.search import search_replicates
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -41,19 +43,51 @@ def test_the_planted_rank_is_found(k):
     assert found.replicates[k].shape == (10, k, 150)
 
 
+def dense(seed, k, n=200, d=150, snr=10.0):
+    """Parts that all look alike, and noise of 1 / snr of their length."""
+    rng = np.random.default_rng(seed)
+    X = rng.random((n, k)) @ rng.random((k, d))
+    noise = rng.standard_normal(X.shape)
+    return np.maximum(X + noise * np.linalg.norm(X) / np.linalg.norm(noise) / snr, 0).astype(np.float32)
+
+
 def test_components_that_overlap_are_given_time():
-    """Of dense factors, whose components all look alike."""
-    rng = np.random.default_rng(6)
-    X = rng.random((120, 5)) @ rng.random((5, 80))
-    X = np.maximum(X * (1 + 0.05 * rng.standard_normal(X.shape)), 0).astype(np.float32)
-    found = latom.select_n_components(X, (4, 5, 6), n_replicates=6, random_state=0)
-    assert found.n_components == 5
+    X = dense(0, 8)
+    found = latom.select_n_components(X, (7, 8, 9), n_replicates=6, random_state=0)
+    assert found.n_components == 8
     assert found.stability[1] > 0.95
     assert found.stability[2] < 0.5
     hasty = latom.NMF(tol=1e-4, max_iter=200)  # the default's first try, and no other
-    given = latom.select_n_components(X, (4, 5, 6), n_replicates=6, estimator=hasty, random_state=0)
+    given = latom.select_n_components(X, (7, 8, 9), n_replicates=6, estimator=hasty, random_state=0)
     assert given.stability[1] < 0.9
-    assert given.losses[6].tolist() == found.losses[6].tolist()  # no better than 5: not tried for longer
+    assert given.losses[9].tolist() == found.losses[9].tolist()  # as noise gives: not tried longer
+
+
+@pytest.mark.parametrize(("seed", "k"), [(0, 3), (0, 10), (1, 12)])
+def test_dense_ranks_are_found_by_what_noise_explains(seed, k, monkeypatch):
+    """Also where replicates agree on one component too many, or on none."""
+    monkeypatch.setattr(selection, "FLOPS", 0)  # no search
+    X = dense(1000 * k + seed, k)
+    found = latom.select_n_components(X, range(k - 1, k + 2), n_replicates=4, random_state=0)
+    assert found.n_components == k
+    assert (found.stability[1] > 0.9) == (k == 3)
+    some = (1, 2, 3) if k == 3 else (k - 1, k)  # none beyond: stability alone decides
+    far = latom.select_n_components(X, some, n_replicates=4, random_state=0)
+    assert far.n_components == (k if k == 3 else far.candidates[far.stability.argmax()])
+
+
+def test_replicates_that_search_end_lower_and_agree(monkeypatch):
+    monkeypatch.setattr(search, "KICKS", 4)
+    X = dense(2, 8, 100, 80)
+    rows, model = Rows("f", X), latom.NMF(tol=1e-6, max_iter=400)
+    plain = factorize_replicates("f", rows, [8], range(4), 0.0, model, 0, 1)[8]
+    found = search_replicates("f", rows, 8, range(4), 0.0, model, 0, 1)
+    assert found.losses.mean() < plain.losses.min()
+    assert align(found.H, 0).silhouettes.mean() > align(plain.H, 0).silhouettes.mean()
+    for H, loss in zip(found.H, found.losses, strict=True):
+        assert np.isclose(refit("f", rows, H, model, 1)[1].sum() / 2, loss, rtol=1e-4)
+    scaled = search_replicates("f", Rows("f", 1024 * X), 8, range(4), 0.0, model, 0, 5)
+    assert (scaled.losses == 2.0**20 * found.losses).all()
 
 
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
@@ -95,7 +129,7 @@ def test_dense_and_sparse_replicates_are_the_same_problems():
 def test_a_replicate_is_the_same_alone_and_beside_others(container, noise):
     """Replicates with the same numbers advance together, and leave one by one."""
     rows = Rows("f", container(planted(0, 4, 70, 50)))
-    model = latom.NMF(tol=1e-3, max_iter=60)
+    model = latom.NMF(tol=1e-2, max_iter=60)
     together = factorize_replicates("f", rows, [1, 5, 9], range(10), noise, model, 3, 2)
     assert len(set(together[5][2])) > 3
     for k in (1, 5, 9):
@@ -117,6 +151,18 @@ def test_the_same_bits_for_threads_and_variants():
     finally:
         _core.set_isa(before)
     assert len(found) == 1
+
+
+def test_replicates_learn_from_their_party_alone():
+    runs = Runs("f", Rows("f", dense(2, 8, 60, 50)), 0.0, latom.NMF(tol=1e-6, max_iter=150), 0, 1)
+    found = search._Search(runs, 8, range(4))
+    found.draw(0)
+    before = found.losses.copy()
+    found.exchange()
+    for party in ([0, 2], [1, 3]):
+        assert found.losses[party].max() <= before[party].min() * (1 + 1e-6)
+    lower = before.argmin() % 2
+    assert found.losses[1 - lower] > before.min() * (1 + 1e-5)
 
 
 def test_matching_undoes_permutations(rng):

@@ -193,6 +193,26 @@ def hierarchy(rng: np.random.Generator) -> Call:
     return Call(function, arguments, verify, [X], X.sane, estimator=True)
 
 
+def bisecting(rng: np.random.Generator) -> Call:
+    X = inputs.rows(rng, inputs.sizes(rng))
+    n, d = X.exact.shape
+    arguments = {"X": X.X, "n_clusters": int(rng.integers(1, min(n, 6) + 1)), "metric": one_metric(rng)}
+    arguments |= {"max_iter": 5, "bisecting_strategy": pick(rng, ["biggest_inertia", "largest_cluster"])}
+    arguments |= {"random_state": seed(rng), "callback": None}
+
+    def function(X: Any, **options: Any) -> Any:
+        model = latom.BisectingKMeans(**options).fit(X)
+        return model.labels_, model.cluster_centers_, model.inertia_, model.predict(X)
+
+    def verify(result: Any) -> None:
+        labels, centers, inertia, predicted = result
+        check(centers.shape[1] == d and 1 <= len(centers) <= arguments["n_clusters"], "centers")
+        check(set(labels.tolist()) == set(range(len(centers))), "labels")
+        check(np.array_equal(labels, predicted) and inertia >= -1e-6, "labels_ is not predict(X), or inertia")
+
+    return Call(function, arguments, verify, [X], X.sane, estimator=True)
+
+
 def semdedup(rng: np.random.Generator) -> Call:
     X = inputs.rows(rng, inputs.sizes(rng))
     n, eps = len(X.exact), float(pick(rng, [0.0, 0.05, 0.5, 1.0]))
@@ -232,6 +252,7 @@ CALLS: dict[str, Callable[[np.random.Generator], Call]] = {
     "silhouette_samples": silhouette,
     "davies_bouldin": davies_bouldin,
     "HierarchicalKMeans": hierarchy,
+    "BisectingKMeans": bisecting,
     "semdedup": semdedup,
     "loss_sample": loss_sample,
 }

@@ -93,6 +93,15 @@ std::vector<T> random_start(const Context& ctx, int64_t count, double scale, int
     return out;
 }
 
+/// W [n, k] of zeros, then F [d, k] of H [k, d].
+template <class T>
+std::vector<T> given_start(const T* H, int64_t n, int64_t d, int64_t k) {
+    std::vector<T> out(static_cast<std::size_t>((n + d) * k));
+    for (int64_t t = 0; t < k; ++t)
+        for (int64_t j = 0; j < d; ++j) out[(n + j) * k + t] = H[t * d + j];
+    return out;
+}
+
 /// The replicates `group`, which have the same numbers of X.
 template <class T, class Products>
 void factorize(const Context& ctx, const Products& X, int64_t n, int64_t d, const Replicates& all,
@@ -102,8 +111,9 @@ void factorize(const Context& ctx, const Products& X, int64_t n, int64_t d, cons
     std::vector<Factors<T>*> own;
     for (const int64_t r : group) {
         const int64_t k = all.k[r];
-        starts.push_back(random_start<T>(ctx, (n + d) * k, std::sqrt(all.mean / static_cast<double>(k)), all.stream[r],
-                                         all.start[r]));
+        starts.push_back(all.given ? given_start(out[r].H, n, d, k)
+                                   : random_start<T>(ctx, (n + d) * k, std::sqrt(all.mean / static_cast<double>(k)),
+                                                     all.stream[r], all.start[r]));
         factors.push_back({k, starts.back().data(), starts.back().data() + n * k});
     }
     for (Factors<T>& one : factors) own.push_back(&one);
@@ -113,7 +123,6 @@ void factorize(const Context& ctx, const Products& X, int64_t n, int64_t d, cons
         ReplicateResult<T>& result = out[group[g]];
         result.loss = loss;
         result.n_iter = n_iter;
-        if (result.W) std::copy_n(W, n * k, result.W);
         for (int64_t j = 0; j < d; ++j)
             for (int64_t t = 0; t < k; ++t) result.H[t * d + j] = F[j * k + t];
     }

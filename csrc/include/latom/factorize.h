@@ -44,8 +44,9 @@ struct SmallProblems {
     int64_t* n_iter;  // [problems]
 };
 
-/// Coordinate descent on each problem until its violation is at most tol times the first, or max_iter iterations; a
-/// half-step sweeps as `sweeps` says. A problem is one thread's work, so that nothing is shared but X.
+/// Extrapolated coordinate descent on each problem until its violation is at most tol times the first, max_iter
+/// iterations, or a hundred that together gain no more than rounding; a half-step sweeps as `sweeps` says. A problem is
+/// one thread's work, so that nothing is shared but X.
 template <class T>
 void factorize_small(const Context& ctx, const SmallProblems<T>& problems, const SweepOptions& sweeps, double tol,
                      int64_t max_iter);

@@ -68,19 +68,20 @@ void projected_powers(const Context& ctx, const Rows<CsrView<T, I>>& A, const Ra
                       const PowerOptions& options, T* out);
 
 /// Many factorizations of one X >= 0 [n, d], each of X with its entries multiplied by uniform numbers of
-/// [1 - noise, 1 + noise] and from a random start of its own.
+/// [1 - noise, 1 + noise] and from a random start of its own, or from H as given.
 struct Replicates {
     std::vector<int64_t> k;       // of each: components
     std::vector<int64_t> stream;  // which random numbers it takes: equal ones multiply X by the same numbers
     std::vector<int64_t> start;   // which of its stream's starts
+    bool given;                   // results hold H to start from, with W = 0
     double noise, tol, mean;      // mean: of X, which starts are scaled to
     int64_t max_iter;
 };
 
-/// Where a replicate is written, a row for each component: W [k, n] may be null.
+/// Where a replicate is written.
 template <class T>
 struct ReplicateResult {
-    T *W, *H;     // [n, k], [k, d]
+    T* H;         // [k, d]
     double loss;  // ||X' - W H||^2 / 2 with X' as multiplied
     int64_t n_iter;
 };

@@ -353,8 +353,8 @@ def projected_powers(
 ) -> tuple[NDArray[Any], _Float64, _Float64]: ...  # fmt: skip
 def factorize_replicates(
     context: Context, X: Rows, k: list[int], stream: list[int], start: list[int], noise: float, tol: float,
-    mean: float, max_iter: int, sweeps: int, inner_tol: float, with_W: bool,
-) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]], list[NDArray[Any]]]: ...  # fmt: skip
+    mean: float, max_iter: int, sweeps: int, inner_tol: float, H: NDArray[Any] | None = None,
+) -> tuple[_Float64, NDArray[np.int64], list[NDArray[Any]]]: ...  # fmt: skip
 
 class BlockLloyd:
     """Lloyd's assignment on rows that come block by block."""

@@ -12,6 +12,7 @@ from latom.cluster.loss_sample import loss_sample
 if TYPE_CHECKING:
     from latom._base.history import HierarchyState, IterationState, MiniBatchState
     from latom.cluster.batch import BatchClusters, kmeans_batch
+    from latom.cluster.bisecting import BisectingKMeans
     from latom.cluster.hierarchical import HierarchicalKMeans
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.late_interaction import maxsim
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchClusters",
+    "BisectingKMeans",
     "ClusterSweep",
     "HierarchicalKMeans",
     "HierarchyState",
@@ -53,6 +55,7 @@ __getattr__ = lazily(
     {
         **dict.fromkeys(("HierarchyState", "IterationState", "MiniBatchState"), "latom._base.history"),
         **dict.fromkeys(("BatchClusters", "kmeans_batch"), "latom.cluster.batch"),
+        "BisectingKMeans": "latom.cluster.bisecting",
         "HierarchicalKMeans": "latom.cluster.hierarchical",
         **dict.fromkeys(("KMeans", "SphericalKMeans"), "latom.cluster.kmeans"),
         "maxsim": "latom.cluster.late_interaction",

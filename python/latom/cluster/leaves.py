@@ -18,7 +18,7 @@ from latom.cluster.assign import assign_rows
 
 
 @dataclass
-class _Node:
+class Node:
     """Rows of a cluster; where it was split, the centers and nodes below it."""
 
     rows: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Leaves:
     nodes : list
     """
 
-    def __init__(self, nodes: list[_Node]) -> None:
+    def __init__(self, nodes: list[Node]) -> None:
         self._nodes = nodes
         self._leaf = [at for at, node in enumerate(nodes) if not node.below]
 
@@ -45,7 +45,7 @@ class Leaves:
 
         Rows that a split leaves together, as equal ones, are cut in the order in which they stand.
         """
-        nodes = [_Node(np.arange(len(rows)), ())]
+        nodes = [Node(np.arange(len(rows)), ())]
         at = 0
         while at < len(nodes):
             node = nodes[at]
@@ -53,13 +53,13 @@ class Leaves:
                 parts = cls._split(rows, node, most, cluster)
                 for child, part in enumerate(parts):
                     node.below.append(len(nodes))
-                    nodes.append(_Node(part, (*node.path, child)))
+                    nodes.append(Node(part, (*node.path, child)))
             at += 1
         return cls(nodes)
 
     @staticmethod
     def _split(
-        rows: Rows, node: _Node, most: int, cluster: Callable[[Matrix], Any]
+        rows: Rows, node: Node, most: int, cluster: Callable[[Matrix], Any]
     ) -> list[NDArray[np.int64]]:
         with warnings.catch_warnings():  # equal rows make fewer clusters, which are all that can be had
             warnings.simplefilter("ignore", ConvergenceWarning)

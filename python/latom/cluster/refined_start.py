@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,13 @@ from numpy.typing import NDArray
 from latom._base.arrays import as_seed
 from latom._base.backend import backend, call
 from latom._base.rows import Rows
-from latom.seed.kmeans_parallel import coreset_size, stands_for_all
-from latom.seed.kmeans_plusplus import local_trials
+from latom.seed.kmeans_plusplus import LITTLE, local_trials
 
-# Runs on the coreset, and steps of each; by measurement.
+# Rows of the coreset: one in so many of all, within these bounds, or so many per cluster; runs on it, and the
+# steps of each. All by measurement.
+SHARE, SAMPLE, SAMPLE_PER_CLUSTER = 8, (2048, 4096), 32
 RUNS, STEPS = 3, 10
+SCREENED = 16  # multiply-adds of the screen in the time of one in float64
 
 
 def refined_start(
@@ -26,7 +29,7 @@ def refined_start(
     rng: Any,
     n_threads: int | None,
 ) -> Any:
-    """Centers [m, d] that a run on all rows starts from; None where a coreset would not pay.
+    """Centers [m, d] that a run on all rows starts from; None where a coreset does not pay or misses rows.
 
     Each run draws m rows of the coreset by greedy k-means++ and takes a few steps of k-means on it; the
     centers of the lowest objective are kept. So a run on all rows starts near where it ends, and seldom in a
@@ -34,10 +37,10 @@ def refined_start(
 
     Source: Bradley & Fayyad, "Refining initial points for k-means clustering", 1998.
     """
-    if not stands_for_all(rows, m):
+    size = max(min(max(SAMPLE[0], len(rows) // SHARE), SAMPLE[1]), SAMPLE_PER_CLUSTER * m)
+    if not _pays(rows, m, size):
         return None
     context = call(name, n_threads, as_seed(name, rng))
-    size = coreset_size(len(rows), m)
     drawn, mass = backend().coreset(context, rows.core, size, 0, weights, metric)
     if len(drawn) < 2 * m:
         return None  # nearly all rows are alike
@@ -59,3 +62,14 @@ def refined_start(
         if objective < least:
             best, least = lloyd.centers(), objective
     return best
+
+
+def _pays(rows: Rows, m: int, size: int) -> bool:
+    """Whether a coreset of so many dense rows is as good as all of them, and costs less than k-means‖."""
+    trials = 2 + math.log(m)
+    greedy = rows.entries * m * trials
+    if rows.sparse or len(rows) < 4 * size or greedy < LITTLE / 16:
+        return False
+    # Multiply-adds per column, in float64 beyond those of both.
+    rounds = 5 * m * (len(rows) / (SCREENED if m >= 16 else 1) + m * trials)
+    return m * size * trials <= rounds

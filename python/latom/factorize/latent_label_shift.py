@@ -73,7 +73,9 @@ class LatentLabelShift(BaseEstimator):
 
     Notes
     -----
-    Costs k-means of P, and starts that are small problems of :func:`latom.nmf_batch`. Where no cell is a
+    Costs k-means of P, and starts that are small problems of :func:`latom.nmf_batch`: with ``nmf_tol=1e-4``
+    and ``nmf_max_iter=150`` all 20 of them take less time than one fit of scikit-learn's NMF, and end lower.
+    The defaults take several times as long, which pays where the table is exact. Where no cell is a
     class's own, factors need not be unique: the loss of several starts is then equally low.
 
     References
@@ -254,7 +256,8 @@ class LatentLabelShift(BaseEstimator):
                 losses[place] = runs.loss
             found.append((losses, runs.W[0], runs.H[0]))
         self.losses_ = np.concatenate([losses for losses, _, _ in found])
-        _, W, H = min(found, key=lambda one: float(one[0].min()))
+        rounding = float(np.finfo(np.float64).eps * (X**2).sum())  # below it no loss tells more than another
+        _, W, H = min(found, key=lambda one: max(rounding, float(one[0].min())))
         return W, H
 
     def _classes(self, P: Float64, place: NDArray[Any] | None) -> Float64:

@@ -60,7 +60,7 @@ def nmf_batch(
         (problems, n, k) and (problems, k, d).
     tol : float, default 1e-4
         A problem stops when what its coordinates lack of optimality is at most tol times what it was in its
-        first iteration.
+        first iteration, or when a hundred iterations have gained no more than rounding.
     max_iter : int, default 200
         Most iterations of a problem.
     random_state : int, Generator, RandomState or None
@@ -80,10 +80,11 @@ def nmf_batch(
 
     Notes
     -----
-    Coordinate descent with several sweeps a product. Each problem is one thread's work from start to end, so
-    that it stays in that core's cache; starts of one matrix advance together, some 64 components of them at
-    once, since a wide product is faster than several narrow ones. An iteration costs 4 n d k flops and
-    sweeps of 2 (n + d) k^2. Extra memory: some copies of X and of a problem's factors a thread.
+    Coordinate descent with several sweeps a product, extrapolated while the loss falls (Ang & Gillis, 2019).
+    Each problem is one thread's work from start to end, so that it stays in that core's cache; starts of one
+    matrix advance together, some 64 components of them at once, since a wide product is faster than several
+    narrow ones. An iteration costs 4 n d k flops and sweeps of 2 (n + d) k^2. Extra memory: some copies of X
+    and of a problem's factors a thread.
 
     Examples
     --------

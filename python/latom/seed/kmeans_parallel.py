@@ -17,11 +17,6 @@ from latom._base.rows import Rows, row_weights
 from latom.seed.device_folds import nearest_by, on_place, rows_of_call
 from latom.seed.kmeans_plusplus import LITTLE, draw, local_trials, warn_of_copies
 
-# Rows of a coreset that many rows start from: one in so many of all, within these bounds, or so many per
-# cluster; by measurement.
-SHARE, SAMPLE, SAMPLE_PER_CLUSTER = 8, (2048, 4096), 32
-SCREENED = 16  # multiply-adds of the screen in the time of one in float64
-
 
 def kmeans_parallel(
     X: Matrix,
@@ -104,7 +99,7 @@ def _draw_parallel(
         return drawn, m
     if len(drawn) < m:  # all distinct rows: something must fill up
         return draw(context, rows, m, weights, metric)[0], len(drawn)
-    return drawn[_reduced(context, rows, drawn, mass, m, metric, trials)[0]], m
+    return drawn[_reduced(context, rows, drawn, mass, m, metric, trials)], m
 
 
 def starting_rows(
@@ -119,12 +114,10 @@ def starting_rows(
 ) -> NDArray[np.int64]:
     """The rows that estimators start from, by greedy k-means++ or what is as good by measurement and cheaper.
 
-    On documents one trial is as good as several. Of many dense rows a sample stands for all: a coreset, or
-    what the rounds of k-means‖ draw, whichever costs less.
+    On documents one trial is as good as several. Of many dense rows those that the rounds of k-means‖ draw
+    stand for all.
     """
     context = call(function, n_threads, as_seed(function, random_state))
-    if stands_for_all(rows, m):
-        return _draw_from_coreset(context, rows, m, weights, metric)
     greedy = rows.entries * m * (2 + math.log(m))
     if rows.sparse or greedy < LITTLE or len(rows) < 25 * m:
         draws, budget = local_trials(function, "auto", rows, m)
@@ -132,38 +125,6 @@ def starting_rows(
         return draw(context, rows, m, weights, metric, local_trials=draws, budget=budget, nearest=nearest)[0]
     plan = local_trials(function, "auto", rows, m)
     return _draw_parallel(context, rows, m, weights, metric, 1.0 * m, 5, plan, there)[0]
-
-
-def stands_for_all(rows: Rows, m: int) -> bool:
-    """Whether a coreset of dense rows gives starts as good as all rows, and costs less than k-means‖."""
-    trials = 2 + math.log(m)
-    greedy = rows.entries * m * trials
-    size = coreset_size(len(rows), m)
-    if rows.sparse or len(rows) < 4 * size or greedy < LITTLE / 16:
-        return False
-    # Multiply-adds per column, in float64 beyond those of both.
-    rounds = 5 * m * (len(rows) / (SCREENED if m >= 16 else 1) + m * trials)
-    return m * size * trials <= rounds
-
-
-def coreset_size(n: int, m: int) -> int:
-    """Rows of the coreset that m centers of n rows start from."""
-    return max(min(max(SAMPLE[0], n // SHARE), SAMPLE[1]), SAMPLE_PER_CLUSTER * m)
-
-
-def _draw_from_coreset(
-    context: Any, rows: Rows, m: int, weights: NDArray[np.float64] | None, metric: str
-) -> NDArray[np.int64]:
-    """m rows by greedy k-means++ on weighted rows that are drawn around the mean."""
-    drawn, mass = backend().coreset(context, rows.core, coreset_size(len(rows), m), 0, weights, metric)
-    if len(drawn) >= m:
-        greedy = local_trials(context.function, None, rows, m)
-        chosen, distinct = _reduced(context, rows, drawn, mass, m, metric, greedy)
-        if distinct == m:
-            found: NDArray[np.int64] = drawn[chosen]
-            return found
-    trials, budget = local_trials(context.function, "auto", rows, m)  # nearly all rows are alike
-    return draw(context, rows, m, weights, metric, local_trials=trials, budget=budget)[0]
 
 
 def _reduced(
@@ -174,11 +135,11 @@ def _reduced(
     m: int,
     metric: str,
     trials: tuple[int, float],
-) -> tuple[NDArray[np.int64], int]:
-    """Which m of the rows drawn k-means++ chooses by their masses, and how many of them are distinct."""
+) -> NDArray[np.int64]:
+    """Which m of the rows drawn k-means++ chooses by their masses."""
     # Numbers that the draws have not used.
     other = as_seed(context.function, np.random.default_rng(context.seed))
-    found = backend().kmeans_plusplus(
+    indices: NDArray[np.int64] = backend().kmeans_plusplus(
         call(context.function, context.n_threads or None, other),
         rows.core.subset(context, drawn),
         m,
@@ -186,5 +147,5 @@ def _reduced(
         metric,
         local_trials=trials[0],
         budget=trials[1],
-    )
-    return found["indices"], found["distinct"]
+    )["indices"]
+    return indices

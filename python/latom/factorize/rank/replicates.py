@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,22 @@ from latom.factorize.units import times
 Array = NDArray[Any]
 
 
+class Replicates(NamedTuple):
+    """Factorizations with one number of components, one per entry of the first axis.
+
+    Attributes
+    ----------
+    H : array of shape (replicates, k, d)
+    losses : float64 array of shape (replicates,)
+        Half the squared error, of the perturbed matrix.
+    n_iter : int64 array of shape (replicates,)
+    """
+
+    H: Array
+    losses: NDArray[np.float64]
+    n_iter: NDArray[np.int64]
+
+
 def in_the_core(estimator: Any) -> bool:
     """Whether the core makes replicates of it: NMF of squared errors, without penalties."""
     return (
@@ -30,6 +46,54 @@ def in_the_core(estimator: Any) -> bool:
     )
 
 
+class Runs:
+    """Runs of the core on copies of one X >= 0, each multiplied by the random numbers of a stream.
+
+    Parameters
+    ----------
+    function : str
+        What messages name.
+    rows : Rows
+    noise : float
+    estimator : NMF
+        Its tol and max_iter count.
+    seed : int
+    n_threads : int, optional
+    """
+
+    def __init__(
+        self, function: str, rows: Rows, noise: float, estimator: Any, seed: int, n_threads: int | None
+    ) -> None:
+        self.products = NonNegativeRows(call(function, n_threads, seed), rows)
+        self.mean = self.products.mean()
+        self._noise, self._tol, self._max_iter = noise, estimator.tol, estimator.max_iter
+
+    def __call__(
+        self, k: Sequence[int], streams: Sequence[int], starts: Sequence[int], H: Array | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[Array]]:
+        """Losses, iterations and H, in the products' units; from random starts, or H [sum of k, d]."""
+        found: tuple[NDArray[np.float64], NDArray[np.int64], list[Array]] = backend().factorize_replicates(
+            self.products.context,
+            self.products.core,
+            list(k),
+            list(streams),
+            list(starts),
+            self._noise,
+            self._tol,
+            self.mean,
+            self._max_iter,
+            SWEEPS,
+            INNER_TOL,
+            H,
+        )
+        return found
+
+    def scaled(self, H: Array, losses: NDArray[np.float64]) -> tuple[Array, NDArray[np.float64]]:
+        """H and losses in units of X."""
+        units = self.products.units
+        return times(H, units.H), losses * units.X**2
+
+
 def factorize_replicates(
     function: str,
     rows: Rows,
@@ -39,40 +103,27 @@ def factorize_replicates(
     estimator: Any,
     seed: int,
     n_threads: int | None,
-    starts: int = 1,
-) -> dict[int, tuple[Array, NDArray[np.float64], NDArray[np.int64]]]:
-    """For each number of components: H [replicates, k, d], losses and iterations.
+) -> dict[int, Replicates]:
+    """For each number of components: its replicates.
 
     A replicate is a stream of random numbers: its perturbation, which is the same for all numbers of
-    components, and its starts, of which the one with the lowest loss counts.
+    components, and its start.
     """
     if not in_the_core(estimator):
-        return {k: _one_by_one(rows, k, streams, noise, estimator, seed, starts) for k in candidates}
-    products = NonNegativeRows(call(function, n_threads, seed), rows)
-    jobs = [(k, stream, start) for k in candidates for stream in streams for start in range(starts)]
-    losses, n_iter, H, _ = backend().factorize_replicates(
-        products.context,
-        products.core,
-        *(list(column) for column in zip(*jobs, strict=True)),
-        noise,
-        estimator.tol,
-        products.mean(),
-        estimator.max_iter,
-        SWEEPS,
-        INNER_TOL,
-        False,
-    )
-    best = losses.reshape(-1, starts).argmin(axis=1) + np.arange(0, len(jobs), starts)
+        return {k: _one_by_one(rows, k, streams, noise, estimator, seed) for k in candidates}
+    descend = Runs(function, rows, noise, estimator, seed, n_threads)
+    ranks = [k for k in candidates for _ in streams]
+    losses, n_iter, H = descend(ranks, list(streams) * len(candidates), [0] * len(ranks))
     found = {}
-    for k, part in zip(candidates, best.reshape(len(candidates), -1), strict=True):
-        stacked = times(np.stack([H[r] for r in part]), products.units.H)
-        found[k] = (stacked, losses[part] * products.units.X**2, n_iter[part])
+    for place, k in enumerate(candidates):
+        own = slice(place * len(streams), (place + 1) * len(streams))
+        found[k] = Replicates(*descend.scaled(np.stack(H[own]), losses[own]), n_iter[own])
     return found
 
 
 def _one_by_one(
-    rows: Rows, k: int, streams: Sequence[int], noise: float, estimator: Any, seed: int, starts: int
-) -> tuple[Array, NDArray[np.float64], NDArray[np.int64]]:
+    rows: Rows, k: int, streams: Sequence[int], noise: float, estimator: Any, seed: int
+) -> Replicates:
     """Replicates of any estimator with components_."""
     H, losses, n_iter = [], [], []
     for stream in streams:
@@ -80,16 +131,11 @@ def _one_by_one(
         X = rows[:].copy()
         values = X.data if rows.sparse else X
         values *= rng.uniform(1 - noise, 1 + noise, values.shape).astype(values.dtype)
-        models = [
-            clone(estimator).set_params(n_components=k, random_state=int(rng.integers(2**31))).fit(X)
-            for _ in range(starts)
-        ]
-        each = [float(getattr(model, "reconstruction_err_", np.nan)) for model in models]
-        best = int(np.nanargmin(each)) if np.isfinite(each).any() else 0
-        H.append(models[best].components_)
-        losses.append(each[best] ** 2 / 2)
-        n_iter.append(int(getattr(models[best], "n_iter_", 0)))
-    return np.stack(H), np.array(losses), np.array(n_iter, np.int64)
+        model = clone(estimator).set_params(n_components=k, random_state=int(rng.integers(2**31))).fit(X)
+        H.append(model.components_)
+        losses.append(float(getattr(model, "reconstruction_err_", np.nan)) ** 2 / 2)
+        n_iter.append(int(getattr(model, "n_iter_", 0)))
+    return Replicates(np.stack(H), np.array(losses), np.array(n_iter, np.int64))
 
 
 def refit(

@@ -17,10 +17,14 @@ from latom._base.checks import check_integer, check_number, check_range, shown
 from latom._base.rows import Rows
 from latom.factorize.nmf import NMF
 from latom.factorize.rank.alignment import Alignment, align
-from latom.factorize.rank.replicates import factorize_replicates, in_the_core, refit
+from latom.factorize.rank.replicates import Replicates, factorize_replicates, in_the_core, refit
+from latom.factorize.rank.search import search_replicates
 
 Array = NDArray[Any]
 PATIENCE = 10  # times as many iterations, where replicates of the default estimator do not agree
+SURE = 1.5  # a gain beyond doubt, in units of what white noise gives
+# Where the fit decides and replicates differ: iterations of a run, runs of all together, and the most flops.
+ITERATIONS, RUNS, FLOPS = 1000, 500, 1e12
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class RankSelection:
         if ax is None:
             from matplotlib import pyplot
 
-            ax = pyplot.subplots(figsize=(6, 4))[1]
+            ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
         ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
         ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
         ax.set_xlabel("components")
@@ -85,7 +89,9 @@ class RankSelection:
         beside.plot(self.candidates, self.error, "^-", color="C1", label="relative error")
         beside.set_ylabel("relative error", color="C1")
         lines = ax.get_lines()[:2] + beside.get_lines()
-        ax.legend(lines, [line.get_label() for line in lines], loc="best", frameon=False)
+        labels = [line.get_label() for line in lines]
+        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}  # within, it would lie on lines
+        ax.legend(lines, labels, ncol=3, fontsize="small", frameon=False, **below)
         return ax
 
 
@@ -108,7 +114,8 @@ def select_n_components(
     numbers near 1 and from another start. Components are matched over replicates; where k is right they
     agree, where it is too high some of them differ from run to run. The largest k is taken whose clusters of
     components all have a mean silhouette of at least `threshold`, and whose rows have lower errors than those
-    of the candidate taken before it.
+    of the candidate taken before it. Where the squared error falls at a candidate by far more than white
+    noise explains, and at all larger ones by no more than that, this candidate is taken, stable or not.
 
     Parameters
     ----------
@@ -118,8 +125,8 @@ def select_n_components(
         Numbers of components.
     estimator : estimator, optional
         What is fitted. None is ``NMF(tol=1e-4, max_iter=200)``, and where its replicates do not agree though
-        they fit better than those of all smaller candidates, ``NMF(tol=1e-6, max_iter=2000)``: components
-        that overlap, as dense ones do, take that long to be told apart. An NMF of squared errors without
+        they gain more than noise explains, ``NMF(tol=1e-6, max_iter=2000)``: components that overlap, as
+        dense ones do, take that long to be told apart. An NMF of squared errors without
         penalties has all its replicates made in one call of the core, from random starts; others (any
         estimator with ``n_components``, ``random_state`` and ``components_``) are fitted one after the other.
     n_replicates : int, default 20
@@ -137,7 +144,7 @@ def select_n_components(
     Returns
     -------
     selection : RankSelection
-        Where no candidate is stable, the most stable is chosen.
+        Where neither the fit decides nor a candidate is stable, the most stable is chosen.
 
     Raises
     ------
@@ -147,9 +154,15 @@ def select_n_components(
     Notes
     -----
     Parts that overlap little are told apart by a few hundred iterations, dense ones, which are all alike, by
-    thousands. Where the last of these stands hardly above the noise, as from about 8 uniform ones on in
-    200 x 150 numbers with noise of a tenth, replicates end in different minima whose losses differ by a
-    thousandth, and no number of iterations makes a candidate stable.
+    thousands, and from about 8 of these on replicates end in different minima whose losses differ by a
+    thousandth. Where the fit decides for a candidate whose replicates do not agree, and X is small (n d k up
+    to half a million numbers, or stored entries times k), they look for the lowest minimum from hundreds of
+    starts. Of 12 uniform ones in 200 x 150 numbers with noise of a tenth, even the lowest minima of perturbed
+    matrices often differ: then the number is right, and its stability says that components are not.
+
+    White noise gives a component the square of its largest singular value, about its variance times
+    (sqrt(n) + sqrt(d))^2; far more is 1.5 times as much (the edge of Marchenko and Pastur, 1967). Where noise
+    is not white, as in counts, larger candidates gain more than that, and stability decides.
 
     Replicates with the same numbers, of all candidates, advance together, some 64 components of them as one
     thread's work, and those of a sparse X share its pattern. A factorization costs 4 nnz k flops an
@@ -193,20 +206,21 @@ def select_n_components(
         return _Agreement(alignment, alignment.silhouettes.mean(axis=1), errors)
 
     reached: dict[int, _Agreement] = {}
-    chosen = 0
+
+    def longer(max_iter: int) -> tuple[Any, ...]:
+        return range(count), noise, NMF(tol=model.tol / PATIENCE**2, max_iter=max_iter), seed, n_threads
+
     for k in ranks:
         reached[k] = agreement(k)
-        better = all(reached[k].error < before.error for i, before in reached.items() if i != k)
-        if estimator is None and reached[k].low < threshold and better:
-            longer = NMF(tol=model.tol / PATIENCE**2, max_iter=model.max_iter * PATIENCE)
-            found |= factorize_replicates(function, rows, [k], range(count), noise, longer, seed, n_threads)
+        if estimator is None and reached[k].low < threshold and _gain(found, k, rows.shape) > 1:
+            found |= factorize_replicates(function, rows, [k], *longer(PATIENCE * model.max_iter))
             reached[k] = agreement(k)
-        if reached[k].low >= threshold and (
-            not chosen or _lower(reached[k].errors, reached[chosen].errors, significance)
-        ):
-            chosen = k
-    if not chosen:
-        chosen = max(ranks, key=lambda k: reached[k].low)
+    chosen = _by_fit(found, rows.shape) if in_the_core(model) else 0
+    unstable = chosen and estimator is None and reached[chosen].low < threshold
+    if unstable and 4 * rows.entries * chosen * RUNS * ITERATIONS <= FLOPS:
+        found[chosen] = search_replicates(function, rows, chosen, *longer(ITERATIONS))
+        reached[chosen] = agreement(chosen)
+    chosen = chosen or _by_stability(reached, threshold, significance)
     orders = {k: reached[k].alignment.order[:, :, None] for k in ranks}
     return RankSelection(
         chosen,
@@ -235,6 +249,44 @@ class _Agreement(NamedTuple):
     @property
     def error(self) -> float:
         return float(self.errors.sum())
+
+
+def _gain(found: dict[int, Replicates], k: int, shape: tuple[int, int]) -> float:
+    """How far the lowest loss falls from the candidate before k to k, in units of what white noise explains.
+
+    The noise gives a component the square of its largest singular value: the variance times about
+    (sqrt(n) + sqrt(d))^2, of the (n - k) (d - k) times it that k components leave.
+    """
+    before = max((i for i in found if i < k), default=0)
+    if not before:
+        return np.inf
+    n, d = shape
+    share = (k - before) * (np.sqrt(n) + np.sqrt(d)) ** 2 / (max(n - before, 1) * max(d - before, 1))
+    losses = found[before].losses.min(), found[k].losses.min()
+    return float((losses[0] - losses[1]) / (share * losses[0])) if losses[0] > 0 else 0.0
+
+
+def _by_fit(found: dict[int, Replicates], shape: tuple[int, int]) -> int:
+    """The last candidate to gain beyond doubt, where all beyond it gain no more than noise gives; or 0."""
+    *below, last = sorted(found)
+    if _gain(found, last, shape) > 1:
+        return 0
+    for k in reversed(below[1:]):
+        gain = _gain(found, k, shape)
+        if gain > 1:
+            return k if gain > SURE else 0
+    return 0
+
+
+def _by_stability(reached: dict[int, _Agreement], threshold: float, significance: float) -> int:
+    """The largest stable candidate with lower errors than the one taken before it; or the most stable."""
+    chosen = 0
+    for k in sorted(reached):
+        if reached[k].low >= threshold and (
+            not chosen or _lower(reached[k].errors, reached[chosen].errors, significance)
+        ):
+            chosen = k
+    return chosen or max(sorted(reached), key=lambda k: reached[k].low)
 
 
 def _lower(errors: NDArray[np.float64], before: NDArray[np.float64], significance: float) -> bool:
