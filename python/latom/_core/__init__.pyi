@@ -47,8 +47,6 @@ def prepare(context: Context, X: NDArray[Any] | _Csr, storage: str = "", name: s
 def widen(context: Context, half: NDArray[np.uint16], storage: str) -> _Float32: ...
 
 class Lloyd:
-    """k-means on X, one step at a time."""
-
     def __init__(
         self,
         context: Context,
