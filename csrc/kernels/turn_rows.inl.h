@@ -2,8 +2,8 @@
 //
 //   out[t][r] = x[r][t] - origin[t]        r < kBestRows, t < d;        returns max_r sum_t out[t][r]^2
 //
-// Squares of kLanes rows and as many columns are turned in registers: interleaving row i with row i + kLanes / 2, for
-// all i at once, as often as halving kLanes ends at 1, leaves columns where rows were.
+// Squares of kLanes rows and as many columns are turned in registers: log2(kLanes) times, row i is interleaved with row
+// i + kLanes / 2, for all i at once; after that columns stand where rows did.
 //
 // Shapes    x [kBestRows][d]; origin [d] or null: 0; out [d][kBestRows].
 // Numerics  float32; differences are rounded once. Variants add squares in one order, with or without fused steps.
@@ -45,7 +45,7 @@ float turn_rows(const float* x, std::int64_t d, const float* origin, float* out)
             if (columns == kLanes) {
 #pragma GCC unroll 16
                 for (int r = 0; r < kLanes; ++r) {
-                    __builtin_prefetch(from + (r + kBestRows) * d);  // of the next rows: no stream that hardware sees
+                    __builtin_prefetch(from + (r + kBestRows) * d);  // the next rows: hardware sees no stream
                     v[r] = lanes_at(from + r * d);
                 }
             } else {

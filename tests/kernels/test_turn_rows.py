@@ -20,7 +20,8 @@ def test_columns_and_the_longest(isa: str, d: int, shifted: bool, rng: np.random
     assert longest2 == pytest.approx(squares.max(), rel=1e-5)
     for place in (0, 1, rows // 4, rows // 2, rows - 1) if d else ():  # wherever it stands
         x[place] *= 100
-        assert core.kernels.turn_rows(x)[1] == pytest.approx((x[place].astype(np.float64) ** 2).sum(), rel=1e-5)
+        longest2 = (x[place].astype(np.float64) ** 2).sum()
+        assert core.kernels.turn_rows(x)[1] == pytest.approx(longest2, rel=1e-5)
         x[place] /= 100
 
 
