@@ -142,6 +142,10 @@ double FewColumns<View>::share_left(const Context& ctx, const RowState& state) {
     for (int64_t p = 0; p < pieces; ++p)
         for (int64_t i = p * step; i < std::min(n, p * step + std::min(step, kPiece)); ++i)
             some.push_back(static_cast<int32_t>(i));
+    struct Trial {
+        NeighborBlocks<View>& blocks;
+        ~Trial() { blocks.clear(); }  // also where an interrupt ends it: these are not the blocks of all rows
+    } const trial{blocks_};
     blocks_.build(ctx, rows_, origin_, kernels_->best_rows, state.label, m_, some);
     labels_hold_ = false;
     prepare_atoms(ctx);
@@ -155,7 +159,6 @@ double FewColumns<View>::share_left(const Context& ctx, const RowState& state) {
         if (chosen && s.chosen == 1) continue;
         left += static_cast<double>(blocks_[b].count) * static_cast<double>(chosen ? s.chosen : m_);
     }
-    blocks_.clear();
     return left / (static_cast<double>(some.size()) * static_cast<double>(m_));
 }
 
