@@ -149,14 +149,10 @@ class NonNegativeRows:
         factor = np.ones(self.shape[0]) if weights is None else weights
         wide, f = W.astype(np.float64), F.astype(np.float64)
         loss = float(np.sum((wide.T @ (wide * factor[:, None])) * (f.T @ f))) / 2
-        row = np.repeat(np.arange(self.shape[0]), np.diff(X.indptr))
-        block = max(1, (1 << 20) // W.shape[1])
-        for e in range(0, len(row), block):
-            part = slice(e, e + block)
-            product = np.einsum("ij,ij->i", wide[row[part]], f[X.indices[part]])
-            x = X.data[part].astype(np.float64)
-            loss += float((x * (x - 2 * product)) @ factor[row[part]]) / 2
-        return loss
+        x = X.data.astype(np.float64)
+        places = X.indptr.astype(np.int64), X.indices.astype(np.int32), x
+        products = backend().products_at(self.context, places, wide, f)
+        return loss + float((x * (x - 2 * products)) @ np.repeat(factor, np.diff(X.indptr))) / 2
 
     def kullback_loss(self, W: Array, F: Array) -> float:
         """sum X log(X / Y) - X + Y with Y = W F^T."""

@@ -175,10 +175,12 @@ class Collection:
 
     def _short(self, context: Any, X: Rows) -> bool:
         """Whether squared distances may be too small for float32, which holds the distances themselves."""
-        if self.metric != "euclidean":
+        if self.metric != "euclidean" or not self.rows.dtype == X.dtype == np.float32:
             return False
-        squares = [rows.core.norm2(context) for rows in (self.rows, X)]
-        return any(bool(((square > 0) & (square < SHORT2)).any()) for square in squares)
+        own = self._prepared.get(("short", None))
+        if own is None:  # asked once: a query of one row should not read the lengths of all
+            own = self._prepared.setdefault(("short", None), _any_short(self.rows.core.norm2(context)))
+        return bool(own) or _any_short(X.core.norm2(context))
 
     def _distances(self, X: Rows, values: NDArray[Any]) -> NDArray[Any]:
         """Scores as distances: 1 - cosine, the distance, or minus the product."""
@@ -266,6 +268,10 @@ class Collection:
             values, indices = _dropped(values, indices, without)
         values, indices = _padded(values[:, :k], indices[:, :k], k)
         return values, indices, {"scored": scored, "overflowed": overflowed}
+
+
+def _any_short(squares: NDArray[np.float64]) -> bool:
+    return bool(((squares > 0) & (squares < SHORT2)).any())
 
 
 def _check_scores(function: str, scores: NDArray[Any]) -> None:

@@ -77,8 +77,8 @@ private:
     static constexpr double kLargest = 1e18;          // length whose products float32 holds
     static constexpr int64_t kBlockRows = 2048, kBlockAtoms = 2048;  // fewer rows, or more atoms, are not put in blocks
     static constexpr int64_t kChunk = 1024;                          // rows
-    // What takes the time of how many multiply-adds, by measurement: to tell whether a score is among the best two; to
-    // read a number and lay it out; to put a row, and each of its numbers, in a block; to hold an atom against a box.
+    // Costs in multiply-adds, by measurement: per score, to tell whether it is among the best two; per number, to read
+    // and lay it out; per row, and per number of it, to put it in a block; per atom and row, to hold boxes against it.
     static constexpr double kPick = 4, kRead = 10, kBlockRow = 3000, kBlockNumber = 300, kBoxAtom = 2;
     static constexpr int64_t kTried = 1 << 15, kPiece = 256;  // rows that are tried in blocks, so many at a place
     static constexpr int64_t kLine = 16;                      // numbers
