@@ -68,14 +68,20 @@ def test_rows_without_weight_pull_no_center(rng):
 def test_a_sample_stands_for_all(rng, monkeypatch):
     X, m = blobs(rng, 30_000, 6, 40), 12
     costs = []
-    for sample in (module.SAMPLE, (7500, 7500)):
-        monkeypatch.setattr(module, "SAMPLE", sample)
+    for share in (module.SHARE, 4):
+        monkeypatch.setattr(module, "SHARE", share)
         costs.append(np.median([cost(X, start(X, m, seed=seed)) for seed in range(9)]))
     assert costs[0] < 1.05 * costs[1]
 
 
 def test_few_rows_are_left_to_others(rng):
     assert start(blobs(rng, 2000, 5, 9), 9) is None
+
+
+def test_more_rows_per_cluster_where_they_pay(rng):
+    few, many = Rows("test", blobs(rng, 120_000, 3, 30)), Rows("test", blobs(rng, 400_000, 3, 30))
+    assert [module._coreset_size(rows, 100) for rows in (few, many)] == [4096, 8192]
+    assert module._coreset_size(few, 1000) == 0
 
 
 @pytest.mark.parametrize("distance", [1e-3, 1, 1e3])

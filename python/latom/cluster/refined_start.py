@@ -13,9 +13,9 @@ from latom._base.backend import backend, call
 from latom._base.rows import Rows
 from latom.seed.kmeans_plusplus import LITTLE, local_trials
 
-# Rows of the coreset: one in so many of all, within these bounds, or so many per cluster; runs on it, and the
-# steps of each. All by measurement.
-SHARE, SAMPLE, SAMPLE_PER_CLUSTER = 8, (2048, 4096), 32
+# Rows of the coreset: one in so many of all, but at least so many, and at most so many unless clusters need more:
+# the larger pair where it pays. Runs on it, and the steps of each. All by measurement.
+SHARE, LEAST_ROWS, MOST_ROWS_AND_PER_CLUSTER = 8, 2048, ((8192, 64), (4096, 32))
 RUNS, STEPS = 3, 10
 SCREENED = 16  # multiply-adds of the screen in the time of one in float64
 
@@ -37,8 +37,8 @@ def refined_start(
 
     Source: Bradley & Fayyad, "Refining initial points for k-means clustering", 1998.
     """
-    size = max(min(max(SAMPLE[0], len(rows) // SHARE), SAMPLE[1]), SAMPLE_PER_CLUSTER * m)
-    if not _pays(rows, m, size):
+    size = _coreset_size(rows, m)
+    if not size:
         return None
     context = call(name, n_threads, as_seed(name, rng))
     drawn, mass = backend().coreset(context, rows.core, size, 0, weights, metric)
@@ -62,6 +62,15 @@ def refined_start(
         if objective < least:
             best, least = lloyd.centers(), objective
     return best
+
+
+def _coreset_size(rows: Rows, m: int) -> int:
+    """Rows of the coreset; 0 where none pays."""
+    for most, per_cluster in MOST_ROWS_AND_PER_CLUSTER:
+        size = max(min(max(LEAST_ROWS, len(rows) // SHARE), most), per_cluster * m)
+        if _pays(rows, m, size):
+            return size
+    return 0
 
 
 def _pays(rows: Rows, m: int, size: int) -> bool:
