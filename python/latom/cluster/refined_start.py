@@ -13,8 +13,8 @@ from latom._base.backend import backend, call
 from latom._base.rows import Rows
 from latom.seed.kmeans_plusplus import LITTLE, local_trials
 
-# Rows of the coreset: one in so many of all, but at least so many, and at most so many unless clusters need more:
-# the larger pair where it pays. Runs on it, and the steps of each. All by measurement.
+# Rows of the coreset: one in so many of all, but at least so many, and at most so many unless clusters need
+# more: the larger pair where it pays. Runs on it, and the steps of each. All by measurement.
 SHARE, LEAST_ROWS, MOST_ROWS_AND_PER_CLUSTER = 8, 2048, ((8192, 64), (4096, 32))
 RUNS, STEPS = 3, 10
 SCREENED = 16  # multiply-adds of the screen in the time of one in float64
