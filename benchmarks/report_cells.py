@@ -32,7 +32,7 @@ TITLES = {
     "svd sparse": "TF-IDF, 100 components",
     "powers graph": "Facebook pages",
     "ranks counts": "ranks times replicates",
-    "label_shift tables": "20 domains, 30 cells, 10 classes; 20 starts beside one",
+    "label_shift fits": "20 000 rows, 20 domains, 30 cells, 10 classes; 20 starts beside one",
     "tokens": "documents of 188 tokens",
 }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
+from scipy.optimize import linear_sum_assignment
 
 SCORED_ROWS = 64  # of a top-k answer; the float64 scores of all would take longer than the cases
 
@@ -220,6 +221,12 @@ def covering_cosine(problem: Problem, centers: np.ndarray) -> float:
     X = problem["X"]
     best = [(X[first : first + 4096] @ centers.T).max(axis=1) for first in range(0, len(X), 4096)]
     return float(np.concatenate(best).mean())
+
+
+def error_of_shares(problem: Problem, found: np.ndarray) -> float:
+    """Mean over domains of half the sum of |p^(class | domain) - p(class | domain)|, classes matched."""
+    apart = np.abs(found[:, :, None] - problem["shares"][:, None, :]).sum(axis=0)
+    return float(apart[linear_sum_assignment(apart)].sum() / (2 * len(found)))
 
 
 def silhouette_error(problem: Problem, samples: np.ndarray) -> float:

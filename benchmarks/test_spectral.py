@@ -59,8 +59,11 @@ def test_label_shift(library: str, stored: Stored, run_case: RunCase) -> None:
     def make() -> Problem:
         rng = np.random.default_rng(0)
         shares, cells = rng.dirichlet(np.full(10, 0.5), 20), rng.dirichlet(np.full(30, 0.1), 10)
-        X = np.stack([rng.multinomial(600, row) for row in shares @ cells]) / 600
-        return {"X": X, "m": np.int64(10), "replicates": np.int64(20)}
+        domains = rng.integers(20, size=20_000)
+        cell = (np.cumsum((shares @ cells)[domains], axis=1) < rng.random((20_000, 1))).sum(axis=1)
+        P = (shares @ cells / (shares @ cells).sum(axis=0)).T[np.minimum(cell, 29)]
+        P = 0.9 * P + 0.1 * rng.dirichlet(np.ones(20), 20_000)  # a classifier errs
+        return {"X": P, "domains": domains, "shares": shares, "m": np.int64(10)}
 
     folder, problem = stored(("label_shift",), make)
-    run_case(Case("label_shift", "tables", folder, problem, "20 x 30", available_cpus()), library)
+    run_case(Case("label_shift", "fits", folder, problem, "20 domains", available_cpus()), library)

@@ -198,6 +198,27 @@ py::tuple best_two(const Array<float>& x, const Array<float>& atoms, const Array
     return py::make_tuple(label, best, second);
 }
 
+/// dot [m] of a row of this length, factor, bias, slope and base [m]: (best, least, others).
+py::tuple lead(const Array<float>& dot, const Array<double>& factor, const Array<double>& bias,
+               const Array<double>& slope, const Array<double>& base, double length) {
+    const py::ssize_t m = dot.size();
+    constexpr py::ssize_t kEight = 8;
+    std::vector<float> products(static_cast<std::size_t>(m + kEight), std::numeric_limits<float>::quiet_NaN());
+    std::copy_n(dot.data(), m, products.data());
+    std::vector<std::vector<double>> whole;  // lines
+    for (const Array<double>* part : {&factor, &bias, &slope, &base}) {
+        if (m < 1 || part->size() != m) throw py::value_error("lead: dot, factor, bias, slope and base must be [m]");
+        whole.emplace_back(static_cast<std::size_t>(m + kEight), 0.0);
+        std::copy_n(part->data(), m, whole.back().data());
+    }
+    std::vector<double> upper(static_cast<std::size_t>(m + kEight));
+    double least = 0, others = 0;
+    const std::int64_t best =
+        active_kernels()->lead(products.data(), {whole[0].data(), whole[1].data(), whole[2].data(), whole[3].data(), m},
+                               length, upper.data(), &least, &others);
+    return py::make_tuple(best, least, others);
+}
+
 /// x [best_rows, d] less origin [d], column by column, and the squared length of the longest row.
 py::tuple turn_rows(const Array<float>& x, const std::optional<Array<float>>& origin) {
     const py::ssize_t rows = active_kernels()->best_rows, d = x.ndim() == 2 ? x.shape(1) : 0;
@@ -362,6 +383,8 @@ void register_kernels(py::module_& kernels) {
     kernels.def("box_atoms", &box_atoms, "atoms"_a.noconvert(), "bias"_a.noconvert(), "error"_a.noconvert(),
                 "middle"_a.noconvert(), "half"_a.noconvert(), "radius"_a);
     kernels.def("best_two", &best_two, "x"_a.noconvert(), "atoms"_a.noconvert(), "bias"_a.noconvert());
+    kernels.def("lead", &lead, "dot"_a.noconvert(), "factor"_a.noconvert(), "bias"_a.noconvert(), "slope"_a.noconvert(),
+                "base"_a.noconvert(), "length"_a);
     kernels.def(
         "philox",
         [](std::uint64_t seed, std::uint32_t purpose, std::uint64_t counter) {

@@ -48,6 +48,12 @@ struct BoxAtoms {
     std::int64_t d, m, stride;
 };
 
+// Atoms as lead.inl.h takes them.
+struct LeadAtoms {
+    const double *factor, *bias, *slope, *base;
+    std::int64_t m;
+};
+
 constexpr std::int64_t kPursuitBlock = 128;  // atoms
 
 typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
@@ -167,6 +173,9 @@ struct KernelTable {
     // few_dots.inl.h: out [count][m], products of rows x [count] with atoms [m][stride], m a multiple of 4.
     void (*few_dots)(const float* const* x, std::int64_t count, std::int64_t d, const float* atoms, std::int64_t m,
                      std::int64_t stride, float* out);
+    // lead.inl.h: the best of the atoms by products dot [m], what it scores at least and the others at most.
+    std::int64_t (*lead)(const float* dot, const LeadAtoms& atoms, double length, double* upper, double* least,
+                         double* others);
     // binned_values.inl.h: the float64 values, out [count], of integers on a grid with units [levels]; levels stand
     // `step` apart, or, where that is 1, side by side: sum [count, levels].
     void (*binned_values)(const std::int64_t* sum, std::int64_t count, std::int64_t step, const double* unit,

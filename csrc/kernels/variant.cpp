@@ -35,6 +35,7 @@ namespace {
 #include "kernels/gram.inl.h"
 #include "kernels/interleave.inl.h"
 #include "kernels/kth_magnitude.inl.h"
+#include "kernels/lead.inl.h"
 #include "kernels/log_dot.inl.h"
 #include "kernels/product_screen.inl.h"
 #include "kernels/candidates.inl.h"
@@ -125,6 +126,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .turn_rows = turn_rows,
     .box_atoms = box_atoms,
     .few_dots = few_dots,
+    .lead = lead,
     .binned_values = binned_values,
     .distance_sums = distance_sums,
     .bounded_distances = bounded_distances,

@@ -119,6 +119,18 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         lambda: {"x": f32(k.best_rows(), 6), "atoms": f32(9, 6), "bias": f32(9)},
         set(),
     ),
+    "kernels.lead": (
+        k.lead,
+        {
+            "dot": f32(9),
+            "factor": f64(9),
+            "bias": f64(9),
+            "slope": f64(9),
+            "base": f64(9),
+            "length": 1.0,
+        },
+        set(),
+    ),
     "kernels.turn_rows": (
         lambda **given: k.turn_rows(**given),
         lambda: {"x": f32(k.best_rows(), 6), "origin": f32(6)},

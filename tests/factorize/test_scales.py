@@ -136,3 +136,33 @@ def test_penalties_are_finite_and_large_ones_leave_nothing(cls, name, X):
         model = cls(4, solver=solver, init="random", alpha_W=1e300, alpha_H=0.0, l1_ratio=1, max_iter=5)
         assert (model.fit_transform(X.astype(np.float32)) == 0).all()
         assert np.isfinite(model.components_).all()
+
+
+@pytest.mark.parametrize("alpha", [0.01, np.float32(2), 1e300])
+@pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
+def test_penalties_beyond_all_numbers_leave_nothing(alpha, l1_ratio, X):
+    model = latom.NMF(4, solver="cd", alpha_W=alpha, l1_ratio=l1_ratio, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for power in (-400, -100):
+            scaled = np.ldexp(X, power)
+            for W in (model.fit_transform(scaled), model.transform(scaled)):
+                assert (W @ model.components_ < 1e-20 * scaled.max()).all()
+            assert model.reconstruction_err_ == pytest.approx(np.linalg.norm(scaled))
+
+
+@pytest.mark.parametrize("power", [-1060, -1000, 900])
+@pytest.mark.parametrize("alpha", [0.0, 0.01])
+def test_transform_with_components_at_the_ends_of_the_numbers(power, alpha, X):
+    model = latom.NMF(4, solver="cd", random_state=0).fit(X)
+    wanted = model.transform(X)
+    model.components_ = np.ldexp(model.components_, power)
+    model.alpha_W, model.l1_ratio = alpha, 0.0
+    W = model.transform(np.ldexp(X, -60))
+    if alpha and power < 0:  # a long row of codes would cost more than what it explains
+        assert (W == 0).all()
+    else:
+        shift = -60 - power
+        rel = 0.01 if power == -1060 else 1e-6  # subnormal components have lost bits
+        with np.errstate(over="ignore"):
+            assert np.allclose(np.ldexp(W, -shift), wanted, rtol=rel, atol=rel * wanted.max())

@@ -91,7 +91,7 @@ private:
         Panels panels;
         std::unique_ptr<FirstTwo<T>> two;  // where atoms are few
     };
-    static constexpr int64_t kFewLabels = 64;  // atoms up to which labels alone come from float32
+    static constexpr int64_t kFewLabels = 128;  // atoms up to which labels alone come from float32
     static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
     static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
     static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block

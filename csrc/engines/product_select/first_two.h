@@ -29,7 +29,7 @@ namespace latom {
 template <class T>
 class FirstTwo {
 public:
-    static constexpr int64_t kMostAtoms = 64, kMostColumns = 1 << 16;
+    static constexpr int64_t kMostAtoms = 128, kMostColumns = 1 << 16;
 
     struct Lead {
         int32_t atom;
@@ -40,11 +40,11 @@ public:
     struct Scratch {
         std::vector<const float*> row;
         AlignedVector<float> narrow, product;
-        std::vector<double> score;
+        AlignedVector<double> upper;
     };
 
-    /// atoms [m] of d numbers with their squared lengths, and the rule, which must outlive it. False where there are
-    /// too many, or float32 does not hold them.
+    /// atoms [m] of d numbers with their squared lengths, and the rule. False where there are too many, or float32 does
+    /// not hold them.
     bool pack(const KernelTable* kernels, const std::vector<const T*>& atoms, int64_t d,
               const std::vector<double>& norm2, const ScoreRule& rule);
 
@@ -53,15 +53,12 @@ public:
 
 private:
     static constexpr double kLargest = 1e18;  // length whose products float32 holds
-    static constexpr int64_t kLine = 16, kFour = 4, kTogether = 32;
-
-    Lead lead(const float* product, double norm2, Scratch& s) const;
+    static constexpr int64_t kLine = 16, kFour = 4, kEight = 8, kTogether = 32;
 
     const KernelTable* kernels_ = nullptr;
-    const ScoreRule* rule_ = nullptr;
     int64_t m_ = 0, padded_ = 0, d_ = 0, stride_ = 0;
-    AlignedVector<float> atoms_;        // [padded, stride]
-    std::vector<double> slope_, base_;  // [m]: e_j = slope_j |x| + base_j
+    AlignedVector<float> atoms_;                          // [padded, stride]
+    AlignedVector<double> factor_, bias_, slope_, base_;  // [m], whole lines: e_j = slope_j |x| + base_j
 };
 
 template <class T>
@@ -72,44 +69,29 @@ bool FirstTwo<T>::pack(const KernelTable* kernels, const std::vector<const T*>& 
     for (const double v : norm2)
         if (!(v <= kLargest * kLargest)) return false;
     kernels_ = kernels;
-    rule_ = &rule;
     d_ = d;
     padded_ = chunk_count(m_, kFour) * kFour;
     stride_ = chunk_count(d, kLine) * kLine;
     atoms_.assign(static_cast<std::size_t>(padded_ * stride_), 0.0f);
-    slope_.resize(atoms.size());
-    base_.resize(atoms.size());
+    for (auto* v : {&factor_, &bias_, &slope_, &base_})
+        v->assign(static_cast<std::size_t>(chunk_count(m_, kEight) * kEight), 0.0);
     const double gamma = 1.01 * static_cast<double>(d + 12) * 0x1p-24, tiny = static_cast<double>(d + 12) * 0x1p-148;
     for (int64_t j = 0; j < m_; ++j) {
         for (int64_t t = 0; t < d; ++t) atoms_[j * stride_ + t] = static_cast<float>(atoms[j][t]);
-        const double factor = rule.factor.empty() ? 1.0 : rule.factor[j], up = 1 + 1e-9;
-        slope_[j] = factor * (gamma * std::sqrt(norm2[j]) + tiny) * up;
-        base_[j] =
-            (factor * tiny * (1 + std::sqrt(norm2[j])) + (rule.bias.empty() ? 0.0 : 0x1p-50 * std::abs(rule.bias[j]))) *
-            up;
+        const double length = std::sqrt(norm2[j]), up = 1 + 1e-9;
+        factor_[j] = rule.factor.empty() ? 1.0 : rule.factor[j];
+        bias_[j] = rule.bias.empty() ? 0.0 : rule.bias[j];
+        slope_[j] = factor_[j] * (gamma * length + tiny) * up;
+        base_[j] = (factor_[j] * tiny * (1 + length) + 0x1p-50 * std::abs(bias_[j])) * up;
     }
     return true;
 }
 
 template <class T>
-typename FirstTwo<T>::Lead FirstTwo<T>::lead(const float* product, double norm2, Scratch& s) const {
-    const double length = std::sqrt(norm2);
-    double* score = s.score.data();
-    for (int64_t j = 0; j < m_; ++j) score[j] = static_cast<double>(product[j]);
-    rule_->score(score, m_);
-    int64_t best = 0;
-    for (int64_t j = 1; j < m_; ++j) best = score[j] > score[best] ? j : best;
-    const double least = score[best] - (slope_[best] * length + base_[best]);
-    double others = -HUGE_VAL;
-    score[best] = -HUGE_VAL;
-    for (int64_t j = 0; j < m_; ++j) others = std::max(others, score[j] + (slope_[j] * length + base_[j]));
-    return {static_cast<int32_t>(best), least > others, least, others};
-}
-
-template <class T>
 void FirstTwo<T>::run(const T* const* rows, const double* norm2, int64_t count, Scratch& s, Lead* out) const {
-    s.product.resize(static_cast<std::size_t>(kTogether * padded_));
-    s.score.resize(static_cast<std::size_t>(m_));
+    s.product.resize(static_cast<std::size_t>(kTogether * padded_ + kEight));
+    s.upper.resize(slope_.size());
+    const LeadAtoms of{factor_.data(), bias_.data(), slope_.data(), base_.data(), m_};
     if constexpr (sizeof(T) == 8) {
         s.narrow.resize(static_cast<std::size_t>(kTogether * d_));
         s.row.resize(kTogether);
@@ -130,9 +112,11 @@ void FirstTwo<T>::run(const T* const* rows, const double* norm2, int64_t count, 
         }
         kernels_->few_dots(x, some, d_, atoms_.data(), padded_, stride_, s.product.data());
         for (int64_t r = 0; r < some; ++r) {
-            if (norm2[from + r] <= kLargest * kLargest)
-                out[from + r] = lead(s.product.data() + r * padded_, norm2[from + r], s);
-            else out[from + r] = {0, false, -HUGE_VAL, HUGE_VAL};
+            Lead& to = out[from + r] = {0, false, -HUGE_VAL, HUGE_VAL};
+            if (!(norm2[from + r] <= kLargest * kLargest)) continue;
+            to.atom = static_cast<int32_t>(kernels_->lead(
+                s.product.data() + r * padded_, of, std::sqrt(norm2[from + r]), s.upper.data(), &to.least, &to.others));
+            to.sure = to.least > to.others;
         }
     }
 }

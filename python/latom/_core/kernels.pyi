@@ -200,6 +200,14 @@ def box_atoms(
     half: NDArray[np.float32],
     radius: float,
 ) -> list[int]: ...
+def lead(
+    dot: NDArray[np.float32],
+    factor: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    slope: NDArray[np.float64],
+    base: NDArray[np.float64],
+    length: float,
+) -> tuple[int, float, float]: ...
 def best_two(
     x: NDArray[np.float32], atoms: NDArray[np.float32], bias: NDArray[np.float32]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32]]: ...

@@ -176,18 +176,20 @@ class BaseNMF(IterativeEstimator):
         """scikit-learn's scaling: those of W by the number of features, those of H by the number of rows.
 
         In the units of p. What its numbers could not hold counts as the largest that they square without
-        harm: beside X of about 1 that takes everything to 0 as well.
+        harm, and then takes everything to 0: to some 1e-154 of X that is the optimum.
         """
         (n, d), loss, most = p.shape, self._unit_of_loss(p), float(np.sqrt(np.finfo(p.dtype).max))
-        alpha_H = self.alpha_W if self.alpha_H == "same" else self.alpha_H
-        of_W, of_H = d * self.alpha_W, n * alpha_H
-        l1 = self.l1_ratio
-        return Penalties(
-            min(of_W * l1 * (p.units.W / loss), most),
-            min(of_H * l1 * (p.units.H / loss), most),
-            min(of_W * (1 - l1) * (p.units.W / loss * p.units.W), most),
-            min(of_H * (1 - l1) * (p.units.H / loss * p.units.H), most),
-        )
+        alpha_W, share = float(self.alpha_W), float(self.l1_ratio)
+        alpha_H = alpha_W if self.alpha_H == "same" else float(self.alpha_H)
+
+        def scaled(alpha: float, unit: float) -> tuple[float, float]:
+            # Units may be beyond all numbers, and nothing times infinity is no number.
+            l1 = alpha * share * (unit / loss) if alpha * share else 0.0
+            l2 = alpha * (1 - share) * (unit / loss * unit) if alpha * (1 - share) else 0.0
+            return (most, most) if l2 > most else (min(l1, most), l2)
+
+        (l1_W, l2_W), (l1_H, l2_H) = scaled(d * alpha_W, p.units.W), scaled(n * alpha_H, p.units.H)
+        return Penalties(l1_W, l1_H, l2_W, l2_H)
 
     def _start(
         self, name: str, products: NonNegativeRows, W: Any, H: Any, rng: np.random.RandomState

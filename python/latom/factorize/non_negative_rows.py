@@ -13,7 +13,7 @@ from latom._base.backend import backend
 from latom._base.rows import Rows
 from latom.factorize.missing import without_missing
 from latom.factorize.product_in_parts import product_in_parts
-from latom.factorize.units import Units, exponent_of, rescaled
+from latom.factorize.units import exponent_of, rescaled, units_of
 
 Array = NDArray[Any]
 
@@ -57,8 +57,7 @@ class NonNegativeRows:
             X = Rows(self.function, rescaled(X.array, -exponent))
             norm2 = X.core.norm2(context)
         self.norm2 = norm2
-        of_H = 2.0 ** (exponent // 2 if H is None else exponent_of(float(np.abs(H).max())))
-        self.units = Units(2.0**exponent, 2.0**exponent / of_H, of_H)
+        self.units = units_of(exponent, None if H is None else float(np.abs(H).max()))
         self.X, self.shape, self.dtype, self.sparse = X.array, X.shape, X.dtype, X.sparse
         self.core = X.core
         self._as_csr: Rows | None = None  # dense X as the Kullback-Leibler steps take it

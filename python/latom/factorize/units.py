@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 ORDINARY = 20  # binary orders of magnitude about 1 in which nothing is changed
+MOST = 1000  # of a unit, so that its reciprocal is a number too
 
 
 class Units(NamedTuple):
@@ -22,6 +23,13 @@ class Units(NamedTuple):
     X: float = 1.0
     W: float = 1.0
     H: float = 1.0
+
+
+def units_of(exponent: int, largest: float | None) -> Units:
+    """Where X is divided by 2**exponent, and the largest number of H is given, or H is to be found."""
+    of_H = exponent // 2 if largest is None else exponent_of(largest)
+    of_H = int(np.clip(of_H, max(-MOST, exponent - MOST), min(MOST, exponent + MOST)))
+    return Units(2.0**exponent, 2.0 ** (exponent - of_H), 2.0**of_H)
 
 
 def exponent_of(size: float) -> int:
