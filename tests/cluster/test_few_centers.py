@@ -44,7 +44,7 @@ def held_to_plain(X, starts, metric, n_iter=6, weights=None):
 def test_follows_the_plain_path(metric, dtype, d):
     rng = np.random.default_rng(d)
     X = blobs(rng, 700, d, dtype)
-    for m in (1, 2, 3, 4, 5, 15, 16, 17, 33):
+    for m in (1, 2, 3, 4, 5, 15, 16, 17, 33, 48, 49, 63, 64, 65, 127, 128, 129):
         held_to_plain(X, [X[rng.permutation(700)[:m]] for _ in range(2)], metric)
 
 

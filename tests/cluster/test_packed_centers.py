@@ -32,7 +32,7 @@ def agrees(km, X, weights=None):
 
 @pytest.mark.filterwarnings("ignore:.*Number of distinct clusters")
 @pytest.mark.parametrize("cls", [latom.KMeans, latom.SphericalKMeans])
-@pytest.mark.parametrize("m", [1, 2, 3, 4, 16, 33, 130])
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 16, 33, 65, 128, 129])
 @pytest.mark.parametrize("d", [1, 5, 31, 64, 65, 200])
 def test_answers_are_those_of_assign(cls, m, d, rng):
     km, X = fitted(rng, cls, 140, d, m)
