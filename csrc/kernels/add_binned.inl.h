@@ -87,22 +87,37 @@ inline void scatter_binned_levels(const T* x, const I* column, std::int64_t nnz,
         return sum + t * L;
     };
     std::int64_t p = 0;
-    if constexpr (L == 2) {  // rows of one number, as codes have: one pair of integers for all columns
-        while (p < nnz && x[p] == x[0]) ++p;
-        if (p == nnz && nnz > 0) {
+    while (p < nnz && x[p] == x[0]) ++p;
+    if (p == nnz && nnz > 0) {  // rows of one number, as codes and counts have: the same integers for all columns
+        Integers own[L] = {};
+        bin<L>(spread<Wide>(static_cast<double>(x[0]) * factor), magic, own);
+        std::int64_t level[L];
+        int parts = 0, only = 0;
+        for (int l = 0; l < L; ++l) {
+            level[l] = own[l][0];
+            if (level[l] != 0) ++parts, only = l;
+        }
+        if (parts <= 1) {  // whole numbers
+            const std::int64_t all = level[only];
+            for (p = 0; p < nnz; ++p) place(p)[only] += all;
+        } else if constexpr (L == 2) {
             typedef std::int64_t Pair __attribute__((vector_size(16)));
-            Integers own[L] = {};
-            bin<L>(spread<Wide>(static_cast<double>(x[0]) * factor), magic, own);
-            const Pair all = {own[0][0], own[1][0]};
+            const Pair all = {level[0], level[1]};
             for (p = 0; p < nnz; ++p) {
                 std::int64_t* at = place(p);
                 const Pair added = load<Pair>(at) + all;
                 __builtin_memcpy(at, &added, sizeof added);
             }
-            return;
+        } else {
+            for (p = 0; p < nnz; ++p) {
+                std::int64_t* at = place(p);
+#pragma GCC unroll 3
+                for (int l = 0; l < L; ++l) at[l] += level[l];
+            }
         }
-        p = 0;
+        return;
     }
+    p = 0;
     for (; p + kWide <= nnz; p += kWide) {
         Integers own[L] = {};
         bin<L>(wide(x + p) * factor, magic, own);

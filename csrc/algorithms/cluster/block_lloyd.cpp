@@ -86,8 +86,8 @@ public:
             products = select_->run(ctx, by_label_, known_, block_);
         } else {
             products = select_->run(ctx, known_, block_);
-            if (select_->leaves_scores()) select_->add_scores(ctx, block_);
         }
+        if (select_->leaves_scores()) select_->add_scores(ctx, block_);
         each_known(
             [&](auto& all, auto& of_block) { std::copy(of_block.begin(), of_block.end(), all.begin() + first); });
         passed_ = true;

@@ -85,7 +85,7 @@ public:
             if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
             else stats.products = select_.run(ctx, assigned_, state_);
             stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
-            if constexpr (!Rows<View>::sparse) scored_ = !select_.leaves_scores();
+            scored_ = !select_.leaves_scores();
             if (assigned_ && followed && 2 * stats.changed < n()) follow_moves(ctx, before);
         }
         assigned_ = true;
@@ -114,7 +114,7 @@ public:
             stats.products = select_.adopt(ctx, found, known_, state_);
             stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
         }
-        assigned_ = true;
+        assigned_ = scored_ = true;
         drift_.assign(atoms_.size(), 0.0);
         if (objective) stats.objective = objective_now(ctx);
         return stats;
@@ -202,9 +202,8 @@ private:
         return false;
     }
     // Scores of all rows with the centers of the last assign(), which may have left them out.
-    void score_rows([[maybe_unused]] const Context& ctx) const {
-        if constexpr (!Rows<View>::sparse)
-            if (!scored_) select_.add_scores(ctx, state_);
+    void score_rows(const Context& ctx) const {
+        if (!scored_) select_.add_scores(ctx, state_);
         scored_ = true;
     }
     void follow_moves(const Context& ctx, const std::vector<int32_t>& before) {

@@ -63,7 +63,7 @@ public:
 
 private:
     static constexpr int64_t kBlockRows = 256;
-    static constexpr int64_t kFewCenters = 128;    // up to these, by measurement, float32 and its bounds are faster
+    static constexpr int64_t kFewCenters = 128;   // up to these, by measurement, float32 and its bounds are faster
     static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
     static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;

@@ -8,7 +8,7 @@
 //
 // with two roundings for factor and bias, which gamma and B = 2^-21 max_j |bias_j| cover beside what float64 rounds; L
 // is for what is lost below the range of float32. The best is the answer where it leads by more than 2 e, and is scored
-// in float64; other rows have all their scores in float64.
+// in float64 when somebody asks; other rows have all their scores in float64.
 //
 // Cost      nnz * m multiply-adds; d * m numbers for the atoms.
 #pragma once
@@ -53,10 +53,10 @@ public:
         });
     }
 
-    /// Labels and scores of all rows. Returns the multiply-adds spent.
+    /// Labels of all rows, and their scores unless leaves_scores() says otherwise. Returns the multiply-adds spent.
     double run(const Context& ctx, const Rows<View>& rows, const ScoreRule& decision, RowState& state) {
         constexpr int64_t kRows = 512;
-        const bool screen = sizeof(T) == 4 && failed_ < kMostFailed && prepare_screen(decision);
+        const bool screen = screened_ = sizeof(T) == 4 && failed_ < kMostFailed && prepare_screen(decision);
         const int32_t zero_label = decision.zero_label();
         const int64_t chunks = chunk_count(rows.n(), kRows);
         std::vector<int64_t> near(static_cast<std::size_t>(chunks), 0);
@@ -66,7 +66,7 @@ public:
                 if (!(rows.norm2(i) > 0)) {
                     state.label[i] = zero_label;
                     state.own[i] = decision(0.0, zero_label);
-                } else if (!screen || !decide_fast(rows, i, decision, state)) {
+                } else if (!screen || !decide_fast(rows, i, state)) {
                     decide(rows, i, decision, state, out);
                     ++near[c];
                 }
@@ -75,6 +75,23 @@ public:
         const int64_t looked = std::accumulate(near.begin(), near.end(), int64_t{0});
         if (screen) failed_ = 2 * looked > rows.n() ? failed_ + 1 : 0;
         return static_cast<double>(rows.stored()) * static_cast<double>(m_);
+    }
+
+    /// Whether the last pass left no scores, and those of all rows with the atoms of their labels in their place.
+    bool leaves_scores() const { return screened_; }
+    void score_own(const Context& ctx, const Rows<View>& rows, const ScoreRule& decision, RowState& state) const {
+        constexpr int64_t kRows = 2048;
+        parallel_for(ctx, chunk_count(rows.n(), kRows), [&](int64_t c, int) {
+            for (int64_t i = c * kRows; i < std::min(rows.n(), (c + 1) * kRows); ++i) {
+                const T *x = rows.values(i), *y = columns_.data() + state.label[i];
+                const auto* column = rows.columns(i);
+                double sum[8] = {};  // in the order of kernels/dot.inl.h
+                for (int64_t p = 0, nnz = rows.size(i); p < nnz; ++p)
+                    sum[p % 8] += static_cast<double>(x[p]) * static_cast<double>(y[column[p] * stride_]);
+                const double dot = ((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7]));
+                state.own[i] = decision(rows.norm2(i) > 0 ? dot : 0.0, state.label[i]);
+            }
+        });
     }
 
 private:
@@ -102,30 +119,23 @@ private:
         return true;
     }
 
-    // Whether float32 tells the best; then its label and score are written.
-    bool decide_fast(const Rows<View>& rows, int64_t i, const ScoreRule& decision, RowState& state) const {
+    // Whether float32 tells the best; then its label is written.
+    bool decide_fast(const Rows<View>& rows, int64_t i, RowState& state) const {
         using I = typename View::index_type;
-        const T* x = rows.values(i);
-        const I* column = rows.columns(i);
-        const int64_t nnz = rows.size(i);
         const double length = std::sqrt(rows.norm2(i));
         if constexpr (sizeof(T) == 8) return false;
         else {
             if (!(length <= kLargest)) return false;
+            const int64_t nnz = rows.size(i);
             int32_t label;
             float best, second;
-            rows.kernels()->template of<T, I>().sparse_two(x, column, nnz, columns_.data(), stride_, factor_.data(),
-                                                           bias_.data(), &label, &best, &second);
+            rows.kernels()->template of<T, I>().sparse_two(rows.values(i), rows.columns(i), nnz, columns_.data(),
+                                                           stride_, factor_.data(), bias_.data(), &label, &best,
+                                                           &second);
             const double gamma = 1.01 * static_cast<double>(nnz + 12) * 0x1p-24;
             const double error = gamma * length * steepest_ + biased_ + lost_ * (1 + length);
             if (!(static_cast<double>(best) - static_cast<double>(second) > 2 * error)) return false;
-            double sum[8] = {};  // in the order of kernels/dot.inl.h
-            const T* y = columns_.data() + label;
-            for (int64_t p = 0; p < nnz; ++p)
-                sum[p % 8] += static_cast<double>(x[p]) * static_cast<double>(y[column[p] * stride_]);
             state.label[i] = label;
-            state.own[i] =
-                decision(((sum[0] + sum[4]) + (sum[2] + sum[6])) + ((sum[1] + sum[5]) + (sum[3] + sum[7])), label);
             return true;
         }
     }
@@ -159,6 +169,7 @@ private:
     std::vector<double> norm_;  // [m]
     AlignedVector<float> factor_, bias_;
     double steepest_ = 0, biased_ = 0, lost_ = 0;  // W, B, L
+    bool screened_ = false;
     int failed_ = 0;
 };
 

@@ -57,6 +57,9 @@ public:
 
     /// Whether the last pass scored all rows anew, so that their scores need not be kept up.
     bool scores_all() const { return few_; }
+    /// Whether the last pass left no scores, and those of all rows with the atoms of their labels in their place.
+    bool leaves_scores() const { return few_ && all_.leaves_scores(); }
+    void add_scores(const Context& ctx, RowState& state) const { all_.score_own(ctx, rows_, decision_, state); }
 
 private:
     static constexpr int64_t kBlockRows = 4096;   // at most so many rows have their survivors scored together
