@@ -2,8 +2,10 @@
 //
 //   out[t][r] = x[r][t] - origin[t]        r < kBestRows, t < d;        returns max_r sum_t out[t][r]^2
 //
-// Squares of kLanes rows and as many columns are turned in registers: log2(kLanes) times, row i is interleaved with row
-// i + kLanes / 2, for all i at once; after that columns stand where rows did.
+// Squares of kLanes rows and as many columns are turned in registers: log2(kLanes) times, register i is interleaved with
+// register i + half of them, for all i at once; each time the place of a number, written in bits, is rotated by one.
+// After that columns stand where rows did. Rows of fewer columns fill fewer registers, which are turned in the same way
+// where columns are a power of two; else each column picks its numbers from every register.
 //
 // Shapes    x [kBestRows][d]; origin [d] or null: 0; out [d][kBestRows].
 // Numerics  float32; differences are rounded once. Variants add squares in one order, with or without fused steps.
@@ -18,31 +20,75 @@ inline Lanes upper_halves(Lanes a, Lanes b, Places<K...>) {
     return (Lanes)__builtin_shufflevector(a, b, (K / 2 + kLanes / 2 + K % 2 * kLanes)...);
 }
 
-// The registers of a square, turned.
-template <int kLeft>
-inline void turn_square(Lanes* v) {
-    if constexpr (kLeft > 1) {
+// N registers of kLanes rows, turned in so many steps.
+template <int N, int kSteps>
+inline void turn_registers(Lanes* v) {
+    if constexpr (kSteps > 1 && N > 1) {
         typedef typename PlacesTo<kLanes>::Type All;
-        Lanes turned[kLanes];
+        Lanes turned[N];
 #pragma GCC unroll 8
-        for (int i = 0; i < kLanes / 2; ++i) {
-            turned[2 * i] = lower_halves(v[i], v[i + kLanes / 2], All{});
-            turned[2 * i + 1] = upper_halves(v[i], v[i + kLanes / 2], All{});
+        for (int i = 0; i < N / 2; ++i) {
+            turned[2 * i] = lower_halves(v[i], v[i + N / 2], All{});
+            turned[2 * i + 1] = upper_halves(v[i], v[i + N / 2], All{});
         }
 #pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) v[i] = turned[i];
-        turn_square<kLeft / 2>(v);
+        for (int i = 0; i < N; ++i) v[i] = turned[i];
+        turn_registers<N, kSteps / 2>(v);
     }
 }
 
-float turn_rows(const float* x, std::int64_t d, const float* origin, float* out) {
-    Lanes norm2[kBestRegisters] = {};
+// What stands in column t of kLanes rows, less the point, at `out`; its squares are added.
+inline void put_column(Lanes v, const float* origin, std::int64_t t, float* out, Lanes& norm2) {
+    const Lanes column = origin ? v - lanes_of(origin[t]) : v;
+    norm2 = lanes_fma(column, column, norm2);
+    lanes_to(out + t * kBestRows, column);
+}
+
+// The register that holds column T of rows of D columns: what register R has of it is put in its place.
+template <int D, int T, int R, int... K>
+inline Lanes pick_column(const Lanes* v, Lanes found, Places<K...> all) {
+    if constexpr (R == D) {
+        return found;
+    } else {
+        found = (Lanes)__builtin_shufflevector(found, v[R],
+                                               ((D * K + T) / kLanes == R ? kLanes + (D * K + T) % kLanes : K)...);
+        return pick_column<D, T, R + 1>(v, found, all);
+    }
+}
+template <int D, int T>
+inline void pick_columns(const Lanes* v, Lanes* columns) {
+    if constexpr (T < D) {
+        columns[T] = pick_column<D, T, 0>(v, v[0], typename PlacesTo<kLanes>::Type{});
+        pick_columns<D, T + 1>(v, columns);
+    }
+}
+
+// Rows of D < kLanes columns.
+template <int D>
+inline void turn_short(const float* x, const float* origin, float* out, Lanes* norm2) {
+    for (int q = 0; q < kBestRegisters; ++q) {
+        const float* from = x + q * kLanes * D;
+        Lanes v[D], columns[D];
+#pragma GCC unroll 8
+        for (int i = 0; i < D; ++i) {
+            __builtin_prefetch(from + kBestRows * D + i * kLanes);
+            columns[i] = v[i] = lanes_at(from + i * kLanes);
+        }
+        if constexpr ((D & (D - 1)) == 0) turn_registers<D, kLanes>(columns);
+        else pick_columns<D, 0>(v, columns);
+#pragma GCC unroll 8
+        for (int t = 0; t < D; ++t) put_column(columns[t], origin, t, out + q * kLanes, norm2[q]);
+    }
+}
+
+inline void turn_long(const float* x, std::int64_t d, const float* origin, float* out, Lanes* norm2) {
+    const float* const end = x + kBestRows * d;
     for (std::int64_t t = 0; t < d; t += kLanes) {
         const std::int64_t columns = d - t < kLanes ? d - t : kLanes;
         for (int q = 0; q < kBestRegisters; ++q) {
             const float* from = x + q * kLanes * d + t;
             Lanes v[kLanes];
-            if (columns == kLanes) {
+            if (from + (kLanes - 1) * d + kLanes <= end) {  // what is loaded beyond a row is not used
 #pragma GCC unroll 16
                 for (int r = 0; r < kLanes; ++r) {
                     __builtin_prefetch(from + (r + kBestRows) * d);  // the next rows: hardware sees no stream
@@ -55,16 +101,23 @@ float turn_rows(const float* x, std::int64_t d, const float* origin, float* out)
                     v[r] = lanes_at(part);
                 }
             }
-            turn_square<kLanes>(v);
-            for (std::int64_t c = 0; c < columns; ++c) {
-                const Lanes column = origin ? v[c] - lanes_of(origin[t + c]) : v[c];
-                norm2[q] = lanes_fma(column, column, norm2[q]);
-                lanes_to(out + (t + c) * kBestRows + q * kLanes, column);
-            }
+            turn_registers<kLanes, kLanes>(v);
+            for (std::int64_t c = 0; c < columns; ++c) put_column(v[c], origin, t + c, out + q * kLanes, norm2[q]);
         }
     }
-    float lane[kBestRows], largest = 0;
-    for (int q = 0; q < kBestRegisters; ++q) lanes_to(lane + q * kLanes, norm2[q]);
-    for (const float v : lane) largest = v > largest ? v : largest;
-    return largest;
+}
+
+template <int D>
+inline void turn_any(const float* x, std::int64_t d, const float* origin, float* out, Lanes* norm2) {
+    if constexpr (D == kLanes || D > 8) turn_long(x, d, origin, out, norm2);
+    else if (d == D) turn_short<D>(x, origin, out, norm2);
+    else turn_any<D + 1>(x, d, origin, out, norm2);
+}
+
+float turn_rows(const float* x, std::int64_t d, const float* origin, float* out) {
+    Lanes norm2[kBestRegisters] = {};
+    turn_any<1>(x, d, origin, out, norm2);
+    auto most = (BestFloats)norm2[0];
+    for (int q = 1; q < kBestRegisters; ++q) most = (BestFloats)norm2[q] > most ? (BestFloats)norm2[q] : most;
+    return fold_vector(most, [](auto a, auto b) { return a > b ? a : b; });
 }

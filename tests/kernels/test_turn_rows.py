@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize("d", [0, 1, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64])
+@pytest.mark.parametrize("d", [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 31, 32, 33, 38, 64])
 @pytest.mark.parametrize("shifted", [False, True])
 def test_columns_and_the_longest(isa: str, d: int, shifted: bool, rng: np.random.Generator) -> None:
     rows = core.kernels.best_rows()

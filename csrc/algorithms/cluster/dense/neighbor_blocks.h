@@ -25,33 +25,15 @@ namespace latom {
 template <bool kRun, class View, class Row>
 double load_columns(const Rows<View>& rows, const std::vector<typename View::value_type>& origin, int64_t count,
                     int64_t width, Row row, float* out) {
-    constexpr int64_t kAhead = 8;    // rows that are on their way from memory
-    constexpr int64_t kLine = 16;    // numbers
-    constexpr int64_t kTurned = 16;  // columns from which squares of them are turned in registers
+    constexpr int64_t kAhead = 8;  // rows that are on their way from memory
     const int64_t d = rows.d();
-    if (count < width) std::fill_n(out, d * width, 0.0f);
-    bool ready = false;
     const auto bound = [](float norm2) { return std::sqrt(static_cast<double>(norm2)) * (1 + 1e-5) + 1e-18; };
-    if constexpr (kRun && sizeof(typename View::value_type) == 4) {
-        const float* first = rows.values(row(0));
-        if (d >= kTurned && count == width && width == rows.kernels()->best_rows && rows.whole())
-            return bound(rows.kernels()->turn_rows(first, d, origin.empty() ? nullptr : origin.data(), out));
-        for (int64_t p = width * d; p < 2 * width * d; p += kLine) __builtin_prefetch(first + p);  // of the next rows
-        ready = d >= 4 && count == width && rows.whole();
-        if (ready)
-            rows.kernels()->interleave(reinterpret_cast<const std::uint32_t*>(first), width, d, d,
-                                       reinterpret_cast<std::uint32_t*>(out));
-        for (int64_t t = 0; ready && !origin.empty() && t < d; ++t)
-            for (int64_t r = 0; r < width; ++r) out[t * width + r] -= origin[t];
-        if (!ready && count == width && rows.whole()) {  // two or three columns
-            for (int64_t t = 0; t < d; ++t) {
-                const float less = origin.empty() ? 0.0f : origin[t];
-                for (int64_t r = 0; r < width; ++r) out[t * width + r] = first[r * d + t] - less;
-            }
-            ready = true;
-        }
-    }
-    for (int64_t r = 0; !ready && r < count; ++r) {
+    if constexpr (kRun && sizeof(typename View::value_type) == 4)
+        if (count == width && width == rows.kernels()->best_rows && rows.whole())
+            return bound(
+                rows.kernels()->turn_rows(rows.values(row(0)), d, origin.empty() ? nullptr : origin.data(), out));
+    if (count < width) std::fill_n(out, d * width, 0.0f);
+    for (int64_t r = 0; r < count; ++r) {
         if (r + kAhead < count) rows.prefetch(row(r + kAhead));
         const auto* x = rows.values(row(r));
         for (int64_t t = 0; t < d; ++t)
