@@ -230,7 +230,9 @@ void FewColumns<View>::run_rows(int64_t from, int64_t to, bool known, RowState& 
         if (longest <= kLargest) widen(longest, s);
         settle(count, longest, s.columns.data(), row, s);
         int32_t* label = state.label.data() + from;
-        for (int64_t r = 0; known && r < count; ++r)
+        int other = 0;
+        for (int64_t r = 0; r < count; ++r) other |= label[r] ^ s.label[r];
+        for (int64_t r = 0; known && other && r < count; ++r)
             if (label[r] != s.label[r]) s.moves.push_back({from + r, label[r], s.label[r]});
         std::copy_n(s.label.begin(), count, label);
     }
