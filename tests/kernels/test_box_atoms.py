@@ -49,6 +49,24 @@ def test_the_ball_and_the_box_each_leave_out(isa: str) -> None:
     assert keep(atoms, bias, error, middle, wide, 0.9) == [0]
 
 
+def test_atoms_that_a_corner_or_the_ball_just_reaches_are_kept(isa: str) -> None:
+    keep, none = core.kernels.box_atoms, np.zeros(40, np.float32)
+    for reached in ([1.0], [3.0, 4.0], [2.0, 5.0, 1.0], [1.0, *[2.0**-25] * 16]):  # sums of the last round down
+        d, total = len(reached), sum(reached)
+        atoms = np.zeros((40, d), np.float32)
+        atoms[1:] = reached
+        atoms[1::2] *= -1
+        bias, middle = np.r_[0, np.full(39, -total)].astype(np.float32), np.zeros(d, np.float32)
+        assert keep(atoms, bias, none, middle, np.ones(d, np.float32), 1e3) == list(range(40))
+        bias[1:] -= np.float32(0.01 * total)
+        assert keep(atoms, bias, none, middle, np.ones(d, np.float32), 1e3) == [0]
+    atoms = np.zeros((40, 2), np.float32)
+    atoms[1:] = 3, 4
+    wide, bias = np.full(2, 10, np.float32), np.r_[0, np.full(39, -10)].astype(np.float32)
+    assert keep(atoms, bias, none, np.zeros(2, np.float32), wide, 2.0) == list(range(40))
+    assert keep(atoms, bias, none, np.zeros(2, np.float32), wide, 1.98) == [0]
+
+
 def test_errors_of_scores_keep_what_they_may_hide(isa: str) -> None:
     atoms = np.zeros((20, 1), np.float32)
     bias, none = np.zeros(20, np.float32), np.zeros(1, np.float32)
