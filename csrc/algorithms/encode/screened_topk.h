@@ -5,6 +5,9 @@
 // divided by the length of the row, is at least for nearly all rows: the expectation. Each other row starts from it,
 // and is looked at again without it if fewer than k of its atoms reach it. So the answer does not depend on it.
 //
+// Rows that are the atoms may be screened in pairs (engines/product_select/row_pairs.h), whose thresholds are hopes, too:
+// a row whose k-th best score does not reach its own is left to the other ways.
+//
 // Candidates are scored in two rounds: first those whose lower bounds lead; the k-th best score of these is a threshold
 // that few of the others may reach.
 #pragma once
@@ -17,6 +20,7 @@
 #include "algorithms/encode/atom_scores.h"
 #include "core/idle.h"
 #include "engines/product_select/decide.h"
+#include "engines/product_select/row_pairs.h"
 
 namespace latom {
 
@@ -59,6 +63,9 @@ public:
     /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out
     /// not to be sound.
     RowList decide_sliced(const AtomPanels<T>& panels, const RowList& rows, bool all, int64_t room);
+    /// All atoms as rows, which X must be; appends to `left` the rows that are not decided. False, and no row is, where
+    /// these would be most. The panels are kept.
+    bool decide_pairs(const AtomPanels<T>& panels, RowList& left);
     /// Sets the expectation by the rows decided so far.
     void expect();
 
@@ -73,11 +80,12 @@ private:
                 int64_t room) const;
     using Parts = std::vector<const RowBlock<T>*>;  // the blocks whose candidates together are those of the rows
     RowList settle(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, const Parts& parts,
-                   double expected, bool all) const;
+                   double expected, bool all, const RowBlock<T>* hopeful = nullptr) const;
     void divide(Worker& w, int64_t r, const Parts& parts) const;
     bool settle_alone(Worker& w, int64_t r, int64_t i, double norm2, const Parts& parts, double expected) const;
     void find_more(Worker& w, int64_t from, int64_t to, const Parts& parts) const;
-    void write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, double expected) const;
+    void write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, double expected,
+               const RowBlock<T>* hopeful) const;
     void score(Worker& w, const Block& rows, std::vector<Entry>& entries) const {
         w.stats.scored += static_cast<int64_t>(entries.size());
         scores_.score(job_.ctx.kernels, rows.row, entries, w.scratch);
@@ -170,6 +178,34 @@ typename ScreenedTopK<T>::RowList ScreenedTopK<T>::decide_sliced(const AtomPanel
 }
 
 template <class T>
+bool ScreenedTopK<T>::decide_pairs(const AtomPanels<T>& panels, RowList& left) {
+    RowPairs<T> pairs(panels, job_.ctx.n_threads);
+    const int64_t count = pairs.blocks();
+    std::vector<Block> rows(static_cast<std::size_t>(count));
+    const bool done = pairs.scan(job_.ctx, [&](int64_t b, RowBlock<T>& block) {
+        job_.reader.read(pairs.rows(b), rows[b]);
+        const auto size = static_cast<int64_t>(rows[b].row.size());
+        block.load(panels, rows[b].row.data(), rows[b].norm2.data(), size, {.k = job_.k});
+        for (int64_t r = 0; expected_ > -HUGE_VAL && r < size; ++r)
+            block.raise(r, expected_ * std::sqrt(rows[b].norm2[r]));
+    });
+    if (!done) return false;
+    Workers scratch = lend(count);
+    std::vector<RowList> undecided(static_cast<std::size_t>(count));
+    parallel_for(job_.ctx, count, [&](int64_t b, int id) {
+        Worker& w = *scratch[id];
+        const RowList which = pairs.rows(b);
+        const RowBlock<T>& block = pairs.finished(b);
+        undecided[b] = settle(w, rows[b], which, 0, block.count(), {&block}, expected_, false, &block);
+        undecided[b].insert(undecided[b].end(), w.missed.begin(), w.missed.end());
+        w.missed.clear();
+    });
+    gather(std::move(scratch), pairs.rows(0).size());
+    for (const RowList& list : undecided) left.insert(left.end(), list.begin(), list.end());
+    return true;
+}
+
+template <class T>
 void ScreenedTopK<T>::expect() {
     examples_ = false;
     if (job_.rank == Rank::kAbove || reached_.size() < kLeastExamples) return;  // kAbove: the threshold is known
@@ -193,11 +229,11 @@ void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, const RowLi
 }
 
 // Scores the candidates of rows which[from, to) and writes the best; `rows`, and each of `parts`, hold row which[r] at
-// r.
+// r. hopeful: the block whose thresholds the rows have to reach, or null where k atoms are known to.
 template <class T>
 typename ScreenedTopK<T>::RowList ScreenedTopK<T>::settle(Worker& w, const Block& rows, const RowList& which,
                                                           int64_t from, int64_t to, const Parts& parts, double expected,
-                                                          bool all) const {
+                                                          bool all, const RowBlock<T>* hopeful) const {
     w.overflowed.clear();
     w.entries.clear();
     w.later.clear();
@@ -213,7 +249,7 @@ typename ScreenedTopK<T>::RowList ScreenedTopK<T>::settle(Worker& w, const Block
     score(w, rows, w.entries);
     find_more(w, from, to, parts);
     score(w, rows, w.more);
-    write(w, rows, which, from, to, expected);
+    write(w, rows, which, from, to, expected, hopeful);
     RowList undecided;
     for (const int64_t r : w.overflowed) {
         if (!all) {
@@ -297,7 +333,7 @@ void ScreenedTopK<T>::find_more(Worker& w, int64_t from, int64_t to, const Parts
 // Writes the rows that did not overflow, and notes those that do not meet the expectation.
 template <class T>
 void ScreenedTopK<T>::write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to,
-                            double expected) const {
+                            double expected, const RowBlock<T>* hopeful) const {
     std::size_t left = 0;
     for (int64_t r = from; r < to; ++r) {
         if (left < w.overflowed.size() && w.overflowed[left] == r) {
@@ -309,7 +345,10 @@ void ScreenedTopK<T>::write(Worker& w, const Block& rows, const RowList& which, 
         w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from],
                        w.more.begin() + w.more_begin[r - from + 1]);
         const double norm2 = rows.norm2[r], reached = scores_.write(job_, which[r], norm2, w.found);
-        if (expected > -HUGE_VAL && !(reached >= expected * std::sqrt(norm2))) w.missed.push_back(which[r]);
+        const double least = hopeful                ? hopeful->ceiling(r)
+                             : expected > -HUGE_VAL ? expected * std::sqrt(norm2)
+                                                    : -HUGE_VAL;
+        if (!(reached >= least)) w.missed.push_back(which[r]);
         else if (examples_ && norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));
     }
 }
