@@ -89,15 +89,3 @@ inline std::uint32_t lanes_reach_two(Lanes v, Lanes w, Lanes v_limit, Lanes w_li
     return lanes_reach(v, v_limit) | lanes_reach(w, w_limit) << kLanes;
 #endif
 }
-
-// The rows of a tile whose hits [kTileRows] are not 0.
-inline std::uint32_t tile_rows_with(const std::uint32_t* hit) {
-#if defined(__AVX512F__)
-    const __m512i bits = _mm512_maskz_loadu_epi32((1 << kTileRows) - 1, hit);
-    return _mm512_test_epi32_mask(bits, bits);
-#else
-    std::uint32_t rows = 0;
-    for (int r = 0; r < kTileRows; ++r) rows |= static_cast<std::uint32_t>(hit[r] != 0) << r;
-    return rows;
-#endif
-}

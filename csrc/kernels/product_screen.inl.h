@@ -106,8 +106,9 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
     const Step step{};
     typename Step::Sum sum[kTileRows][2];
     tile_sums<Step>(tile, panel, cells, scale.next, sum);
+    std::uint32_t rows = 0;
 #pragma GCC unroll 16
-    for (int r = 0; r < kTileRows; ++r) {
+    for (int r = kTileRows - 1; r >= 0; --r) {  // from the last, whose bit moves up
         const Lanes limit = lanes_of(limits.limit[r]), row_bias = lanes_of(limits.row_bias[r]);
         Lanes v[2];
         for (int half = 0; half < 2; ++half) {
@@ -117,8 +118,9 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
             lanes_to(score + r * kPanelAtoms + half * kLanes, v[half]);
         }
         hit[r] = lanes_reach_two(v[0], v[1], limit, limit);
+        rows = rows + rows + (hit[r] != 0);
     }
-    return tile_rows_with(hit);
+    return rows;
 }
 
 template <class Step>
@@ -139,8 +141,9 @@ PairHits screen_pairs(const void* tile, const void* panel, std::int64_t cells, c
                             lanes_at(as_rows.bias_error + from) * lanes_of(as_rows.magnitude);
         panel_limit[half] = lanes_at(as_rows.bar + from) - (error * (1 + 1e-5f) + 1e-30f);
     }
+    PairHits rows{0, 0};
 #pragma GCC unroll 16
-    for (int r = 0; r < kTileRows; ++r) {
+    for (int r = kTileRows - 1; r >= 0; --r) {
         const Lanes limit = lanes_of(tile_limits.limit[r]), row_bias = lanes_of(tile_limits.row_bias[r]),
                     tile_factor = lanes_of(as_rows.tile_factor[r]), tile_bias = lanes_of(as_rows.tile_bias[r]);
         Lanes v[2], u[2];
@@ -154,6 +157,8 @@ PairHits screen_pairs(const void* tile, const void* panel, std::int64_t cells, c
         }
         hit[r] = lanes_reach_two(v[0], v[1], limit, limit);
         back_hit[r] = lanes_reach_two(u[0], u[1], panel_limit[0], panel_limit[1]);
+        rows.tile = rows.tile + rows.tile + (hit[r] != 0);
+        rows.back = rows.back + rows.back + (back_hit[r] != 0);
     }
-    return {tile_rows_with(hit), tile_rows_with(back_hit)};
+    return rows;
 }

@@ -77,7 +77,7 @@ private:
     static constexpr std::size_t kLeastExamples = 12;  // rows from which an expectation follows
 
     void screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected, int64_t from, int64_t to,
-                int64_t room) const;
+                int64_t room, bool hope = false) const;
     using Parts = std::vector<const RowBlock<T>*>;  // the blocks whose candidates together are those of the rows
     RowList settle(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, const Parts& parts,
                    double expected, bool all, const RowBlock<T>* hopeful = nullptr) const;
@@ -128,19 +128,21 @@ std::vector<typename ScreenedTopK<T>::RowList> ScreenedTopK<T>::decide(const Ato
     const auto count = static_cast<int64_t>(lists.size());
     Workers scratch = lend(count);
     std::vector<RowList> left(lists.size());
-    const auto look = [&](Worker& w, const RowList& rows, double expected, RowList& undecided) {
+    const auto look = [&](Worker& w, const RowList& rows, double expected, bool hope, RowList& undecided) {
         job_.reader.read(rows, w.rows);
-        screen(panels, w, rows, expected, 0, panels.panels(), room);
-        const RowList more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all);
+        screen(panels, w, rows, expected, 0, panels.panels(), room, hope);
+        const RowList more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all,
+                                    hope ? &w.block : nullptr);
         undecided.insert(undecided.end(), more.begin(), more.end());
     };
     parallel_for(job_.ctx, count, [&](int64_t b, int id) {
         Worker& w = *scratch[id];
-        look(w, lists[b], w.surprised ? -HUGE_VAL : expected_, left[b]);
+        const bool hope = !w.surprised && job_.rank != Rank::kAbove;
+        look(w, lists[b], w.surprised ? -HUGE_VAL : expected_, hope, left[b]);
         if (w.missed.empty()) return;
         w.surprised = 8 * w.missed.size() > lists[b].size();
         const RowList missed = std::exchange(w.missed, {});
-        look(w, missed, -HUGE_VAL, left[b]);
+        look(w, missed, -HUGE_VAL, false, left[b]);
     });
     std::size_t rows = 0;
     for (const RowList& list : lists) rows = std::max(rows, list.size());
@@ -185,9 +187,7 @@ bool ScreenedTopK<T>::decide_pairs(const AtomPanels<T>& panels, RowList& left) {
     const bool done = pairs.scan(job_.ctx, [&](int64_t b, RowBlock<T>& block) {
         job_.reader.read(pairs.rows(b), rows[b]);
         const auto size = static_cast<int64_t>(rows[b].row.size());
-        block.load(panels, rows[b].row.data(), rows[b].norm2.data(), size, {.k = job_.k});
-        for (int64_t r = 0; expected_ > -HUGE_VAL && r < size; ++r)
-            block.raise(r, expected_ * std::sqrt(rows[b].norm2[r]));
+        block.load(panels, rows[b].row.data(), rows[b].norm2.data(), size, {.k = job_.k, .hope = true});
     });
     if (!done) return false;
     Workers scratch = lend(count);
@@ -196,7 +196,7 @@ bool ScreenedTopK<T>::decide_pairs(const AtomPanels<T>& panels, RowList& left) {
         Worker& w = *scratch[id];
         const RowList which = pairs.rows(b);
         const RowBlock<T>& block = pairs.finished(b);
-        undecided[b] = settle(w, rows[b], which, 0, block.count(), {&block}, expected_, false, &block);
+        undecided[b] = settle(w, rows[b], which, 0, block.count(), {&block}, -HUGE_VAL, false, &block);
         undecided[b].insert(undecided[b].end(), w.missed.begin(), w.missed.end());
         w.missed.clear();
     });
@@ -217,10 +217,15 @@ void ScreenedTopK<T>::expect() {
 // Candidates of w.rows, which are rows `which` of X, among panels [from, to).
 template <class T>
 void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected,
-                             int64_t from, int64_t to, int64_t room) const {
+                             int64_t from, int64_t to, int64_t room, bool hope) const {
     const bool magnitude = job_.rank == Rank::kMagnitude;
     screen_rows(w.block, panels, w.rows.row, w.rows.norm2,
-                {.k = job_.k, .magnitude = magnitude, .room = room, .without = job_.without, .which = which.data()},
+                {.k = job_.k,
+                 .magnitude = magnitude,
+                 .room = room,
+                 .hope = hope,
+                 .without = job_.without,
+                 .which = which.data()},
                 {from, to}, [&](int64_t r) {
                     const double norm2 = w.rows.norm2[r];
                     if (job_.rank == Rank::kAbove) w.block.raise(r, scores_.least(norm2, job_.thresholds[which[r]]));

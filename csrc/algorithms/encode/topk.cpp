@@ -104,14 +104,16 @@ private:
     };
     static constexpr int64_t kFewLabels = 64;  // atoms up to which labels alone come from float32
     static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
-    static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
-    static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
-    static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
-    static constexpr int64_t kExamples = 28;                          // rows that are decided first
+    static constexpr int64_t kMostRows = 1024, kLeastRows = 64;                            // of a block
+    static constexpr int64_t kCandidateBytes = 16 << 20;                                   // of a block
+    static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128, kCoarseColumns = 12;  // below, int8 is not tried
+    static constexpr int64_t kExamples = 28;    // rows that are decided first
     static constexpr int64_t kCandidate = 128;  // atoms on which int8 saves what a float64 score costs; by measurement
-    // Rows from which pairs are screened, how many of them for each of the k, by measurement, and what their candidates
-    // may take. Squared lengths below have rows that biases can follow scaled otherwise than atoms.
-    static constexpr int64_t kLeastPaired = 2048, kPairedShare = 64, kPairedBytes = 512 << 20;
+    // By measurement, what makes one product for each pair pay: columns, so that products outweigh what follows them,
+    // numbers in all, and rows for each of the k. And the bytes that candidates of all rows may take. Rows of squared
+    // lengths below kLeastPaired2 are scaled otherwise than atoms where biases have to follow them.
+    static constexpr int64_t kPairedColumns = 128, kPairedNumbers = 3 << 20, kPairedShare = 64,
+                             kPairedBytes = 512 << 20;
     static constexpr double kLeastPaired2 = 0x1p-80;
     static constexpr int64_t kReading = 8;  // rows below which it saves the reading of atoms, whatever their number
 
@@ -251,17 +253,18 @@ private:
                });
     }
     bool pairs_pay(const TopKJob<T>& job) {
-        if (pairing_ == Pairing::kNever || (pairing_ == Pairing::kAuto && !pairs_fit(job.X.n, job.k))) return false;
+        if (pairing_ == Pairing::kNever || (pairing_ == Pairing::kAuto && !pairs_fit(job.k))) return false;
         return atoms_are(job);
     }
-    static bool pairs_fit(int64_t n, int64_t k) {
-        return n >= kLeastPaired && kPairedShare * k <= n && n <= kPairedBytes / RowPairs<T>::row_bytes(k);
+    bool pairs_fit(int64_t k) const {
+        return d() >= kPairedColumns && m() * d() >= kPairedNumbers && kPairedShare * k <= m() &&
+               m() <= kPairedBytes / RowPairs<T>::row_bytes(k);
     }
 
     // Atoms in int8, packed, or null where they are known not to pay, or a frame below is packing them.
     Panels coarse_panels(const TopKJob<T>& job, const Measured& known) {
         if (coarse_fails_.load(std::memory_order_relaxed) || screen_ != Screen::kAuto || m() < kCoarseAtoms ||
-            !has_coarse_screen(job.ctx.kernels, d()))
+            d() < kCoarseColumns || !has_coarse_screen(job.ctx.kernels, d()))
             return nullptr;
         if (Panels packed = coarse()) return packed;
         const Turn turn(job.ctx, packing_);

@@ -25,6 +25,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     magnitude_ = query.magnitude;
     from_above_ = query.from_above;
     room_ = query.room;
+    hope_ = query.hope;
     without_ = query.without;
     which_ = query.which;
     // Few atoms cannot fill more places: fresh memory costs more than the screen of a few rows.
@@ -88,8 +89,8 @@ void RowBlock<T>::raise(int64_t r, double score) {
 
 template <class T>
 void RowBlock<T>::see(double share) {
-    const double mean = share * static_cast<double>(k_);
-    rank_ = std::min(k_, static_cast<int64_t>(mean + 4 * std::sqrt(mean * (1 - share))) + 1);
+    const double mean = share * static_cast<double>(k_), spread = std::sqrt(mean * (1 - share));
+    rank_ = std::min(k_, static_cast<int64_t>(mean + 3 * spread) + 3);
 }
 
 // The candidates of the tile that begins with this row.
@@ -141,7 +142,7 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
     const int64_t step = ahead ? 1 : std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
     const int64_t fetched =
         std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kAtomRun);
-    float limit[kMostTile], score[kMostTile * kMostPanel];
+    alignas(kCacheLine) float score[kMostTile * kMostPanel], limit[kMostTile];
     std::uint32_t hit[kMostTile];
     for (int64_t from = first; from < last; from += step) {
         const int64_t count = std::min(step, last - from);
@@ -166,6 +167,8 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
                 const std::uint32_t valid = left < width ? (1u << left) - 1 : ~0u;
                 const AtomError error{run.length + p * width, run.residual + p * width, run.magnitude + p * width};
                 rows = kernels_->collect(rows, hit, valid, score, error, static_cast<int32_t>(position), into);
+                if (!rows) continue;
+                if (hope_) see(static_cast<double>(from + p + 1) / static_cast<double>(atoms.panels()));
                 open &= ~tighten_rows(row, rows);
             }
         }

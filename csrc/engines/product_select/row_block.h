@@ -44,9 +44,10 @@
 // compared with a panel on one side is compared with a tile on the other: tau_j less the largest eps(j, i) of the
 // tile's rows i.
 //
-// A row that has seen a share f of the atoms in an order that is as good as random has met some f k of its k best. see()
-// lets it hope that they are fewer than r = f k + 4 sqrt(f (1 - f) k) + 1: the r-th lower bound is its threshold then.
-// Hope may fail, so the caller looks whether k atoms reach the ceiling.
+// A row that has seen a share f of the atoms in an order that is as good as random has met some f k of its k best, by
+// the tail of that distribution hardly more than r = f k + 3 sqrt(f (1 - f) k) + 3. Where a query hopes so, the r-th
+// lower bound is its threshold meanwhile; hope may fail, and then fewer than k atoms reach the ceiling, which the caller
+// looks at.
 //
 // Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16,
 // 2^-7 with int8, which takes half the time and leaves some times the candidates.
@@ -74,6 +75,7 @@ public:
         bool magnitude = false;
         bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
         int64_t room = 0;         // for candidates beyond what a fine screen leaves
+        bool hope = false;        // thresholds may be such as fewer than k atoms reach, if luck fails
         // Atoms that row r of the block leaves out: row which[r] of `without`, whose indices rise. Both outlive scan()
         // and finish(). They go before a threshold is raised, so that k others reach it.
         const Pattern<int32_t>* without = nullptr;
@@ -97,7 +99,8 @@ public:
     /// one, which are atoms from `at` on: each product is a score for both. The panels are kept, and own and `at` begin
     /// panels.
     void scan_pairs(const AtomPanels<T>& atoms, int64_t own, RowBlock& other, int64_t at);
-    /// From now on thresholds are such as rows can hope for that have seen this share of the atoms.
+    /// From now on thresholds are such as rows may hope for that have seen this share of the atoms. scan() does it by
+    /// itself.
     void see(double share);
     /// Raises the thresholds of all rows to what their candidates tell.
     void tighten();
@@ -134,9 +137,13 @@ public:
 private:
     static constexpr int kMostTile = 16;       // rows
     static constexpr int64_t kMostPanel = 32;  // atoms: what one panel may add
+    static constexpr int64_t kHopeful = 32;    // candidates between two looks at a threshold that has much to gain
 
     /// Candidates that come between two looks at the threshold.
-    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>({k_, 8, room_ / 8})); }
+    int32_t batch() const {
+        const int64_t some = hope_ ? kHopeful : std::max<int64_t>(8, room_ / 8);
+        return static_cast<int32_t>(std::max(k_, some));
+    }
 
     void set_tau(int64_t r, float tau) {
         tau_[r] = tau;
@@ -162,7 +169,7 @@ private:
     const KernelTable* kernels_ = nullptr;
     const AtomPanels<T>* atoms_ = nullptr;
     int64_t count_ = 0, k_ = 1, rank_ = 1, room_ = 0, capacity_ = 0, tile_rows_ = 1, lost_ = 0;
-    bool magnitude_ = false, from_above_ = false;
+    bool magnitude_ = false, from_above_ = false, hope_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
     // by row, padded to whole tiles, kMostTile and kMostPanel: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a
     // panel is compared with

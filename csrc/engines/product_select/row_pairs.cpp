@@ -50,7 +50,7 @@ void RowBlock<T>::scan_pairs(const AtomPanels<T>& atoms, int64_t own, RowBlock& 
     const int64_t step = std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
     const auto mine = atoms.run(own / width, tiles(), scratch_);
     const bool within = this == &other;
-    float limit[kMostTile], score[kMostTile * kMostPanel], back[kMostTile * kMostPanel];
+    alignas(kCacheLine) float score[kMostTile * kMostPanel], back[kMostTile * kMostPanel], limit[kMostTile];
     std::uint32_t hit[kMostTile], back_hit[kMostTile];
     for (int64_t from = 0; from < panels; from += step) {
         poll();
