@@ -227,9 +227,8 @@ struct KernelTable {
     std::uint32_t (*collect)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
                              const AtomError& atoms, std::int32_t first, const RowCandidates& to);
     // The same for the atoms of the panel as rows, of which those of the tile are candidates; returns atoms.
-    std::uint32_t (*collect_back)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid,
-                                  const float* score, const AtomError& atoms, std::int32_t first,
-                                  const RowCandidates& to);
+    std::uint32_t (*collect_back)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
+                                  const AtomError& atoms, std::int32_t first, const RowCandidates& to);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
 

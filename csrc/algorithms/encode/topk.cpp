@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "algorithms/encode/pairing.h"
 #include "algorithms/encode/screened_topk.h"
 #include "core/same_bytes.h"
 #include "core/turns.h"
@@ -23,14 +24,6 @@ std::vector<int32_t> scattered(int64_t m) {
         for (int64_t j = run * kAtomRun; j < std::min(m, (run + 1) * kAtomRun); ++j)
             order.push_back(static_cast<int32_t>(j));
     return order;
-}
-
-enum class Pairing { kAuto, kAlways, kNever };
-Pairing parse_pairing(const Context& ctx, const std::string& name) {
-    if (name == "auto") return Pairing::kAuto;
-    if (name == "always") return Pairing::kAlways;
-    if (name == "never") return Pairing::kNever;
-    fail(ctx, "pairs must be 'auto', 'always' or 'never'", "'" + name + "'", "Leave it at 'auto'.");
 }
 
 template <class T>
@@ -109,13 +102,7 @@ private:
     static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128, kCoarseColumns = 12;  // below, int8 is not tried
     static constexpr int64_t kExamples = 28;    // rows that are decided first
     static constexpr int64_t kCandidate = 128;  // atoms on which int8 saves what a float64 score costs; by measurement
-    // By measurement, what makes one product for each pair pay: columns, so that products outweigh what follows them,
-    // numbers in all, and rows for each of the k. And the bytes that candidates of all rows may take. Rows of squared
-    // lengths below kLeastPaired2 are scaled otherwise than atoms where biases have to follow them.
-    static constexpr int64_t kPairedColumns = 128, kPairedNumbers = 3 << 20, kPairedShare = 64,
-                             kPairedBytes = 512 << 20;
-    static constexpr double kLeastPaired2 = 0x1p-80;
-    static constexpr int64_t kReading = 8;  // rows below which it saves the reading of atoms, whatever their number
+    static constexpr int64_t kReading = 8;      // rows below which it saves the reading of atoms, whatever their number
 
     const Measured& measured(const Context& ctx) {
         return measured_.get(ctx, [&] {
@@ -248,17 +235,11 @@ private:
             !same_bytes(job.ctx, job.X.data, atoms.data, m() * d() * static_cast<int64_t>(sizeof(T))))
             return false;
         const Measured& known = measured(job.ctx);
-        return known.scores.bias().empty() || std::none_of(known.norm2.begin(), known.norm2.end(), [](double square) {
-                   return square > 0 && square < kLeastPaired2;
-               });
+        return known.scores.bias().empty() || biases_follow(known.norm2);
     }
     bool pairs_pay(const TopKJob<T>& job) {
-        if (pairing_ == Pairing::kNever || (pairing_ == Pairing::kAuto && !pairs_fit(job.k))) return false;
-        return atoms_are(job);
-    }
-    bool pairs_fit(int64_t k) const {
-        return d() >= kPairedColumns && m() * d() >= kPairedNumbers && kPairedShare * k <= m() &&
-               m() <= kPairedBytes / RowPairs<T>::row_bytes(k);
+        const bool wanted = pairing_ == Pairing::kAuto ? pairs_fit<T>(m(), d(), job.k) : pairing_ == Pairing::kAlways;
+        return wanted && atoms_are(job);
     }
 
     // Atoms in int8, packed, or null where they are known not to pay, or a frame below is packing them.
