@@ -60,8 +60,9 @@ class AtomIndex:
         screen: str = "auto",
         n_threads: int = 0,
         function: str = "AtomIndex",
+        pairs: str = "auto",
     ) -> None:
-        self._core = _core.AtomIndex(context(function, n_threads), atoms, bias, metric, screen)
+        self._core = _core.AtomIndex(context(function, n_threads), atoms, bias, metric, screen, pairs)
 
     def pack(self, n_threads: int = 0, function: str = "pack") -> None:
         self._core.pack(context(function, n_threads))

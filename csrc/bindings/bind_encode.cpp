@@ -27,7 +27,8 @@ Rank parse_rank(const Context& ctx, const std::string& name) {
 class PyAtomIndex {
 public:
     PyAtomIndex(const Call& call, const std::variant<Array<float>, Array<double>>& atoms,
-                const std::optional<Array<double>>& bias, const std::string& metric, const std::string& screen)
+                const std::optional<Array<double>>& bias, const std::string& metric, const std::string& screen,
+                const std::string& pairs)
         : atoms_(atoms) {
         const Context ctx = call.context();
         const Similarity similarity = parse_similarity(ctx, metric);
@@ -37,7 +38,7 @@ public:
                 if (bias) check_shape(ctx, "bias", *bias, {static_cast<py::ssize_t>(view.n)});
                 const double* b = bias ? bias->data() : nullptr;
                 const Released released;
-                index_ = make_atom_index(ctx, view, b, similarity, screen);
+                index_ = make_atom_index(ctx, view, b, similarity, screen, pairs);
             },
             atoms);
     }
@@ -189,10 +190,11 @@ void define_decode(py::module_& module) {
 
 void register_encode(py::module_& module) {
     py::class_<PyAtomIndex>(module, "AtomIndex")
-        .def(py::init<const Call&, const std::variant<Array<float>, Array<double>>&,
-                      const std::optional<Array<double>>&, const std::string&, const std::string&>(),
-             "context"_a, "atoms"_a.noconvert(), "bias"_a.noconvert() = py::none(), "metric"_a = "dot",
-             "screen"_a = "auto")
+        .def(
+            py::init<const Call&, const std::variant<Array<float>, Array<double>>&, const std::optional<Array<double>>&,
+                     const std::string&, const std::string&, const std::string&>(),
+            "context"_a, "atoms"_a.noconvert(), "bias"_a.noconvert() = py::none(), "metric"_a = "dot",
+            "screen"_a = "auto", "pairs"_a = "auto")
         .def("pack", &PyAtomIndex::pack, "context"_a)
         .def("topk", &PyAtomIndex::topk, "context"_a, "X"_a, "k"_a, "activation"_a = "identity")
         .def("topk_without", &PyAtomIndex::topk_without, "context"_a, "X"_a, "k"_a, "indptr"_a.noconvert(),

@@ -54,6 +54,25 @@ void repeat_screen(const std::string& name, std::int64_t cells, std::int64_t tim
     });
 }
 
+/// Bounds of all pairs, from blocks that have all rows one after the other, and the units of rows.
+template <class T>
+py::tuple bounds_of(const std::vector<const RowBlock<T>*>& blocks, py::ssize_t n, py::ssize_t m) {
+    py::array_t<float> lower({n, m}), upper({n, m});
+    std::fill_n(lower.mutable_data(), lower.size(), NAN);
+    std::fill_n(upper.mutable_data(), upper.size(), NAN);
+    std::vector<double> units;
+    for (const RowBlock<T>* block : blocks)
+        for (py::ssize_t r = 0; r < block->count(); ++r) {
+            const auto row = static_cast<py::ssize_t>(units.size());
+            for (std::int64_t c = 0; c < block->candidates(r); ++c) {
+                lower.mutable_at(row, block->position(r)[c]) = block->lower(r)[c];
+                upper.mutable_at(row, block->position(r)[c]) = block->upper(r)[c];
+            }
+            units.push_back(block->to_screen(r));
+        }
+    return py::make_tuple(lower, upper, to_array(units));
+}
+
 /// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units
 /// [n].
 template <class T>
@@ -87,18 +106,36 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
     RowBlock<T> block;
     block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude});  // k = m: nothing is discarded
     block.scan(panels, 0, panels.panels());
-    py::array_t<float> lower({n, m}), upper({n, m});
-    std::fill_n(lower.mutable_data(), lower.size(), NAN);
-    std::fill_n(upper.mutable_data(), upper.size(), NAN);
-    std::vector<double> units;
-    for (py::ssize_t r = 0; r < n; ++r) {
-        for (std::int64_t c = 0; c < block.candidates(r); ++c) {
-            lower.mutable_at(r, block.position(r)[c]) = block.lower(r)[c];
-            upper.mutable_at(r, block.position(r)[c]) = block.upper(r)[c];
-        }
-        units.push_back(block.to_screen(r));
+    return bounds_of<T>({&block}, n, m);
+}
+
+/// score_bounds of X with itself, each product for two rows: X of more than 32 rows, in blocks of 32 and the rest.
+template <class T>
+py::tuple pair_bounds(const Array<T>& X, const std::vector<double>& factor, const std::vector<double>& bias,
+                      const std::string& screen) {
+    constexpr py::ssize_t kFirst = 32;
+    if (X.ndim() != 2 || X.shape(0) <= kFirst || X.shape(1) < 1)
+        throw py::value_error("pair_bounds: X must be a matrix of more than 32 rows");
+    const py::ssize_t n = X.shape(0), d = X.shape(1);
+    for (const auto* v : {&factor, &bias})
+        if (!v->empty() && static_cast<py::ssize_t>(v->size()) != n)
+            throw py::value_error("pair_bounds: factor and bias must be empty or have one number per row");
+    const Context ctx = Call{"pair_bounds", 1}.context();
+    std::vector<const T*> rows;
+    std::vector<double> norm2;
+    for (py::ssize_t i = 0; i < n; ++i) {
+        rows.push_back(X.data() + i * d);
+        norm2.push_back(ctx.kernels->of<T>().dense_dot(rows[i], rows[i], d));
     }
-    return py::make_tuple(lower, upper, to_array(units));
+    AtomPanels<T> panels(ctx, rows, d, norm2, factor, bias, {}, parse_screen(ctx, screen));
+    panels.keep(ctx);
+    RowBlock<T> one, other;
+    one.load(panels, rows.data(), norm2.data(), kFirst, {n});  // k = n: nothing is discarded
+    other.load(panels, rows.data() + kFirst, norm2.data() + kFirst, n - kFirst, {n});
+    one.scan_pairs(panels, 0, one, 0);
+    other.scan_pairs(panels, kFirst, other, kFirst);
+    one.scan_pairs(panels, 0, other, kFirst);
+    return bounds_of<T>({&one, &other}, n, n);
 }
 
 /// X^T W [d, k] by blocks of so many rows, whatever suits the cache.
@@ -129,6 +166,8 @@ void register_engines(py::module_& kernels) {
                 "screen"_a, "magnitude"_a);
     kernels.def("score_bounds", &score_bounds<double>, "X"_a.noconvert(), "atoms"_a.noconvert(), "factor"_a, "bias"_a,
                 "screen"_a, "magnitude"_a);
+    kernels.def("pair_bounds", &pair_bounds<float>, "X"_a.noconvert(), "factor"_a, "bias"_a, "screen"_a);
+    kernels.def("pair_bounds", &pair_bounds<double>, "X"_a.noconvert(), "factor"_a, "bias"_a, "screen"_a);
     kernels.def("transposed_product", &py_transposed_product<float>, "context"_a, "X"_a, "W"_a.noconvert(),
                 "rows_per_block"_a);
     kernels.def("transposed_product", &py_transposed_product<double>, "context"_a, "X"_a, "W"_a.noconvert(),

@@ -3,6 +3,8 @@
 //   collect      of the rows of a tile: appends atom c where bit c of hit[r] is set and upper >= tau[r], for
 //                e = 1.00001 (rounding[r] length[c] + row_length[r] residual[c] + row_bias[r] magnitude[c]) + 2.5e-7
 //                |s| + 1e-30, lower = s - e, upper = s + e, s = score[r][c]
+//   collect_back the same for the atoms of a panel that are rows themselves: `to` is of these, `atoms` of the tile's
+//                rows; row first + r where bit c of hit[r] is set is a candidate of c
 //   drop_below   removes those with upper < bar, in place
 //
 // Shapes    score [tile_rows, panel_atoms]; length, residual, magnitude [panel_atoms]; the three rows of `collect` have
@@ -54,6 +56,29 @@ std::uint32_t collect(std::uint32_t rows, const std::uint32_t* hit, std::uint32_
         to.filled[r] += collect_row(score + r * kPanelAtoms, hit[r] & valid, to.rounding[r], to.length[r], to.bias[r],
                                     to.tau[r], atoms, first, to.lower + place, to.upper + place, to.position + place);
         full |= static_cast<std::uint32_t>(to.filled[r] >= to.full[r]) << r;
+    }
+    return full;
+}
+
+// Hits are few, and no two of them need be of one list.
+std::uint32_t collect_back(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
+                           const AtomError& atoms, std::int32_t first, const RowCandidates& to) {
+    std::uint32_t full = 0;
+    for (; rows; rows &= rows - 1) {
+        const int r = __builtin_ctz(rows);
+        for (std::uint32_t hits = hit[r] & valid; hits; hits &= hits - 1) {
+            const int c = __builtin_ctz(hits);
+            const float s = score[r * kPanelAtoms + c];
+            const float error =
+                to.rounding[c] * atoms.length[r] + to.length[c] * atoms.residual[r] + to.bias[c] * atoms.magnitude[r];
+            const float e = error * (1 + 1e-5f) + __builtin_fabsf(s) * 2.5e-7f + 1e-30f;
+            if (!(s + e >= to.tau[c])) continue;
+            const std::int64_t place = c * to.capacity + to.filled[c]++;
+            to.lower[place] = s - e;
+            to.upper[place] = s + e;
+            to.position[place] = first + r;
+            full |= static_cast<std::uint32_t>(to.filled[c] >= to.full[c]) << c;
+        }
     }
     return full;
 }

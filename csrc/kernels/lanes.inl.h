@@ -79,3 +79,13 @@ inline std::uint32_t lanes_reach(Lanes v, Lanes limit) {
 
 constexpr int kLanes = sizeof(Lanes) / sizeof(float);
 constexpr int kPanelAtoms = 2 * kLanes;
+
+// Where v reaches v_limit, and behind these bits where w reaches w_limit.
+inline std::uint32_t lanes_reach_two(Lanes v, Lanes w, Lanes v_limit, Lanes w_limit) {
+#if defined(__AVX512BW__)
+    return _cvtmask32_u32(
+        _mm512_kunpackw(_mm512_cmp_ps_mask(w, w_limit, _CMP_NLT_UQ), _mm512_cmp_ps_mask(v, v_limit, _CMP_NLT_UQ)));
+#else
+    return lanes_reach(v, v_limit) | lanes_reach(w, w_limit) << kLanes;
+#endif
+}

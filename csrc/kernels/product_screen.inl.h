@@ -15,6 +15,13 @@
 // Cost      2 d flops per score; a step loads kPanelAtoms + kTileRows numbers for their product, and fetches a line at
 //           scale.next for the caller's next panel: memory would be idle.
 //
+// screen_pairs is of a panel whose atoms are rows themselves, and a tile whose rows are atoms, too. A product counts
+// for both:
+//
+//   back[r][c] = tile_factor[r] sum_t x[r][t] w[t][c] + row_bias[c] tile_bias[r],
+//   back_hit[r] = { c : back[r][c] >= bar[c] - e[c] },
+//   e = 1.00001 (rounding[c] length + row_length[c] residual + bias_error[c] magnitude) + 1e-30
+//
 // A tile holds as many sums as the registers do; the panel is two registers wide.
 
 constexpr int kAhead = 4;  // steps; by measurement
@@ -65,14 +72,14 @@ struct BFloat16Step {
 };
 #endif
 
+// sum[r] = the products of row r with the panel, as they are before product().
 template <class Step>
-std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
-                          const TileLimit& limits, float* score, std::uint32_t* hit) {
+__attribute__((always_inline)) inline void tile_sums(const void* tile, const void* panel, std::int64_t cells,
+                                                     const void* fetched, typename Step::Sum (&sum)[kTileRows][2]) {
     const auto* x = static_cast<const typename Step::Cell*>(tile);
     const auto* w = static_cast<const typename Step::Cell*>(panel);
-    const auto* next = static_cast<const char*>(scale.next);
+    const auto* next = static_cast<const char*>(fetched);
     const Step step{};
-    typename Step::Sum sum[kTileRows][2];
     for (auto& row : sum) row[0] = row[1] = typename Step::Sum{};
     if constexpr (Step::kStart) {
         const auto left = step.atoms(w), right = step.atoms(w + kLanes);
@@ -91,20 +98,67 @@ std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cell
             sum[r][1] = step.add(sum[r][1], value, right);
         }
     }
+}
+
+template <class Step>
+std::uint32_t screen_tile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                          const TileLimit& limits, float* score, std::uint32_t* hit) {
+    const Step step{};
+    typename Step::Sum sum[kTileRows][2];
+    tile_sums<Step>(tile, panel, cells, scale.next, sum);
     std::uint32_t rows = 0;
 #pragma GCC unroll 16
-    for (int r = 0; r < kTileRows; ++r) {
+    for (int r = kTileRows - 1; r >= 0; --r) {  // from the last, whose bit moves up
         const Lanes limit = lanes_of(limits.limit[r]), row_bias = lanes_of(limits.row_bias[r]);
-        std::uint32_t mask = 0;
+        Lanes v[2];
         for (int half = 0; half < 2; ++half) {
-            Lanes v = lanes_fma(row_bias, lanes_at(scale.bias + half * kLanes),
+            v[half] = lanes_fma(row_bias, lanes_at(scale.bias + half * kLanes),
                                 step.product(sum[r][half]) * lanes_at(scale.factor + half * kLanes));
-            if (limits.magnitude) v = lanes_abs(v);
-            mask |= lanes_reach(v, limit) << (half * kLanes);
-            lanes_to(score + r * kPanelAtoms + half * kLanes, v);
+            if (limits.magnitude) v[half] = lanes_abs(v[half]);
+            lanes_to(score + r * kPanelAtoms + half * kLanes, v[half]);
         }
-        hit[r] = mask;
-        rows |= static_cast<std::uint32_t>(mask != 0) << r;
+        hit[r] = lanes_reach_two(v[0], v[1], limit, limit);
+        rows = rows + rows + (hit[r] != 0);
+    }
+    return rows;
+}
+
+template <class Step>
+PairHits screen_pairs(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                      const TileLimit& limits, const BackLimit& back_limits, float* score, std::uint32_t* hit,
+                      float* back, std::uint32_t* back_hit) {
+    const Step step{};
+    typename Step::Sum sum[kTileRows][2];
+    tile_sums<Step>(tile, panel, cells, scale.next, sum);
+    const BackLimit as_rows = back_limits;  // copies, which no store to score can change
+    const PanelScale as_atoms = scale;
+    const TileLimit tile_limits = limits;
+    Lanes panel_limit[2];
+    for (int half = 0; half < 2; ++half) {
+        const int from = half * kLanes;
+        const Lanes error = lanes_at(as_rows.rounding + from) * lanes_of(as_rows.length) +
+                            lanes_at(as_rows.row_length + from) * lanes_of(as_rows.residual) +
+                            lanes_at(as_rows.bias_error + from) * lanes_of(as_rows.magnitude);
+        panel_limit[half] = lanes_at(as_rows.bar + from) - (error * (1 + 1e-5f) + 1e-30f);
+    }
+    PairHits rows{0, 0};
+#pragma GCC unroll 16
+    for (int r = kTileRows - 1; r >= 0; --r) {
+        const Lanes limit = lanes_of(tile_limits.limit[r]), row_bias = lanes_of(tile_limits.row_bias[r]),
+                    tile_factor = lanes_of(as_rows.tile_factor[r]), tile_bias = lanes_of(as_rows.tile_bias[r]);
+        Lanes v[2], u[2];
+        for (int half = 0; half < 2; ++half) {
+            const int from = half * kLanes;
+            const Lanes product = step.product(sum[r][half]);
+            v[half] = lanes_fma(row_bias, lanes_at(as_atoms.bias + from), product * lanes_at(as_atoms.factor + from));
+            u[half] = lanes_fma(tile_bias, lanes_at(as_rows.row_bias + from), product * tile_factor);
+            lanes_to(score + r * kPanelAtoms + from, v[half]);
+            lanes_to(back + r * kPanelAtoms + from, u[half]);
+        }
+        hit[r] = lanes_reach_two(v[0], v[1], limit, limit);
+        back_hit[r] = lanes_reach_two(u[0], u[1], panel_limit[0], panel_limit[1]);
+        rows.tile = rows.tile + rows.tile + (hit[r] != 0);
+        rows.back = rows.back + rows.back + (back_hit[r] != 0);
     }
     return rows;
 }

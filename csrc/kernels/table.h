@@ -28,6 +28,16 @@ struct TileLimit {
     const float *limit, *row_bias;
     bool magnitude;  // compare and return |score|
 };
+// Of the rows of a tile as atoms, with the largest of their errors, and of the atoms of a panel as rows.
+struct BackLimit {
+    const float *tile_factor, *tile_bias;
+    float length, residual, magnitude;
+    const float *bar, *rounding, *row_length, *bias_error, *row_bias;
+};
+// Rows of a tile with hits, and those that are hits of the panel's atoms.
+struct PairHits {
+    std::uint32_t tile, back;
+};
 // What bounds the screened scores of a panel's atoms, and the rows of a tile with their candidates (see
 // candidates.inl.h).
 struct AtomError {
@@ -58,6 +68,9 @@ constexpr std::int64_t kPursuitBlock = 128;  // atoms
 
 typedef std::uint32_t ScreenTile(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
                                  const TileLimit& limits, float* score, std::uint32_t* hit);
+typedef PairHits ScreenPairs(const void* tile, const void* panel, std::int64_t cells, const PanelScale& scale,
+                             const TileLimit& limits, const BackLimit& back_limits, float* score, std::uint32_t* hit,
+                             float* back, std::uint32_t* back_hit);
 
 /// Kernels for numbers of type T.
 template <class T>
@@ -196,6 +209,8 @@ struct KernelTable {
     // bit r for each row with any; score [tile_rows, panel_atoms] is written where that is not 0.
     int tile_rows, panel_atoms;
     ScreenTile *screen_f32, *screen_i16, *screen_bf16, *screen_i8;  // null: no such products
+    // The same of rows that are atoms, and atoms that are rows; back and back_hit as score and hit.
+    ScreenPairs *pairs_f32, *pairs_i16, *pairs_bf16, *pairs_i8;
 
     // small_cholesky.inl.h: A x = b in place, A [k, k] by its upper triangle; false where A is not positive definite.
     bool (*solve_cholesky)(double* A, double* b, std::int64_t k);
@@ -220,6 +235,9 @@ struct KernelTable {
     // candidates of `rows`; returns those that are full now.
     std::uint32_t (*collect)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
                              const AtomError& atoms, std::int32_t first, const RowCandidates& to);
+    // The same for the atoms of the panel as rows, of which those of the tile are candidates; returns atoms.
+    std::uint32_t (*collect_back)(std::uint32_t rows, const std::uint32_t* hit, std::uint32_t valid, const float* score,
+                                  const AtomError& atoms, std::int32_t first, const RowCandidates& to);
     // Removes candidates whose upper bound is below bar, in place; returns how many stay.
     std::int64_t (*drop_below)(float bar, std::int64_t count, float* lower, float* upper, std::int32_t* position);
 

@@ -55,18 +55,24 @@ namespace {
 
 #if defined(__SSE2__)
 constexpr ScreenTile* screen_i16 = screen_tile<Int16Step>;
+constexpr ScreenPairs* pairs_i16 = screen_pairs<Int16Step>;
 #else
 constexpr ScreenTile* screen_i16 = nullptr;
+constexpr ScreenPairs* pairs_i16 = nullptr;
 #endif
 #if defined(__AVX512VNNI__)
 constexpr ScreenTile* screen_i8 = screen_tile<Int8Step>;
+constexpr ScreenPairs* pairs_i8 = screen_pairs<Int8Step>;
 #else
 constexpr ScreenTile* screen_i8 = nullptr;
+constexpr ScreenPairs* pairs_i8 = nullptr;
 #endif
 #if defined(__AVX512BF16__)
 constexpr ScreenTile* screen_bf16 = screen_tile<BFloat16Step>;
+constexpr ScreenPairs* pairs_bf16 = screen_pairs<BFloat16Step>;
 #else
 constexpr ScreenTile* screen_bf16 = nullptr;
+constexpr ScreenPairs* pairs_bf16 = nullptr;
 #endif
 
 template <class T>
@@ -138,6 +144,10 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .screen_i16 = screen_i16,
     .screen_bf16 = screen_bf16,
     .screen_i8 = screen_i8,
+    .pairs_f32 = screen_pairs<Float32Step>,
+    .pairs_i16 = pairs_i16,
+    .pairs_bf16 = pairs_bf16,
+    .pairs_i8 = pairs_i8,
     .solve_cholesky = solve_cholesky,
     .pull_rows = pull_rows,
     .weave_row = weave_row,
@@ -145,6 +155,7 @@ constinit const KernelTable LATOM_JOIN(kernels_, LATOM_ISA) = {
     .pursuit_row = pursuit_row,
     .raise_bar = raise_bar,
     .collect = collect,
+    .collect_back = collect_back,
     .drop_below = drop_below,
     .quantize_row = quantize_row,
     .accumulate = accumulate,

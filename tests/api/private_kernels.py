@@ -87,6 +87,11 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         lambda: screened(*k.tile_shape()[:2]),
         set(),
     ),
+    "kernels.pair_bounds": (
+        k.pair_bounds,
+        {"X": f32(40, 6), "factor": [1.0] * 40, "bias": [], "screen": "auto"},
+        {"X.1"},
+    ),
     "kernels.score_bounds": (
         k.score_bounds,
         {

@@ -209,6 +209,8 @@ def test_other_types_layouts_and_alignments_are_refused(name):
         ("kernels.gather_add", {"index": INDICES + 1}),
         ("kernels.scatter_binned", {"column": INDICES + 1}),
         ("kernels.raise_bar", {"k": 0}),
+        ("kernels.pair_bounds", {"X": f32(32, 6)}),
+        ("kernels.pair_bounds", {"bias": [1.0] * 39}),
         ("kernels.score_bounds", {"factor": [1.0] * 8}),
         ("kernels.score_bounds", {"bias": [1.0] * 10}),
     ],

@@ -243,3 +243,43 @@ def test_near_ties_are_not_lost():
     finally:
         core.set_isa(before)
     assert overflowed_rows < rows / 2, "most rows never met the screen"
+
+
+def check_pairs(X, screen, factor=(), bias=(), note=""):
+    """Bounds from one product for two rows: both sides hold."""
+    X = np.ascontiguousarray(X)
+    lower, upper, unit = core.kernels.pair_bounds(X, list(factor), list(bias), screen)
+    assert not np.isnan(lower).any(), f"{note}: a pair has no bounds"
+    exact = exact_unit(X, X, unit, factor if len(factor) else None, bias if len(bias) else None)
+    slack = 2.0**-50 * unit[:, None] * np.abs(bias) if len(bias) else 0
+    assert (lower - slack <= exact).all(), note
+    assert (exact <= upper + slack).all(), note
+    plain = core.kernels.score_bounds(X, X, list(factor), list(bias), screen, False)
+    assert np.array_equal(plain[2], unit), note
+    assert ((upper - lower) <= (plain[1] - plain[0]) * (1 + 1e-5) + 1e-29).all(), (
+        f"{note}: wider than by two products"
+    )
+
+
+def test_no_pair_of_rows_leaves_its_bounds(isa, rng):
+    for screen in screens():
+        for d in (1, 2, 7, 64):
+            for name, X, W in adversarial(rng, 37, 40, d, screen):
+                check_pairs(np.concatenate([X, W]).astype(np.float32), screen, note=(name, d, screen))
+
+
+def test_no_pair_of_rows_leaves_its_bounds_with_factors_and_biases(isa, rng):
+    for screen in screens():
+        for name, X, W in adversarial(rng, 30, 45, 33, screen):
+            X = np.concatenate([X, W]).astype(np.float32)
+            X[np.abs(X).max(axis=1) < 1e-9] *= np.float32(
+                1e12
+            )  # biases cannot follow longer factors of scale
+            norm2 = (X.astype(float) ** 2).sum(axis=1)
+            for bias in (
+                -norm2 / 2,
+                rng.standard_normal(75) * 1e3,
+                rng.standard_normal(75) * 10.0 ** rng.uniform(-70, 3, 75),
+            ):
+                for factor in ((), rng.standard_normal(75) * 10.0 ** rng.uniform(-9, 9, 75)):
+                    check_pairs(X, screen, factor, bias, note=(name, screen))

@@ -5,6 +5,9 @@
 // divided by the length of the row, is at least for nearly all rows: the expectation. Each other row starts from it,
 // and is looked at again without it if fewer than k of its atoms reach it. So the answer does not depend on it.
 //
+// Rows that are the atoms may be screened in pairs (engines/product_select/row_pairs.h), whose thresholds are hopes, too:
+// a row whose k-th best score does not reach its own is left to the other ways.
+//
 // Candidates are scored in two rounds: first those whose lower bounds lead; the k-th best score of these is a threshold
 // that few of the others may reach.
 #pragma once
@@ -17,6 +20,7 @@
 #include "algorithms/encode/atom_scores.h"
 #include "core/idle.h"
 #include "engines/product_select/decide.h"
+#include "engines/product_select/row_pairs.h"
 
 namespace latom {
 
@@ -59,6 +63,9 @@ public:
     /// The same for one list of few rows: the threads share out the atoms. Nothing is written where the panels turn out
     /// not to be sound.
     RowList decide_sliced(const AtomPanels<T>& panels, const RowList& rows, bool all, int64_t room);
+    /// All atoms as rows, which X must be; appends to `left` the rows that are not decided. False, and no row is, where
+    /// these would be most. The panels are kept.
+    bool decide_pairs(const AtomPanels<T>& panels, RowList& left);
     /// Sets the expectation by the rows decided so far.
     void expect();
 
@@ -70,14 +77,15 @@ private:
     static constexpr std::size_t kLeastExamples = 12;  // rows from which an expectation follows
 
     void screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected, int64_t from, int64_t to,
-                int64_t room) const;
+                int64_t room, bool hope = false) const;
     using Parts = std::vector<const RowBlock<T>*>;  // the blocks whose candidates together are those of the rows
     RowList settle(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, const Parts& parts,
-                   double expected, bool all) const;
+                   double expected, bool all, const RowBlock<T>* hopeful = nullptr) const;
     void divide(Worker& w, int64_t r, const Parts& parts) const;
     bool settle_alone(Worker& w, int64_t r, int64_t i, double norm2, const Parts& parts, double expected) const;
     void find_more(Worker& w, int64_t from, int64_t to, const Parts& parts) const;
-    void write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, double expected) const;
+    void write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to, double expected,
+               const RowBlock<T>* hopeful) const;
     void score(Worker& w, const Block& rows, std::vector<Entry>& entries) const {
         w.stats.scored += static_cast<int64_t>(entries.size());
         scores_.score(job_.ctx.kernels, rows.row, entries, w.scratch);
@@ -120,19 +128,21 @@ std::vector<typename ScreenedTopK<T>::RowList> ScreenedTopK<T>::decide(const Ato
     const auto count = static_cast<int64_t>(lists.size());
     Workers scratch = lend(count);
     std::vector<RowList> left(lists.size());
-    const auto look = [&](Worker& w, const RowList& rows, double expected, RowList& undecided) {
+    const auto look = [&](Worker& w, const RowList& rows, double expected, bool hope, RowList& undecided) {
         job_.reader.read(rows, w.rows);
-        screen(panels, w, rows, expected, 0, panels.panels(), room);
-        const RowList more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all);
+        screen(panels, w, rows, expected, 0, panels.panels(), room, hope);
+        const RowList more = settle(w, w.rows, rows, 0, static_cast<int64_t>(rows.size()), {&w.block}, expected, all,
+                                    hope ? &w.block : nullptr);
         undecided.insert(undecided.end(), more.begin(), more.end());
     };
     parallel_for(job_.ctx, count, [&](int64_t b, int id) {
         Worker& w = *scratch[id];
-        look(w, lists[b], w.surprised ? -HUGE_VAL : expected_, left[b]);
+        const bool hope = !w.surprised && job_.rank != Rank::kAbove;
+        look(w, lists[b], w.surprised ? -HUGE_VAL : expected_, hope, left[b]);
         if (w.missed.empty()) return;
         w.surprised = 8 * w.missed.size() > lists[b].size();
         const RowList missed = std::exchange(w.missed, {});
-        look(w, missed, -HUGE_VAL, left[b]);
+        look(w, missed, -HUGE_VAL, false, left[b]);
     });
     std::size_t rows = 0;
     for (const RowList& list : lists) rows = std::max(rows, list.size());
@@ -170,6 +180,32 @@ typename ScreenedTopK<T>::RowList ScreenedTopK<T>::decide_sliced(const AtomPanel
 }
 
 template <class T>
+bool ScreenedTopK<T>::decide_pairs(const AtomPanels<T>& panels, RowList& left) {
+    RowPairs<T> pairs(panels, job_.ctx.n_threads);
+    const int64_t count = pairs.blocks();
+    std::vector<Block> rows(static_cast<std::size_t>(count));
+    const bool done = pairs.scan(job_.ctx, [&](int64_t b, RowBlock<T>& block) {
+        job_.reader.read(pairs.rows(b), rows[b]);
+        const auto size = static_cast<int64_t>(rows[b].row.size());
+        block.load(panels, rows[b].row.data(), rows[b].norm2.data(), size, {.k = job_.k, .hope = true});
+    });
+    if (!done) return false;
+    Workers scratch = lend(count);
+    std::vector<RowList> undecided(static_cast<std::size_t>(count));
+    parallel_for(job_.ctx, count, [&](int64_t b, int id) {
+        Worker& w = *scratch[id];
+        const RowList which = pairs.rows(b);
+        const RowBlock<T>& block = pairs.finished(b);
+        undecided[b] = settle(w, rows[b], which, 0, block.count(), {&block}, -HUGE_VAL, false, &block);
+        undecided[b].insert(undecided[b].end(), w.missed.begin(), w.missed.end());
+        w.missed.clear();
+    });
+    gather(std::move(scratch), pairs.rows(0).size());
+    for (const RowList& list : undecided) left.insert(left.end(), list.begin(), list.end());
+    return true;
+}
+
+template <class T>
 void ScreenedTopK<T>::expect() {
     examples_ = false;
     if (job_.rank == Rank::kAbove || reached_.size() < kLeastExamples) return;  // kAbove: the threshold is known
@@ -181,10 +217,15 @@ void ScreenedTopK<T>::expect() {
 // Candidates of w.rows, which are rows `which` of X, among panels [from, to).
 template <class T>
 void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, const RowList& which, double expected,
-                             int64_t from, int64_t to, int64_t room) const {
+                             int64_t from, int64_t to, int64_t room, bool hope) const {
     const bool magnitude = job_.rank == Rank::kMagnitude;
     screen_rows(w.block, panels, w.rows.row, w.rows.norm2,
-                {.k = job_.k, .magnitude = magnitude, .room = room, .without = job_.without, .which = which.data()},
+                {.k = job_.k,
+                 .magnitude = magnitude,
+                 .room = room,
+                 .hope = hope,
+                 .without = job_.without,
+                 .which = which.data()},
                 {from, to}, [&](int64_t r) {
                     const double norm2 = w.rows.norm2[r];
                     if (job_.rank == Rank::kAbove) w.block.raise(r, scores_.least(norm2, job_.thresholds[which[r]]));
@@ -193,11 +234,11 @@ void ScreenedTopK<T>::screen(const AtomPanels<T>& panels, Worker& w, const RowLi
 }
 
 // Scores the candidates of rows which[from, to) and writes the best; `rows`, and each of `parts`, hold row which[r] at
-// r.
+// r. hopeful: the block whose thresholds the rows have to reach, or null where k atoms are known to.
 template <class T>
 typename ScreenedTopK<T>::RowList ScreenedTopK<T>::settle(Worker& w, const Block& rows, const RowList& which,
                                                           int64_t from, int64_t to, const Parts& parts, double expected,
-                                                          bool all) const {
+                                                          bool all, const RowBlock<T>* hopeful) const {
     w.overflowed.clear();
     w.entries.clear();
     w.later.clear();
@@ -213,7 +254,7 @@ typename ScreenedTopK<T>::RowList ScreenedTopK<T>::settle(Worker& w, const Block
     score(w, rows, w.entries);
     find_more(w, from, to, parts);
     score(w, rows, w.more);
-    write(w, rows, which, from, to, expected);
+    write(w, rows, which, from, to, expected, hopeful);
     RowList undecided;
     for (const int64_t r : w.overflowed) {
         if (!all) {
@@ -297,7 +338,7 @@ void ScreenedTopK<T>::find_more(Worker& w, int64_t from, int64_t to, const Parts
 // Writes the rows that did not overflow, and notes those that do not meet the expectation.
 template <class T>
 void ScreenedTopK<T>::write(Worker& w, const Block& rows, const RowList& which, int64_t from, int64_t to,
-                            double expected) const {
+                            double expected, const RowBlock<T>* hopeful) const {
     std::size_t left = 0;
     for (int64_t r = from; r < to; ++r) {
         if (left < w.overflowed.size() && w.overflowed[left] == r) {
@@ -309,7 +350,10 @@ void ScreenedTopK<T>::write(Worker& w, const Block& rows, const RowList& which, 
         w.found.insert(w.found.end(), w.more.begin() + w.more_begin[r - from],
                        w.more.begin() + w.more_begin[r - from + 1]);
         const double norm2 = rows.norm2[r], reached = scores_.write(job_, which[r], norm2, w.found);
-        if (expected > -HUGE_VAL && !(reached >= expected * std::sqrt(norm2))) w.missed.push_back(which[r]);
+        const double least = hopeful                ? hopeful->ceiling(r)
+                             : expected > -HUGE_VAL ? expected * std::sqrt(norm2)
+                                                    : -HUGE_VAL;
+        if (!(reached >= least)) w.missed.push_back(which[r]);
         else if (examples_ && norm2 > 0 && reached > -HUGE_VAL) w.reached.push_back(reached / std::sqrt(norm2));
     }
 }

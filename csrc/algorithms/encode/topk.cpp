@@ -3,7 +3,9 @@
 
 #include <numeric>
 
+#include "algorithms/encode/pairing.h"
 #include "algorithms/encode/screened_topk.h"
+#include "core/same_bytes.h"
 #include "core/turns.h"
 #include "engines/product_select/first_two.h"
 
@@ -27,8 +29,9 @@ std::vector<int32_t> scattered(int64_t m) {
 template <class T>
 class Index final : public AtomIndex<T> {
 public:
-    Index(const Context& ctx, const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen)
-        : scores_(atoms, bias, similarity), screen_(screen) {
+    Index(const Context& ctx, const DenseView<T>& atoms, const double* bias, Similarity similarity, Screen screen,
+          Pairing pairing)
+        : scores_(atoms, bias, similarity), screen_(screen), pairing_(pairing) {
         if (m() < 1 || m() > std::numeric_limits<int32_t>::max() - 64)
             fail(ctx, "atoms must have at least one and fewer than 2^31 rows", m(), "Split them.");
         if (d() < 1) fail(ctx, "atoms must have at least one column", d(), "Drop them.");
@@ -72,7 +75,8 @@ private:
         TopKStats stats;
         // Below these sizes float64 scores of all atoms cost less than packing them, or too few can be discarded.
         const bool few = reused() ? X.n == 1 && m() * d() < kFewNumbers : X.n <= kFewRows;
-        if (few || 4 * k > m() || d() > kMostColumns) {
+        const bool forced = pairing_ == Pairing::kAlways && atoms_are(job);
+        if (!forced && (few || 4 * k > m() || d() > kMostColumns)) {
             const AtomScores<T>& scores = scores_.similarity() == Similarity::kDot ? scores_ : measured(ctx).scores;
             if (!all(job, scores, stats) && job.reader.sound()) measured(ctx);  // names the atom that is not finite
         } else {
@@ -93,10 +97,10 @@ private:
     };
     static constexpr int64_t kFewLabels = 128;  // atoms up to which labels alone come from float32
     static constexpr int64_t kFewRows = 6, kFewNumbers = 1 << 22, kMostColumns = 1 << 20;
-    static constexpr int64_t kMostRows = 1024, kLeastRows = 64;       // of a block
-    static constexpr int64_t kCandidateBytes = 16 << 20;              // of a block
-    static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128;  // below, int8 is not tried
-    static constexpr int64_t kExamples = 28;                          // rows that are decided first
+    static constexpr int64_t kMostRows = 1024, kLeastRows = 64;                            // of a block
+    static constexpr int64_t kCandidateBytes = 16 << 20;                                   // of a block
+    static constexpr int64_t kCoarseAtoms = 2048, kCoarseRows = 128, kCoarseColumns = 12;  // below, int8 is not tried
+    static constexpr int64_t kExamples = 28;    // rows that are decided first
     static constexpr int64_t kCandidate = 128;  // atoms on which int8 saves what a float64 score costs; by measurement
     static constexpr int64_t kReading = 8;      // rows below which it saves the reading of atoms, whatever their number
 
@@ -142,7 +146,8 @@ private:
         const int64_t rows =
             std::clamp(chunk_count(n, 2 * threads), kLeastRows, std::clamp(fit, kLeastRows, kMostRows));
         const int64_t blocks = chunk_count(n, rows);
-        if (blocks == 1 && scores_.similarity() == Similarity::kDot && !measured_.get()) {
+        const bool paired = pairs_pay(job);
+        if (!paired && blocks == 1 && scores_.similarity() == Similarity::kDot && !measured_.get()) {
             ScreenedTopK<T> run(job, scores_, idle_);
             const AtomPanels<T> once(job.ctx, rows_of_atoms(), d(), {}, {}, scores_.bias(), scattered(m()), screen_);
             run.expect();  // no list comes after these that they could tell of
@@ -152,7 +157,7 @@ private:
         const Measured& known = measured(job.ctx);
         const AtomPanels<T>& panels = *known.panels;
         ScreenedTopK<T> run(job, known.scores, idle_);
-        if (blocks < threads) {
+        if (!paired && blocks < threads) {
             run.expect();  // no list comes after these that they could tell of
             const bool again = reused();
             Panels coarse = again ? coarse_panels(job, known) : nullptr;
@@ -178,7 +183,14 @@ private:
         if (coarse && too_many(job, run.stats().scored, static_cast<int64_t>(left.size()), kExamples))
             coarse = give_up_coarse();
         run.expect();
-        std::vector<RowList> every = lists(n, rows, examples);
+        std::vector<RowList> every;
+        const AtomPanels<T>& first = coarse ? *coarse : panels;
+        if (RowList some; paired && first.kept() && run.decide_pairs(first, some)) {
+            left.clear();  // the examples are among all
+            every = parts(some, std::clamp(chunk_count(static_cast<int64_t>(some.size()), threads), kLeastRows, rows));
+        } else {
+            every = lists(n, rows, examples);
+        }
         if (coarse) {
             every = run.decide(*coarse, every, false, coarse_room());
             int64_t undecided = static_cast<int64_t>(left.size());
@@ -205,10 +217,35 @@ private:
         return out;
     }
 
+    static std::vector<RowList> parts(const RowList& which, int64_t rows) {
+        std::vector<RowList> out;
+        const auto count = static_cast<int64_t>(which.size());
+        for (int64_t from = 0; from < count; from += rows)
+            out.emplace_back(which.begin() + from, which.begin() + std::min(count, from + rows));
+        return out;
+    }
+
+    // Whether the rows of X are the atoms, in a way that pairs can be screened: both sides of one are scaled alike.
+    bool atoms_are(const TopKJob<T>& job) {
+        const DenseView<T>& atoms = scores_.atoms();
+        if (job.X.storage != Storage::kNative || job.X.n != m() || job.rank != Rank::kScore || job.without)
+            return false;
+        if (atoms.stride != d()) return false;
+        if (job.X.data != atoms.data &&
+            !same_bytes(job.ctx, job.X.data, atoms.data, m() * d() * static_cast<int64_t>(sizeof(T))))
+            return false;
+        const Measured& known = measured(job.ctx);
+        return known.scores.bias().empty() || biases_follow(known.norm2);
+    }
+    bool pairs_pay(const TopKJob<T>& job) {
+        const bool wanted = pairing_ == Pairing::kAuto ? pairs_fit<T>(m(), d(), job.k) : pairing_ == Pairing::kAlways;
+        return wanted && atoms_are(job);
+    }
+
     // Atoms in int8, packed, or null where they are known not to pay, or a frame below is packing them.
     Panels coarse_panels(const TopKJob<T>& job, const Measured& known) {
         if (coarse_fails_.load(std::memory_order_relaxed) || screen_ != Screen::kAuto || m() < kCoarseAtoms ||
-            !has_coarse_screen(job.ctx.kernels, d()))
+            d() < kCoarseColumns || !has_coarse_screen(job.ctx.kernels, d()))
             return nullptr;
         if (Panels packed = coarse()) return packed;
         const Turn turn(job.ctx, packing_);
@@ -320,6 +357,7 @@ private:
 
     const AtomScores<T> scores_;  // without what follows from lengths
     const Screen screen_;
+    const Pairing pairing_;
     Once<Measured> measured_;
     Turns packing_;  // of atoms, in 16 and in 8 bits
     Panels coarse_;  // read and set under brief_lock()
@@ -332,13 +370,15 @@ private:
 
 template <class T>
 std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
-                                              Similarity similarity, const std::string& screen) {
-    return std::make_unique<Index<T>>(ctx, atoms, bias, similarity, parse_screen(ctx, screen));
+                                              Similarity similarity, const std::string& screen,
+                                              const std::string& pairs) {
+    return std::make_unique<Index<T>>(ctx, atoms, bias, similarity, parse_screen(ctx, screen),
+                                      parse_pairing(ctx, pairs));
 }
 
 template std::unique_ptr<AtomIndex<float>> make_atom_index(const Context&, const DenseView<float>&, const double*,
-                                                           Similarity, const std::string&);
+                                                           Similarity, const std::string&, const std::string&);
 template std::unique_ptr<AtomIndex<double>> make_atom_index(const Context&, const DenseView<double>&, const double*,
-                                                            Similarity, const std::string&);
+                                                            Similarity, const std::string&, const std::string&);
 
 }  // namespace latom

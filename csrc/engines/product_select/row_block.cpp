@@ -20,10 +20,12 @@ template <class T>
 void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& query,
                        const std::function<RoundedRow(int64_t, std::uint32_t*)>& round) {
     count_ = count;
-    k_ = std::min(query.k, atoms.m());
+    k_ = rank_ = std::min(query.k, atoms.m());
+    lost_ = 0;
     magnitude_ = query.magnitude;
     from_above_ = query.from_above;
     room_ = query.room;
+    hope_ = query.hope;
     without_ = query.without;
     which_ = query.which;
     // Few atoms cannot fill more places: fresh memory costs more than the screen of a few rows.
@@ -32,7 +34,7 @@ void RowBlock<T>::load(const AtomPanels<T>& atoms, int64_t count, const Query& q
     atoms_ = &atoms;
     tile_rows_ = kernels_->tile_rows;
     const int64_t padded = tiles() * tile_rows_, cells = atoms.cells(), stride = cells + 16;
-    const auto size = static_cast<std::size_t>(padded + kMostTile);
+    const auto size = static_cast<std::size_t>(padded + kMostTile + kMostPanel);
     for (auto* v : {&rounding_, &length_, &row_bias_, &bias_error_}) v->assign(size, 0.0f);
     tau_.assign(size, HUGE_VALF);
     lead_.assign(size, -HUGE_VALF);
@@ -85,13 +87,48 @@ void RowBlock<T>::raise(int64_t r, double score) {
     if (tau > tau_[r]) set_tau(r, tau);
 }
 
-// What rows of a tile are compared with, at a panel of these largest errors. All lanes alike, so that they are vectors.
 template <class T>
-void RowBlock<T>::limits(int64_t row, float length, float residual, float magnitude, float* __restrict limit) const {
-    const float *bar = bar_.data() + row, *rounding = rounding_.data() + row, *lengths = length_.data() + row,
-                *bias = bias_error_.data() + row;
-    for (int t = 0; t < kMostTile; ++t)
-        limit[t] = bar[t] - kWiden * (rounding[t] * length + lengths[t] * residual + bias[t] * magnitude + 1e-30f);
+void RowBlock<T>::see(double share) {
+    const double mean = share * static_cast<double>(k_), spread = std::sqrt(mean * (1 - share));
+    rank_ = std::min(k_, static_cast<int64_t>(mean + 3 * spread) + 3);
+}
+
+// The candidates of the tile that begins with this row.
+template <class T>
+RowCandidates RowBlock<T>::candidates_from(int64_t row) {
+    return {rounding_.data() + row,
+            length_.data() + row,
+            bias_error_.data() + row,
+            tau_.data() + row,
+            full_.data() + row,
+            filled_.data() + row,
+            lower_.data() + row * capacity_,
+            upper_.data() + row * capacity_,
+            position_.data() + row * capacity_,
+            capacity_};
+}
+
+// Of a tile the rows that take candidates, which are on their way then.
+template <class T>
+std::uint32_t RowBlock<T>::open_rows(int64_t row) const {
+    std::uint32_t open = 0;
+    for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
+        open |= static_cast<std::uint32_t>(!overflowed_[r]) << (r - row);
+        const int64_t place = r * capacity_ + filled_[r];
+        __builtin_prefetch(lower_.data() + place);
+        __builtin_prefetch(upper_.data() + place);
+        __builtin_prefetch(position_.data() + place);
+    }
+    return open;
+}
+
+// Of the rows row + bit those that are overflowed now.
+template <class T>
+std::uint32_t RowBlock<T>::tighten_rows(int64_t row, std::uint32_t full) {
+    std::uint32_t lost = 0;
+    for (; full; full &= full - 1)
+        if (!tighten(row + __builtin_ctz(full))) lost |= full & -full;
+    return lost;
 }
 
 template <class T>
@@ -105,7 +142,7 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
     const int64_t step = ahead ? 1 : std::max<int64_t>(1, l2_bytes() / 8 * 3 / bytes);
     const int64_t fetched =
         std::clamp<int64_t>(atoms.cells() * static_cast<int64_t>(kCacheLine) / atom_bytes, 1, kAtomRun);
-    float limit[kMostTile], score[kMostTile * kMostPanel];
+    alignas(kCacheLine) float score[kMostTile * kMostPanel], limit[kMostTile];
     std::uint32_t hit[kMostTile];
     for (int64_t from = first; from < last; from += step) {
         const int64_t count = std::min(step, last - from);
@@ -115,26 +152,10 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
         for (int64_t tile = 0; tile < tiles(); ++tile) {
             const int64_t row = tile * tile_rows_, stop = end ? std::min(count, end[tile] - from) : count;
             const std::uint32_t* cells = cells_.data() + row * atoms.cells();
-            const RowCandidates into{rounding_.data() + row,
-                                     length_.data() + row,
-                                     bias_error_.data() + row,
-                                     tau_.data() + row,
-                                     full_.data() + row,
-                                     filled_.data() + row,
-                                     lower_.data() + row * capacity_,
-                                     upper_.data() + row * capacity_,
-                                     position_.data() + row * capacity_,
-                                     capacity_};
+            const RowCandidates into = candidates_from(row);
             const int64_t later = (from + 1) * width + tile * fetched;
             const void* next = ahead && tile * fetched < width && later < atoms.m() ? atoms.row(later) : nullptr;
-            std::uint32_t open = 0;  // rows that take candidates
-            for (int64_t r = row; r < std::min(count_, row + tile_rows_); ++r) {
-                open |= static_cast<std::uint32_t>(!overflowed_[r]) << (r - row);
-                const int64_t place = r * capacity_ + filled_[r];
-                __builtin_prefetch(lower_.data() + place);
-                __builtin_prefetch(upper_.data() + place);
-                __builtin_prefetch(position_.data() + place);
-            }
+            std::uint32_t open = open_rows(row);
             for (int64_t p = 0; p < stop; ++p) {
                 limits(row, run.most_length[p], run.most_residual[p], run.most_magnitude[p], limit);
                 const PanelScale scale{run.factor + p * width, run.bias + p * width,
@@ -146,8 +167,9 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
                 const std::uint32_t valid = left < width ? (1u << left) - 1 : ~0u;
                 const AtomError error{run.length + p * width, run.residual + p * width, run.magnitude + p * width};
                 rows = kernels_->collect(rows, hit, valid, score, error, static_cast<int32_t>(position), into);
-                for (; rows; rows &= rows - 1)
-                    if (!tighten(row + __builtin_ctz(rows))) open &= ~(rows & -rows);
+                if (!rows) continue;
+                if (hope_) see(static_cast<double>(from + p + 1) / static_cast<double>(atoms.panels()));
+                open &= ~tighten_rows(row, rows);
             }
         }
     }
@@ -155,15 +177,15 @@ void RowBlock<T>::scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, 
 
 // A bar from `low` on that the lower bounds of k candidates reach; low if fewer do.
 template <class T>
-float RowBlock<T>::kth_lower(int64_t r, float low, int halvings) const {
+float RowBlock<T>::kth_lower(int64_t r, int64_t k, float low, int halvings) const {
     const float* numbers = lower(r);
-    if (k_ > 2) return kernels_->raise_bar(numbers, filled_[r], k_, low, halvings);
+    if (k > 2) return kernels_->raise_bar(numbers, filled_[r], k, low, halvings);
     float best = -HUGE_VALF, second = -HUGE_VALF;
     for (int32_t c = 0; c < filled_[r]; ++c) {
         second = std::max(second, std::min(best, numbers[c]));
         best = std::max(best, numbers[c]);
     }
-    return std::max(low, k_ == 1 ? best : second);
+    return std::max(low, k == 1 ? best : second);
 }
 
 // False if the row is overflowed.
@@ -175,13 +197,14 @@ bool RowBlock<T>::tighten(int64_t r) {
     // are, the first halvings all fall between these two kinds.
     for (const int halvings : {6, 24}) {
         if (from_above_) break;
-        set_tau(r, kth_lower(r, tau_[r], halvings));
+        set_tau(r, kth_lower(r, rank_, tau_[r], halvings));
         drop(r);
         if (filled_[r] + batch() / 2 <= most) break;
     }
     full_[r] = std::min(filled_[r] + batch(), most);
     if (filled_[r] + batch() / 2 <= most) return true;
     overflowed_[r] = 1;
+    ++lost_;
     bar_[r] = HUGE_VALF;  // few hits, so that its tile is skipped
     return false;
 }
@@ -213,12 +236,18 @@ void RowBlock<T>::drop(int64_t r) {
 }
 
 template <class T>
+void RowBlock<T>::tighten() {
+    for (int64_t r = 0; r < count_; ++r)
+        if (!overflowed_[r]) tighten(r);
+}
+
+template <class T>
 void RowBlock<T>::finish() {
     if (from_above_) return;
     for (int64_t r = 0; r < count_; ++r) {
         if (overflowed_[r]) continue;
         leave_out(r);
-        lead_[r] = kth_lower(r, -HUGE_VALF, 20);
+        lead_[r] = kth_lower(r, k_, -HUGE_VALF, 20);
         set_tau(r, std::max(tau_[r], lead_[r]));
         drop(r);
     }

@@ -34,6 +34,21 @@
 // cannot get rid of its candidates (ties within the bound) is `overflowed`: the caller asks a finer screen, or scores
 // all atoms in float64.
 //
+// Rows that are atoms themselves (scan_pairs) take both scores of a pair from one product. Row i and atom i are rounded
+// alike, x~_i = w~_i, where both are scaled alike, which the caller sees to. Then the product of row i with atom j is
+// that of row j with atom i, float32 sums included, as they add the same products:
+//
+//   s(i, j) = phi_j <x~_i, w~_j> + rho_i beta_j        s(j, i) = phi_i <x~_i, w~_j> + rho_j beta_i
+//
+// and |2^p_j g S(j, i) - s(j, i)| <= eps(j, i): the bound above with the sides exchanged, in units of row j. What is
+// compared with a panel on one side is compared with a tile on the other: tau_j less the largest eps(j, i) of the
+// tile's rows i.
+//
+// A row that has seen a share f of the atoms in an order that is as good as random has met some f k of its k best, by
+// the tail of that distribution hardly more than r = f k + 3 sqrt(f (1 - f) k) + 3. Where a query hopes so, the r-th
+// lower bound is its threshold meanwhile; hope may fail, and then fewer than k atoms reach the ceiling, which the caller
+// looks at.
+//
 // Residuals are some 2^-12 of the length with int16 (up to 2^-9 where d is large: bfloat16 then), 2^-9 with bfloat16,
 // 2^-7 with int8, which takes half the time and leaves some times the candidates.
 //
@@ -60,6 +75,7 @@ public:
         bool magnitude = false;
         bool from_above = false;  // lower bounds do not hold: only raise() raises thresholds, and none are dropped
         int64_t room = 0;         // for candidates beyond what a fine screen leaves
+        bool hope = false;        // thresholds may be such as fewer than k atoms reach, if luck fails
         // Atoms that row r of the block leaves out: row which[r] of `without`, whose indices rise. Both outlive scan()
         // and finish(). They go before a threshold is raised, so that k others reach it.
         const Pattern<int32_t>* without = nullptr;
@@ -79,12 +95,22 @@ public:
     void raise(int64_t r, double score);
     /// Looks at panels [first, last), or for the rows of a tile at those before `end[tile]`.
     void scan(const AtomPanels<T>& atoms, int64_t first, int64_t last, const int64_t* end = nullptr);
+    /// The same for rows that are atoms, those at positions own, own + 1, ..., and the rows of another block, or of this
+    /// one, which are atoms from `at` on: each product is a score for both. The panels are kept, and own and `at` begin
+    /// panels.
+    void scan_pairs(const AtomPanels<T>& atoms, int64_t own, RowBlock& other, int64_t at);
+    /// From now on thresholds are such as rows may hope for that have seen this share of the atoms. scan() does it by
+    /// itself.
+    void see(double share);
+    /// Raises the thresholds of all rows to what their candidates tell.
+    void tighten();
     /// Drops the candidates that the final threshold rules out.
     void finish();
 
     int64_t count() const { return count_; }
     int64_t tiles() const { return chunk_count(count_, tile_rows_); }
     bool overflowed(int64_t r) const { return overflowed_[r] != 0; }
+    int64_t lost() const { return lost_; }  // rows that are overflowed
     /// Candidates of row r: bounds on their scores in screen units, and their positions.
     int64_t candidates(int64_t r) const { return filled_[r]; }
     const float* lower(int64_t r) const { return lower_.data() + r * capacity_; }
@@ -111,26 +137,41 @@ public:
 private:
     static constexpr int kMostTile = 16;       // rows
     static constexpr int64_t kMostPanel = 32;  // atoms: what one panel may add
+    static constexpr int64_t kHopeful = 32;    // candidates between two looks at a threshold that has much to gain
 
     /// Candidates that come between two looks at the threshold.
-    int32_t batch() const { return static_cast<int32_t>(std::max<int64_t>({k_, 8, room_ / 8})); }
+    int32_t batch() const {
+        const int64_t some = hope_ ? kHopeful : std::max<int64_t>(8, room_ / 8);
+        return static_cast<int32_t>(std::max(k_, some));
+    }
 
     void set_tau(int64_t r, float tau) {
         tau_[r] = tau;
         bar_[r] = tau - 1e-6f * std::abs(tau);
     }
-    void limits(int64_t row, float length, float residual, float magnitude, float* limit) const;
-    float kth_lower(int64_t r, float low, int halvings) const;
+    // What rows of a tile are compared with, at a panel of these largest errors. All lanes alike, so that they are
+    // vectors.
+    void limits(int64_t row, float length, float residual, float magnitude, float* __restrict limit) const {
+        const float *bar = bar_.data() + row, *rounding = rounding_.data() + row, *lengths = length_.data() + row,
+                    *bias = bias_error_.data() + row;
+        for (int t = 0; t < kMostTile; ++t)
+            limit[t] =
+                bar[t] - detail::kWiden * (rounding[t] * length + lengths[t] * residual + bias[t] * magnitude + 1e-30f);
+    }
+    RowCandidates candidates_from(int64_t row);
+    std::uint32_t open_rows(int64_t row) const;
+    std::uint32_t tighten_rows(int64_t row, std::uint32_t full);
+    float kth_lower(int64_t r, int64_t k, float low, int halvings) const;
     bool tighten(int64_t r);
     void leave_out(int64_t r);
     void drop(int64_t r);
 
     const KernelTable* kernels_ = nullptr;
     const AtomPanels<T>* atoms_ = nullptr;
-    int64_t count_ = 0, k_ = 1, room_ = 0, capacity_ = 0, tile_rows_ = 1;
-    bool magnitude_ = false, from_above_ = false;
+    int64_t count_ = 0, k_ = 1, rank_ = 1, room_ = 0, capacity_ = 0, tile_rows_ = 1, lost_ = 0;
+    bool magnitude_ = false, from_above_ = false, hope_ = false;
     AlignedVector<std::uint32_t> cells_;  // [tiles, cells, tile rows]
-    // by row, padded to whole tiles and kMostTile: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a
+    // by row, padded to whole tiles, kMostTile and kMostPanel: |x^-x~| + gamma |x~|, |x~|, rho, 2^-22 rho, threshold and what a
     // panel is compared with
     AlignedVector<float> rounding_, length_, row_bias_, bias_error_, tau_, bar_, lead_;
     std::vector<double> scale_;

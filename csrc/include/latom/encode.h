@@ -73,10 +73,12 @@ template <class T>
 Matches<T> above(const Context& ctx, AtomIndex<T>& atoms, const StoredRows& X, const Thresholds& thresholds);
 
 /// bias [m] may be null, and must be under cosine and euclidean. screen: "auto", "float32", "int16", "bfloat16" or
-/// "int8".
+/// "int8". pairs: whether X that is the atoms is screened with one product for each two rows: "auto", "always" or
+/// "never".
 template <class T>
 std::unique_ptr<AtomIndex<T>> make_atom_index(const Context& ctx, const DenseView<T>& atoms, const double* bias,
-                                              Similarity similarity, const std::string& screen);
+                                              Similarity similarity, const std::string& screen,
+                                              const std::string& pairs = "auto");
 
 /// Rows from codes and atoms.
 ///

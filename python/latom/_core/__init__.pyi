@@ -165,6 +165,7 @@ class AtomIndex:
         bias: _Float64 | None = None,
         metric: str = "dot",
         screen: str = "auto",
+        pairs: str = "auto",
     ) -> None: ...
     def pack(self, context: Context) -> None: ...
     def topk(

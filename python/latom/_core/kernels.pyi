@@ -108,6 +108,16 @@ def score_bounds(
     magnitude: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
 
+# The same of X with itself, of more than 32 rows, each product counted for both rows.
+@overload
+def pair_bounds(
+    X: NDArray[np.float32], factor: Sequence[float], bias: Sequence[float], screen: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
+@overload
+def pair_bounds(
+    X: NDArray[np.float64], factor: Sequence[float], bias: Sequence[float], screen: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float64]]: ...
+
 # The k-th largest magnitude of each column of x [count, 64 bytes].
 def kth_magnitude(
     x: NDArray[np.float32] | NDArray[np.float64], k: int
