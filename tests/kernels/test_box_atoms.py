@@ -51,7 +51,13 @@ def test_the_ball_and_the_box_each_leave_out(isa: str) -> None:
 
 def test_atoms_that_a_corner_or_the_ball_just_reaches_are_kept(isa: str) -> None:
     keep, none = core.kernels.box_atoms, np.zeros(40, np.float32)
-    for reached in ([1.0], [3.0, 4.0], [2.0, 5.0, 1.0], [1.0, *[2.0**-25] * 16]):  # sums of the last round down
+    # Sums of the last round down.
+    for reached in (
+        [1.0],
+        [3.0, 4.0],
+        [2.0, 5.0, 1.0],
+        [1.0, *[2.0**-25] * 16],
+    ):
         d, total = len(reached), sum(reached)
         atoms = np.zeros((40, d), np.float32)
         atoms[1:] = reached
