@@ -135,5 +135,5 @@ class TorchPlain(Call):
         return call
 
 
-OMP: dict[str, Call] = by_name(Latom(), Spams(), *tuned(ScikitLearn()))
+OMP: dict[str, Call] = by_name(Latom(), *tuned(Spams()), *tuned(ScikitLearn()))
 PLAIN_PURSUIT: dict[str, Call] = by_name(LatomPlain(), TorchPlain(), *tuned(NumpyPlain()))

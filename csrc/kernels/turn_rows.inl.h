@@ -37,11 +37,16 @@ inline void turn_registers(Lanes* v) {
     }
 }
 
-// What stands in column t of kLanes rows, less the point, at `out`; its squares are added.
-inline void put_column(Lanes v, const float* origin, std::int64_t t, float* out, Lanes& norm2) {
-    const Lanes column = origin ? v - lanes_of(origin[t]) : v;
-    norm2 = lanes_fma(column, column, norm2);
-    lanes_to(out + t * kBestRows, column);
+// The registers that hold columns [t, t + count) of kLanes rows, less the point, to `out`; adds up their squares. (A sum
+// of its own: one in memory would be loaded again after each store.)
+inline Lanes put_columns(const Lanes* v, std::int64_t count, const float* origin, std::int64_t t, float* out,
+                         Lanes sum) {
+    for (std::int64_t c = 0; c < count; ++c) {
+        const Lanes column = origin ? v[c] - lanes_of(origin[t + c]) : v[c];
+        sum = lanes_fma(column, column, sum);
+        lanes_to(out + (t + c) * kBestRows, column);
+    }
+    return sum;
 }
 
 // The register that holds column T of rows of D columns: what register R has of it is put in its place.
@@ -76,8 +81,7 @@ inline void turn_short(const float* x, const float* origin, float* out, Lanes* n
         }
         if constexpr ((D & (D - 1)) == 0) turn_registers<D, kLanes>(columns);
         else pick_columns<D, 0>(v, columns);
-#pragma GCC unroll 8
-        for (int t = 0; t < D; ++t) put_column(columns[t], origin, t, out + q * kLanes, norm2[q]);
+        norm2[q] = put_columns(columns, D, origin, 0, out + q * kLanes, norm2[q]);
     }
 }
 
@@ -102,7 +106,7 @@ inline void turn_long(const float* x, std::int64_t d, const float* origin, float
                 }
             }
             turn_registers<kLanes, kLanes>(v);
-            for (std::int64_t c = 0; c < columns; ++c) put_column(v[c], origin, t + c, out + q * kLanes, norm2[q]);
+            norm2[q] = put_columns(v, columns, origin, t, out + q * kLanes, norm2[q]);
         }
     }
 }
