@@ -1,4 +1,4 @@
-// lead.inl.h: which of few atoms scores highest for a row, what it scores at least, and the others at most.
+// lead.inl.h: of the scores of one row with few atoms, which is highest, how high at least, and the others at most.
 //
 //   s_j = factor_j dot_j + bias_j,      e_j = slope_j length + base_j       of m atoms
 //   returns the first k of the highest s_k,     least = s_k - e_k,     others = max over j != k of s_j + e_j

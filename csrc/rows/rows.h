@@ -119,9 +119,6 @@ public:
             const auto *column = columns(i), *column_end = column + size(i);
             for (; value < value_end; value += 64 / sizeof(*value)) __builtin_prefetch(value);
             for (; column < column_end; column += 64 / sizeof(*column)) __builtin_prefetch(column);
-            if (size(i) == 0) return;
-            __builtin_prefetch(value_end - 1);  // in a line of its own where the row does not start one
-            __builtin_prefetch(column_end - 1);
         }
     }
 
