@@ -73,6 +73,18 @@ py::tuple bounds_of(const std::vector<const RowBlock<T>*>& blocks, py::ssize_t n
     return py::make_tuple(lower, upper, to_array(units));
 }
 
+/// The rows of a matrix, and their squared lengths.
+template <class T>
+std::pair<std::vector<const T*>, std::vector<double>> rows_of(const Context& ctx, const Array<T>& matrix) {
+    std::vector<const T*> rows;
+    std::vector<double> norm2;
+    for (py::ssize_t i = 0, d = matrix.shape(1); i < matrix.shape(0); ++i) {
+        rows.push_back(matrix.data() + i * d);
+        norm2.push_back(ctx.kernels->of<T>().dense_dot(rows[i], rows[i], d));
+    }
+    return {rows, norm2};
+}
+
 /// What product_select claims of every pair: bounds on factor <x, w> + bias [n, m] in screen units, and those units
 /// [n].
 template <class T>
@@ -85,24 +97,9 @@ py::tuple score_bounds(const Array<T>& X, const Array<T>& atoms, const std::vect
         if (!v->empty() && static_cast<py::ssize_t>(v->size()) != m)
             throw py::value_error("score_bounds: factor and bias must be empty or have one number per atom");
     const Context ctx = Call{"score_bounds", 1}.context();
-    const auto norms = [&](const Array<T>& rows) {
-        std::vector<double> norm2;
-        for (py::ssize_t i = 0; i < rows.shape(0); ++i) {
-            const T* row = rows.data() + i * rows.shape(1);
-            norm2.push_back(ctx.kernels->of<T>().dense_dot(row, row, rows.shape(1)));
-        }
-        return norm2;
-    };
-    const std::vector<double> x_norm2 = norms(X), norm2 = norms(atoms);
-    const auto pointers = [](const Array<T>& matrix) {
-        std::vector<const T*> rows;
-        rows.reserve(static_cast<std::size_t>(matrix.shape(0)));
-        for (py::ssize_t i = 0; i < matrix.shape(0); ++i) rows.push_back(matrix.data() + i * matrix.shape(1));
-        return rows;
-    };
-    const std::vector<const T*> rows = pointers(X);
-    const AtomPanels<T> panels(ctx, pointers(atoms), atoms.shape(1), norm2, factor, bias, {},
-                               parse_screen(ctx, screen));
+    const auto [rows, x_norm2] = rows_of(ctx, X);
+    const auto [atom_rows, norm2] = rows_of(ctx, atoms);
+    const AtomPanels<T> panels(ctx, atom_rows, atoms.shape(1), norm2, factor, bias, {}, parse_screen(ctx, screen));
     RowBlock<T> block;
     block.load(panels, rows.data(), x_norm2.data(), n, {m, magnitude});  // k = m: nothing is discarded
     block.scan(panels, 0, panels.panels());
@@ -121,12 +118,7 @@ py::tuple pair_bounds(const Array<T>& X, const std::vector<double>& factor, cons
         if (!v->empty() && static_cast<py::ssize_t>(v->size()) != n)
             throw py::value_error("pair_bounds: factor and bias must be empty or have one number per row");
     const Context ctx = Call{"pair_bounds", 1}.context();
-    std::vector<const T*> rows;
-    std::vector<double> norm2;
-    for (py::ssize_t i = 0; i < n; ++i) {
-        rows.push_back(X.data() + i * d);
-        norm2.push_back(ctx.kernels->of<T>().dense_dot(rows[i], rows[i], d));
-    }
+    const auto [rows, norm2] = rows_of(ctx, X);
     AtomPanels<T> panels(ctx, rows, d, norm2, factor, bias, {}, parse_screen(ctx, screen));
     panels.keep(ctx);
     RowBlock<T> one, other;

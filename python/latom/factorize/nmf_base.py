@@ -176,7 +176,8 @@ class BaseNMF(IterativeEstimator):
         """scikit-learn's scaling: those of W by the number of features, those of H by the number of rows.
 
         In the units of p. What its numbers could not hold counts as the largest that they square without
-        harm, and then takes everything to 0: that is the optimum to some 1e-19 of X in float32, 1e-154 in float64.
+        harm, and then takes everything to 0: that is the optimum to some 1e-19 of X in float32, and 1e-154
+        in float64.
         """
         (n, d), loss, most = p.shape, self._unit_of_loss(p), float(np.sqrt(np.finfo(p.dtype).max))
         alpha_W, share = float(self.alpha_W), float(self.l1_ratio)
