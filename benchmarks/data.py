@@ -109,6 +109,27 @@ def choices() -> Corpus:
     return Corpus("generated pairs", X)
 
 
+def ratings() -> Problem:
+    """Stars for the pairs of `choices`: biases, a product of 16 factors, noise; a tenth is held out.
+
+    `X` has what is known, `values` those held out at `rows` and `columns`; halves of a star from 0.5 to 5.
+    """
+    whole = choices().X.tocoo()
+    rng = np.random.default_rng(1)
+    n, m = whole.shape
+    U, V = (rng.standard_normal((size, 16)).astype(np.float32) for size in (n, m))
+    stars = 3.5 + 0.4 * rng.standard_normal(n)[whole.row] + 0.5 * rng.standard_normal(m)[whole.col]
+    for start in range(0, whole.nnz, 1 << 20):
+        part = slice(start, start + (1 << 20))
+        stars[part] += 0.15 * np.einsum("pc,pc->p", U[whole.row[part]], V[whole.col[part]])
+    stars += 0.6 * rng.standard_normal(whole.nnz)
+    stars = np.clip(np.round(2 * stars), 1, 10).astype(np.float32) / 2
+    out = rng.random(whole.nnz) < 0.1
+    known = sp.csr_array((stars[~out], (whole.row[~out], whole.col[~out])), shape=whole.shape)
+    places = {"rows": whole.row[out].astype(np.int64), "columns": whole.col[out].astype(np.int64)}
+    return {"X": known, "values": stars[out]} | places
+
+
 def token_documents(count: int, tokens: int) -> Corpus:
     """Unit token vectors [count, tokens, 384] of MiniLM, from anywhere in the text; or drawn around words."""
     rng = np.random.default_rng(0)

@@ -41,6 +41,8 @@ NAMES = {
     "silhouette": "silhouette",
     "semi_nmf": "semi-NMF",
     "als": "implicit ALS",
+    "recommend": "recommendations",
+    "completion": "matrix completion",
     "nmf": "NMF",
     "nmf_kl": "NMF, Kullback-Leibler",
     "nmf_replicates": "NMF, many starts",

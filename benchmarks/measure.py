@@ -10,7 +10,8 @@ A fit of one iteration comes first. It warms the library up and predicts the res
 
 Where an answer takes one call and no iterations (`Task.calls`), the kind is "calls": after a call
 that warms up, as many calls as take `--block` seconds are timed at once, several times, alike for
-latom and its peers, and the median block divided by its calls is the time of one.
+latom and its peers, and the median block divided by its calls is the time of one. A peer whose call takes
+longer than the budget is timed once more (`--peer-rounds`).
 
 Where a loss is to be reached (`Task.reference`), the kind is "losses": after a fit of one iteration that
 warms up, fits of more and more iterations are timed, each from the start, and each answer is scored.
@@ -187,7 +188,8 @@ def _calls(timed: Timed, case: Case, library: str, settings: Settings, ledger: L
 
         count = calibrate(block, settings.block)
         affordable = int(settings.budget / blocks[-1].seconds)
-        rounds = min(settings.blocks, max(3, affordable))
+        least = 3 if affordable or library.startswith("latom") else settings.peer_rounds
+        rounds = min(settings.blocks, max(least, affordable))
         timed(block, args=(count,), rounds=rounds)
         output = worker.output()
     seconds = float(np.median([run.seconds for run in blocks[-rounds:]]))
@@ -275,9 +277,10 @@ def _seeds(timed: Timed, case: Case, library: str, settings: Settings, ledger: L
 
 
 def calibrate(block: Callable[[int], Measured], least: float) -> int:
-    """Calls that take at least `least` seconds together. The first call only warms up."""
-    block(1)
+    """Calls that take at least `least` seconds together. The first call only warms up, unless it is long."""
     count, seconds = 1, block(1).seconds
+    if seconds < 10 * least:
+        seconds = block(1).seconds
     while seconds < least:
         # A tenth more, as later calls may be faster; at most 100 times more, as one call may be noise.
         count = min(100 * count, ceil(1.1 * count * least / seconds))

@@ -69,6 +69,25 @@ def recall(problem: Problem, indices: np.ndarray) -> float:
     return found / (k * len(rows))
 
 
+def recommended(problem: Problem, indices: np.ndarray) -> float:
+    """:func:`recall` of the best items of a sample of users, among those that they do not have."""
+    users, items, k = problem["queries"], problem["atoms"].astype(np.float64), int(problem["k"])
+    have = problem["X"].tocsr()
+    found = 0
+    sample = np.random.default_rng(0).permutation(len(users))[:SCORED_ROWS]
+    for user in sample:
+        scores = items @ users[user].astype(np.float64)
+        scores[have.indices[have.indptr[user] : have.indptr[user + 1]]] = -np.inf
+        least = np.partition(scores, -k)[-k] - 1e-13 * np.abs(scores[np.isfinite(scores)]).max()
+        found += min(k, int((scores[np.unique(indices[user])] >= least).sum()))
+    return found / (k * len(sample))
+
+
+def held_out_error(problem: Problem, predictions: np.ndarray) -> float:
+    """Root mean squared error of the predictions of held-out entries."""
+    return float(np.sqrt(np.mean((predictions.astype(np.float64) - problem["values"]) ** 2)))
+
+
 def training_loss(problem: Problem, losses: np.ndarray) -> float:
     """The loss that the fifth step of training meets, relative to the first's."""
     return float(losses[-1] / losses[0])

@@ -21,6 +21,11 @@ def als_shape(problem: Problem) -> Shape:
     return {"n": n, "d": d, "nnz": problem["X"].nnz, "m": int(problem["factors"])}
 
 
+def recommend_shape(problem: Problem) -> Shape:
+    (n, d), m = problem["queries"].shape, problem["atoms"].shape[0]
+    return {"n": n, "d": d, "nnz": n * d, "m": m, "k": int(problem["k"])}
+
+
 def replicates_shape(problem: Problem) -> Shape:
     (n, d), (problems, _, m) = problem["X"].shape, problem["W"].shape
     return {"n": n, "d": d, "nnz": problems * n * d, "m": m, "k": problems}

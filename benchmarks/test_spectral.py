@@ -43,15 +43,26 @@ def test_powers(library: str, stored: Stored, run_case: RunCase) -> None:
 
 
 @pytest.mark.parametrize("library", RANKS)
-def test_ranks(library: str, stored: Stored, run_case: RunCase) -> None:
+@pytest.mark.parametrize(
+    ("n", "d", "ranks", "replicates"), [(2000, 800, (5, 10), 4), (5000, 2000, (4, 14), 20)]
+)
+def test_ranks(
+    n: int,
+    d: int,
+    ranks: tuple[int, int],
+    replicates: int,
+    library: str,
+    stored: Stored,
+    run_case: RunCase,
+) -> None:
     def make() -> Problem:
         rng = np.random.default_rng(0)
-        W, H = rng.dirichlet(np.full(8, 0.1), 2000), rng.dirichlet(np.full(800, 0.03), 8)
+        W, H = rng.dirichlet(np.full(8, 0.1), n), rng.dirichlet(np.full(d, 0.03), 8)
         X = sp.csr_array(rng.poisson(60 * W @ H).astype(np.float32))
-        return {"X": X, "ranks": np.arange(5, 10), "replicates": np.int64(4)}
+        return {"X": X, "ranks": np.arange(*ranks), "replicates": np.int64(replicates)}
 
-    folder, problem = stored(("ranks",), make)
-    run_case(Case("ranks", "counts", folder, problem, "2000 x 800", available_cpus()), library)
+    folder, problem = stored(("ranks", n), make)
+    run_case(Case("ranks", "counts", folder, problem, f"{n} x {d}", available_cpus()), library)
 
 
 @pytest.mark.parametrize("library", LABEL_SHIFT)

@@ -1,7 +1,8 @@
 """The adapters of every library, a table a family. None imports its library before it is asked to."""
 
-from peers.als import ALS
+from peers.als import ALS, RECOMMEND
 from peers.base import Answer, Call, Fit, Peer
+from peers.completion import COMPLETION
 from peers.decode import DECODE
 from peers.everyday import EVERYDAY_FIT, EVERYDAY_PREDICT, EVERYDAY_TRANSFORM
 from peers.gemm import GEMM
@@ -21,6 +22,7 @@ from peers.train import TRAIN
 
 __all__ = [
     "ALS",
+    "COMPLETION",
     "DECODE",
     "DENSE_KMEANS",
     "EVERYDAY_FIT",
@@ -39,6 +41,7 @@ __all__ = [
     "POOLING",
     "POWERS",
     "RANKS",
+    "RECOMMEND",
     "REPLICATES",
     "SEEDING",
     "SEMI_NMF",

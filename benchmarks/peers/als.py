@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 from data import Problem
 
-from peers.base import Answer, Fit, Peer, by_name
+from peers.base import Answer, Call, Fit, Peer, by_name, tuned
+from peers.completion import lenskit_dataset, lenskit_factors
 
 
 class ByName(Peer):
@@ -84,8 +85,70 @@ class Irspack(Peer):
         return fit
 
 
+class LensKit(Peer):
+    """LensKit's ImplicitMFScorer, which counts confidences beyond 1."""
+
+    name = "lenskit"
+    distribution = "lenskit"
+    note = "Cholesky"
+    lengths = (5, 15)
+
+    def load(self) -> None:
+        self.data = importlib.import_module("lenskit.data")
+        self.als = importlib.import_module("lenskit.als")
+        self.training = importlib.import_module("lenskit.training")
+
+    def prepare(self, problem: Problem, threads: int) -> Fit:
+        X = problem["X"]
+        dataset = lenskit_dataset(self.data, X, rating=False)
+
+        def fit(n_iter: int) -> Answer:
+            model = self.als.ImplicitMFScorer(
+                embedding_size=int(problem["factors"]),
+                epochs=n_iter,
+                regularization=float(problem["regularization"]),
+                weight=float(problem["alpha"]) - 1,
+            )
+            model.train(dataset, self.training.TrainingOptions(rng=0))
+            return Answer(lambda: np.concatenate(lenskit_factors(model, X.shape)), n_iter)
+
+        return fit
+
+
+class Recommend(Call):
+    """The best items of many users, without those that they have, by a model with implicit's names."""
+
+    def __init__(self, name: str, module: str, note: str = "") -> None:
+        self.name = self.distribution = name
+        self._module, self.note = module, note
+
+    def load(self) -> None:
+        self.model = importlib.import_module(self._module).AlternatingLeastSquares
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        X, N = sp.csr_matrix(problem["X"]), int(problem["k"])
+        model = self.model(problem["atoms"].shape[1], num_threads=threads)
+        model.user_factors, model.item_factors = problem["queries"], problem["atoms"]
+        users = np.arange(len(problem["queries"]))
+        return lambda: model.recommend(users, X, N=N)
+
+    def output(self, result: Any) -> np.ndarray:
+        return np.asarray(result[0])
+
+
+class Threaded(Recommend):
+    """implicit, whose own threads want a BLAS of one."""
+
+    environment: ClassVar[Mapping[str, str]] = Implicit.environment
+
+
 ALS: dict[str, Peer] = by_name(
-    Implicit("implicit", "implicit.cpu.als", "implicit", "three steps of conjugate gradients"),
+    *tuned(Implicit("implicit", "implicit.cpu.als", "implicit", "three steps of conjugate gradients")),
     Irspack(),
+    *tuned(LensKit()),
     ByName("latom", "latom", "latom"),
+)
+RECOMMEND: dict[str, Peer] = by_name(
+    *tuned(Threaded("implicit", "implicit.cpu.als", "its own threads, a BLAS of one")),
+    Recommend("latom", "latom"),
 )

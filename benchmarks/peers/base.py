@@ -118,7 +118,7 @@ def tuned(peer: AnyPeer) -> tuple[AnyPeer, ...]:
         return (peer,)
     other = copy(peer)
     other.name = peer.name + (", tuned" if ", " in peer.name else "-tuned")
-    other.environment = variables
+    other.environment = {**peer.environment, **variables}
     chosen = ", ".join(f"{name}={value}" for name, value in variables.items())
     other.note = "; ".join(filter(None, (chosen, peer.note)))
     return peer, other

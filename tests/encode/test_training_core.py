@@ -144,6 +144,41 @@ def test_steps_of_adam_are_plain_ones(lazy, unit_norm, tied, rng):
     assert not lazy or {0, 1, 2, 3} <= rested
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_steps_on_a_batch_beyond_the_cache(tied, rng):
+    """Rows are gathered in slices of columns, for groups of latents: the sums are the plain ones, bit for bit."""
+    n, d, m = 4200, 520, 1300  # 17.5 MB; the last slice has 8 columns
+    X, residual = rng.standard_normal((n, d)), rng.standard_normal((n, d))
+    _, codes = codes_of(rng, n, m, np.float64, 0.004)
+    parts = [(codes, rng.standard_normal(len(codes[2])), residual, 0.5)]
+    names = ("encoder",) if tied else ("encoder", "decoder")
+    start = {name: rng.standard_normal((m, d)) for name in names}
+    for value in start.values():
+        value /= np.linalg.norm(value, axis=1, keepdims=True)
+    plain = PlainAdam(start | {"bias": np.zeros(m)}, False, True)
+    core, seen = backend(), set()
+    for threads in (1, 2, 5):
+        of = {name: (value.copy(), 0 * value, 0 * value) for name, value in start.items()}
+        bias = tuple(np.zeros(m) for _ in range(3))
+        by = core.train_latents(
+            call("test", threads), parts, X, of["encoder"], of.get("decoder"), bias, np.zeros(m, np.int64),
+            0.02, 0.8, 0.95, 1e-6, 1, False, True,
+        )  # fmt: skip
+        seen.add(b"".join(a.tobytes() for a in (by, *(a for name in names for a in of[name]))))
+        gathered = core.gather_by_latent(call("test", threads), codes, residual, m)
+        seen.add(gathered.tobytes())
+    assert len(seen) == 2
+    assert np.allclose(by, plain.advance(parts, X), rtol=1e-11, atol=1e-11)
+    for name in names:
+        for ours, theirs in zip(of[name], plain.of[name], strict=True):
+            assert np.allclose(ours, theirs, rtol=1e-10, atol=1e-12), name
+    pieces = [slice(0, 100), slice(100, 400), slice(400, d)]  # of batches that are not cut
+    apart = [
+        core.gather_by_latent(call("test"), codes, np.ascontiguousarray(residual[:, c]), m) for c in pieces
+    ]
+    assert (gathered == np.concatenate(apart, axis=1)).all()
+
+
 def test_labels_of_their_own_are_no_labels_and_one_label_for_all_is_no_loss(rng):
     core, context = backend(), call("test", 2)
     _, codes = codes_of(rng, 60, 20, np.float32, 0.3)

@@ -83,16 +83,19 @@ void gather_by_latent(const Context& ctx, const Codes<T, int32_t>& codes, const 
             row[at] = static_cast<int32_t>(i);
             value[at] = codes.values[p];
         }
-    const int64_t chunks = chunk_count(m, kLatents);
+    const int64_t width = slice_columns<T>(rows.n, d), blocks = chunk_count(m, kLatents);
+    const int64_t chunks = blocks * chunk_count(d, width);
     std::vector<AlignedVector<T>> partial(static_cast<std::size_t>(workers(ctx, chunks)));
-    parallel_for(ctx, chunks, [&](int64_t chunk, int worker) {
-        partial[worker].resize(static_cast<std::size_t>(d));
-        const int64_t last = std::min(m, (chunk + 1) * kLatents), end = lists.begin(last);
-        for (int64_t j = chunk * kLatents; j < last; ++j) {
+    parallel_for(ctx, chunks, [&](int64_t chunk, int worker) {  // all latents of a slice before those of the next
+        const int64_t column = chunk / blocks * width, block = chunk % blocks;
+        const DenseView<T> slice{rows.data + column, rows.n, std::min(width, d - column), rows.stride};
+        partial[worker].resize(static_cast<std::size_t>(width));
+        const int64_t last = std::min(m, (block + 1) * kLatents), end = lists.begin(last);
+        for (int64_t j = block * kLatents; j < last; ++j) {
             const int64_t p = lists.begin(j);
-            std::fill_n(out + j * d, d, T{0});
-            gather_run(ctx.kernels, row.data() + p, value.data() + p, lists.size(j), end - p, rows,
-                       partial[worker].data(), out + j * d);
+            std::fill_n(out + j * d + column, slice.d, T{0});
+            gather_run(ctx.kernels, row.data() + p, value.data() + p, lists.size(j), end - p, slice,
+                       partial[worker].data(), out + j * d + column);
         }
     });
 }

@@ -1,5 +1,9 @@
-// train_latents.cpp: gradients of a latent's rows and their Adam step, one latent after the other: a gradient is never
-// stored beyond the latent that it is for.
+// train_latents.cpp: gradients of a latent's rows and their Adam step, one latent after the other.
+//
+// A latent's gradient is a weighted sum of rows of X, or of residuals, which lie anywhere in the batch. Where the batch
+// is larger than the cache, each such row would come from memory for each of its k latents. There a group of latents is
+// looked at together, a slice of columns after the other: a slice of all rows stays in the cache while the group
+// gathers from it, and the gradients of a group alone are held.
 #include <algorithm>
 #include <cmath>
 
@@ -92,69 +96,94 @@ public:
         : ctx_(ctx), parts_(parts), X_(X), latents_(latents), adam_(adam), step_(adam), entries_(parts, latents.m) {}
 
     void run(double* bias_gradient) {
-        const int64_t m = latents_.m, d = latents_.d, chunks = chunk_count(m, kLatents);
+        const int64_t m = latents_.m, d = latents_.d, blocks = chunk_count(m, kBlock);
+        const int64_t width = slice_columns<T>(X_.n, d), group = group_size(width);
+        const int64_t chunks = chunk_count(m, std::max(kBlock, group));
         std::vector<Worker> workers_of(static_cast<std::size_t>(workers(ctx_, chunks)));
-        // The bias before the encoder, chunk by chunk of latents.
-        AlignedVector<double> partial(static_cast<std::size_t>(chunks * d));
+        // The bias before the encoder, block by block of latents.
+        AlignedVector<double> partial(static_cast<std::size_t>(blocks * d));
         parallel_for(ctx_, chunks, [&](int64_t chunk, int worker) {
             Worker& w = workers_of[worker];
-            for (auto* buffer : {&w.encoder, &w.decoder, &w.partial}) buffer->resize(static_cast<std::size_t>(d));
-            double* own = partial.data() + chunk * d;
-            std::fill_n(own, d, 0.0);
-            for (int64_t j = chunk * kLatents; j < std::min(m, (chunk + 1) * kLatents); ++j) advance(j, w, own);
+            w.encoder.resize(static_cast<std::size_t>(group * d));
+            w.decoder.resize(static_cast<std::size_t>(tied() ? 0 : group * d));
+            w.partial.resize(static_cast<std::size_t>(width));
+            const int64_t begin = chunk * std::max(kBlock, group), end = std::min(m, begin + std::max(kBlock, group));
+            std::fill_n(partial.data() + begin / kBlock * d, chunk_count(end - begin, kBlock) * d, 0.0);
+            for (int64_t first = begin; first < end; first += group) {
+                const int64_t last = std::min(end, first + group);
+                find_gradients(first, last, width, w);
+                for (int64_t j = first; j < last; ++j)
+                    advance(j, w.encoder.data() + (j - first) * d, w.decoder.data() + (tied() ? 0 : (j - first) * d),
+                            partial.data() + j / kBlock * d);
+            }
         });
         std::fill_n(bias_gradient, d, 0.0);
-        for (int64_t chunk = 0; chunk < chunks; ++chunk)
-            for (int64_t c = 0; c < d; ++c) bias_gradient[c] += partial[chunk * d + c];
+        for (int64_t block = 0; block < blocks; ++block)
+            for (int64_t c = 0; c < d; ++c) bias_gradient[c] += partial[block * d + c];
     }
 
 private:
-    static constexpr int64_t kLatents = 64;
+    static constexpr int64_t kBlock = 64;            // latents, of one sum for the bias
+    static constexpr int64_t kGroupBytes = 4 << 20;  // of a group's gradients
     struct Worker {
-        AlignedVector<T> encoder, decoder, partial;
+        AlignedVector<T> encoder, decoder;  // gradients [group, d]; the second where weights are not tied
+        AlignedVector<T> partial;           // [width]
     };
 
-    void advance(int64_t j, Worker& w, double* bias_gradient) {
-        const int64_t d = latents_.d, count = entries_.lists.size(j);
+    bool tied() const { return latents_.decoder.value == nullptr; }
+    // One by one where rows are not cut; else as many as share what is read, and leave work for all threads.
+    int64_t group_size(int64_t width) const {
+        const int64_t m = latents_.m, d = latents_.d;
+        if (width == d) return 1;
+        const int64_t fit = kGroupBytes / (d * static_cast<int64_t>(sizeof(T)));
+        const int64_t most = std::min(fit, m / (4 * workers(ctx_, chunk_count(m, kBlock))));
+        return std::max(kBlock, most / kBlock * kBlock);
+    }
+
+    // Gradients of latents [first, last) of the weights that encode and decode, which are sums where these are tied.
+    void find_gradients(int64_t first, int64_t last, int64_t width, Worker& w) const {
+        const int64_t d = latents_.d;
+        std::fill_n(w.encoder.data(), (last - first) * d, T{0});
+        if (!tied()) std::fill_n(w.decoder.data(), (last - first) * d, T{0});
+        add_slices(first, last, width, X_, entries_.lists, entries_.row, entries_.slope, w, w.encoder.data());
+        for (std::size_t s = 0; s < parts_.size(); ++s) {
+            const DenseView<T> residual{parts_[s].residual, parts_[s].codes.n, d, d};
+            add_slices(first, last, width, residual, entries_.own[s], entries_.own_row[s], entries_.own_value[s], w,
+                       tied() ? w.encoder.data() : w.decoder.data());
+        }
+    }
+    // out [last - first, d] += the weighted rows of each latent.
+    void add_slices(int64_t first, int64_t last, int64_t width, const DenseView<T>& rows, const LatentLists& lists,
+                    const AlignedVector<int32_t>& row, const AlignedVector<T>& weight, Worker& w, T* out) const {
+        for (int64_t column = 0; column < rows.d; column += width) {
+            const DenseView<T> slice{rows.data + column, rows.n, std::min(width, rows.d - column), rows.stride};
+            const int64_t ahead = width < rows.d ? lists.begin(last) : lists.entries();  // gathered next
+            for (int64_t j = first; j < last; ++j) {
+                const int64_t p = lists.begin(j);
+                gather_run(ctx_.kernels, row.data() + p, weight.data() + p, lists.size(j), ahead - p, slice,
+                           w.partial.data(), out + (j - first) * rows.d + column);
+            }
+        }
+    }
+
+    void advance(int64_t j, T* encoder, T* decoder, double* bias_gradient) {
+        const int64_t d = latents_.d, p = entries_.lists.begin(j), count = entries_.lists.size(j);
         if (count == 0 && adam_.lazy) return;
         const int64_t gap = adam_.lazy ? adam_.step - 1 - latents_.last[j] : 0;
-        T* const W_enc = latents_.encoder.value + j * d;
-        const bool tied = latents_.decoder.value == nullptr;
-        const T by_bias = encoder_gradient(j, w);
-        if (count) ctx_.kernels->of<T>().add_scaled(W_enc, static_cast<double>(by_bias), d, bias_gradient);
-        decoder_gradient(j, w, tied);
-        if (latents_.bias.value) apply(latents_.bias, j, 1, &by_bias, gap);
-        if (!tied) {
-            apply(latents_.encoder, j, d, w.encoder.data(), gap);
-            move_unit(latents_.decoder, j, w.decoder.data(), gap);
-        } else {
-            move_unit(latents_.encoder, j, w.encoder.data(), gap);
-        }
-        latents_.last[j] = adam_.step;
-    }
-
-    // Into w.encoder; returns the gradient of the latent's bias.
-    T encoder_gradient(int64_t j, Worker& w) const {
-        const int64_t p = entries_.lists.begin(j), count = entries_.lists.size(j);
-        std::fill(w.encoder.begin(), w.encoder.end(), T{0});
-        gather_run(ctx_.kernels, entries_.row.data() + p, entries_.slope.data() + p, count,
-                   entries_.lists.entries() - p, X_, w.partial.data(), w.encoder.data());
         double sum = 0;
         for (int64_t q = p; q < p + count; ++q) sum += static_cast<double>(entries_.slope[q]);
-        return static_cast<T>(sum);
-    }
-
-    // Into w.decoder, or added to w.encoder where weights are tied.
-    void decoder_gradient(int64_t j, Worker& w, bool tied) const {
-        auto& out = tied ? w.encoder : w.decoder;
-        if (!tied) std::fill(out.begin(), out.end(), T{0});
-        for (std::size_t s = 0; s < parts_.size(); ++s) {
-            const LatentLists& lists = entries_.own[s];
-            const int64_t p = lists.begin(j);
-            const DenseView<T> residual{parts_[s].residual, parts_[s].codes.n, latents_.d, latents_.d};
-            gather_run(ctx_.kernels, entries_.own_row[s].data() + p, entries_.own_value[s].data() + p, lists.size(j),
-                       lists.entries() - p, residual, w.partial.data(), out.data());
+        const T by_bias = static_cast<T>(sum);
+        if (count)
+            ctx_.kernels->of<T>().add_scaled(latents_.encoder.value + j * d, static_cast<double>(by_bias), d,
+                                             bias_gradient);
+        if (latents_.bias.value) apply(latents_.bias, j, 1, &by_bias, gap);
+        if (tied()) {
+            move_unit(latents_.encoder, j, encoder, gap);
+        } else {
+            apply(latents_.encoder, j, d, encoder, gap);
+            move_unit(latents_.decoder, j, decoder, gap);
         }
+        latents_.last[j] = adam_.step;
     }
 
     void apply(const Parameter<T>& of, int64_t j, int64_t count, const T* gradient, int64_t gap) const {

@@ -3,6 +3,7 @@
 // Memory    4 bytes per entry and part that is kept, 8 per latent.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -37,6 +38,15 @@ public:
 private:
     std::vector<int64_t> starts_, next_;
 };
+
+/// Columns of rows [n, d] that are gathered from together: all, or so many that the last cache holds those of all rows.
+template <class T>
+int64_t slice_columns(int64_t n, int64_t d) {
+    constexpr int64_t kBytes = 4 << 20, kLeast = 128;  // shorter runs cost more than they save
+    const int64_t column = n * static_cast<int64_t>(sizeof(T));
+    if (d * column <= 4 * kBytes) return d;  // the cache holds most of it as it is
+    return std::clamp<int64_t>(kBytes / column / kLeast * kLeast, std::min(kLeast, d), d);
+}
 
 /// sum [d] += the weighted rows of W; runs of 256 terms apart (partial [d] is scratch), since a sum of very many loses
 /// digits.

@@ -83,7 +83,8 @@ struct Adam {
 /// A step for all latents. X [n, d] are the rows that were encoded, less the bias before the encoder.
 /// bias_gradient [d] receives sum_j dL/db_j W_enc[j], of the weights before the step.
 /// Cost: 2 nnz d flops for each of the two gradients; 24 bytes of weights and moments for each parameter of a latent
-/// that moves (T = float). Memory: 12 bytes per entry, a row of m / 64, and rows per thread.
+/// that moves (T = float). Memory: 12 bytes per entry, a row of m / 64, and rows per thread; where X takes more than
+/// 16 MB, gradients of 4 MB each per thread.
 template <class T>
 void train_latents(const Context& ctx, const std::vector<CodeGradient<T>>& parts, const DenseView<T>& X,
                    const Latents<T>& latents, const Adam& adam, double* bias_gradient);

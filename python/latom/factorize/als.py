@@ -203,7 +203,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         tasks = FitTasks(self, 1, X)
         task = tasks.start(self.iterations)
         recalls: list[float] = []
-        kept = (-1.0, U, V, 0)
+        kept: tuple[float, Any, Any, int] = (-1.0, None, None, 0)
         own = type(self).__name__
         try:
             with Progress(own, self.iterations, self.verbose) as progress:
@@ -229,7 +229,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
             self.user_factors, self.item_factors = U, V
         self._check_held(name, "factors", self.user_factors, self.item_factors)
         self._check_held(name, "an objective", np.array([state.objective for state in run.states]))
-        if validation is not None:
+        if recalls:
             _, self.user_factors, self.item_factors, _ = kept
             self.validation_scores_ = np.array(recalls)
         task.end(run.attributes)

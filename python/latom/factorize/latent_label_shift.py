@@ -159,8 +159,8 @@ class LatentLabelShift(BaseEstimator):
             )
         rng = np.random.default_rng(as_seed(name, self.random_state))
         cells = self._cells(name, P, int(rng.integers(2**31)))
-        counts = np.zeros((int(cells.max()) + 1, P.shape[1]))
-        np.add.at(counts, (cells, place), 1.0)
+        pairs = np.bincount(cells * P.shape[1] + place, minlength=(int(cells.max()) + 1) * P.shape[1])
+        counts = pairs.reshape(-1, P.shape[1]).astype(np.float64)
         self._domain_share = counts.sum(axis=0) / len(P)
         table = counts / counts.sum(axis=0)  # p(cell | domain)
         W, H = self._factors(table, int(rng.integers(2**31)))
@@ -231,7 +231,9 @@ class LatentLabelShift(BaseEstimator):
         if model is None:
             k = min(k, len(np.unique(P, axis=0)) if len(P) <= 4096 else len(P))
             model = KMeans(k, n_init=5, max_iter=100, random_state=seed, n_threads=self.n_threads)
-        labels = np.asarray(model.fit(P).predict(P))
+            labels = model.fit(P).labels_
+        else:
+            labels = np.asarray(model.fit(P).predict(P))
         return np.unique(labels, return_inverse=True)[1].astype(np.int64)  # cells without rows say nothing
 
     def _factors(self, table: Float64, seed: int) -> tuple[Float64, Float64]:
