@@ -130,12 +130,13 @@ public:
         return std::numeric_limits<double>::quiet_NaN();
     }
     /// Lists of so many entries cost what a query costs among many.
-    double patience() const { return static_cast<double>(index_.n() / kFewPostings); }
+    double patience() const { return static_cast<double>(index_.n() / kSharedPostings); }
 
 private:
     using Scratch = SeekerScratch;
     static constexpr int64_t kFirstPostings = 2048;
-    static constexpr int64_t kFewPostings = 8;  // lists shorter than this part of all documents are walked
+    // Lists shorter than this part of all documents are walked, where a query is alone and where it is among many.
+    static constexpr int64_t kFewPostings = 8, kSharedPostings = 32;
     static constexpr int64_t kTile = 4096, kBlock = 64;
     static constexpr double kProduct = 60;  // what a product costs, in postings
 

@@ -26,11 +26,13 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
 #include "core/parallel.h"
+#include "core/prefetch.h"
 #include "engines/sparse_select/seeker.h"
 
 namespace latom {
@@ -55,7 +57,7 @@ public:
         const auto count = static_cast<int64_t>(asked.size()), chunks = chunk_count(count, kQueries);
         std::vector<Worker> scratch(static_cast<std::size_t>(workers(ctx, chunks)));
         std::vector<SearchStats> stats(static_cast<std::size_t>(chunks));
-        Slab slab = begin(tile_bytes);
+        Slab slab = begin(tile_bytes, named_terms(ctx, queries, asked));
         while (next(ctx, slab))
             parallel_for(ctx, chunks, [&](int64_t chunk, int id) {
                 sift(ctx, call, slab, chunk * kQueries, std::min(count, (chunk + 1) * kQueries), scratch[id],
@@ -69,7 +71,7 @@ public:
 
 private:
     static constexpr int64_t kQueries = 256;  // of a chunk
-    static constexpr int64_t kShare = 64;     // a head is held by one document in so many
+    static constexpr int64_t kShare = 48;     // a head is held by one document in so many
     static constexpr int64_t kMostHeads = 4096, kSlabRows = 8192;
 
     struct Call {
@@ -83,7 +85,9 @@ private:
         int32_t count, line;  // line: of a head, or -1
     };
     struct Slab {
-        std::vector<Span> spans;       // [d]
+        std::vector<int32_t> terms;    // those that queries name; rising
+        std::vector<Span> spans;       // [d], of these terms
+        std::vector<int32_t> heads;    // terms, in the order of their lines
         std::vector<float> sigmas;     // [heads]
         int64_t tile, wide, from, to;  // documents
         AlignedVector<uint8_t> bytes;  // [tiles, heads, tile]
@@ -106,14 +110,32 @@ private:
     /// Byte of document j within its line: kernels/sift.inl.h.
     static int64_t line_byte(int64_t j) { return (j & ~int64_t{63}) | (j >> 3 & 3) << 4 | (j >> 5 & 1) << 3 | (j & 7); }
 
-    Slab begin(int64_t tile_bytes) const {
+    std::vector<int32_t> named_terms(const Context& ctx, const QueryRows<T>& queries,
+                                     const std::vector<Asked>& asked) const {
+        std::vector<uint8_t> named(static_cast<std::size_t>(index_.d()), 0);
+        const auto count = static_cast<int64_t>(asked.size()), chunks = chunk_count(count, kQueries);
+        std::vector<QueryTerms<T>> terms(static_cast<std::size_t>(workers(ctx, chunks)));
+        parallel_for(ctx, chunks, [&](int64_t chunk, int id) {
+            for (int64_t r = chunk * kQueries; r < std::min(count, (chunk + 1) * kQueries); ++r) {
+                queries.read(asked[r].query, terms[id]);
+                for (const int32_t t : terms[id].column) std::atomic_ref(named[t]).store(1, std::memory_order_relaxed);
+            }
+        });
+        std::vector<int32_t> out;
+        for (int64_t t = 0; t < index_.d(); ++t)
+            if (named[t]) out.push_back(static_cast<int32_t>(t));
+        return out;
+    }
+
+    Slab begin(int64_t tile_bytes, std::vector<int32_t> terms) const {
         Slab slab;
-        const int64_t d = index_.d(), n = index_.n();
-        std::vector<int32_t> heads;
-        slab.spans.resize(static_cast<std::size_t>(d));
-        for (int64_t t = 0; t < d; ++t) {
+        const int64_t n = index_.n();
+        slab.terms = std::move(terms);
+        std::vector<int32_t>& heads = slab.heads;
+        slab.spans.resize(static_cast<std::size_t>(index_.d()));
+        for (const int32_t t : slab.terms) {
             slab.spans[t] = {index_.begin(t) - index_.begin(0), 0, -1};
-            if (index_.count(t) * kShare >= n) heads.push_back(static_cast<int32_t>(t));
+            if (index_.count(t) * kShare >= n) heads.push_back(t);
         }
         std::stable_sort(heads.begin(), heads.end(),
                          [&](int32_t a, int32_t b) { return index_.count(a) > index_.count(b); });
@@ -132,37 +154,54 @@ private:
         return slab;
     }
 
+    /// How many of a list, which rises, lie below a document; they are few, and looked for from the front.
+    static int32_t count_below(const DocumentIndex::Posting* begin, const DocumentIndex::Posting* end,
+                               int64_t document) {
+        const auto below = [&](const auto& p) { return p.document < document; };
+        const auto* from = begin;
+        int64_t step = 8;
+        for (; step < end - from && below(from[step]); step *= 2) from += step;
+        return static_cast<int32_t>(std::partition_point(from, from + std::min<int64_t>(step, end - from), below) -
+                                    begin);
+    }
+
     /// Moves to the next documents; false where there are none.
     bool next(const Context& ctx, Slab& slab) const {
         slab.from = slab.to;
         slab.to = std::min(index_.n(), slab.from + slab.wide);
         if (slab.from == slab.to) return false;
-        constexpr int64_t kColumns = 4096;
-        parallel_for(ctx, chunk_count(index_.d(), kColumns), [&](int64_t chunk, int) {
-            for (int64_t t = chunk * kColumns; t < std::min(index_.d(), (chunk + 1) * kColumns); ++t) {
+        constexpr int64_t kTerms = 1024, kLater = 16;
+        const auto* postings = index_.begin(0);
+        const auto terms = static_cast<int64_t>(slab.terms.size());
+        parallel_for(ctx, chunk_count(terms, kTerms), [&](int64_t chunk, int) {
+            for (int64_t c = chunk * kTerms; c < std::min(terms, (chunk + 1) * kTerms); ++c) {
+                if (c + kLater < terms) {
+                    const Span& later = slab.spans[slab.terms[c + kLater]];
+                    __builtin_prefetch(postings + later.begin + later.count);
+                }
+                const int32_t t = slab.terms[c];
                 Span& span = slab.spans[t];
                 span.begin += span.count;
-                const auto *begin = index_.begin(0) + span.begin, *end = index_.begin(t) + index_.count(t);
-                span.count = static_cast<int32_t>(
-                    std::partition_point(begin, end, [&](const auto& p) { return p.document < slab.to; }) - begin);
+                span.count = count_below(postings + span.begin, index_.begin(t) + index_.count(t), slab.to);
             }
         });
         const int64_t tiles = chunk_count(slab.to - slab.from, slab.tile), size = slab.tile_bytes();
         slab.bytes.resize(static_cast<std::size_t>(tiles * size));
-        parallel_for(ctx, tiles, [&](int64_t c, int) {
-            uint8_t* bytes = slab.bytes.data() + c * size;
-            std::fill_n(bytes, size, uint8_t{0});
-            const int64_t from = slab.from + c * slab.tile;
-            for (int64_t j = from; j < std::min(slab.to, from + slab.tile); ++j) {
-                const double times = (rule_.factor.empty() ? 1.0 : rule_.factor[j]) * index_.scale();
-                const int64_t byte = line_byte(j - from);
-                documents_.each(j, [&](int64_t t, T v) {
-                    const int32_t line = slab.spans[t].line;
-                    if (line < 0) return;
-                    const auto w = static_cast<float>(static_cast<double>(v) * times);
-                    const float units = w / slab.sigmas[line] * (1 + 1e-6F);
-                    bytes[line * slab.tile + byte] = static_cast<uint8_t>(v > 0 ? std::min(units + 1, 127.0F) : 0);
-                });
+        constexpr int64_t kHeads = 8;
+        const auto heads = static_cast<int64_t>(slab.heads.size());
+        parallel_for(ctx, chunk_count(heads, kHeads), [&](int64_t chunk, int) {
+            for (int64_t line = chunk * kHeads; line < std::min(heads, (chunk + 1) * kHeads); ++line) {
+                const Span& span = slab.spans[slab.heads[line]];
+                const auto *p = postings + span.begin, *end = p + span.count;
+                const float units = 1 / slab.sigmas[line] * (1 + 2e-6F);
+                for (int64_t c = 0; c < tiles; ++c) {
+                    uint8_t* bytes = slab.bytes.data() + c * size + line * slab.tile;
+                    const int64_t from = slab.from + c * slab.tile, to = from + slab.tile;
+                    std::fill_n(bytes, slab.tile, uint8_t{0});
+                    for (; p < end && p->document < to; ++p)
+                        bytes[line_byte(p->document - from)] =
+                            static_cast<uint8_t>(p->weight > 0 ? std::min(p->weight * units + 1, 127.0F) : 0);
+                }
             }
         });
         return true;
@@ -179,8 +218,10 @@ private:
         const double room = std::max(0.0, own - bias - 1e-7 - 0x1p-48 * (std::abs(own) + std::abs(bias)));
         double most = 0;
         for (std::size_t p = 0; p < terms.column.size(); ++p) {
-            const int32_t line = slab.spans[terms.column[p]].line;
-            if (line >= 0) most = std::max(most, static_cast<double>(terms.value[p]) * scale * slab.sigmas[line]);
+            const Span& span = slab.spans[terms.column[p]];
+            if (span.line >= 0)
+                most = std::max(most, static_cast<double>(terms.value[p]) * scale * slab.sigmas[span.line]);
+            else prefetch(index_.begin(0) + span.begin, std::min(span.count, 40));  // lists lie far apart
         }
         const double step = std::max({most / 127, room / 32000, 0x1p-20});
         out.cut = static_cast<int16_t>(room / step * (1 - 1e-6));

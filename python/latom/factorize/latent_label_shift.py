@@ -22,6 +22,7 @@ Float64 = NDArray[np.float64]
 INITS = ("random", "anchors", "both")
 FIRST, SECOND = 50, 10  # parts of the iterations that all starts get, and those kept of them
 KEPT = 5  # one in so many starts is kept
+BLAS_ALONE = 1 << 18  # multiply-adds up to which OpenBLAS takes one thread
 
 
 class LatentLabelShift(BaseEstimator):
@@ -265,12 +266,19 @@ class LatentLabelShift(BaseEstimator):
 
     def _classes(self, P: Float64, place: NDArray[Any] | None) -> Float64:
         """p(class | x), or p(class | x, domain)."""
-        codes: Float64 = np.maximum(P @ np.linalg.pinv(self.domain_given_class_).T, 0)
-        if place is not None:
-            codes *= self.domain_given_class_[place]
-        total = codes.sum(axis=1, keepdims=True)
-        flat = self._domain_share @ self.class_prior_ if place is None else self.class_prior_[place]
-        return np.where(total > 0, codes / np.where(total > 0, total, 1), flat)
+        decoder = np.linalg.pinv(self.domain_given_class_).T
+        out = np.empty((len(P), self.n_classes))
+        # In parts that BLAS computes on one thread: those that it wakes go on spinning beside what comes next.
+        step = max(1, BLAS_ALONE // decoder.size)
+        for first in range(0, len(P), step):
+            part = slice(first, first + step)
+            codes = np.maximum(P[part] @ decoder, 0)
+            if place is not None:
+                codes *= self.domain_given_class_[place[part]]
+            total = codes.sum(axis=1, keepdims=True)
+            flat = self._domain_share @ self.class_prior_ if place is None else self.class_prior_[place[part]]
+            out[part] = np.where(total > 0, codes / np.where(total > 0, total, 1), flat)
+        return out
 
     # ---- checks
 
