@@ -1,5 +1,7 @@
 #include "engines/product_select/row_block.h"
 
+#include <bitset>
+
 #include "core/cache.h"
 
 namespace latom {
@@ -217,8 +219,12 @@ void RowBlock<T>::leave_out(int64_t r) {
                   *last = without_->indices + without_->indptr[which_[r] + 1];
     const int64_t from = r * capacity_;
     int64_t kept = from + allowed_[r];
+    constexpr uint32_t kMarks = 4096;
+    std::bitset<kMarks> marked;  // most candidates need no search: no atom that is left out has their mark
+    for (const int32_t* atom = first; atom < last; ++atom) marked.set(static_cast<uint32_t>(*atom) % kMarks);
     for (int64_t c = kept; c < from + filled_[r]; ++c) {
-        if (std::binary_search(first, last, atoms_->atom(position_[c]))) continue;
+        const int32_t atom = atoms_->atom(position_[c]);
+        if (marked[static_cast<uint32_t>(atom) % kMarks] && std::binary_search(first, last, atom)) continue;
         lower_[kept] = lower_[c];
         upper_[kept] = upper_[c];
         position_[kept++] = position_[c];
