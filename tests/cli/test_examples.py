@@ -55,6 +55,11 @@ def test_mlp_features_finds_planted_ones(tmp_path: Path) -> None:
     [
         ("latent_label_shift", ["--classes", "4", "--domains", "6", "--size", "150"], "with anchors"),
         ("choose_rank", ["--replicates", "5"], "claim: 7; seen: 7"),
+        (
+            "consensus_programs",
+            ["--cells", "600", "--genes", "300", "--replicates", "5"],
+            "planted: 11; seen:",
+        ),
         ("relations", ["--candidates", "3", "4", "--replicates", "3"], "4 communities, the largest number"),
         ("graph_embeddings", ["--draws", "1"], "times as fast as the same products"),
     ],
