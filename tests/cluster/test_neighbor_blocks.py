@@ -80,6 +80,32 @@ def test_hard_data_stay_exact(metric, name):
     assert run(X, starts, metric, 5, screen=False, drift=False) == run(X, starts, metric, 5, blocks=2)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_long_atom_counts_with_its_own_error(seed):
+    """Copies of x lie as far from the atom amid all, whose float32 score is exact, as from one at 2 x."""
+    rng = np.random.default_rng(seed)
+    u = rng.standard_normal((20, 6))
+    u /= np.linalg.norm(u, axis=1, keepdims=True)
+    off = rng.choice([-1, 1], (2, 1)) * 10.0 ** rng.uniform(
+        -12, -9, (2, 1)
+    )  # float32 cannot tell which is nearer
+    twice, far = 2 * np.array([u[0], -u[0]]) * (1 + off), 6 * np.vstack([u[1:], -u[1:]])
+    apart = np.repeat(np.vstack([far, twice]), 64, axis=0)
+    amid, copies = np.repeat([0.01 * u[1], -0.01 * u[1]], 32, axis=0), np.repeat([u[0], -u[0]], 64, axis=0)
+    X = np.vstack([apart, amid, copies])
+    weights = np.r_[np.ones(len(X) - len(copies)), np.zeros(len(copies))]  # so that no atom near them moves
+    found = []
+    for switches in ({"screen": False, "drift": False}, {"blocks": 2}):
+        lloyd = core.Lloyd(X, weights, "euclidean", 1, "test", **switches)
+        lloyd.set_centers(np.vstack([np.zeros((1, 6)), twice, far * 1.001]), False)
+        lloyd.assign(False)
+        lloyd.update()
+        share = lloyd.assign(False)[2] / (len(X) * 41 * 6)
+        found.append(lloyd.labels().tobytes())
+    assert share < 0.1  # by blocks
+    assert found[0] == found[1]
+
+
 def spent(X, m, n_iter, **switches):
     """Of each pass the share of all scores."""
     lloyd = core.Lloyd(X, None, "euclidean", 1, "test", **switches)
