@@ -86,9 +86,7 @@ def test_a_long_atom_counts_with_its_own_error(seed):
     rng = np.random.default_rng(seed)
     u = rng.standard_normal((20, 6))
     u /= np.linalg.norm(u, axis=1, keepdims=True)
-    off = rng.choice([-1, 1], (2, 1)) * 10.0 ** rng.uniform(
-        -12, -9, (2, 1)
-    )  # float32 cannot tell which is nearer
+    off = rng.choice([-1, 1], (2, 1)) * 10.0 ** rng.uniform(-12, -9, (2, 1))  # less than float32 tells
     twice, far = 2 * np.array([u[0], -u[0]]) * (1 + off), 6 * np.vstack([u[1:], -u[1:]])
     apart = np.repeat(np.vstack([far, twice]), 64, axis=0)
     amid, copies = np.repeat([0.01 * u[1], -0.01 * u[1]], 32, axis=0), np.repeat([u[0], -u[0]], 64, axis=0)
