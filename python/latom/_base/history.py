@@ -320,10 +320,14 @@ class Descent(Iterations[FactorizationState]):
         attributes: Callable[[Any], dict[str, Any]] | None = None,
     ) -> None:
         self.factor: Any = None
-        made = dict if attributes is None else lambda: attributes(self.factor)
-        super().__init__(FactorizationState, max_iter, callback, progress, task, made)
+        super().__init__(FactorizationState, max_iter, callback, progress, task)
+        self._of = attributes  # called by a method: what held this run as well would outlive the fit
         self.tol = tol
         self._first = 0.0
+
+    def attributes(self) -> dict[str, Any]:
+        made = {} if self._of is None else self._of(self.factor)
+        return {"n_iter_": len(self.states), **made}
 
     def reached(
         self,

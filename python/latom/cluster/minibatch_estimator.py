@@ -174,7 +174,7 @@ class MiniBatchEstimator(KMeansBase):
         batch_rng, rng = (np.random.RandomState(seed) for seed in seeds)
         limit = rows.limit(self)
         smoothed = lowest = np.inf
-        stale = 0
+        stale = made = 0
         task = tasks.start(most)
         with Progress(type(self).__name__, most, self.verbose) as progress:
             run = Iterations(
@@ -186,8 +186,8 @@ class MiniBatchEstimator(KMeansBase):
                 lambda: {
                     "cluster_centers_": self._kept(steps.centers(), rows.like),
                     "_counts": steps.counts(),
-                    "n_steps_": len(run.states),
-                    "n_iter_": ceil(len(run.states) * size / n),
+                    "n_steps_": made,
+                    "n_iter_": ceil(made * size / n),
                 },
             )
             reason = ""
@@ -208,6 +208,7 @@ class MiniBatchEstimator(KMeansBase):
                         reason = "small centers change"
                     elif self.max_no_improvement is not None and stale >= self.max_no_improvement:
                         reason = "lack of improvement in inertia"
+                made += 1
                 if run.stop(bool(reason), objective=smoothed, replaced=replaced):
                     break
         if reason and self.verbose:
