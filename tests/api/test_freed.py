@@ -18,7 +18,7 @@ MORE = {
     "HierarchicalKMeans.fit": lambda A: latom.HierarchicalKMeans([6, 2], random_state=0).fit(A),
     "SparseAutoencoder.fit": lambda A: latom.SparseAutoencoder(6, 2, max_epochs=2, random_state=0).fit(A),
     "TruncatedSVD.fit": lambda A: latom.TruncatedSVD(2, random_state=0).fit(A),
-    "CUR.fit": lambda A: latom.CUR(3, n_columns=3, n_rows=5, random_state=0).fit(A),
+    "CUR.fit": lambda A: latom.CUR(5, 3, random_state=0).fit(A),
     "RESCAL.fit": lambda A: latom.RESCAL(2, max_iter=2, random_state=0).fit([A.T @ A, A.T @ A]),
     "NonNegativeCP.fit": lambda A: latom.NonNegativeCP(2, max_iter=2, random_state=0).fit(
         A.reshape(40, 2, 3)
