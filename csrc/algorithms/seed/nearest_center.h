@@ -5,8 +5,7 @@
 //
 // Sparse rows are scored in float64 against an inverted index of the centers: term by term of the row, center by
 // center. Dense rows go through the low-precision screen of engines/product_select/row_block.h with the limit as their
-// threshold, and what passes is decided in float64; most rows with a low limit never reach it. Of few centers float32
-// tells which one leads, by engines/product_select/first_two.h, and the distance to that one is found in float64.
+// threshold, and what passes is decided in float64; most rows with a low limit never reach it.
 //
 // Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds per center, most in low
 //           precision.
@@ -19,7 +18,6 @@
 
 #include "core/buffer.h"
 #include "engines/product_select/decide.h"
-#include "engines/product_select/first_two.h"
 #include "rows/rows.h"
 
 namespace latom {
@@ -64,8 +62,6 @@ public:
         std::vector<const T*> row;
         std::vector<double> norm2;
         RowBlock<T> block;
-        typename FirstTwo<T>::Scratch two;
-        std::vector<typename FirstTwo<T>::Lead> lead;
         double products = 0;
     };
 
@@ -126,7 +122,6 @@ private:
     void dots(Scratch& scratch, int64_t i) const;
     template <class F>
     void each_within(Scratch& scratch, const Query& query, int64_t count, F f) const;
-    void load(Scratch& scratch, const Query* query, int64_t count) const;
     void screen(Scratch& scratch, const Query* query, int64_t count, int64_t k) const;
     template <class Next>
     Answer best_of(Scratch& scratch, const Query& query, int64_t count, Next next) const;
@@ -137,7 +132,6 @@ private:
     std::vector<double> norm2_;
     ScoreRule rule_;
     std::unique_ptr<AtomPanels<T>> panels_;  // dense
-    std::unique_ptr<FirstTwo<T>> two_;       // dense, where it tells more cheaply than they do
     struct Posting {
         int32_t center;
         T value;
@@ -161,14 +155,10 @@ void NearestCenter<View>::prepare(const Context& ctx) {
         extend_index();
     } else {
         panels_.reset();
-        two_.reset();
         if (size() < kFewCenters || rows_.d() > kMostColumns) return;
         std::vector<const T*> atoms;
         atoms.reserve(center_.size());
         for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
-        if (auto two = std::make_unique<FirstTwo<T>>();
-            size() <= FirstTwo<T>::kMostAtoms && two->pack(rows_.kernels(), atoms, rows_.d(), norm2_, rule_))
-            two_ = std::move(two);
         panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, rule_.factor, rule_.bias,
                                                   std::vector<int32_t>{},
                                                   rows_.d() < kLowColumns ? Screen::kFloat32 : Screen::kAuto);
@@ -333,20 +323,15 @@ typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, co
     return best < 0 ? Answer{query.limit, -1} : within(query, static_cast<int32_t>(best), its_dot);
 }
 
+// The centers that may be among the k nearest within the limit, as candidates of the block.
 template <class View>
-void NearestCenter<View>::load(Scratch& s, const Query* query, int64_t count) const {
+void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k) const {
     s.row.clear();
     s.norm2.clear();
     for (int64_t q = 0; q < count; ++q) {
         s.row.push_back(rows_.values(query[q].i));
         s.norm2.push_back(rows_.norm2(query[q].i));
     }
-}
-
-// The centers that may be among the k nearest within the limit, as candidates of the block.
-template <class View>
-void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k) const {
-    load(s, query, count);
     screen_rows(s.block, *panels_, s.row, s.norm2, {.k = k}, {0, panels_->panels()}, [&](int64_t q) {
         if (query[q].limit < HUGE_VAL) s.block.raise(q, least_score(query[q].i, query[q].limit));
     });
@@ -358,16 +343,6 @@ void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t cou
     const auto all = [](int64_t c) { return c; };
     if (!panels_) {
         for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
-        return;
-    }
-    if (two_) {
-        load(s, query, count);
-        s.lead.resize(static_cast<std::size_t>(count));
-        two_->run(s.row.data(), s.norm2.data(), count, s.two, s.lead.data());
-        s.products += static_cast<double>(count * size() * rows_.d());
-        for (int64_t q = 0; q < count; ++q)
-            answer[q] = s.lead[q].sure ? best_of(s, query[q], 1, [&](int64_t) { return s.lead[q].atom; })
-                                       : best_of(s, query[q], size(), all);
         return;
     }
     screen(s, query, count, 1);
