@@ -210,6 +210,34 @@ PartsView parts_of(const Context& ctx, const PyRows& centers, const std::optiona
     return parts;
 }
 
+/// (indptr, indices, sum) of cluster_parts of CSR rows: those of two parts together, or less the second.
+py::tuple py_merge_parts(const Call& call, const Integers& indptr, const Array<std::int32_t>& indices,
+                         const Integers& sum, const Integers& other_indptr, const Array<std::int32_t>& other_indices,
+                         const Integers& other_sum, bool minus) {
+    const Context ctx = call.context();
+    if (indptr.ndim() != 1 || indptr.size() < 1 || sum.ndim() != 2 || sum.shape(1) < 1)
+        throw std::invalid_argument(ctx.function + ": parts must be CSR");
+    const int64_t m = indptr.size() - 1, levels = sum.shape(1);
+    const auto view = [&](const Integers& begin, const Array<std::int32_t>& columns, const Integers& numbers) {
+        check_shape(ctx, "indptr", begin, {m + 1});
+        check_shape(ctx, "sum", numbers, {columns.size(), levels});
+        const int64_t* from = begin.data();
+        bool rising = from[0] == 0 && from[m] == columns.size();
+        for (int64_t j = 0; j < m; ++j) rising = rising && from[j] <= from[j + 1];
+        if (!rising) throw std::invalid_argument(ctx.function + ": indptr must rise from 0 to the entries");
+        return PartsView{from, columns.data(), numbers.data(), nullptr};
+    };
+    const PartsView a = view(indptr, indices, sum), b = view(other_indptr, other_indices, other_sum);
+    ClusterParts parts;
+    {
+        const Released released;
+        parts = merge_parts(ctx, a, b, m, static_cast<int>(levels), minus);
+    }
+    const auto entries = static_cast<py::ssize_t>(parts.indices.size());
+    return py::make_tuple(to_array(std::move(parts.indptr)), to_array(std::move(parts.indices)),
+                          to_array(std::move(parts.sum)).reshape({entries, py::ssize_t{levels}}));
+}
+
 /// (centers, centers that moved, squared shift).
 py::tuple py_next_centers(const Call& call, const PyRows& centers, const std::optional<Integers>& indptr,
                           const Columns& indices, const Integers& sum, const Integers& weight,
@@ -247,6 +275,9 @@ std::optional<double> py_sums_objective(const Call& call, const PyRows& centers,
 void register_shards(py::module_& module) {
     module.def("cluster_parts", &py_cluster_parts, "context"_a, "X"_a, "weights"_a.noconvert(), "before"_a.noconvert(),
                "labels"_a.noconvert(), "n_clusters"_a, "metric"_a, "longest"_a, "heaviest"_a);
+    module.def("merge_parts", &py_merge_parts, "context"_a, "indptr"_a.noconvert(), "indices"_a.noconvert(),
+               "sum"_a.noconvert(), "other_indptr"_a.noconvert(), "other_indices"_a.noconvert(),
+               "other_sum"_a.noconvert(), "minus"_a);
     py::class_<PyBlockLloyd>(module, "BlockLloyd")
         .def(py::init<const Call&, int64_t, const std::string&>(), "context"_a, "n"_a, "metric"_a)
         .def("set_centers", &PyBlockLloyd::set_centers, "context"_a, "centers"_a)

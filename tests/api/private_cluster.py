@@ -72,6 +72,19 @@ CALLS: dict[str, tuple[Any, Any, set[str]]] = {
         },
         {"X.d"},
     ),
+    "merge_parts": (
+        _core.merge_parts,
+        {
+            "indptr": INDPTR,
+            "indices": INDICES,
+            "sum": ints(5, 2, dtype=np.int64),
+            "other_indptr": INDPTR,
+            "other_indices": INDICES,
+            "other_sum": ints(5, 2, dtype=np.int64),
+            "minus": False,
+        },
+        set(),
+    ),
     "next_centers": (
         _core.next_centers,
         {

@@ -15,6 +15,7 @@ from cut_streams import KINDS, Cuts, rows, same
 from oracle import corpus
 
 import latom
+from latom._base.backend import backend, call
 from latom._base.rows import Rows
 from latom.cluster.shards import CHUNK, Bounds, Sums, pieces, total_cost
 
@@ -316,6 +317,34 @@ def test_sums_take_back_what_they_were_given():
         np.array([[5, 1], [7, 0]]),
         np.ones((2, 3), np.int64),
     )
-    sums = Sums(parts, 4)
-    sums.add(Sums(parts, 4)).add(Sums(parts, 4), -1)
-    assert (sums.total.toarray() == Sums(parts, 4).total.toarray()).all()
+    sums = Sums(parts)
+    sums.add(Sums(parts)).add(Sums(parts), -1)
+    for ours, theirs in zip((*sums.parts, sums.weight), parts, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert (ours == theirs).all()
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("minus", [False, True])
+def test_parts_of_csr_are_merged_by_cluster_and_column(levels, minus):
+    rng = np.random.default_rng(levels)
+    m, d = 7, 40
+
+    def part():
+        dense = rng.integers(-2, 3, size=(m, d, levels)) * (rng.random((m, d, 1)) < rng.random((m, 1, 1)))
+        dense[rng.integers(m)] = 0  # a cluster without columns
+        held = dense.any(axis=2)
+        indptr = np.concatenate([[0], held.sum(axis=1).cumsum()])
+        return dense, (indptr, np.nonzero(held)[1].astype(np.int32), dense[held])
+
+    for _ in range(20):
+        (one, a), (two, b) = part(), part()
+        if rng.random() < 0.3:
+            two, b = one, a
+        wanted = one - two if minus else one + two
+        indptr, indices, values = backend().merge_parts(call("test", 2), *a, *b, minus)
+        assert (values != 0).any(axis=1).all()
+        found = np.zeros_like(wanted)
+        found[np.repeat(np.arange(m), np.diff(indptr)), indices] = values
+        assert (found == wanted).all()
+        assert all((np.diff(indices[p:q]) > 0).all() for p, q in itertools.pairwise(indptr))

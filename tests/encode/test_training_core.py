@@ -146,7 +146,7 @@ def test_steps_of_adam_are_plain_ones(lazy, unit_norm, tied, rng):
 
 @pytest.mark.parametrize("tied", [False, True])
 def test_steps_on_a_batch_beyond_the_cache(tied, rng):
-    """Rows are gathered in slices of columns, for groups of latents: the sums are the plain ones, bit for bit."""
+    """Rows are gathered in slices of columns, for groups of latents: the sums stay the plain ones."""
     n, d, m = 4200, 520, 1300  # 17.5 MB; the last slice has 8 columns
     X, residual = rng.standard_normal((n, d)), rng.standard_normal((n, d))
     _, codes = codes_of(rng, n, m, np.float64, 0.004)

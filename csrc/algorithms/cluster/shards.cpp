@@ -107,6 +107,61 @@ ClusterParts cluster_parts(const Context& ctx, const Rows<View>& rows, const dou
     return out;
 }
 
+namespace {
+
+/// put(column, sum of a or null, sum of b or null) for the columns that cluster j has in either, rising.
+template <class Put>
+void merge_cluster(const PartsView& a, const PartsView& b, int64_t j, int levels, Put put) {
+    int64_t p = a.indptr[j], q = b.indptr[j];
+    const int64_t p_end = a.indptr[j + 1], q_end = b.indptr[j + 1];
+    while (p < p_end || q < q_end) {
+        const bool left = p < p_end && (q == q_end || a.indices[p] <= b.indices[q]),
+                   right = q < q_end && (p == p_end || b.indices[q] <= a.indices[p]);
+        put(left ? a.indices[p] : b.indices[q], left ? a.sum + p * levels : nullptr,
+            right ? b.sum + q * levels : nullptr);
+        p += left;
+        q += right;
+    }
+}
+
+}  // namespace
+
+ClusterParts merge_parts(const Context& ctx, const PartsView& a, const PartsView& b, int64_t m, int levels,
+                         bool minus) {
+    const auto value = [minus](const int64_t* own, const int64_t* other, int l) {  // wraps, as the core's own sums do
+        const auto has = static_cast<std::uint64_t>(own ? own[l] : 0),
+                   more = static_cast<std::uint64_t>(other ? other[l] : 0);
+        return static_cast<int64_t>(minus ? has - more : has + more);
+    };
+    const auto stays = [&](const int64_t* own, const int64_t* other) {
+        for (int l = 0; l < levels; ++l)
+            if (value(own, other, l) != 0) return true;
+        return false;
+    };
+    ClusterParts out;
+    out.levels = levels;
+    out.indptr.assign(static_cast<std::size_t>(m + 1), 0);
+    parallel_for(ctx, m, [&](int64_t j, int) {
+        int64_t count = 0;
+        merge_cluster(a, b, j, levels,
+                      [&](int32_t, const int64_t* own, const int64_t* other) { count += stays(own, other); });
+        out.indptr[j + 1] = count;
+    });
+    for (int64_t j = 0; j < m; ++j) out.indptr[j + 1] += out.indptr[j];
+    out.indices.resize(static_cast<std::size_t>(out.indptr[m]));
+    out.sum.resize(out.indices.size() * static_cast<std::size_t>(levels));
+    parallel_for(ctx, m, [&](int64_t j, int) {
+        int64_t at = out.indptr[j];
+        merge_cluster(a, b, j, levels, [&](int32_t column, const int64_t* own, const int64_t* other) {
+            if (!stays(own, other)) return;
+            out.indices[at] = column;
+            for (int l = 0; l < levels; ++l) out.sum[at * levels + l] = value(own, other, l);
+            ++at;
+        });
+    });
+    return out;
+}
+
 template <class View>
 Centers<typename View::value_type> next_centers(const Context& ctx, const Rows<View>& centers, const PartsView& parts,
                                                 Metric metric, const SumBounds& bounds, UpdateStats& stats) {

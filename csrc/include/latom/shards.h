@@ -2,6 +2,7 @@
 //
 //   cluster_parts    what the rows of one part add to each cluster, as integers: parts are merged by adding integers
 //   add_parts        the same of dense rows, added in place to what others have added
+//   merge_parts      what two parts of CSR rows add together
 //   next_centers     the centers that Lloyd::update makes of the merged sums
 //   sums_objective   the objective that Lloyd::assign has from them, of rows of few columns
 //   BlockLloyd       Lloyd::assign on rows that come block by block, pass after pass
@@ -11,7 +12,8 @@
 //
 // Memory    16 or 24 bytes per cluster and column (dense), per column that a cluster's rows have (CSR); BlockLloyd: 28
 //           bytes per row, and what Lloyd has for its centers, once for all blocks.
-// Cost      cluster_parts: kernels/add_binned.inl.h per row that has come and per row that has gone; next_centers:
+// Cost      cluster_parts: kernels/add_binned.inl.h per row that has come and per row that has gone; merge_parts: two
+//           passes over the entries of both; next_centers:
 //           O(m d), or of the columns held; BlockLloyd: that of Lloyd::assign, and centers are prepared once per pass.
 #pragma once
 
@@ -61,6 +63,9 @@ ClusterParts cluster_parts(const Context& ctx, const Rows<View>& X, const double
 template <class T>
 void add_parts(const Context& ctx, const Rows<DenseView<T>>& X, const double* weights, const LabelChange& change,
                int64_t m, Metric metric, const SumBounds& bounds, int64_t* sum, int64_t* weight);
+
+/// Of CSR: a + b, or a - b, cluster by cluster; what becomes 0 is left out. `weight` is not looked at, and left empty.
+ClusterParts merge_parts(const Context& ctx, const PartsView& a, const PartsView& b, int64_t m, int levels, bool minus);
 
 /// The centers after an update of `centers`, in their container; a cluster without rows keeps its own.
 template <class View>

@@ -370,6 +370,11 @@ def cluster_parts(
     context: Context, X: Rows, weights: _Float64 | None, before: NDArray[np.int32] | None,
     labels: NDArray[np.int32], n_clusters: int, metric: str, longest: float, heaviest: float,
 ) -> tuple[Any, ...]: ...  # fmt: skip
+def merge_parts(
+    context: Context, indptr: NDArray[np.int64], indices: NDArray[np.int32], sum: NDArray[np.int64],
+    other_indptr: NDArray[np.int64], other_indices: NDArray[np.int32], other_sum: NDArray[np.int64],
+    minus: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]: ...  # fmt: skip
 def next_centers(
     context: Context, centers: Rows, indptr: NDArray[np.int64] | None, indices: NDArray[np.int32] | None,
     sum: NDArray[np.int64], weight: NDArray[np.int64], metric: str, longest: float, heaviest: float,

@@ -71,25 +71,27 @@ class Sums:
     ----------
     parts : tuple
         As the core's cluster_parts returns them.
-    d : int
+
+    Attributes
+    ----------
+    total : int64 array of shape (clusters, levels, d), or None
+        Of dense rows.
+    parts : tuple of arrays
+        Of CSR rows: where clusters begin, columns, and their levels.
+    weight : int64 array of shape (clusters, 3)
     """
 
-    def __init__(self, parts: tuple[Any, ...], d: int) -> None:
+    def __init__(self, parts: tuple[Any, ...]) -> None:
         self.weight: NDArray[np.int64] = parts[-1]
-        if len(parts) == 2:
-            self.total: Any = parts[0]
-            return
-        indptr, indices, values, weight = parts
-        self.levels = levels = values.shape[1] if values.ndim == 2 and values.shape[1] else 1
-        columns = (indices.astype(np.int64)[:, None] * levels + np.arange(levels)).ravel()
-        shape = (len(weight), d * levels)
-        self.total = sp.csr_array((values.ravel(), columns, indptr * levels), shape=shape)
+        self.sparse = len(parts) > 2
+        self.total: Any = None if self.sparse else parts[0]  # [clusters, levels, d]
+        self.parts: tuple[Any, ...] = parts[:-1] if self.sparse else ()  # indptr, indices, [entries, levels]
 
     def add(self, other: Sums, sign: int = 1) -> Sums:
         """Adds another's rows (or takes them away)."""
         self.weight = self.weight + sign * other.weight
-        if sp.issparse(self.total):
-            self.total = self.total + sign * other.total
+        if self.sparse:
+            self.parts = backend().merge_parts(call("k-means", 1), *self.parts, *other.parts, sign < 0)
         elif sign > 0:
             self.total += other.total
         else:
@@ -100,7 +102,7 @@ class Sums:
         self, name: str, centers: Rows, metric: str, bounds: Bounds, n_threads: int | None
     ) -> float | None:
         """The objective with these centers, to the bits of the core; None where the costs of rows tell."""
-        if sp.issparse(self.total):
+        if self.sparse:
             return None
         found: float | None = backend().sums_objective(
             call(name, n_threads), centers.core, self.total, self.weight, metric,
@@ -112,20 +114,7 @@ class Sums:
         self, name: str, before: Rows, metric: str, bounds: Bounds, n_threads: int | None
     ) -> tuple[Rows, int, float]:
         """The centers that an update makes, how many moved, and their squared shift."""
-        indptr = indices = None
-        total = self.total
-        if sp.issparse(total):
-            d, levels = before.shape[1], self.levels
-            total.sort_indices()
-            row = np.repeat(np.arange(total.shape[0], dtype=np.int64), np.diff(total.indptr))
-            key = row * d + total.indices // levels  # rising: the levels of a number stand together
-            first = np.ones(len(key), bool)
-            np.not_equal(key[1:], key[:-1], out=first[1:])
-            values = np.zeros((np.count_nonzero(first), levels), np.int64)
-            values[np.cumsum(first) - 1, total.indices % levels] = total.data
-            key = key[first]
-            indptr = np.searchsorted(key, np.arange(total.shape[0] + 1, dtype=np.int64) * d).astype(np.int64)
-            indices, total = (key % d).astype(np.int32), values
+        indptr, indices, total = self.parts if self.sparse else (None, None, self.total)
         found, moved, shift = backend().next_centers(
             call(name, n_threads), before.core, indptr, indices, total, self.weight, metric,
             bounds.longest, bounds.heaviest,
@@ -306,7 +295,7 @@ def sums_of(
     parts = backend().cluster_parts(
         context, rows.core, weights, before, labels, m, metric, bounds.longest, bounds.heaviest
     )
-    return Sums(parts, rows.shape[1])
+    return Sums(parts)
 
 
 def row_costs(

@@ -108,7 +108,9 @@ def _copy(sums: Sums) -> Sums:
     """Tasks may run again: what they are given stays as it is."""
     copy = object.__new__(Sums)
     copy.__dict__.update(sums.__dict__)
-    copy.total, copy.weight = sums.total.copy(), sums.weight.copy()
+    if not sums.sparse:  # what is sparse is made anew by each addition
+        copy.total = sums.total.copy()
+    copy.weight = sums.weight.copy()
     return copy
 
 

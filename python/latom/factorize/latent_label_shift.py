@@ -268,8 +268,8 @@ class LatentLabelShift(BaseEstimator):
         """p(class | x), or p(class | x, domain)."""
         decoder = np.linalg.pinv(self.domain_given_class_).T
         out = np.empty((len(P), self.n_classes))
-        # In parts so small, where there are few domains, that BLAS computes them on one thread: those that it wakes go
-        # on spinning beside what comes next.
+        # In parts so small, where there are few domains, that BLAS computes them on one thread: those that it
+        # wakes go on spinning beside what comes next.
         step = max(1024, BLAS_ALONE // decoder.size)
         for first in range(0, len(P), step):
             part = slice(first, first + step)
