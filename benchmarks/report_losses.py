@@ -76,16 +76,16 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
 
     panels: dict[tuple[Any, ...], list[Entry]] = {}
     for e in timed:
-        panels.setdefault((e["series"], e["m"], e.get("k") or 0), []).append(e)
+        panels.setdefault((e["series"], e["corpus"], e["m"], e.get("k") or 0), []).append(e)
     names = list(dict.fromkeys(e["library"] for e in timed))
     colors = style(names)
     across = min(2, len(panels))
     down = -(-len(panels) // across)
-    size = (4.6 * across + 0.6, 3.1 * down + 0.9)
+    size = (4.6 * across + 0.6, 3.1 * down + 0.9 + 0.1 * (across == 1) * len(names))
     figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
     for ax in axes.flat[len(panels) :]:
         ax.set_axis_off()
-    for ax, (_, own) in zip(axes.flat, sorted(panels.items()), strict=False):
+    for ax, (name, own) in zip(axes.flat, sorted(panels.items()), strict=False):
         wanted = goal(own)
         for e in own:
             _, seconds, losses = zip(*e["losses"], strict=True)
@@ -99,7 +99,9 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
                 f"{whole / at[1]:.0f}×", at[1:] + (wanted,), (4, 4), textcoords="offset points", fontsize=9
             )
         kept = f", {own[0]['k']} kept" if own[0].get("k") else ""
-        ax.set_title(f"{spaced(own[0]['n'])} × {spaced(own[0]['d'])}, m = {own[0]['m']}{kept}", fontsize=9)
+        alike = sum(key[0] == name[0] and key[2:] == name[2:] for key in panels)  # but for what they are of
+        size = own[0]["corpus"] if alike > 1 else f"{spaced(own[0]['n'])} × {spaced(own[0]['d'])}"
+        ax.set_title(f"{size}, m = {own[0]['m']}{kept}", fontsize=9)
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))  # a panel may span less than a decade
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -111,6 +113,11 @@ def lines(timed: list[Entry], pyplot: Any) -> Any:
         ax.set_xlabel("seconds")
     handles = [pyplot.Line2D([], [], marker="o", ms=4, color=colors[name]) for name in names]
     figure.legend(
-        handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False, fontsize=9
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=min(5 if across > 1 else 2, len(names)),
+        frameon=False,
+        fontsize=9,
     )
     return figure
