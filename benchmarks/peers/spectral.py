@@ -155,6 +155,19 @@ class LatomLabelShift(Call):
         return lambda: model.fit(P, domains).class_prior_
 
 
+class LatomOneKMeans(LatomLabelShift):
+    """The same with one start of k-means, as the peer has it."""
+
+    name = "latom, one k-means"
+    note = "20 starts of the factorization, 1 of k-means"
+
+    def bind(self, problem: Problem, threads: int) -> Callable[[], Any]:
+        P, domains, m = problem["X"], problem["domains"], int(problem["m"])
+        cells = importlib.import_module("latom").KMeans(30, random_state=0, n_threads=threads)
+        model = self.cls(m, cluster=cells, random_state=0, n_threads=threads)
+        return lambda: model.fit(P, domains).class_prior_
+
+
 class SklearnLabelShift(Call):
     """Cells, their table and one NMF of scikit-learn's, as the authors' code has it."""
 
@@ -184,4 +197,4 @@ class SklearnLabelShift(Call):
 SVD: dict[str, Call] = by_name(LatomSVD(), *tuned(SklearnSVD()))
 POWERS: dict[str, Call] = by_name(LatomPowers(), ScipyPowers(), ScikitNetwork())
 RANKS: dict[str, Call] = by_name(LatomReplicates(), *tuned(SklearnReplicates()))
-LABEL_SHIFT: dict[str, Call] = by_name(LatomLabelShift(), *tuned(SklearnLabelShift()))
+LABEL_SHIFT: dict[str, Call] = by_name(LatomLabelShift(), LatomOneKMeans(), *tuned(SklearnLabelShift()))

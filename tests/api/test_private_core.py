@@ -25,7 +25,7 @@ from latom import _core
 
 TABLES = (private_cluster, private_encode, private_neighbors, private_factorize, private_kernels)
 CALLS = {name: call for table in TABLES for name, call in table.CALLS.items()}
-TAKEN = re.compile(r"NDArray|_Float|_Codes|_Csr|_Parameter|\bRows\b")  # by what is to be in the tables
+TAKEN = re.compile(r"NDArray|_Float|_Int|_Codes|_Csr|_Parameter|\bRows\b")  # by what is to be in the tables
 # One thing that has any size, and nothing that it would have to fit.
 ALONE = {"mean_variance", "kernels.best_rows"}
 

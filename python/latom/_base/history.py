@@ -290,7 +290,10 @@ class Iterations(Generic[State]):
 
     def attributes(self) -> dict[str, Any]:
         """What the estimator would have learned if the run ended now."""
-        return {"n_iter_": len(self.states), **self._made()}
+        return {"n_iter_": len(self.states), **self._learned()}
+
+    def _learned(self) -> dict[str, Any]:
+        return self._made()
 
     @property
     def history(self) -> NDArray[Any]:
@@ -325,9 +328,8 @@ class Descent(Iterations[FactorizationState]):
         self.tol = tol
         self._first = 0.0
 
-    def attributes(self) -> dict[str, Any]:
-        made = {} if self._of is None else self._of(self.factor)
-        return {"n_iter_": len(self.states), **made}
+    def _learned(self) -> dict[str, Any]:
+        return {} if self._of is None else self._of(self.factor)
 
     def reached(
         self,
