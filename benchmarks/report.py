@@ -75,9 +75,7 @@ def _from_benchmark(item: dict[str, Any]) -> Entry:
     if entry["how"] == "seeds":  # likewise: the entry has the median
         return entry
     own, stats = entry["fit_seconds"], item["stats"]
-    if (
-        entry["how"] == "calls"
-    ):  # by the clock of its own process: to ask for a short block takes time
+    if entry["how"] == "calls":  # by the clock of its own process: to ask for a short block takes time
         return entry | {"rounds": stats["rounds"]}
     entry["seconds_per_iteration"] *= stats["median"] / own
     entry["fit_seconds"], entry["rounds"] = stats["median"], stats["rounds"]
