@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from data import Problem
 
 from peers.base import Answer, Call, Fit, Peer, by_name, tuned
+from peers.completion import LensKit as Completing
 from peers.completion import lenskit_dataset, lenskit_factors
 
 
@@ -85,18 +86,11 @@ class Irspack(Peer):
         return fit
 
 
-class LensKit(Peer):
+class LensKit(Completing):
     """LensKit's ImplicitMFScorer, which counts confidences beyond 1."""
 
-    name = "lenskit"
-    distribution = "lenskit"
     note = "Cholesky"
     lengths = (5, 15)
-
-    def load(self) -> None:
-        self.data = importlib.import_module("lenskit.data")
-        self.als = importlib.import_module("lenskit.als")
-        self.training = importlib.import_module("lenskit.training")
 
     def prepare(self, problem: Problem, threads: int) -> Fit:
         X = problem["X"]

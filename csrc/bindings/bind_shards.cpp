@@ -186,6 +186,16 @@ private:
 using Integers = Array<std::int64_t>;
 using Columns = std::optional<Array<std::int32_t>>;
 
+/// Where each of m clusters begins among the entries of CSR parts.
+const int64_t* clusters_of(const Context& ctx, const Integers& indptr, int64_t m, int64_t entries) {
+    check_shape(ctx, "indptr", indptr, {m + 1});
+    const int64_t* from = indptr.data();
+    bool rising = from[0] == 0 && from[m] == entries;
+    for (int64_t j = 0; j < m; ++j) rising = rising && from[j] <= from[j + 1];
+    if (!rising) throw std::invalid_argument(ctx.function + ": indptr must rise from 0 to the entries");
+    return from;
+}
+
 /// Merged parts of these centers. indptr and indices are None for dense ones.
 PartsView parts_of(const Context& ctx, const PyRows& centers, const std::optional<Integers>& indptr,
                    const Columns& indices, const Integers& sum, const Integers& weight, const SumBounds& bounds) {
@@ -198,14 +208,9 @@ PartsView parts_of(const Context& ctx, const PyRows& centers, const std::optiona
         check_shape(ctx, "sum", sum, {m, levels, d});
         return parts;
     }
-    check_shape(ctx, "indptr", *indptr, {m + 1});
     check_shape(ctx, "sum", sum, {indices->size(), levels});
     check_indices(ctx, "indices", indices->data(), indices->size(), d);
-    const int64_t* from = indptr->data();
-    bool rising = from[0] == 0 && from[m] == indices->size();
-    for (int64_t j = 0; j < m; ++j) rising = rising && from[j] <= from[j + 1];
-    if (!rising) throw std::invalid_argument(ctx.function + ": indptr must rise from 0 to the entries");
-    parts.indptr = from;
+    parts.indptr = clusters_of(ctx, *indptr, m, indices->size());
     parts.indices = indices->data();
     return parts;
 }
@@ -219,13 +224,8 @@ py::tuple py_merge_parts(const Call& call, const Integers& indptr, const Array<s
         throw std::invalid_argument(ctx.function + ": parts must be CSR");
     const int64_t m = indptr.size() - 1, levels = sum.shape(1);
     const auto view = [&](const Integers& begin, const Array<std::int32_t>& columns, const Integers& numbers) {
-        check_shape(ctx, "indptr", begin, {m + 1});
         check_shape(ctx, "sum", numbers, {columns.size(), levels});
-        const int64_t* from = begin.data();
-        bool rising = from[0] == 0 && from[m] == columns.size();
-        for (int64_t j = 0; j < m; ++j) rising = rising && from[j] <= from[j + 1];
-        if (!rising) throw std::invalid_argument(ctx.function + ": indptr must rise from 0 to the entries");
-        return PartsView{from, columns.data(), numbers.data(), nullptr};
+        return PartsView{clusters_of(ctx, begin, m, columns.size()), columns.data(), numbers.data(), nullptr};
     };
     const PartsView a = view(indptr, indices, sum), b = view(other_indptr, other_indices, other_sum);
     ClusterParts parts;

@@ -128,7 +128,7 @@ void merge_cluster(const PartsView& a, const PartsView& b, int64_t j, int levels
 
 ClusterParts merge_parts(const Context& ctx, const PartsView& a, const PartsView& b, int64_t m, int levels,
                          bool minus) {
-    const auto value = [minus](const int64_t* own, const int64_t* other, int l) {  // wraps, as the core's own sums do
+    const auto value = [minus](const int64_t* own, const int64_t* other, int l) {  // may wrap: any numbers may come
         const auto has = static_cast<std::uint64_t>(own ? own[l] : 0),
                    more = static_cast<std::uint64_t>(other ? other[l] : 0);
         return static_cast<int64_t>(minus ? has - more : has + more);

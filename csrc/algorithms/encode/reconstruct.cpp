@@ -83,7 +83,7 @@ void gather_by_latent(const Context& ctx, const Codes<T, int32_t>& codes, const 
             row[at] = static_cast<int32_t>(i);
             value[at] = codes.values[p];
         }
-    const int64_t width = slice_columns<T>(rows.n, d), blocks = chunk_count(m, kLatents);
+    const int64_t width = batch_columns<T>(rows.n, d), blocks = chunk_count(m, kLatents);
     const int64_t chunks = blocks * chunk_count(d, width);
     std::vector<AlignedVector<T>> partial(static_cast<std::size_t>(workers(ctx, chunks)));
     parallel_for(ctx, chunks, [&](int64_t chunk, int worker) {  // all latents of a slice before those of the next

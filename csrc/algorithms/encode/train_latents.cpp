@@ -97,7 +97,7 @@ public:
 
     void run(double* bias_gradient) {
         const int64_t m = latents_.m, d = latents_.d, blocks = chunk_count(m, kBlock);
-        const int64_t width = slice_columns<T>(X_.n, d), group = group_size(width);
+        const int64_t width = batch_columns<T>(X_.n, d), group = group_size(width);
         const int64_t chunks = chunk_count(m, std::max(kBlock, group));
         std::vector<Worker> workers_of(static_cast<std::size_t>(workers(ctx_, chunks)));
         // The bias before the encoder, block by block of latents.

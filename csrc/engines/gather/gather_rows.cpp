@@ -8,22 +8,13 @@
 #include <type_traits>
 
 #include "core/parallel.h"
+#include "engines/gather/slices.h"
 #include "kernels/table.h"
 
 namespace latom {
 namespace {
 
-constexpr int64_t kRows = 64;             // of a block
-constexpr int64_t kSliceBytes = 8 << 20;  // of all atoms' columns of a slice: stays in the last cache
-constexpr int64_t kSliceColumns = 128;    // at least: shorter runs cost more than they save
-
-template <class T>
-int64_t slice_width(const DenseView<T>& atoms, int64_t nnz) {
-    const int64_t fit = kSliceBytes / (static_cast<int64_t>(sizeof(T)) * atoms.n) / kSliceColumns * kSliceColumns;
-    // Atoms that are gathered once or twice come from memory once or twice anyway.
-    return nnz < 2 * atoms.n ? atoms.d : std::clamp<int64_t>(fit, std::min(kSliceColumns, atoms.d), atoms.d);
-}
-
+constexpr int64_t kRows = 64;  // of a block
 // Without branches, so that it costs less than the row did.
 template <class T>
 bool all_finite(const T* x, int64_t count) {
@@ -40,7 +31,8 @@ template <class T, class I>
 int64_t gather_rows(const Context& ctx, const Codes<T, I>& codes, const DenseView<T>& atoms, const T* bias, T* out) {
     const auto add = ctx.kernels->of<T, I>().gather_add;
     const int64_t n = codes.n, d = atoms.d, nnz = codes.indptr[n];
-    const int64_t width = slice_width(atoms, nnz), blocks = chunk_count(n, kRows);
+    // Atoms that are gathered once or twice come from memory once or twice anyway.
+    const int64_t width = nnz < 2 * atoms.n ? d : slice_columns<T>(atoms.n, d), blocks = chunk_count(n, kRows);
     std::atomic<int64_t> bad{n};
     // All blocks of one slice before those of the next: threads then share what the cache holds of the atoms.
     parallel_for(ctx, blocks * chunk_count(d, width), [&](int64_t chunk, int) {

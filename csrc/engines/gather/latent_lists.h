@@ -3,11 +3,11 @@
 // Memory    4 bytes per entry and part that is kept, 8 per latent.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <vector>
 
 #include "core/parallel.h"
+#include "engines/gather/slices.h"
 #include "kernels/table.h"
 #include "latom/views.h"
 
@@ -39,13 +39,10 @@ private:
     std::vector<int64_t> starts_, next_;
 };
 
-/// Columns of rows [n, d] that are gathered from together: all, or so many that the last cache holds those of all rows.
+/// Columns of a batch [n, d] that latents gather from together: all, where the cache holds most of it as it is.
 template <class T>
-int64_t slice_columns(int64_t n, int64_t d) {
-    constexpr int64_t kBytes = 4 << 20, kLeast = 128;  // shorter runs cost more than they save
-    const int64_t column = n * static_cast<int64_t>(sizeof(T));
-    if (d * column <= 4 * kBytes) return d;  // the cache holds most of it as it is
-    return std::clamp<int64_t>(kBytes / column / kLeast * kLeast, std::min(kLeast, d), d);
+int64_t batch_columns(int64_t n, int64_t d) {
+    return n * d * static_cast<int64_t>(sizeof(T)) <= 2 * kSliceBytes ? d : slice_columns<T>(n, d);
 }
 
 /// sum [d] += the weighted rows of W; runs of 256 terms apart (partial [d] is scratch), since a sum of very many loses
