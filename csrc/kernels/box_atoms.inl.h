@@ -9,6 +9,7 @@
 //
 // Shapes    columns [d][stride]: w_jt at t, j; apart2 [m][stride]: at least |w_k - w_j|^2; above [stride]; error [m];
 //           stride a multiple of 16, minus infinity in above from m on. score [stride] is used up. which [stride].
+//           apart2 null: the box is a point, and half is not read.
 // Numerics  float32: radius2 and apart2 are rounded up by the caller; the sum over t is widened here by more than its
 //           d + 3 roundings. What is no number is kept.
 // Cost      8 instructions per register of atoms, and 3 d where the ball leaves one of them.
@@ -31,14 +32,15 @@ std::int64_t box_atoms(const BoxAtoms& atoms, const float* half, float radius2, 
     // A lead whose square float32 does not hold proves nothing beside the ball; nor does a tiny one beside the box.
     const Lanes least = lanes_of(1e-15f), tiny = lanes_of(1e-30f);
     const Lanes wider = lanes_of(1 + static_cast<float>(atoms.d + 16) * 0x1p-21f);
-    const float* apart2 = atoms.apart2 + k * atoms.stride;
+    const float* apart2 = atoms.apart2 ? atoms.apart2 + k * atoms.stride : nullptr;
     std::int64_t count = 0;
     for (std::int64_t j = 0; j < atoms.m; j += kLanes) {
         const Lanes lead = sure - lanes_at(score + j);
-        std::uint32_t kept = lanes_reach(least, lead) | lanes_reach(ball * lanes_at(apart2 + j), lead * lead);
+        std::uint32_t kept = lanes_reach(least, lead);
+        if (apart2) kept |= lanes_reach(ball * lanes_at(apart2 + j), lead * lead);
         if (atoms.m - j < kLanes) kept &= (1u << (atoms.m - j)) - 1;
         const std::uint32_t own = k - j >= 0 && k - j < kLanes ? 1u << (k - j) : 0;
-        if (kept & ~own) {
+        if (apart2 && (kept & ~own)) {
             Lanes reach = {};
             const float* column = atoms.columns;
             for (std::int64_t t = 0; t < atoms.d; ++t, column += atoms.stride)

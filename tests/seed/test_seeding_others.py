@@ -177,3 +177,29 @@ def test_rows_that_share_no_term_with_a_center_count(metric, signed):
             centers = centers / np.linalg.norm(centers, axis=1, keepdims=True)
         nearest = ((rows[:, None] - centers[None]) ** 2).sum(axis=2).min(axis=1)
         np.testing.assert_allclose(stats["potential"], nearest.sum(), rtol=1e-10)
+
+
+@pytest.mark.parametrize("place", [0, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 33, 64])
+def test_candidates_of_a_lattice_stand_for_the_rows_nearest_to_them(d, dtype, place, isa):
+    """Whole numbers: distances are exact, and most rows are as far from one candidate as from another."""
+    rng = np.random.default_rng(d)
+    X = rng.integers(0, 12 if d < 8 else 3, (3000, d)).astype(dtype) + dtype(place)
+    for m in (2, 5, 60):
+        drawn, mass, potential = core.parallel_candidates(X, m, 1.0 * m, 3, None, "euclidean", m, 2, "test")
+        D = ((X[:, None].astype(float) - X[drawn].astype(float)) ** 2).sum(axis=2)
+        assert np.array_equal(mass, np.bincount(D.argmin(axis=1), minlength=len(drawn)))
+        assert potential == D.min(axis=1).sum()
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e25])
+def test_candidates_of_any_length_stand_for_the_rows_nearest_to_them(scale, metric, isa):
+    """Float32 holds none of the products of the longest and the shortest rows."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((2000, 5)) * scale
+    drawn, mass, _ = core.parallel_candidates(X, 30, 30.0, 3, None, metric, 1, 2, "test")
+    Y = X / (np.linalg.norm(X, axis=1, keepdims=True) if metric == "cosine" else scale)
+    D = ((Y[:, None] - Y[drawn]) ** 2).sum(axis=2)
+    assert np.array_equal(mass, np.bincount(D.argmin(axis=1), minlength=len(drawn)))

@@ -3,7 +3,7 @@
 //   euclidean   sum_i w_i |x_i|^2 - sum_j (2 <c_j, s_j> - W_j |c_j|^2)
 //   cosine      sum_j W_j - <c_j, s_j> / |c_j|
 //
-// Both are differences. Where the result is so small beside the first term that more than three digits are lost, the
+// Both are differences. Where the result is so small beside the first term that more than five digits are lost, the
 // costs of rows must be added up one by one; the rule depends on the same numbers, so all who merge sums agree on it.
 #pragma once
 
@@ -22,7 +22,7 @@ inline bool objective_by_sums(int64_t d, int64_t m) {
 
 class SumsObjective {
 public:
-    static constexpr double kLeast = 0x1p-10;  // of the first term
+    static constexpr double kLeast = 0x1p-16;  // of the first term
 
     /// squares: the sum of w |x|^2.
     SumsObjective(Metric metric, const BinGrid& grid, const BinGrid& weight_grid, double squares)

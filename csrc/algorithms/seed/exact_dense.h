@@ -76,6 +76,12 @@ private:
         constexpr double kSerial = 200'000;
         return work < kSerial ? serial_ : ctx;
     }
+    /// Products of the pairs (x[b], y[b]).
+    void dots_of(const T* const* x, const T* const* y, int64_t count, double* dot) const {
+        const int64_t d = rows_.d();
+        if (d > kShortDot) return rows_.kernels()->template of<T>().dense_dots(x, y, count, d, dot);
+        for (int64_t b = 0; b < count; ++b) dot[b] = short_dot(x[b], y[b], d);
+    }
     void sum_lists() {
         prefix_.assign(1, 0.0);
         for (const List& list : list_) prefix_.push_back(prefix_.back() + list.mass);
@@ -153,7 +159,7 @@ void ExactDense<View>::open(int64_t c, int64_t first, int64_t count, Opened* out
             if (dots_) dot[b] = dots_[c * stride_ + row];
             x[b] = rows_.values(row);
         }
-        if (!dots_) rows_.kernels()->template of<T>().dense_dots(x, y, batch, rows_.d(), dot);
+        if (!dots_) dots_of(x, y, batch, dot);
         for (int64_t b = 0; b < batch; ++b) {
             const int64_t row = centers[a + b];  // none: a center that is no row
             const double reach =
@@ -193,7 +199,7 @@ int64_t ExactDense<View>::sweep(const Piece& piece, int64_t c, F f) const {
     std::fill_n(y, kBatch, rows_.values(c));
     std::size_t filled = 0;
     const auto flush = [&] {
-        rows_.kernels()->template of<T>().dense_dots(x, y, static_cast<int64_t>(filled), rows_.d(), dot);
+        dots_of(x, y, static_cast<int64_t>(filled), dot);
         for (std::size_t b = 0; b < filled; ++b)
             f(row[b], row[b] == c ? 0.0 : distance_(dot[b], rows_.norm2(row[b]), rows_.norm2(c)));
         looked += static_cast<int64_t>(filled);

@@ -4,8 +4,9 @@
 //   D^2(i, c)   = 2 - 2 cos(x_i, c)            |x_i|^2 + |c|^2 - 2 <x_i, c>             0 within rounding
 //
 // Sparse rows are scored in float64 against an inverted index of the centers: term by term of the row, center by
-// center. Dense rows go through the low-precision screen of engines/product_select/row_block.h with the limit as their
-// threshold, and what passes is decided in float64; most rows with a low limit never reach it.
+// center. Dense rows go through a screen of engines/product_select, that of few columns (column_screen.h) or of many
+// (row_block.h), with the limit as their threshold, and what passes is decided in float64; most rows with a low limit
+// never reach it.
 //
 // Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds per center, most in low
 //           precision.
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "engines/product_select/column_screen.h"
 #include "engines/product_select/decide.h"
 #include "rows/rows.h"
 
@@ -62,6 +64,7 @@ public:
         std::vector<const T*> row;
         std::vector<double> norm2;
         RowBlock<T> block;
+        typename ColumnScreen<View>::Scratch few;
         double products = 0;
     };
 
@@ -76,8 +79,9 @@ public:
         for (auto& list : postings_) list.clear();
     }
 
-    /// To be called after the last add() and before find().
-    void prepare(const Context& ctx);
+    enum class Asks { kNearest, kEarlier };  // find() and find_all(), or find_earlier()
+    /// To be called after the last add() and before what it says.
+    void prepare(const Context& ctx, Asks asks = Asks::kNearest);
     /// The nearest center of each row (of those that add() was not told of, too); ties to the lowest center.
     /// Thread-safe.
     void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
@@ -95,7 +99,9 @@ public:
     double find_earlier(const Context& ctx, const std::vector<Query>& query, std::vector<Earlier>& earlier);
 
 private:
-    static constexpr int64_t kFewCenters = 16;  // below, scoring all costs less than rounding the row
+    static constexpr int64_t kFewCenters = 16;   // below, scoring all costs less than rounding the row
+    static constexpr int64_t kLeastCenters = 4;  // from which on rows of few columns are screened
+    static constexpr int64_t kMostNumbers = 4 * ColumnScreen<View>::kMostNumbers;  // of their centers together
     static constexpr int64_t kMostColumns = 1 << 20;
 
     struct Center {
@@ -117,6 +123,7 @@ private:
     double in_parallel(const Context& ctx, int64_t count, F f);
     void find_sparse(Scratch& scratch, const Query& query, Answer& answer) const;
     void find_dense(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
+    void find_by_columns(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
     void find_earlier_sparse(Scratch& scratch, const Query& query, int64_t self, Earlier& earlier) const;
     void find_earlier_dense(Scratch& scratch, const Query* query, int64_t self, int64_t count, Earlier* earlier) const;
     void dots(Scratch& scratch, int64_t i) const;
@@ -131,7 +138,8 @@ private:
     std::vector<Center> center_;
     std::vector<double> norm2_;
     ScoreRule rule_;
-    std::unique_ptr<AtomPanels<T>> panels_;  // dense
+    std::unique_ptr<AtomPanels<T>> panels_;        // dense
+    std::unique_ptr<ColumnScreen<View>> columns_;  // in their place, where columns are few
     struct Posting {
         int32_t center;
         T value;
@@ -143,7 +151,7 @@ private:
 };
 
 template <class View>
-void NearestCenter<View>::prepare(const Context& ctx) {
+void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
     norm2_.clear();
     rule_.clear();
     for (const Center& c : center_) {
@@ -155,6 +163,14 @@ void NearestCenter<View>::prepare(const Context& ctx) {
         extend_index();
     } else {
         panels_.reset();
+        columns_.reset();
+        if (asks == Asks::kNearest && rows_.d() <= ColumnScreen<View>::kMostColumns && size() >= kLeastCenters &&
+            size() * rows_.d() <= kMostNumbers) {
+            columns_ = std::make_unique<ColumnScreen<View>>(rows_);
+            const auto value = [this](int64_t c) { return center_[c].source->values(center_[c].row); };
+            if (columns_->pack(ctx.kernels, size(), value, [this](int64_t c) { return norm2_[c]; }, rule_)) return;
+            columns_.reset();
+        }
         if (size() < kFewCenters || rows_.d() > kMostColumns) return;
         std::vector<const T*> atoms;
         atoms.reserve(center_.size());
@@ -341,6 +357,7 @@ void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, 
 template <class View>
 void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
     const auto all = [](int64_t c) { return c; };
+    if (columns_) return find_by_columns(s, query, count, answer);
     if (!panels_) {
         for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
         return;
@@ -352,6 +369,42 @@ void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t cou
             answer[q] = best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
         },
         [&](int64_t q) { answer[q] = best_of(s, query[q], size(), all); });
+}
+
+// The score of the screen is less the same for all centers of a row; its best bounds what any of them reaches.
+template <class View>
+void NearestCenter<View>::find_by_columns(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
+    const ColumnScreen<View>& screen = *columns_;
+    const int64_t width = screen.width(), d = rows_.d();
+    s.few.begin(width, d);
+    s.products += static_cast<double>(count * size() * d);
+    for (; count > 0; count -= width, query += width, answer += width) {
+        const int64_t rows = std::min(width, count);
+        const double longest = load_columns<false>(
+            rows_, screen.origin(), rows, width, [query](int64_t r) { return query[r].i; }, s.few.columns.data());
+        const bool scored = screen.score(longest, s.few.columns.data(), nullptr, 0, s.few);
+        double own2[64] = {};  // |x - o|^2
+        for (int64_t t = 0; scored && !cosine() && t < d; ++t)
+            for (int64_t r = 0; r < rows; ++r) {
+                const double v = static_cast<double>(s.few.columns[t * width + r]);
+                own2[r] += v * v;
+            }
+        for (int64_t r = 0; r < rows; ++r) {
+            const auto [i, limit] = query[r];
+            if (scored && limit < HUGE_VAL) {
+                const double most = static_cast<double>(s.few.best[r]), rounding = 1e-12;
+                const bool out = cosine()
+                                     ? most < least_score(i, limit) - rounding * std::sqrt(rows_.norm2(i))
+                                     : own2[r] * (1 - 1e-6) - 2 * most > limit + rounding * (rows_.norm2(i) + limit);
+                if (out) {
+                    answer[r] = {limit, -1};
+                    continue;
+                }
+            }
+            const int32_t c = scored ? screen.settled(r, i, s.few.columns.data(), s.few) : screen.best_of_all(i, s.few);
+            answer[r] = within(query[r], c, rows_.dot(i, screen.value(c)));
+        }
+    }
 }
 
 template <class View>

@@ -176,7 +176,7 @@ void RejectionSeeding<View>::look(const Context& ctx, Seeding& out) {
     if (left_.size() < kCompare) return;
     proposed_.clear();
     for (const Query& q : left_) proposed_.add(rows_, q.i);
-    proposed_.prepare(ctx);
+    proposed_.prepare(ctx, NearestCenter<View>::Asks::kEarlier);
     out.products += proposed_.find_earlier(ctx, left_, earlier_);
 }
 

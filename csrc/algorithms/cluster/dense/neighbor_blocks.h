@@ -16,35 +16,10 @@
 
 #include "core/buffer.h"
 #include "core/parallel.h"
+#include "engines/product_select/column_screen.h"
 #include "rows/rows.h"
 
 namespace latom {
-
-/// The rows row(0), ..., row(count - 1) less the origin in float32, column by column: out [d][width], 0 after the last.
-/// Returns a bound on the length of the longest. kRun: they are neighbors in X.
-template <bool kRun, class View, class Row>
-double load_columns(const Rows<View>& rows, const std::vector<typename View::value_type>& origin, int64_t count,
-                    int64_t width, Row row, float* out) {
-    constexpr int64_t kAhead = 8;  // rows that are on their way from memory
-    const int64_t d = rows.d();
-    const auto bound = [](float norm2) { return std::sqrt(static_cast<double>(norm2)) * (1 + 1e-5) + 1e-18; };
-    if constexpr (kRun && sizeof(typename View::value_type) == 4)
-        if (count == width && width == rows.kernels()->best_rows && rows.whole())
-            return bound(
-                rows.kernels()->turn_rows(rows.values(row(0)), d, origin.empty() ? nullptr : origin.data(), out));
-    if (count < width) std::fill_n(out, d * width, 0.0f);
-    for (int64_t r = 0; r < count; ++r) {
-        if (r + kAhead < count) rows.prefetch(row(r + kAhead));
-        const auto* x = rows.values(row(r));
-        for (int64_t t = 0; t < d; ++t)
-            out[t * width + r] = static_cast<float>(origin.empty() ? x[t] : x[t] - origin[t]);
-    }
-    float norm2[64] = {}, largest = 0;
-    for (int64_t t = 0; t < d; ++t)
-        for (int64_t r = 0; r < width; ++r) norm2[r] += out[t * width + r] * out[t * width + r];
-    for (int64_t r = 0; r < count; ++r) largest = std::max(largest, norm2[r]);
-    return bound(largest);
-}
 
 template <class View>
 class NeighborBlocks {
