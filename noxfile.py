@@ -11,6 +11,7 @@
     nox -s minimum               the same with the oldest dependencies and Python; skipped without that Python
     nox -s newest                the same with the newest dependencies, in each Python that is there
     nox -s newest-3.12           in one of them
+    nox -s docs                  the documentation as a site, in build/docs
     nox -s hosts                 tests of latom.compat in the libraries whose names it has
     nox -s free_threaded         many threads at once, in a free-threaded Python; skipped without one
 
@@ -96,6 +97,13 @@ def tests(session: nox.Session) -> None:
     """All tests, or what the arguments for pytest choose."""
     session.install(".[test]")
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """The pages of docs/ as a site in build/docs; a warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "build/docs")
 
 
 @nox.session(default=False)
