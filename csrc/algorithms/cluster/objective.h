@@ -11,13 +11,14 @@
 #include <vector>
 
 #include "algorithms/cluster/cluster_sum.h"
+#include "engines/product_select/column_screen.h"
 #include "rows/atom.h"
 
 namespace latom {
 
 /// Of dense rows of d columns in m clusters; elsewhere rows are added up one by one. Where columns or clusters are few.
 inline bool objective_by_sums(int64_t d, int64_t m) {
-    return d <= 64 ? m * d <= (1 << 14) : m <= 64 && m * d <= (1 << 16);
+    return d <= 64 ? few_numbers(m, d) : m <= 64 && m * d <= (1 << 16);
 }
 
 class SumsObjective {

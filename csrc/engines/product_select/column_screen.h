@@ -55,13 +55,15 @@ double load_columns(const Rows<View>& rows, const std::vector<typename View::val
     return bound(largest);
 }
 
+/// Whether m atoms are few enough, by measurement: the second cache holds them, and bounds spare more of more columns.
+inline bool few_numbers(int64_t m, int64_t d) { return m * d <= (d <= 40 ? 1 << 16 : 1 << 15); }
+
 template <class View>
 class ColumnScreen {
 public:
     using T = typename View::value_type;
-    static constexpr int64_t kMostColumns = 64;       // by measurement
-    static constexpr double kLargest = 1e18;          // length whose products float32 holds
-    static constexpr int64_t kMostNumbers = 1 << 14;  // of all atoms together: the second cache holds them
+    static constexpr int64_t kMostColumns = 64;  // by measurement
+    static constexpr double kLargest = 1e18;     // length whose products float32 holds
 
     struct alignas(kCacheLine) Scratch {
         AlignedVector<float> columns, best, second;

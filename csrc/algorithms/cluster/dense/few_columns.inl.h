@@ -8,7 +8,7 @@ namespace latom {
 template <class View>
 bool FewColumns<View>::pack(const Context& ctx, const std::vector<Atom<T>>& atoms, const ScoreRule& rule) {
     const auto m = static_cast<int64_t>(atoms.size()), d = rows_.d();
-    if (!useful_ || d > ColumnScreen<View>::kMostColumns || m * d > ColumnScreen<View>::kMostNumbers) return false;
+    if (!useful_ || d > ColumnScreen<View>::kMostColumns || !few_numbers(m, d)) return false;
     kernels_ = ctx.kernels;
     m_ = m;
     return screen_.pack(

@@ -1,0 +1,284 @@
+// nearest_center.inl.h: the member functions of NearestCenter: for all rows, for sparse ones, for dense ones.
+#pragma once
+
+namespace latom {
+
+template <class View>
+void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
+    norm2_.clear();
+    rule_.clear();
+    for (const Center& c : center_) {
+        const double norm2 = c.source->norm2(c.row);
+        norm2_.push_back(norm2);
+        rule_.add(distance_.metric, norm2);
+    }
+    if constexpr (kIsSparse<View>) {
+        extend_index();
+    } else {
+        panels_.reset();
+        columns_.reset();
+        if (asks == Asks::kNearest && rows_.d() <= ColumnScreen<View>::kMostColumns && size() >= kLeastCenters &&
+            few_numbers(size(), rows_.d())) {
+            columns_ = std::make_unique<ColumnScreen<View>>(rows_);
+            const auto value = [this](int64_t c) { return center_[c].source->values(center_[c].row); };
+            if (columns_->pack(ctx.kernels, size(), value, [this](int64_t c) { return norm2_[c]; }, rule_)) return;
+            columns_.reset();
+        }
+        if (size() < kFewCenters || rows_.d() > kMostColumns) return;
+        std::vector<const T*> atoms;
+        atoms.reserve(center_.size());
+        for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
+        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, rule_.factor, rule_.bias,
+                                                  std::vector<int32_t>{},
+                                                  rows_.d() < kLowColumns ? Screen::kFloat32 : Screen::kAuto);
+        panels_->keep(ctx);
+    }
+}
+
+// Only what was added since the last time.
+template <class View>
+void NearestCenter<View>::extend_index() {
+    if (slot_.empty()) slot_.assign(static_cast<std::size_t>(rows_.d()), -1);
+    for (; indexed_ < size(); ++indexed_) {
+        const Center& c = center_[indexed_];
+        c.source->each(c.row, [&](int64_t t, T v) {
+            if (slot_[t] < 0) {
+                slot_[t] = static_cast<int32_t>(postings_.size());
+                postings_.emplace_back();
+            }
+            postings_[slot_[t]].push_back({static_cast<int32_t>(indexed_), v});
+        });
+    }
+}
+
+template <class View>
+void NearestCenter<View>::find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const {
+    if constexpr (kIsSparse<View>) {
+        for (int64_t q = 0; q < count; ++q) find_sparse(scratch, query[q], answer[q]);
+    } else {
+        find_dense(scratch, query, count, answer);
+    }
+}
+
+// f(scratch, first, count) over all queries.
+template <class View>
+template <class F>
+double NearestCenter<View>::in_parallel(const Context& ctx, int64_t count, F f) {
+    constexpr int64_t kRows = 56;            // whole tiles
+    constexpr double kSerialWork = 200'000;  // multiply-adds: less than the start of a thread costs
+    const int64_t chunks = chunk_count(count, kRows);
+    Context few = ctx;
+    const double entries = kIsSparse<View> ? static_cast<double>(rows_.stored()) / static_cast<double>(rows_.n()) / 16
+                                           : static_cast<double>(rows_.d());
+    if (static_cast<double>(count * size()) * entries < kSerialWork) few.n_threads = 1;
+    scratch_.resize(static_cast<std::size_t>(std::max(workers(ctx, chunks), 1)));
+    for (Scratch& s : scratch_) s.products = 0;
+    parallel_for(few, chunks,
+                 [&](int64_t c, int worker) { f(scratch_[worker], c * kRows, std::min(kRows, count - c * kRows)); });
+    double products = 0;
+    for (const Scratch& s : scratch_) products += s.products;
+    return products;
+}
+
+template <class View>
+double NearestCenter<View>::find_all(const Context& ctx, const std::vector<Query>& query, std::vector<Answer>& answer) {
+    answer.resize(query.size());
+    return in_parallel(ctx, static_cast<int64_t>(query.size()), [&](Scratch& s, int64_t from, int64_t count) {
+        find(s, query.data() + from, count, answer.data() + from);
+    });
+}
+
+template <class View>
+double NearestCenter<View>::find_earlier(const Context& ctx, const std::vector<Query>& query,
+                                         std::vector<Earlier>& earlier) {
+    earlier.resize(query.size());
+    return in_parallel(ctx, static_cast<int64_t>(query.size()), [&](Scratch& s, int64_t from, int64_t count) {
+        if constexpr (kIsSparse<View>)
+            for (int64_t q = from; q < from + count; ++q) find_earlier_sparse(s, query[q], q, earlier[q]);
+        else find_earlier_dense(s, query.data() + from, from, count, earlier.data() + from);
+    });
+}
+
+// Products of row i with all centers into score.
+template <class View>
+void NearestCenter<View>::dots(Scratch& s, int64_t i) const {
+    if (s.score.size() < center_.size()) s.score.resize(center_.size(), 0.0);
+    rows_.each(i, [&](int64_t t, T x) {
+        if (slot_[t] < 0) return;
+        const auto& list = postings_[slot_[t]];
+        for (const Posting& p : list) {
+            const double product = static_cast<double>(x) * static_cast<double>(p.value);
+            s.score[p.center] += product;
+        }
+        s.products += static_cast<double>(list.size());
+    });
+}
+
+// f(c, D^2, score) for those of the first `count` centers that lie within the limit, by the products in score, which
+// are zero afterwards.
+template <class View>
+template <class F>
+void NearestCenter<View>::each_within(Scratch& s, const Query& query, int64_t count, F f) const {
+    constexpr int64_t kLanes = 8, kBlock = 64;
+    const double x2 = rows_.norm2(query.i), limit = query.limit;
+    // Below the score of the limit by more than rounding: D^2 itself decides.
+    const double least =
+        limit < HUGE_VAL ? least_score(query.i, limit) - 1e-12 * (cosine() ? std::sqrt(x2) : x2 + limit) : -HUGE_VAL;
+    for (int64_t from = 0; from < count; from += kBlock) {
+        const int64_t end = std::min(count, from + kBlock);
+        double most[kLanes];
+        std::fill_n(most, kLanes, -HUGE_VAL);
+        int64_t c = from;
+        for (; c + kLanes <= end; c += kLanes)
+            for (int64_t lane = 0; lane < kLanes; ++lane) {
+                const double v =
+                    cosine() ? s.score[c + lane] * rule_.factor[c + lane] : s.score[c + lane] + rule_.bias[c + lane];
+                most[lane] = v > most[lane] ? v : most[lane];
+            }
+        for (; c < end; ++c) most[0] = std::max(most[0], rule_(s.score[c], c));
+        if (*std::max_element(most, most + kLanes) >= least)
+            for (c = from; c < end; ++c) {
+                const double v = rule_(s.score[c], c);
+                if (v < least) continue;
+                if (const double d2 = distance_(s.score[c], x2, norm2_[c]); d2 <= limit)
+                    f(static_cast<int32_t>(c), d2, v);
+            }
+        std::fill(s.score.begin() + from, s.score.begin() + end, 0.0);
+    }
+    std::fill(s.score.begin() + count, s.score.begin() + size(), 0.0);
+}
+
+template <class View>
+void NearestCenter<View>::find_sparse(Scratch& s, const Query& query, Answer& answer) const {
+    dots(s, query.i);
+    answer = {query.limit, -1};
+    double most = -HUGE_VAL;
+    each_within(s, query, size(), [&](int32_t c, double d2, double v) {
+        if (v <= most) return;
+        most = v;
+        answer = {d2, c};
+    });
+}
+
+template <class View>
+void NearestCenter<View>::find_earlier_sparse(Scratch& s, const Query& query, int64_t self, Earlier& earlier) const {
+    dots(s, query.i);
+    earlier.center.clear();
+    earlier.many = false;
+    each_within(s, query, self, [&](int32_t c, double, double) { earlier.center.push_back(c); });
+}
+
+// The nearest of `count` centers, next(c) their numbers in rising order; products in float64, four at a time.
+template <class View>
+template <class Next>
+typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count,
+                                                                  Next next) const {
+    const auto row = [this](int64_t c) { return center_[c].source->values(center_[c].row); };
+    const AtomTable<T, decltype(row)> table(rows_.kernels(), rows_.d(), rule_, row);
+    const T* x = rows_.values(query.i);
+    int64_t best = -1;
+    double most = -HUGE_VAL, its_dot = 0;
+    table.pairs(
+        static_cast<std::size_t>(count),
+        [&](std::size_t p) { return std::pair(x, static_cast<int64_t>(next(static_cast<int64_t>(p)))); },
+        [&](std::size_t p, double score, double dot) {
+            const int64_t c = next(static_cast<int64_t>(p));
+            if (!(score > most || (score == most && c < best))) return;
+            most = score;
+            its_dot = dot;
+            best = c;
+        });
+    s.products += static_cast<double>(count * rows_.d());
+    return best < 0 ? Answer{query.limit, -1} : within(query, static_cast<int32_t>(best), its_dot);
+}
+
+// The centers that may be among the k nearest within the limit, as candidates of the block.
+template <class View>
+void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k) const {
+    s.row.clear();
+    s.norm2.clear();
+    for (int64_t q = 0; q < count; ++q) {
+        s.row.push_back(rows_.values(query[q].i));
+        s.norm2.push_back(rows_.norm2(query[q].i));
+    }
+    screen_rows(s.block, *panels_, s.row, s.norm2, {.k = k}, {0, panels_->panels()}, [&](int64_t q) {
+        if (query[q].limit < HUGE_VAL) s.block.raise(q, least_score(query[q].i, query[q].limit));
+    });
+    s.products += static_cast<double>(count * size() * rows_.d());
+}
+
+template <class View>
+void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
+    const auto all = [](int64_t c) { return c; };
+    if (columns_) return find_by_columns(s, query, count, answer);
+    if (!panels_) {
+        for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
+        return;
+    }
+    screen(s, query, count, 1);
+    settle_rows(
+        s.block,
+        [&](int64_t q) {
+            answer[q] = best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
+        },
+        [&](int64_t q) { answer[q] = best_of(s, query[q], size(), all); });
+}
+
+// The score of the screen is less the same for all centers of a row; its best bounds what any of them reaches.
+template <class View>
+void NearestCenter<View>::find_by_columns(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
+    const ColumnScreen<View>& screen = *columns_;
+    const int64_t width = screen.width(), d = rows_.d();
+    s.few.begin(width, d);
+    s.products += static_cast<double>(count * size() * d);
+    for (; count > 0; count -= width, query += width, answer += width) {
+        const int64_t rows = std::min(width, count);
+        const double longest = load_columns<false>(
+            rows_, screen.origin(), rows, width, [query](int64_t r) { return query[r].i; }, s.few.columns.data());
+        const bool scored = screen.score(longest, s.few.columns.data(), nullptr, 0, s.few);
+        double own2[64] = {};  // |x - o|^2
+        for (int64_t t = 0; scored && !cosine() && t < d; ++t)
+            for (int64_t r = 0; r < rows; ++r) {
+                const double v = static_cast<double>(s.few.columns[t * width + r]);
+                own2[r] += v * v;
+            }
+        for (int64_t r = 0; r < rows; ++r) {
+            const auto [i, limit] = query[r];
+            if (scored && limit < HUGE_VAL) {
+                const double most = static_cast<double>(s.few.best[r]), rounding = 1e-12;
+                const bool out = cosine()
+                                     ? most < least_score(i, limit) - rounding * std::sqrt(rows_.norm2(i))
+                                     : own2[r] * (1 - 1e-6) - 2 * most > limit + rounding * (rows_.norm2(i) + limit);
+                if (out) {
+                    answer[r] = {limit, -1};
+                    continue;
+                }
+            }
+            const int32_t c = scored ? screen.settled(r, i, s.few.columns.data(), s.few) : screen.best_of_all(i, s.few);
+            answer[r] = within(query[r], c, rows_.dot(i, screen.value(c)));
+        }
+    }
+}
+
+template <class View>
+void NearestCenter<View>::find_earlier_dense(Scratch& s, const Query* query, int64_t self, int64_t count,
+                                             Earlier* earlier) const {
+    constexpr int64_t kMany = 16;
+    for (int64_t q = 0; q < count; ++q) {
+        earlier[q].center.clear();
+        earlier[q].many = !panels_;
+    }
+    if (!panels_) return;
+    screen(s, query, count, kMany);
+    for (int64_t q = 0; q < count; ++q) {
+        earlier[q].many = s.block.overflowed(q) || s.block.candidates(q) >= kMany;
+        for (int64_t c = 0; !earlier[q].many && c < s.block.candidates(q); ++c) {
+            const int32_t at = s.block.position(q)[c];
+            if (at >= self + q) continue;
+            const double dot = rows_.dot(query[q].i, center_[at].source->values(center_[at].row));
+            if (within(query[q], at, dot).center >= 0) earlier[q].center.push_back(at);
+        }
+    }
+}
+
+}  // namespace latom
