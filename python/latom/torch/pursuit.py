@@ -21,7 +21,7 @@ from latom._base.backend import call
 from latom._base.checks import check_flag, check_integer
 from latom._base.rows import Rows
 from latom.encode.pursuit import PursuitAtoms
-from latom.torch.operators import _array, _check_matrix, _tensor
+from latom.torch.operators import _array, _check_matrix, _check_tensors, _tensor
 
 Tensor: TypeAlias = torch.Tensor
 _ROWS = 256  # whose atoms are gathered together
@@ -64,6 +64,7 @@ def matching_pursuit(
     a time, 256 k d numbers, and makes one gradient of the size of weight.
     """
     name = "torch.matching_pursuit"
+    _check_tensors(name, x=x, weight=weight)
     _check_matrix(name, x, weight, None, -1)
     k = check_integer(name, "k", k, weight.shape[0])
     orthogonal = check_flag(name, "orthogonal", orthogonal)
