@@ -84,3 +84,13 @@ def test_hostile_input():
         cooccurrence(sp.csr_array(np.eye(3)), measure="cosine")
     with pytest.raises(TypeError, match="jaccard: first must be"):
         jaccard([{}], [])
+
+
+def test_sparse_tensors_are_codes(codes):
+    torch = pytest.importorskip("torch")
+    matrix = sp.csr_array(codes)
+    plain = torch.tensor(codes)
+    for tensor in (plain.to_sparse(), plain.to_sparse_csr()):
+        assert l0(tensor) == l0(matrix)
+        assert dead_share(tensor) == dead_share(matrix)
+        assert (cooccurrence(tensor) != cooccurrence(matrix)).nnz == 0

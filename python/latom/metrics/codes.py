@@ -13,6 +13,7 @@ from latom._base.arrays import Matrix, as_dense
 from latom._base.checks import check_choice, check_integer, shown
 from latom._base.csr import as_csr
 from latom._base.rows import BLOCK_BYTES
+from latom.encode.tensors import from_sparse_tensor, is_sparse_tensor
 from latom.encode.topk import topk
 
 
@@ -68,7 +69,7 @@ def l0(codes: Any) -> float:
 
     Parameters
     ----------
-    codes : sparse array of shape (n, m)
+    codes : sparse array or tensor of shape (n, m)
 
     Returns
     -------
@@ -90,7 +91,7 @@ def dead_share(codes: Any) -> float:
 
     Parameters
     ----------
-    codes : sparse array of shape (n, m)
+    codes : sparse array or tensor of shape (n, m)
 
     Returns
     -------
@@ -113,7 +114,7 @@ def cooccurrence(codes: Any, *, measure: str = "count", k: int | None = None) ->
 
     Parameters
     ----------
-    codes : sparse array of shape (n, m)
+    codes : sparse array or tensor of shape (n, m)
         Entries that are not 0 count; their values do not.
     measure : {"count", "jaccard", "conditional"}
         "count": rows in which both fire. "jaccard": these over rows in which either fires. "conditional":
@@ -249,9 +250,11 @@ def _members(name: str, given: Iterable[Any]) -> set[Any]:
 
 
 def _codes(function: str, codes: Any) -> Matrix:
+    if is_sparse_tensor(codes):
+        codes = from_sparse_tensor(function, codes, "codes")
     if not sp.issparse(codes):
         raise TypeError(
-            f"{function}: codes must be a sparse matrix; got {type(codes).__name__}. "
+            f"{function}: codes must be a sparse matrix or tensor; got {type(codes).__name__}. "
             "Use scipy.sparse.csr_array(codes) for a dense one."
         )
     matrix = as_csr(function, codes, "codes")
