@@ -34,7 +34,7 @@ class TrainingRun:
     sums : dict
         Over these batches.
     states : list
-        Of complete epochs.
+        Of complete epochs, and of calls of ``partial_fit``.
     kept : dict
         What is made of the weights when it is asked for; not pickled.
     """
@@ -101,22 +101,11 @@ class TrainingRun:
 
     def count(self, batch: Array, result: StepResult) -> None:
         """Adds a batch to the sums of its epoch."""
-        if not self.sums:
-            origin = batch.mean(axis=0, dtype=np.float64)
-            self.sums = {"origin": origin, "rows": 0, "loss": 0.0, "squared": 0.0, "active": 0, "square": 0.0}
-            self.sums["total"] = np.zeros(batch.shape[1])
-        sums, off = self.sums, batch - self.sums["origin"]
-        sums["rows"] += len(batch)
-        sums["loss"] += len(batch) * result.loss
-        sums["squared"] += result.squared
-        sums["active"] += result.active
-        sums["total"] = sums["total"] + off.sum(axis=0)
-        sums["square"] += float(np.einsum("ij,ij->", off, off))
+        tally(self.sums, batch, result)
         self.done += 1
 
-    def numbers(self, recipe: Recipe) -> dict[str, float]:
-        """What the epoch gave."""
-        sums = self.sums
+    def numbers(self, recipe: Recipe, sums: dict[str, Any]) -> dict[str, float]:
+        """What the batches of the sums gave."""
         spread = sums["square"] - float(sums["total"] @ sums["total"]) / sums["rows"]
         return {
             "objective": sums["loss"] / sums["rows"],
@@ -128,6 +117,21 @@ class TrainingRun:
     def end_epoch(self, states: list[AutoencoderState]) -> None:
         """The next epoch begins."""
         self.states, self.epoch, self.done, self.sums = list(states), self.epoch + 1, 0, {}
+
+
+def tally(sums: dict[str, Any], batch: Array, result: StepResult) -> None:
+    """Adds a batch to sums, which are empty before the first."""
+    if not sums:
+        sums["origin"] = batch.mean(axis=0, dtype=np.float64)
+        sums |= {"rows": 0, "loss": 0.0, "squared": 0.0, "active": 0, "square": 0.0}
+        sums["total"] = np.zeros(batch.shape[1])
+    off = batch - sums["origin"]
+    sums["rows"] += len(batch)
+    sums["loss"] += len(batch) * result.loss
+    sums["squared"] += result.squared
+    sums["active"] += result.active
+    sums["total"] = sums["total"] + off.sum(axis=0)
+    sums["square"] += float(np.einsum("ij,ij->", off, off))
 
 
 def measured(context: Any, X: Array) -> Array:
