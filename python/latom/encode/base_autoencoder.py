@@ -54,8 +54,9 @@ class BaseAutoencoder(CallbackSupport, BaseEncoder):
         X : dense array of shape (n, d) or (..., d)
             Rows, float32, float64, float16 or bfloat16; memory-mapped if wished.
         y : array of shape (n,), optional
-            Labels, numbers or strings: with a ``contrast_weight``, rows of one label are alike. Give a row
-            without a label one of its own. Ignored where the weight is 0.
+            Labels, numbers or strings: with a ``contrast_weight``, rows of one label are alike, and batches
+            are drawn in pairs of such rows, as a query and its document. Give a row without a label one of
+            its own. Ignored where the weight is 0.
 
         Returns
         -------

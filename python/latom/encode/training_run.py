@@ -88,6 +88,8 @@ class TrainingRun:
         """The batches of this epoch that are left, each with its labels and its k."""
         n = len(rows)
         order = np.random.default_rng([self.seed, ORDER, self.epoch]).permutation(n)
+        if labels is not None:
+            order = order[in_pairs(labels[order])]
         size = min(model.batch_size, n)
         count = -(-n // size)
         for b in range(self.done, count):
@@ -117,6 +119,24 @@ class TrainingRun:
     def end_epoch(self, states: list[AutoencoderState]) -> None:
         """The next epoch begins."""
         self.states, self.epoch, self.done, self.sums = list(states), self.epoch + 1, 0, {}
+
+
+def in_pairs(labels: Array) -> Array:
+    """The order in which each row is followed by the next one of its label, which then has been placed.
+
+    Rows in an order by chance rarely meet their like in a batch, where labels are many. So each has one
+    beside it, but for the last of a label with an odd number of rows, and those that a batch's end parts.
+    """
+    by_label = np.argsort(labels, kind="stable")
+    own = labels[by_label]
+    starts = np.flatnonzero(np.r_[True, own[1:] != own[:-1]])
+    rank = np.arange(len(own)) - np.repeat(starts, np.diff(np.r_[starts, len(own)]))
+    place = np.empty(len(own), np.int64)  # twice that of the pair's first row; the second comes right after
+    place[by_label] = 2 * by_label
+    second = rank % 2 == 1
+    place[by_label[second]] = 2 * by_label[np.flatnonzero(second) - 1] + 1
+    order: Array = np.argsort(place)
+    return order
 
 
 def tally(sums: dict[str, Any], batch: Array, result: StepResult) -> None:
