@@ -30,6 +30,13 @@ def fvu(X: Any, reconstruction: Any) -> float:
         0 is perfect; 1 is what the mean row gets. NaN where X does not vary and is met, infinity where it
         is not.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or X or reconstruction is empty or holds NaN or infinity.
+    TypeError
+        If one is sparse or does not hold real numbers.
+
     Notes
     -----
     Summed in float64, a block of rows at a time.
@@ -75,6 +82,13 @@ def l0(codes: Any) -> float:
     -------
     l0 : float
 
+    Raises
+    ------
+    ValueError
+        If codes have no row or no column, or parts that do not fit together.
+    TypeError
+        If codes are not sparse.
+
     Examples
     --------
     >>> import scipy.sparse as sp
@@ -97,6 +111,13 @@ def dead_share(codes: Any) -> float:
     -------
     share : float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If codes have no row or no column, or parts that do not fit together.
+    TypeError
+        If codes are not sparse.
 
     Examples
     --------
@@ -127,6 +148,13 @@ def cooccurrence(codes: Any, *, measure: str = "count", k: int | None = None) ->
     together : scipy.sparse.csr_array of shape (m, m)
         int64 for "count", else float64; columns sorted. The diagonal has each latent with itself. Symmetric
         where k is None and measure is not "conditional".
+
+    Raises
+    ------
+    ValueError
+        If measure or k is out of range, or codes have no row or no column, or parts that do not fit together.
+    TypeError
+        If codes are not sparse.
 
     Notes
     -----
@@ -200,6 +228,13 @@ def mean_max_cosine(atoms: Any, others: Any, *, n_threads: int | None = None) ->
     similarity : float
         1 where each atom has its like among the others. Not symmetric.
 
+    Raises
+    ------
+    ValueError
+        If the columns disagree, or atoms or others are empty or hold NaN or infinity.
+    TypeError
+        If one is sparse or does not hold real numbers.
+
     Examples
     --------
     >>> import numpy as np
@@ -225,6 +260,11 @@ def jaccard(first: Iterable[Any], second: Iterable[Any]) -> float:
     -------
     similarity : float
         In [0, 1]; 1 for two empty collections.
+
+    Raises
+    ------
+    TypeError
+        If one is no collection, or has members that cannot be hashed.
 
     Examples
     --------

@@ -45,6 +45,18 @@ class TopKSAE(nn.Module):
     References
     ----------
     Gao et al., "Scaling and evaluating sparse autoencoders", 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import TopKSAE
+    >>> module, x = TopKSAE(8, 32, k=4), torch.randn(100, 8)
+    >>> values, indices = module.encode(x)
+    >>> tuple(values.shape), tuple(module(x).shape)
+    ((100, 4), (100, 8))
+    >>> ((module(x) - x) ** 2).mean().backward()
+    >>> module.project_gradient()  # then a step of an optimizer, and
+    >>> module.normalize_decoder()
     """
 
     def __init__(
@@ -136,6 +148,15 @@ class BatchTopKSAE(TopKSAE):
     References
     ----------
     Bussmann, Leask & Nanda, "BatchTopK sparse autoencoders", 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import BatchTopKSAE
+    >>> module = BatchTopKSAE(8, 32, k=4)
+    >>> values, indices = module.encode(torch.randn(100, 8))
+    >>> tuple(values.shape), int((values > 0).sum()), bool(module.threshold > 0)
+    ((100, 16), 400, True)
     """
 
     threshold: Tensor

@@ -63,6 +63,18 @@ def topk_linear(
     Gradients reach x, weight and bias through the entries that were kept. Tensors on the CPU are computed
     by latom's core, those on a GPU by its kernels, to the same bits, where latom was built with CUDA; others
     by torch's own operations, which a warning says once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import topk_linear
+    >>> x = torch.tensor([[1.0, 3.0, 2.0]], requires_grad=True)
+    >>> values, indices = topk_linear(x, torch.eye(3), k=2)
+    >>> values.tolist(), indices.tolist()
+    ([[3.0, 2.0]], [[1, 2]])
+    >>> values.sum().backward()
+    >>> x.grad.tolist()
+    [[0.0, 1.0, 1.0]]
     """
     name = "torch.topk_linear"
     check_choice(name, "activation", activation, ("relu", "identity", "abs"))
@@ -98,6 +110,18 @@ def sparse_linear(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor 
     ------
     ValueError, TypeError
         If shapes or types do not fit, or an index is not in [0, m).
+
+    Notes
+    -----
+    Gradients reach values, weight and bias. Where it is computed is as in :func:`topk_linear`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import sparse_linear
+    >>> values, indices = torch.tensor([[3.0, 2.0]]), torch.tensor([[1, 2]])
+    >>> sparse_linear(values, indices, torch.eye(3), torch.ones(3)).tolist()
+    [[1.0, 4.0, 3.0]]
     """
     name = "torch.sparse_linear"
     _check_tensors(name, values=values, indices=indices, weight=weight, bias=bias)

@@ -62,6 +62,15 @@ def matching_pursuit(
     -----
     Gradients reach x and weight through the steps that were taken. Backward gathers the atoms of 256 rows at
     a time, 256 k d numbers, and makes one gradient of the size of weight.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import matching_pursuit
+    >>> atoms = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    >>> values, indices = matching_pursuit(torch.tensor([[2.0, 0.8]]), atoms, k=2, orthogonal=True)
+    >>> [round(value, 4) for value in values[0].tolist()], indices.tolist()
+    ([1.4, 1.0], [[0, 1]])
     """
     name = "torch.matching_pursuit"
     _check_tensors(name, x=x, weight=weight)
