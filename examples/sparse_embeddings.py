@@ -26,7 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
-from latom import SparseAutoencoder
+from latom import SparseAutoencoder, topk
 
 MADE = "made here"
 CONTRAST = 0.1  # weight of the contrast by labels: that of the authors
@@ -57,9 +57,8 @@ def made(seed: int = 0) -> tuple[np.ndarray, ...]:
 
 def scores(train: object, labels: np.ndarray, test: object, wanted: np.ndarray) -> tuple[float, float]:
     """Accuracy of the nearest row by cosine, and of logistic regression."""
+    near = topk(test, train, 1, metric="cosine")[1][:, 0]
     own, other = normalize(train), normalize(test)
-    products = other @ own.T
-    near = np.asarray((products.toarray() if sp.issparse(products) else products).argmax(axis=1)).ravel()
     scale = np.sqrt((own.multiply(own) if sp.issparse(own) else own**2).sum() / own.shape[0] / own.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from latom.cluster.late_interaction import maxsim
     from latom.cluster.loss_sample import loss_sample
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.near_duplicates import semdedup
     from latom.cluster.pooling import pool_tokens
     from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
     from latom.cluster.select import ClusterSweep, select_n_clusters
-    from latom.cluster.semdedup import semdedup
     from latom.cluster.ward import WardClusters, ward_batch
     from latom.encode.itda import ITDA
     from latom.encode.pursuit_encoder import MatchingPursuit
@@ -187,6 +187,7 @@ __getattr__ = lazily(
         **dict.fromkeys(("afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"), "latom.seed"),
         **dict.fromkeys(("kmeans_plusplus_init", "weighted_sample"), "latom.seed"),
     },
+    ("cluster", "compat", "dask", "factorize", "metrics", "neighbors", "seed", "torch"),
 )
 
 

@@ -274,3 +274,37 @@ def test_encode_is_the_function_and_the_package(first: str) -> None:
         "from latom import encode\nfrom latom.encode.codes import encode as own\n"
         "assert latom.encode is encode is own, latom.encode"
     )
+
+
+FIRST = """
+import importlib, sys
+import latom
+families = ["latom", *(f"latom.{name}" for name in ("cluster", "factorize", "metrics", "neighbors", "seed"))]
+families.append("latom.encode")
+public = {}  # by the module that defines them: families and names
+for family in families:
+    own = sys.modules[family] if family in sys.modules else importlib.import_module(family)
+    for name in own.__all__:
+        made = getattr(getattr(own, name), "__module__", None)
+        if made is not None:
+            public.setdefault(made, []).append((family, name))
+assert len(public) > 50, len(public)
+for module, names in public.items():
+    for name in [name for name in sys.modules if name.split(".")[0] == "latom" and "_core" not in name]:
+        del sys.modules[name]
+    first = importlib.import_module(module)
+    for family, name in names:
+        found = getattr(importlib.import_module(family), name)
+        assert found is vars(first)[name], (module, family, name, found)
+"""
+
+
+def test_a_public_name_is_itself_whatever_was_imported_first() -> None:
+    """A module that bears the name of what it defines would stand in its place once it is imported."""
+    loaded(FIRST)
+
+
+def test_families_are_attributes_of_the_package() -> None:
+    light = "latom.metrics.recall, latom.seed.afkmc2, latom.neighbors.SparseIndex, latom.factorize.nmf_batch"
+    assert not loaded(f"import latom; dir(latom); {light}") & {"sklearn", "torch", "dask"}
+    loaded("import latom; latom.cluster.KMeans; latom.compat.sklearn.KMeans; assert not hasattr(latom, 'no')")

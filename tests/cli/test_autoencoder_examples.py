@@ -19,6 +19,12 @@ if not EXAMPLES.is_dir():
     ("name", "given", "words"),
     [
         ("sparse_embeddings.py", ["--active", "4", "--epochs", "2"], ["made here: 1,600 rows", "codes"]),
+        (
+            "search_by_codes.py",
+            ["--active", "4", "8"],
+            ["2,250 rows of 48 columns", "recall  again  ms per query", "components of as many bytes"],
+        ),
+        ("stable_features.py", ["--concepts", "2"], ["another seed", "mean, one feature"]),
         ("embedding_features.py", [], ["3,000 documents", "topic", "steered: topic"]),
         ("k_sparse_digits.py", ["--k", "10", "--units", "100", "--epochs", "2"], ["raw pixels", "claim"]),
     ],

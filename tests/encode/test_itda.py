@@ -179,3 +179,58 @@ def test_labels_come_always_or_never(X):
         model.partial_fit(X, labels=np.arange(400))
     with pytest.raises(ValueError, match=r"^ITDA\.transform: fit must be called first"):
         ITDA().transform(X)
+
+
+def test_dense_codes_and_frames(X):
+    fitted = ITDA(5, 0.2, batch_size=64).fit(X)
+    codes = fitted.transform(X)
+    back = fitted.inverse_transform(codes)
+    assert fitted.inverse_transform(codes.toarray()).tobytes() == back.tobytes()
+    dense = fitted.set_params(sparse_output=False).transform(X)
+    assert isinstance(dense, np.ndarray)
+    assert (dense == codes.toarray()).all()
+    with pytest.raises(ValueError, match=r"^ITDA\.inverse_transform: X must have \d+ columns, .* got 3\."):
+        fitted.inverse_transform(dense[:, :3])
+    with pytest.raises(ValueError, match=r"^ITDA\.fit: sparse_output must be True or False"):
+        ITDA(sparse_output="no").fit(X)
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=[f"c{j}" for j in range(12)])
+    out = clone(fitted).fit(frame).set_output(transform="pandas").transform(frame)
+    assert out.columns[0] == "itda0"
+    assert (out.to_numpy() == dense).all()
+
+
+def test_what_comes_second_are_labels(X):
+    labels = np.array([f"t{i}" for i in range(400)])
+    by_name = ITDA(3, 0.2).fit(X, labels=labels)
+    assert ITDA(3, 0.2).fit(X, labels).atom_labels_.tolist() == by_name.atom_labels_.tolist()
+    parts = ITDA(3, 0.2).partial_fit(X[:200], labels[:200]).partial_fit(X[200:], labels[200:])
+    assert parts.atom_labels_.tolist() == [f"t{i}" for i in parts.atom_indices_]
+    assert ITDA(3, 0.2).fit(X, np.zeros(400), labels=labels).atom_labels_[0].startswith("t")
+
+
+def test_numbers_beside_strings_stay_numbers(X, tmp_path):
+    pairs = [(i, f"word {i % 7}") for i in range(400)]
+    model = ITDA(3, 0.2, init=X[:2], batch_size=100).fit(X, labels=pairs)
+    assert model.atom_labels_.shape == (len(model.components_), 2)
+    assert [tuple(label) for label in model.atom_labels_[2:]] == [pairs[i] for i in model.atom_indices_[2:]]
+    assert model.jaccard(model) == 1
+    model.save(tmp_path / "a.npz")
+    again = ITDA.load(tmp_path / "a.npz")
+    assert again.atom_labels_.tolist() == model.atom_labels_.tolist()
+    later = ITDA(3, 0.2).partial_fit(X[:200], np.arange(200)).partial_fit(X[200:], ["a"] * 200)
+    assert set(map(type, later.atom_labels_.tolist())) == {int, str}
+    with pytest.raises(
+        ValueError, match=r"^ITDA\.partial_fit: labels must have shape \(400, 2\), as those before"
+    ):
+        model.partial_fit(X, np.arange(400))
+    with pytest.raises(ValueError, match=r"^ITDA\.fit: labels must all have one length"):
+        model.fit(X, [(1,), (1, 2)] * 200)
+
+
+def test_iterations_count_on(X):
+    states = []
+    model = ITDA(3, 0.2, batch_size=100, callback=states.append)
+    model.partial_fit(X[:200]).partial_fit(X[200:])
+    assert model.history_["iteration"].tolist() == [1, 2, 3, 4] == [state.iteration for state in states]
+    assert model.fit(X[:100]).history_["iteration"].tolist() == [1]

@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import latom
 from latom import SparseAutoencoder, TopKEncoder
+from latom.encode.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +165,40 @@ def test_partial_fit_takes_rows_in_their_order(rows):
     assert (again.components_ == one.components_).all()
 
 
+def test_partial_fit_tells_what_each_call_gave(rows, tmp_path):
+    told = []
+    fitted = model(callback=told.append, batch_size=32)
+    fitted.partial_fit(rows[:96])
+    start, W, b_enc, b_pre = fitted.history_, fitted.components_, fitted.b_enc_, fitted.b_pre_
+    fitted.partial_fit(rows[96:128])
+    history = fitted.history_
+    assert history["iteration"].tolist() == [1, 2]
+    assert (history[:1] == start).all()
+    assert [state.fvu for state in told] == history["fvu"].tolist()
+    # The second call is one step, from weights that are known.
+    batch = rows[96:128]
+    codes = latom.encode(batch, W, 3, b_enc=b_enc, b_pre=b_pre)
+    back = latom.decode(codes, W, b_pre=b_pre)
+    spread = ((batch - batch.mean(axis=0, dtype=np.float64)) ** 2).sum()
+    assert history["fvu"][1] == pytest.approx(((batch - back) ** 2).sum() / spread, rel=1e-5)
+    assert history["l0"][1] == codes.nnz / 32
+    assert history["dead"][1] == fitted._run.trainer.dead(Recipe()).mean()
+    fitted.set_params(callback=None).save_checkpoint(tmp_path / "run.npz")
+    again = SparseAutoencoder.load_checkpoint(tmp_path / "run.npz")
+    same(again.partial_fit(rows[128:]), fitted.partial_fit(rows[128:]))
+    assert again.history_["iteration"].tolist() == [1, 2, 3]
+
+
+def test_partial_fit_between_parts_of_a_fit_leaves_its_epochs_alone(rows):
+    stopped = model(callback=lambda state: state.iteration == 2).fit(rows)
+    stopped.set_params(callback=None).partial_fit(rows[:64])
+    assert (stopped.n_epochs_, stopped.n_steps_) == (2, 11)
+    stopped.resume(rows)
+    assert stopped.n_epochs_ == 4
+    assert stopped.history_["iteration"].tolist() == [1, 2, 3, 4, 5]
+    assert stopped.n_steps_ == 21
+
+
 def test_memory_mapped_rows_and_half_precision(rows, tmp_path):
     half = rows.astype(np.float16)
     np.save(tmp_path / "x.npy", rows)
@@ -219,8 +254,14 @@ def test_a_batch_model_is_written_with_its_threshold(rows, tmp_path):
     assert abs(fitted.transform(rows).toarray() - wanted).max() < 1e-5
     with pytest.raises(ValueError, match="format must be 'saelens'"):
         fitted.save_pretrained(tmp_path, "sparsify")
-    with pytest.raises(ValueError, match="selection must be 'row'"):
-        fitted.to_encoder()
+    encoder = fitted.to_encoder()
+    assert isinstance(encoder, latom.ThresholdEncoder)
+    assert encoder.threshold == fitted.threshold_
+    codes = fitted.transform(rows)
+    assert (encoder.transform(rows) != codes).nnz == 0
+    assert (encoder.inverse_transform(codes) == fitted.inverse_transform(codes)).all()
+    read = latom.ThresholdEncoder.from_pretrained(tmp_path)
+    assert (read.transform(rows) != codes).nnz == 0
 
 
 @pytest.mark.parametrize(
@@ -230,7 +271,8 @@ def test_a_batch_model_is_written_with_its_threshold(rows, tmp_path):
         ({"n_latents": 2.5}, "n_latents must be"),
         ({"activation": "gelu"}, "activation must be"),
         ({"selection": "batch", "activation": "abs"}, "activation must be 'relu'"),
-        ({"aux_k": "all"}, "aux_k must be"),
+        ({"aux_k": "all"}, "aux_k must be 'auto' or an integer of at least 0; got 'all'"),
+        ({"sparse_output": 1}, "sparse_output must be True or False"),
         ({"aux_k": -1}, "aux_k must be"),
         ({"ema": 1.0}, "ema must be"),
         ({"k_schedule": 3}, "k_schedule must be"),
@@ -277,3 +319,27 @@ def test_a_clone_is_untrained_and_attributes_are_not_written_by_later_steps(rows
     assert (kept == copy).all()
     assert (fitted.components_ != copy).any()
     assert (fitted.transform(rows) != codes).nnz > 0
+
+
+@pytest.mark.parametrize("selection", ["row", "batch"])
+def test_frames_and_dense_codes(rows, selection):
+    plain = model(selection=selection, max_epochs=1).fit(rows)
+    codes = plain.transform(rows)
+    dense = plain.set_params(sparse_output=False).transform(rows)
+    assert isinstance(dense, np.ndarray)
+    assert (dense == codes.toarray()).all()
+    assert (plain.inverse_transform(dense) == plain.inverse_transform(codes)).all()
+    with pytest.raises(
+        ValueError, match=r"^SparseAutoencoder\.inverse_transform: X must have 24 columns, .* 23"
+    ):
+        plain.inverse_transform(codes[:, :23])
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(rows, columns=[f"c{j}" for j in range(8)])
+    named = clone(plain).fit(frame)  # warnings are errors here
+    out = named.set_output(transform="pandas").transform(frame)
+    assert out.columns[0] == "sparseautoencoder0"
+    assert (out.to_numpy() == dense).all()
+    named.set_params(sparse_output=True)
+    words = r"^SparseAutoencoder\.transform: sparse_output must be False for set_output\(transform='pandas'\)"
+    with pytest.raises(ValueError, match=words):
+        named.transform(frame)

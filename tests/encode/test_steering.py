@@ -39,6 +39,8 @@ def test_other_encoders_and_no_edits(X, encoder):
     coder = latom.MatchingPursuit(np.eye(12), transform_n_nonzero_coefs=2)
     moved = latom.steer(X, coder, {4: 9.0})
     assert np.allclose(moved[:, 4] - X[:, 4] + coder.transform(X).toarray()[:, 4], 9)
+    dense = latom.MatchingPursuit(np.eye(12), transform_n_nonzero_coefs=2, sparse_output=False)
+    assert np.array_equal(latom.steer(X, dense, {4: 9.0}), moved)
     model = latom.ITDA(3, 0.2).fit(X)
     assert np.allclose(latom.steer(X, model, {0: 1.0}, mode="add") - X, model.components_[:1], atol=1e-5)
 
@@ -46,8 +48,10 @@ def test_other_encoders_and_no_edits(X, encoder):
 @pytest.mark.parametrize(
     ("edits", "error", "words"),
     [
-        ({30: 1.0}, ValueError, "edits must be an integer in"),
-        ({-1: 1.0}, ValueError, "edits must be an integer in"),
+        ({30: 1.0}, ValueError, r"edits must name latents by integers in \[0, 30\); got 30\. Name one by"),
+        ({-1: 1.0}, ValueError, r"edits must name latents by integers in \[0, 30\); got -1\. Name one by"),
+        ({1.0: 1.0}, ValueError, "edits must name latents by integers"),
+        ({True: 1.0}, ValueError, "edits must name latents by integers"),
         ({1: np.nan}, ValueError, "edits must have finite numbers"),
         ({1: "2"}, ValueError, "edits must have finite numbers"),
         ([1, 2], TypeError, "edits must be a mapping"),

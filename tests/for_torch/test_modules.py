@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
+from docstrings import run_examples
 
 torch = pytest.importorskip("torch")
 
+import latom.torch  # noqa: E402
 from latom import SparseAutoencoder  # noqa: E402
 from latom.torch import BatchTopKSAE, TopKSAE  # noqa: E402
 
@@ -68,6 +72,30 @@ def test_it_takes_the_weights_of_the_estimator(tied, activation):
     assert np.allclose(module(X).detach().numpy(), wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_batch_module_takes_weights_and_threshold(tied):
+    X = rows()
+    model = SparseAutoencoder(24, 3, tied=tied, selection="batch", max_epochs=2, random_state=0)
+    model.fit(X.numpy())
+    module = BatchTopKSAE.from_estimator(model, room=24).eval()
+    assert (module.tied, module.k, module.room) == (tied, 3, 24)
+    assert module.threshold.item() == model.threshold_ > 0
+    codes = model.transform(X.numpy())
+    values, indices = module.encode(X)
+    assert np.allclose(
+        torch.zeros(200, 24).scatter_add(1, indices, values.detach()), codes.toarray(), atol=1e-5
+    )
+    assert np.allclose(module(X).detach().numpy(), model.inverse_transform(codes), atol=1e-5)
+    assert BatchTopKSAE.from_estimator(model).room == 12
+    with pytest.raises(
+        ValueError, match=r"^TopKSAE\.from_estimator: model must be .*Use latom\.torch\.BatchTopKSAE"
+    ):
+        TopKSAE.from_estimator(model)
+    model.set_params(selection="row").fit(X.numpy())
+    with pytest.raises(ValueError, match=r"^BatchTopKSAE\.from_estimator: model .*Use latom\.torch\.TopKSAE"):
+        BatchTopKSAE.from_estimator(model)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="activation must be 'relu', 'identity' or 'abs'"):
         TopKSAE(3, 4, 2, activation="gelu")
@@ -75,3 +103,12 @@ def test_refusals():
         TopKSAE(3, 4, 5)
     with pytest.raises(ValueError, match="room must be an integer in"):
         BatchTopKSAE(3, 8, 2, room=1)
+
+
+@pytest.mark.parametrize("name", latom.torch.__all__)
+def test_examples_of_docstrings_run(name):
+    run_examples(getattr(latom.torch, name))
+
+
+def test_examples_of_the_package_run():
+    assert not doctest.testmod(latom.torch).failed

@@ -131,7 +131,7 @@ def test_refusals():
         lt.topk_linear(x, W, c, k=1)
     with pytest.raises(TypeError, match="weight must be"):
         lt.topk_linear(x, W.float(), k=1)
-    with pytest.raises(TypeError, match="values must be"):
+    with pytest.raises(TypeError, match=r"x must be float32, float64 or bfloat16; got .*Use x\.float\(\)"):
         lt.topk_linear(x.half(), W.half(), k=1)
     with pytest.raises(ValueError, match="activation must be"):
         lt.topk_linear(x, W, k=1, activation="gelu")
@@ -145,3 +145,31 @@ def test_refusals():
     x[0, 0] = np.nan
     with pytest.raises(ValueError, match="finite"):
         lt.topk_linear(x, W, k=1)
+
+
+def test_what_is_no_tensor_is_named():
+    x, W, b, c = tensors(grad=False)
+    values, indices = lt.topk_linear(x, W, b, k=K)
+    calls = {
+        "x": lambda x: lt.topk_linear(x, W, b, k=K),
+        "weight": lambda W: lt.topk_linear(x, W, b, k=K),
+        "bias": lambda b: lt.topk_linear(x, W, b, k=K),
+    }
+    given = {"x": x, "weight": W, "bias": b, "values": values, "indices": indices}
+    for name, call in calls.items():
+        with pytest.raises(
+            TypeError, match=rf"^torch\.topk_linear: {name} must be a torch\.Tensor; got ndarray"
+        ):
+            call(given[name].numpy())
+    for name in ("values", "indices", "weight", "bias"):
+        parts = {"values": values, "indices": indices, "weight": W, "bias": c}
+        parts[name] = parts[name].numpy()
+        with pytest.raises(TypeError, match=rf"^torch\.sparse_linear: {name} must be a torch\.Tensor"):
+            lt.sparse_linear(**parts)
+    for name in ("x", "weight"):
+        parts = {"x": x, "weight": W}
+        parts[name] = parts[name].tolist()
+        with pytest.raises(
+            TypeError, match=rf"^torch\.matching_pursuit: {name} must be a torch\.Tensor; got list"
+        ):
+            lt.matching_pursuit(**parts, k=2)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from docstrings import run_examples
 
+from latom import metrics
 from latom.metrics import cooccurrence, dead_share, fvu, jaccard, l0, mean_max_cosine
 
 
@@ -84,3 +86,19 @@ def test_hostile_input():
         cooccurrence(sp.csr_array(np.eye(3)), measure="cosine")
     with pytest.raises(TypeError, match="jaccard: first must be"):
         jaccard([{}], [])
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+def test_sparse_tensors_are_codes(codes):
+    torch = pytest.importorskip("torch")
+    matrix = sp.csr_array(codes)
+    plain = torch.tensor(codes)
+    for tensor in (plain.to_sparse(), plain.to_sparse_csr()):
+        assert l0(tensor) == l0(matrix)
+        assert dead_share(tensor) == dead_share(matrix)
+        assert (cooccurrence(tensor) != cooccurrence(matrix)).nnz == 0
+
+
+@pytest.mark.parametrize("name", metrics.__all__)
+def test_examples_of_docstrings_run(name):
+    run_examples(getattr(metrics, name))

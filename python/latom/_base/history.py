@@ -234,6 +234,8 @@ class Iterations(Generic[State]):
         Where scikit-learn's callbacks hear of iterations; they, too, may stop the run.
     attributes : callable, optional
         Makes the attributes that an estimator fitted so far has, for callbacks that ask for them.
+    before : int, default 0
+        Iterations of earlier runs, from which the numbers of this one go on.
 
     Attributes
     ----------
@@ -250,6 +252,7 @@ class Iterations(Generic[State]):
         progress: Progress,
         task: StartTask | None = None,
         attributes: Attributes = dict,
+        before: int = 0,
     ) -> None:
         self.max_iter = max_iter
         self.states: list[State] = []
@@ -257,7 +260,7 @@ class Iterations(Generic[State]):
         self._kind: type[State] = kind
         self._callback: Callable[[State], Any] | None = callback
         self._progress = progress
-        self._task, self._made = task, attributes
+        self._task, self._made, self._before = task, attributes, before
         if task is not None:
             task.begin_iteration()
         self._start = time.perf_counter()
@@ -265,7 +268,7 @@ class Iterations(Generic[State]):
     def stop(self, converged: bool, **numbers: Any) -> bool:
         """Records an iteration, whose state has these numbers; says whether it was the last."""
         seconds = time.perf_counter() - self._start
-        state = self._kind(iteration=len(self.states) + 1, seconds=seconds, **numbers)
+        state = self._kind(iteration=self._before + len(self.states) + 1, seconds=seconds, **numbers)
         self.states.append(state)
         self.converged = converged
         self._progress.show(state)

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from latom.cluster.kmeans import KMeans, SphericalKMeans
     from latom.cluster.late_interaction import maxsim
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
+    from latom.cluster.near_duplicates import semdedup
     from latom.cluster.pooling import pool_tokens
     from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
     from latom.cluster.select import ClusterSweep, select_n_clusters
-    from latom.cluster.semdedup import semdedup
     from latom.cluster.ward import WardClusters, ward_batch
 
 __all__ = [
@@ -63,7 +63,7 @@ __getattr__ = lazily(
         "pool_tokens": "latom.cluster.pooling",
         **dict.fromkeys(("davies_bouldin", "silhouette", "silhouette_samples"), "latom.cluster.quality"),
         **dict.fromkeys(("ClusterSweep", "select_n_clusters"), "latom.cluster.select"),
-        "semdedup": "latom.cluster.semdedup",
+        "semdedup": "latom.cluster.near_duplicates",
         **dict.fromkeys(("WardClusters", "ward_batch"), "latom.cluster.ward"),
     },
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,27 @@ from sklearn.utils.validation import check_is_fitted
 from latom._base.arrays import as_seed, label_numbers
 from latom._base.backend import call
 from latom._base.callbacks import CallbackSupport, FitTasks, with_callbacks
-from latom._base.estimator import Estimator, validated_rows
-from latom._base.history import AutoencoderState, Iterations
+from latom._base.estimator import validated_rows
+from latom._base.history import AutoencoderState, Iterations, history_type
 from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.encode.atoms import unstacked
+from latom.encode.base_encoder import BaseEncoder
 from latom.encode.recipe import checked_recipe
+from latom.encode.threshold_encoder import ThresholdEncoder
 from latom.encode.topk_encoder import TopKEncoder
-from latom.encode.training_run import TrainingRun
+from latom.encode.training_run import TrainingRun, tally
 
 Array = NDArray[Any]
 
 
-class BaseAutoencoder(CallbackSupport, Estimator):
+class BaseAutoencoder(CallbackSupport, BaseEncoder):
     """The fits of :class:`latom.SparseAutoencoder`, which has the parameters."""
 
+    _learns = True
+
     threshold_: float
+    history_: NDArray[Any]
 
     k: int
     activation: str
@@ -50,8 +54,9 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         X : dense array of shape (n, d) or (..., d)
             Rows, float32, float64, float16 or bfloat16; memory-mapped if wished.
         y : array of shape (n,), optional
-            Labels, numbers or strings: with a ``contrast_weight``, rows of one label are alike. Give a row
-            without a label one of its own. Ignored where the weight is 0.
+            Labels, numbers or strings: with a ``contrast_weight``, rows of one label are alike, and batches
+            are drawn in pairs of such rows, as a query and its document. Give a row without a label one of
+            its own. Ignored where the weight is 0.
 
         Returns
         -------
@@ -95,6 +100,9 @@ class BaseAutoencoder(CallbackSupport, Estimator):
     def partial_fit(self, X: Any, y: Any = None) -> Any:
         """Train on the rows once, in their order; k is ``k`` throughout.
 
+        Each call is an entry of ``history_``, whose numbers go on from those before, and is told to
+        ``callback`` when it ends.
+
         Parameters
         ----------
         X : dense array of shape (n, d) or (..., d)
@@ -114,11 +122,22 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         if first:
             self._begin(name, rows)
         run, context = self._run, call(name, self.n_threads)
-        for start in range(0, len(rows), self.batch_size):
-            chosen = np.arange(start, min(len(rows), start + self.batch_size))
-            batch, alike = run.batch(context, rows, chosen), None if labels is None else labels[chosen]
-            run.trainer.step(context, batch, min(self.k, run.latents), recipe, alike)
-        self._publish()
+        sums: dict[str, Any] = {}  # of this call: an epoch that was stopped keeps its own
+        try:
+            with Progress(name, 1, self.verbose) as progress:
+                calls = Iterations(AutoencoderState, 1, self.callback, progress, before=len(run.states))
+                for start in range(0, len(rows), self.batch_size):
+                    chosen = np.arange(start, min(len(rows), start + self.batch_size))
+                    batch = run.batch(context, rows, chosen)
+                    alike = None if labels is None else labels[chosen]
+                    k = min(self.k, run.latents)
+                    tally(sums, batch, run.trainer.step(context, batch, k, recipe, alike))
+                try:
+                    calls.stop(True, **run.numbers(recipe, sums))
+                finally:
+                    run.states += calls.states
+        finally:  # what was learned stays, also where Ctrl-C ends the call
+            self._publish()
         return self
 
     def _rows(self, name: str, X: Any, reset: bool) -> Rows:
@@ -142,14 +161,13 @@ class BaseAutoencoder(CallbackSupport, Estimator):
         task = tasks.start(self.max_epochs)
         try:
             with Progress("SparseAutoencoder", self.max_epochs, self.verbose) as progress:
-                epochs = Iterations(
-                    AutoencoderState, self.max_epochs, self.callback, progress, task, self._learned
-                )
+                most = self.max_epochs + len(run.states) - run.epoch  # with calls of partial_fit
+                epochs = Iterations(AutoencoderState, most, self.callback, progress, task, self._learned)
                 epochs.states = list(run.states)
                 while run.epoch < self.max_epochs:
                     for batch, alike, k in run.batches(context, rows, labels, self):
                         run.count(batch, run.trainer.step(context, batch, k, recipe, alike))
-                    last = epochs.stop(False, **run.numbers(recipe))
+                    last = epochs.stop(False, **run.numbers(recipe, run.sums))
                     run.end_epoch(epochs.states)
                     if last:
                         break
@@ -174,32 +192,54 @@ class BaseAutoencoder(CallbackSupport, Estimator):
             raise AttributeError(f"{type(self).__name__} has no {name} before it is fitted.")
         return self._learned()[name]
 
-    components_ = property(lambda self: self._attribute("components_"))
-    encoder_components_ = property(lambda self: self._attribute("encoder_components_"))
-    b_enc_ = property(lambda self: self._attribute("b_enc_"))
-    b_pre_ = property(lambda self: self._attribute("b_pre_"))
+    @property
+    def components_(self) -> Array:
+        """The decoder, (m, d), one latent per row, in the dtype of training; a copy."""
+        decoder: Array = self._attribute("components_")
+        return decoder
+
+    @property
+    def encoder_components_(self) -> Array:
+        """The encoder, (m, d), one latent per row; the decoder where weights are tied."""
+        encoder: Array = self._attribute("encoder_components_")
+        return encoder
+
+    @property
+    def b_enc_(self) -> Array:
+        """The bias of the latents, (m,): it is added before the best are chosen."""
+        bias: Array = self._attribute("b_enc_")
+        return bias
+
+    @property
+    def b_pre_(self) -> Array | None:
+        """What is subtracted from rows before encoding and added after decoding, (d,); None with
+        ``pre_bias`` None."""
+        bias: Array | None = self._attribute("b_pre_")
+        return bias
 
     def _publish(self) -> None:
         """Attributes from the run."""
         run = self._run
         if self.selection == "batch":
             self.threshold_ = run.trainer.threshold
-        names = [part.name for part in fields(AutoencoderState)]
-        kinds = [(name, np.int64 if name == "iteration" else np.float64) for name in names]
+        dtype = history_type(AutoencoderState)
+        names: Any = dtype.names
         values = [tuple(getattr(state, name) for name in names) for state in run.states]
-        self.history_ = np.array(values, dtype=np.dtype(kinds))
+        self.history_ = np.array(values, dtype=dtype)
         self.n_epochs_, self.n_steps_ = run.epoch, run.trainer.steps
 
-    def _made_encoder(self) -> TopKEncoder:
-        return TopKEncoder(
-            self.encoder_components_,
-            min(self.k, len(self.components_)),
-            W_dec=None if self._run.trainer.tied else self.components_,
-            b_enc=self.b_enc_,
-            b_pre=self.b_pre_,
-            activation=self.activation,
-            n_threads=self.n_threads,
-        )
+    def _made_encoder(self) -> TopKEncoder | ThresholdEncoder:
+        weights: dict[str, Any] = {
+            "W_dec": None if self._run.trainer.tied else self.components_,
+            "b_enc": self.b_enc_,
+            "b_pre": self.b_pre_,
+            "sparse_output": self.sparse_output,
+            "n_threads": self.n_threads,
+        }
+        if self.selection == "batch":
+            return ThresholdEncoder(self.encoder_components_, max(self.threshold_, 0.0), **weights)
+        k = min(self.k, len(self.components_))
+        return TopKEncoder(self.encoder_components_, k, activation=self.activation, **weights)
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_run")

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-import scipy.sparse as sp
 from sklearn import get_config
 
-from latom._base.arrays import Matrix, as_rows
+from latom._base.arrays import Matrix
 from latom._base.backend import call
-from latom._base.csr import as_csr
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
 from latom.encode.atoms import unstacked
-from latom.encode.tensors import from_sparse_tensor, is_sparse_tensor
+from latom.encode.tensors import given_codes
 
 
 class BaseEncoder(Estimator):
     """Nothing is learned unless a class says so."""
 
+    _learns: ClassVar[bool] = False
     sparse_output: bool
 
     def _rows(self, name: str, X: Any, reset: bool) -> Rows:
@@ -40,16 +39,20 @@ class BaseEncoder(Estimator):
             )
         return rows
 
-    def _given_codes(self, name: str, X: Any) -> Matrix:
+    def _given_codes(self, name: str, X: Any, columns: int) -> Matrix:
         """Codes of ``inverse_transform``: a matrix, sparse or dense, or a tensor of either kind."""
-        if is_sparse_tensor(X):
-            X = from_sparse_tensor(name, X, "X")
-        return as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
+        codes = given_codes(name, X, "X")
+        if codes.shape[1] != columns:
+            raise ValueError(
+                f"{name}: X must have {columns} columns, as the codes that transform gives; got "
+                f"{codes.shape[1]}. Pass codes of this estimator."
+            )
+        return codes
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
+        tags.requires_fit = self._learns
         return tags

@@ -79,6 +79,16 @@ def encode(
     -----
     Cost and sources as in :func:`topk`. Equal pre-activations at the k-th place: the lowest latents are
     kept (turftopic keeps all of them).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import encode
+    >>> X = np.array([[1.0, 3, 2], [-1, -2, -3]])
+    >>> encode(X, np.eye(3), 2).toarray().tolist()
+    [[0.0, 3.0, 2.0], [0.0, 0.0, 0.0]]
+    >>> encode(X, np.eye(3), 1, activation="abs").toarray().tolist()
+    [[0.0, 3.0, 0.0], [0.0, 0.0, -3.0]]
     """
     function = "encode"
     check_choice(function, "activation", activation, tuple(ACTIVATIONS))
@@ -138,6 +148,16 @@ def decode(
     Summed in the dtype of W_dec, b_pre first and then entries as they are stored, products rounded
     before they are added: the same bits for every number of threads and every processor.
     2 nnz d flops; no extra memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import decode, encode, topk
+    >>> X, atoms = np.array([[1.0, 3, 2]]), np.array([[1.0, 0, 0], [0, 0.6, 0.8]])
+    >>> decode(encode(X, atoms, 1), atoms, b_pre=[1.0, 0, 0]).round(2).tolist()
+    [[1.0, 2.04, 2.72]]
+    >>> decode(topk(X, atoms, 2), atoms).round(2).tolist()
+    [[1.0, 2.04, 2.72]]
     """
     function = "decode"
     check_output(function, output)

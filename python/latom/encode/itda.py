@@ -6,29 +6,20 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import NotFittedError
 
-from latom._base.arrays import Matrix
-from latom._base.backend import backend, call
-from latom._base.checks import check_integer, shown
-from latom._base.csr import as_csr
-from latom._base.estimator import Estimator, validated_rows
-from latom._base.history import DictionaryState, Iterations
-from latom._base.progress import Progress
-from latom._base.rows import Rows
-from latom.encode.atoms import as_atoms, unstacked
+from latom._base.backend import call
+from latom._base.checks import check_integer
 from latom.encode.codes import decoded
-from latom.encode.itda_checks import check_parameters, checked_labels
+from latom.encode.growing_dictionary import GrowingDictionary
+from latom.encode.itda_checks import check_parameters
 from latom.encode.itda_file import read, refuse, write
-from latom.encode.pursuit import as_codes, distinct
+from latom.encode.pursuit import as_codes
 
-_PARAMETERS = ("n_nonzero_coefs", "tol", "max_atoms", "algorithm", "update", "batch_size")
-_SAME = 1e-10  # squared error at which a row is an atom already
+_PARAMETERS = ("n_nonzero_coefs", "tol", "max_atoms", "algorithm", "update", "batch_size", "sparse_output")
 
 
-class ITDA(Estimator):
+class ITDA(GrowingDictionary):
     """Inference-time decomposition of activations: the atoms are rows that the atoms before them miss.
 
     Rows go by in batches. Each is coded by pursuit with the atoms so far; one whose error is above ``tol``
@@ -56,6 +47,8 @@ class ITDA(Estimator):
         the batch, those that come first among equals. An array: its rows, scaled to length 1.
     batch_size : int, default 1024
         Rows per batch.
+    sparse_output : bool, default True
+        Codes are CSR; False makes them a dense array, which ``set_output(transform="pandas")`` needs.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`; the result does not depend on it.
     callback : callable, optional
@@ -72,7 +65,7 @@ class ITDA(Estimator):
     atom_labels_ : array of shape (m, ...) or None
         Their labels, where labels were given.
     history_ : structured array
-        A :class:`latom.DictionaryState` per batch.
+        A :class:`latom.DictionaryState` per batch since ``fit`` began, over all calls of ``partial_fit``.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -98,8 +91,6 @@ class ITDA(Estimator):
     [-1, 1, 3]
     """
 
-    components_: NDArray[Any]
-
     def __init__(
         self,
         n_nonzero_coefs: int = 40,
@@ -110,6 +101,7 @@ class ITDA(Estimator):
         update: str = "batch",
         init: Any = "frequent",
         batch_size: int = 1024,
+        sparse_output: bool = True,
         n_threads: int | None = None,
         callback: Callable[[Any], Any] | None = None,
         verbose: int = 0,
@@ -121,148 +113,14 @@ class ITDA(Estimator):
         self.update = update
         self.init = init
         self.batch_size = batch_size
+        self.sparse_output = sparse_output
         self.n_threads = n_threads
         self.callback = callback
         self.verbose = verbose
 
-    # ---- fitting
-
-    def fit(self, X: Any, y: Any = None, *, labels: Any = None) -> ITDA:
-        """Grow a dictionary from nothing, or from ``init``.
-
-        Parameters
-        ----------
-        X : dense array of shape (n, d) or (..., d)
-            Rows, as in :func:`latom.topk`; memory-mapped rows are read batch by batch.
-        y : ignored
-        labels : array of shape (n,) or (n, c), optional
-            What each row is, such as its token and its place: ``atom_labels_`` has it for each atom.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(f"{type(self).__name__}.fit", X, labels, reset=True)
-
-    def partial_fit(self, X: Any, y: Any = None, *, labels: Any = None) -> ITDA:
-        """Go on with more rows.
-
-        Parameters
-        ----------
-        X, y, labels
-            As in :meth:`fit`; labels either always or never.
-
-        Returns
-        -------
-        self
-        """
-        fresh = not hasattr(self, "components_")
-        return self._fit(f"{type(self).__name__}.partial_fit", X, labels, reset=fresh)
-
-    def _fit(self, name: str, X: Any, labels: Any, reset: bool) -> ITDA:
-        check_parameters(name, self)
-        X, _ = unstacked(name, X)
-        rows = validated_rows(self, name, X, reset=reset, accept_sparse=False)
-        if reset:
-            self._start(name, rows)
-        rows = rows.as_type(name, self.components_.dtype)
-        labels = checked_labels(name, labels, len(rows), None if reset else self._labeled)
-        self._labeled: bool = labels is not None
-        size = check_integer(name, "batch_size", self.batch_size)
-        batches = -(-len(rows) // size)
-        with Progress(name, batches, int(self.verbose)) as progress:
-            run = Iterations(DictionaryState, batches, self.callback, progress)
-            try:
-                for first in range(0, len(rows), size):
-                    part = slice(first, min(first + size, len(rows)))
-                    batch = Rows(name, rows.array[part]) if not rows.storage else Rows(name, rows[part])
-                    error, added = self._learn(name, batch, None if labels is None else labels[part])
-                    self._seen += part.stop - part.start
-                    full = self.max_atoms is not None and len(self.atom_indices_) >= self.max_atoms
-                    stopped = run.stop(full, objective=error, added=added, n_atoms=len(self.atom_indices_))
-                    if stopped:
-                        break
-            except BaseException:
-                self.__dict__.pop("_dictionary", None)  # it may have atoms of the batch that has not ended
-                raise
-        past = self.__dict__.get("history_")
-        self.history_ = run.history if past is None else np.concatenate([past, run.history])
-        return self
-
-    def _start(self, name: str, rows: Rows) -> None:
-        """Nothing learned yet, but the atoms of init."""
-        for learned in ("_dictionary", "history_", "atom_labels_"):
-            self.__dict__.pop(learned, None)
-        dtype, d = np.float32 if rows.dtype == np.float32 else np.float64, rows.shape[1]
-        atoms = np.zeros((0, d), dtype)
-        if not isinstance(self.init, str):
-            atoms = as_atoms(name, "init", self.init).astype(dtype)
-            lengths = np.linalg.norm(atoms.astype(np.float64), axis=1)
-            if atoms.shape[1] != d or not np.isfinite(lengths).all() or not lengths.all():
-                raise ValueError(
-                    f"{name}: init must be finite rows of {d} numbers, none of them zero; got "
-                    f"{shown(self.init)}. Pass atoms for the columns of X."
-                )
-            atoms = np.ascontiguousarray(atoms / lengths[:, None], dtype)
-        self.components_ = atoms
-        self.atom_indices_ = np.full(len(atoms), -1, np.int64)
-        self.atom_labels_: NDArray[Any] | None = None
-        self._seen = 0
-
-    def _learn(self, name: str, batch: Rows, labels: NDArray[Any] | None) -> tuple[float, int]:
-        """One batch; returns its mean error and how many of its rows became atoms."""
-        context = call(name, self.n_threads)
-        dictionary = self._grown(name)
-        most = 2**31 - 65 if self.max_atoms is None else self.max_atoms
-        norm2 = batch.core.norm2(context)
-        taken: list[int] = []
-        d = batch.shape[1]
-        if isinstance(self.init, str) and dictionary.m < min(d, most):
-            taken += self._frequent(context, dictionary, batch, norm2, min(d, most) - dictionary.m)
-            dictionary.adopt(context, batch.core, np.array(taken, np.int64))
-        steps = check_integer(name, "n_nonzero_coefs", self.n_nonzero_coefs)
-        orthogonal, tol = self.algorithm == "omp", float(self.tol)
-        if self.update == "sequential":
-            chosen, error = dictionary.grow(context, batch.core, steps, orthogonal, tol, most)
-        else:
-            missed = dictionary.pursue(context, batch.core, steps, orthogonal=orthogonal)[3]
-            error = np.divide(missed, norm2, out=np.zeros(len(batch)), where=norm2 > 0)
-            over = np.flatnonzero(error > tol)
-            chosen = over[np.sort(distinct(batch[over])[0])][: most - dictionary.m]
-            dictionary.adopt(context, batch.core, chosen)
-        taken += chosen.tolist()
-        if taken:
-            self.components_ = dictionary.atoms(context)
-            self.atom_indices_ = np.append(self.atom_indices_, np.array(taken, np.int64) + self._seen)
-            if labels is not None:
-                self._label(labels[taken])
-        looked_at = error[~np.isnan(error)]
-        return float(looked_at.mean()) if len(looked_at) else 0.0, len(taken)
-
-    def _frequent(
-        self, context: Any, dictionary: Any, batch: Rows, norm2: NDArray[np.float64], room: int
-    ) -> list[int]:
-        """The most frequent rows of the batch, the first of each, that are no atoms yet."""
-        fresh = norm2 > 0
-        if dictionary.m:
-            missed = dictionary.pursue(context, batch.core, 1)[3]
-            fresh &= missed > _SAME * norm2
-        places = np.flatnonzero(fresh)
-        first, counts = distinct(batch[places])
-        order = np.lexsort((first, -counts))[:room]
-        chosen: list[int] = places[first[order]].tolist()
-        return chosen
-
-    def _label(self, labels: NDArray[Any]) -> None:
-        """Labels of new atoms; those of init have none, which is the zero or empty value of their type."""
-        if self.atom_labels_ is None:
-            before = len(self.atom_indices_) - len(labels)
-            self.atom_labels_ = np.zeros((before, *labels.shape[1:]), labels.dtype)
-        self.atom_labels_ = np.concatenate([self.atom_labels_, labels])
-
     # ---- using it
 
-    def transform(self, X: Any) -> Matrix:
+    def transform(self, X: Any) -> Any:
         """Sparse codes of the rows of X: ``n_nonzero_coefs`` steps of the pursuit, whatever ``tol``.
 
         Parameters
@@ -271,24 +129,26 @@ class ITDA(Estimator):
 
         Returns
         -------
-        codes : scipy.sparse.csr_array of shape (n, m)
+        codes : scipy.sparse.csr_array of shape (n, m), or an array without ``sparse_output``
         """
         name = f"{type(self).__name__}.transform"
         self._check_fitted(name)
         check_parameters(name, self)
-        rows = validated_rows(self, name, unstacked(name, X)[0], reset=False, accept_sparse=False)
+        rows = self._rows_to_code(name, X)
         rows = rows.as_type(name, self.components_.dtype)
         steps = check_integer(name, "n_nonzero_coefs", self.n_nonzero_coefs)
         context = call(name, self.n_threads)
         parts = self._grown(name).pursue(context, rows.core, steps, orthogonal=self.algorithm == "omp")
-        return as_codes(name, parts, (len(rows), len(self.components_)))[0]
+        codes = as_codes(name, parts, (len(rows), len(self.components_)))[0]
+        return codes if self.sparse_output else codes.toarray()
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Rows from codes: codes times atoms.
 
         Parameters
         ----------
-        X : sparse array of shape (n, m)
+        X : sparse or dense array of shape (n, m)
+            Codes; sparse tensors are taken.
 
         Returns
         -------
@@ -296,7 +156,8 @@ class ITDA(Estimator):
         """
         name = f"{type(self).__name__}.inverse_transform"
         self._check_fitted(name)
-        return decoded(name, as_csr(name, X, "X"), self.components_, "b", None, self.n_threads)
+        codes = self._given_codes(name, X, len(self.components_))
+        return decoded(name, codes, self.components_, "b", None, self.n_threads)
 
     def jaccard(self, other: ITDA) -> float:
         """How far two dictionaries were made of the same rows: shared rows over rows of either.
@@ -374,21 +235,3 @@ class ITDA(Estimator):
     @property
     def _n_features_out(self) -> int:
         return len(self.components_)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = dict(super().__getstate__())
-        state.pop("_dictionary", None)
-        return state
-
-    def _grown(self, name: str) -> Any:
-        """The core's dictionary of the atoms, made again where there is none."""
-        dictionary = self.__dict__.get("_dictionary")
-        if dictionary is None or dictionary.m != len(self.components_):
-            context = call(name, self.n_threads)
-            dictionary = backend().Dictionary(context, self.components_, growable=True)
-            self._dictionary = dictionary
-        return dictionary
-
-    def _check_fitted(self, name: str) -> None:
-        if not hasattr(self, "components_"):
-            raise NotFittedError(f"{name}: fit must be called first; got no atoms. Call fit.")

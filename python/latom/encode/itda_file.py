@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import NoneType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,12 +18,7 @@ _FORMAT = "latom.ITDA 1"
 
 def write(name: str, path: str | os.PathLike[str], parameters: dict[str, Any], state: dict[str, Any]) -> None:
     """Write what :func:`read` returns."""
-    labels = {} if state["atom_labels_"] is None else {"labels": state["atom_labels_"]}
-    if labels and labels["labels"].dtype.hasobject:
-        raise TypeError(
-            f"{name}: labels must be numbers or strings to be saved; got objects. "
-            "Fit with an array of one type."
-        )
+    labels = {} if state["atom_labels_"] is None else _written_labels(name, state["atom_labels_"])
     config = {
         "format": _FORMAT,
         "parameters": parameters,
@@ -35,6 +31,30 @@ def write(name: str, path: str | os.PathLike[str], parameters: dict[str, Any], s
     )
 
 
+def _written_labels(name: str, labels: NDArray[Any]) -> dict[str, Any]:
+    """Labels as arrays that hold no objects: numbers beside strings become JSON."""
+    if not labels.dtype.hasobject:
+        return {"labels": labels}
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels.flat]
+    strange = [label for label in plain if not isinstance(label, (str, int, float, NoneType))]
+    if strange:
+        raise TypeError(
+            f"{name}: labels must be numbers or strings to be saved; got {shown(strange[0])}. "
+            "Fit with such labels."
+        )
+    text = json.dumps({"shape": labels.shape, "labels": plain})
+    return {"mixed_labels": np.array(text)}
+
+
+def _read_labels(parts: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
+    if "mixed_labels" not in parts:
+        return parts.get("labels")
+    given = json.loads(str(parts["mixed_labels"]))
+    labels = np.empty(len(given["labels"]), object)
+    labels[:] = given["labels"]
+    return labels.reshape(given["shape"])
+
+
 def read(name: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and learned attributes."""
     try:
@@ -44,7 +64,7 @@ def read(name: str, path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         if config["format"] != _FORMAT:
             raise ValueError(f"format {shown(config['format'])} in place of {_FORMAT!r}")
         atoms: NDArray[Any] = parts["atoms"]
-        indices, labels = parts["indices"], parts.get("labels")
+        indices, labels = parts["indices"], _read_labels(parts)
         if atoms.ndim != 2 or not atoms.shape[1] or atoms.dtype not in (np.float32, np.float64):
             raise ValueError(f"atoms of shape {atoms.shape} and dtype {atoms.dtype}")
         if not np.isfinite(atoms).all():

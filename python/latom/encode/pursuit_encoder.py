@@ -144,14 +144,9 @@ class MatchingPursuit(BaseEncoder):
         """
         name = f"{type(self).__name__}.inverse_transform"
         atoms = as_atoms(name, "dictionary", self.dictionary)
-        codes = self._given_codes(name, X)
+        m = len(atoms)
+        codes = self._given_codes(name, X, 2 * m if self.split_sign else m)
         if self.split_sign:
-            m = len(atoms)
-            if codes.shape[1] != 2 * m:
-                raise ValueError(
-                    f"{name}: X must have {2 * m} columns, as split_sign gives; got {codes.shape[1]}. "
-                    "Pass codes of this estimator."
-                )
             codes = sp.csr_array(codes[:, :m] - codes[:, m:])
         return decoded(name, codes, atoms, "b", None, self.n_threads)
 

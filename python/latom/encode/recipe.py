@@ -67,7 +67,8 @@ def checked_recipe(name: str, model: Any, d: int) -> Recipe:
         check_integer(name, "verbose", model.verbose, low=0)
     _check_schedule(name, model.k_schedule)
     model._check_place(name)
-    check_flag(name, "tied", model.tied)
+    for what in ("tied", "sparse_output"):
+        check_flag(name, what, getattr(model, what))
     return Recipe(
         activation=model.activation,
         selection=model.selection,
@@ -88,7 +89,10 @@ def checked_recipe(name: str, model: Any, d: int) -> Recipe:
 
 def _auto_aux(name: str, aux_k: Any) -> bool:
     if isinstance(aux_k, str):
-        check_choice(name, "aux_k", aux_k, ("auto", "auto"))
+        if aux_k != "auto":
+            raise ValueError(
+                f"{name}: aux_k must be 'auto' or an integer of at least 0; got {shown(aux_k)}. Use 'auto'."
+            )
         return True
     check_integer(name, "aux_k", aux_k, low=0)
     return False

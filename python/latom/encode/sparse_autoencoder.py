@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.backend import call
 from latom._base.history import AutoencoderState
-from latom.encode.atoms import encoder_atoms
 from latom.encode.base_autoencoder import BaseAutoencoder
+from latom.encode.codes import decoded
+from latom.encode.recipe import checked_recipe
+from latom.encode.threshold_encoder import ThresholdEncoder
 from latom.encode.topk_encoder import TopKEncoder
 from latom.encode.training_files import load_training, save_training
 from latom.encode.write_pretrained import write
@@ -84,8 +84,11 @@ class SparseAutoencoder(BaseAutoencoder):
         Seed of the first weights and of the order of rows.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`; the result does not depend on it.
+    sparse_output : bool, default True
+        Codes are CSR; False makes them a dense array, which ``set_output(transform="pandas")`` needs.
     callback : callable, optional
-        Called with the state of each epoch, :class:`latom.AutoencoderState`; a true result stops.
+        Called with the state of each epoch, or of each call of ``partial_fit``,
+        :class:`latom.AutoencoderState`; a true result stops.
     verbose : int, default 0
         1 reports each epoch.
 
@@ -100,8 +103,8 @@ class SparseAutoencoder(BaseAutoencoder):
     threshold_ : float
         With "batch".
     history_ : structured array
-        An entry per epoch: loss (``objective``), ``fvu``, ``l0``, ``dead`` (share of the latents) and
-        ``seconds``, of the weights as they were in training.
+        An entry per epoch, and per call of ``partial_fit``: loss (``objective``), ``fvu``, ``l0``, ``dead``
+        (share of the latents) and ``seconds``, of the weights as they were in training.
     n_epochs_, n_steps_ : int
         Passes and steps so far.
     n_features_in_, feature_names_in_
@@ -161,6 +164,7 @@ class SparseAutoencoder(BaseAutoencoder):
         pre_bias: str | None = "median",
         ema: float | None = None,
         optimizer: str = "adam",
+        sparse_output: bool = True,
         random_state: Any = None,
         n_threads: int | None = None,
         callback: Callable[[AutoencoderState], Any] | None = None,
@@ -187,6 +191,7 @@ class SparseAutoencoder(BaseAutoencoder):
         self.pre_bias = pre_bias
         self.ema = ema
         self.optimizer = optimizer
+        self.sparse_output = sparse_output
         self.random_state = random_state
         self.n_threads = n_threads
         self.callback = callback
@@ -194,29 +199,26 @@ class SparseAutoencoder(BaseAutoencoder):
 
     # ---- use
 
-    def to_encoder(self) -> TopKEncoder:
-        """The trained weights as a :class:`latom.TopKEncoder`, whose ``transform`` gives the same bits.
+    def to_encoder(self) -> TopKEncoder | ThresholdEncoder:
+        """The trained weights as an encoder, whose ``transform`` gives the same bits.
 
-        Raises
-        ------
-        ValueError
-            Of selection "batch", which keeps no fixed number per row.
+        Returns
+        -------
+        encoder : TopKEncoder, or ThresholdEncoder
+            The latter with selection "batch", which keeps what is above ``threshold_``.
         """
         check_is_fitted(self)
-        if self.selection == "batch":
-            raise ValueError(
-                "SparseAutoencoder.to_encoder: selection must be 'row' for a fixed k; got 'batch'. Use "
-                "transform, which applies threshold_."
-            )
         return self._as_encoder()
 
-    def _as_encoder(self) -> TopKEncoder:
+    def _as_encoder(self) -> TopKEncoder | ThresholdEncoder:
         """The one that keeps its packed atoms, unless weights or parameters have changed."""
         self._run.weights()  # forgets what was made of earlier weights
-        own = (min(self.k, len(self.components_)), self.activation, self.n_threads)
-        made: TopKEncoder | None = self._run.kept.get("encoder")
-        if made is None or (made.k, made.activation, made.n_threads) != own:
-            made = self._run.kept["encoder"] = self._made_encoder()
+        threshold = self.threshold_ if self.selection == "batch" else None
+        own = (threshold, self.k, self.activation, self.sparse_output, self.n_threads)
+        kept = self._run.kept
+        if kept.get("made_for") != own:
+            kept["encoder"], kept["made_for"] = self._made_encoder(), own
+        made: TopKEncoder | ThresholdEncoder = kept["encoder"]
         return made
 
     def transform(self, X: Any) -> Any:
@@ -228,16 +230,13 @@ class SparseAutoencoder(BaseAutoencoder):
 
         Returns
         -------
-        codes : scipy.sparse.csr_array of shape (n, m)
+        codes : scipy.sparse.csr_array of shape (n, m), or an array without ``sparse_output``
         """
         name = "SparseAutoencoder.transform"
         check_is_fitted(self)
-        rows = self._rows(name, X, reset=False)
-        if self.selection == "row":
-            return self._as_encoder().transform(X)
-        context = call(name, self.n_threads)
-        table = encoder_atoms(context, self.encoder_components_, self.b_enc_, self.b_pre_)
-        return table.above(context, rows, np.array([max(self.threshold_, 0.0)]))
+        checked_recipe(name, self, self.n_features_in_)
+        rows = self._rows_to_code(name, X)
+        return self._as_encoder()._coded(name, rows)
 
     def inverse_transform(self, X: Any) -> Array:
         """Rows from codes.
@@ -245,14 +244,16 @@ class SparseAutoencoder(BaseAutoencoder):
         Parameters
         ----------
         X : sparse or dense array of shape (n, m)
+            Codes; sparse tensors are taken.
 
         Returns
         -------
         rows : array of shape (n, d)
         """
+        name = "SparseAutoencoder.inverse_transform"
         check_is_fitted(self)
-        rows: Array = self._as_encoder().inverse_transform(X)
-        return rows
+        codes = self._given_codes(name, X, len(self.components_))
+        return decoded(name, codes, self.components_, "b_pre", self.b_pre_, self.n_threads)
 
     # ---- files
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_rows
-from latom._base.checks import check_choice, check_flag, check_integer, number_of, shown
-from latom._base.csr import as_csr
+from latom._base.checks import check_choice, check_flag, number_of, shown
 from latom.encode.atoms import unstacked
+from latom.encode.tensors import given_codes
 
 
 def steer(
@@ -25,7 +26,7 @@ def steer(
     X : dense array of shape (n, d) or (..., d)
         Rows, such as activations.
     encoder : estimator
-        Fitted, with ``transform`` to sparse codes and ``inverse_transform``: :class:`latom.TopKEncoder`,
+        Fitted, with ``transform`` to codes and ``inverse_transform``: :class:`latom.TopKEncoder`,
         :class:`latom.ThresholdEncoder`, :class:`latom.SparseAutoencoder`, :class:`latom.ITDA` or
         :class:`latom.MatchingPursuit`.
     edits : mapping of int to float
@@ -59,7 +60,7 @@ def steer(
     check_flag(function, "keep_error", keep_error)
     X, stack = unstacked(function, X)
     rows = as_rows(function, X)
-    codes = as_csr(function, encoder.transform(rows), "encoder.transform(X)")
+    codes = given_codes(function, encoder.transform(rows), "encoder.transform(X)")
     edited = _edited(function, codes, edits, mode)
     made: NDArray[Any] = np.asarray(encoder.inverse_transform(edited))
     if keep_error:
@@ -74,7 +75,13 @@ def _edited(function: str, codes: Matrix, edits: Mapping[int, float], mode: str)
             "Pass {latent: number}."
         )
     n, m = codes.shape
-    latents = np.array([check_integer(function, "edits", j, m - 1, low=0) for j in edits], np.int64)
+    for latent in edits:
+        if not isinstance(latent, Integral) or isinstance(latent, bool) or not 0 <= latent < m:
+            raise ValueError(
+                f"{function}: edits must name latents by integers in [0, {m}); got {shown(latent)}. Name one "
+                "by its column in the codes, counted from 0."
+            )
+    latents = np.array([int(latent) for latent in edits], np.int64)
     numbers = np.array([number_of(value) for value in edits.values()], np.float64)
     if not np.isfinite(numbers).all():
         bad = list(edits.values())[int(np.flatnonzero(~np.isfinite(numbers))[0])]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from latom._base.arrays import Matrix, as_numpy
+from latom._base.arrays import Matrix, as_numpy, as_rows
 from latom._base.checks import check_choice
+from latom._base.csr import as_csr
 from latom._base.foreign import is_tensor
 
 OUTPUTS = ("numpy", "torch")
@@ -59,6 +60,13 @@ def from_sparse_tensor(function: str, X: Any, name: str) -> Matrix:
     X = X.detach()
     parts = (X.values(), X.col_indices(), X.crow_indices())
     return sp.csr_array(tuple(as_numpy(function, part, name) for part in parts), shape=tuple(X.shape))
+
+
+def given_codes(function: str, X: Any, name: str) -> Matrix:
+    """Codes as CSR: a matrix, sparse or dense, or a tensor of either kind."""
+    if is_sparse_tensor(X):
+        X = from_sparse_tensor(function, X, name)
+    return as_csr(function, X if sp.issparse(X) else sp.csr_array(as_rows(function, X, name)), name)
 
 
 def _torch(function: str) -> Any:

@@ -12,6 +12,7 @@ from latom._base.arrays import as_numpy, as_vector
 from latom._base.backend import call
 from latom._base.checks import check_flag, shown
 from latom._base.packed import packed
+from latom._base.rows import Rows
 from latom.encode.atoms import Atoms, as_atoms, encoder_atoms
 from latom.encode.base_encoder import BaseEncoder
 from latom.encode.codes import decoded
@@ -50,7 +51,8 @@ class ThresholdEncoder(BaseEncoder):
     Notes
     -----
     Which latents fire is decided exactly, by float64 sums of ``<x, w> + (b - threshold)``, as in
-    :func:`latom.above`. Values are that number rounded to the dtype plus the threshold, rounded again.
+    :func:`latom.above`; where all thresholds are equal, whether ``<x, w> + b`` is above that one. Values
+    are p, rounded to the dtype; where thresholds differ, p less its threshold is rounded before it is added.
 
     References
     ----------
@@ -166,10 +168,18 @@ class ThresholdEncoder(BaseEncoder):
         name = f"{type(self).__name__}.transform"
         check_flag(name, "sparse_output", self.sparse_output)
         check_output(name, self.output)
+        self._prepared(name)
+        return self._coded(name, self._rows_to_code(name, X))
+
+    def _coded(self, name: str, rows: Rows) -> Any:
+        """Codes of prepared rows, for a method of that name; parameters have been checked."""
         atoms, threshold = self._prepared(name)
-        rows = self._rows_to_code(name, X)
-        codes = atoms.above(call(name, self.n_threads), rows, np.zeros(1))
-        codes.data = (codes.data + threshold[codes.indices]).astype(codes.dtype)
+        context = call(name, self.n_threads)
+        if len(threshold) == 1:
+            codes = atoms.above(context, rows, threshold)
+        else:
+            codes = atoms.above(context, rows, np.zeros(1))
+            codes.data = (codes.data + threshold[codes.indices]).astype(codes.dtype)
         return as_output(name, codes if self.sparse_output else codes.toarray(), self.output)
 
     def inverse_transform(self, X: Any) -> Any:
@@ -185,7 +195,7 @@ class ThresholdEncoder(BaseEncoder):
         """
         name = f"{type(self).__name__}.inverse_transform"
         W_dec = as_atoms(name, "W_dec", self.W_enc if self.W_dec is None else self.W_dec)
-        codes = self._given_codes(name, X)
+        codes = self._given_codes(name, X, len(W_dec))
         b_dec = ("b_pre", self.b_pre) if self.b_dec is None else ("b_dec", self.b_dec)
         return as_output(name, decoded(name, codes, W_dec, *b_dec, self.n_threads), self.output)
 
@@ -196,7 +206,8 @@ class ThresholdEncoder(BaseEncoder):
         return len(self.W_enc)
 
     def _prepared(self, name: str) -> tuple[Atoms, NDArray[np.float64]]:
-        """The packed atoms, their bias less the threshold; made again when a parameter is another object."""
+        """The packed atoms, and the threshold [1], or [m] with a bias that is less it already; made again
+        when a parameter is another object."""
         parts = (self.W_enc, self.threshold, self.b_enc, self.b_pre)
         made: tuple[Atoms, NDArray[np.float64]] = packed(self, parts, lambda: self._pack(name))
         return made
@@ -217,5 +228,7 @@ class ThresholdEncoder(BaseEncoder):
                 "Pass 0.0 for ReLU."
             )
         threshold = np.maximum(threshold, 0.0)
+        if (threshold == threshold[0]).all():
+            return atoms, threshold[:1]
         atoms.bias = -threshold if atoms.bias is None else atoms.bias - threshold
         return atoms, threshold

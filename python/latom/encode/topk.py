@@ -107,6 +107,14 @@ def topk(
     ----------
     Makhzani & Frey, "k-sparse autoencoders", 2013. Gao et al., "Scaling and evaluating sparse
     autoencoders", 2024.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import topk
+    >>> values, indices = topk(np.array([[1.0, 3, 2], [-1, -2, -3]]), np.eye(3), 2)
+    >>> values.tolist(), indices.tolist()
+    ([[3.0, 2.0], [-1.0, -2.0]], [[1, 2], [0, 1]])
     """
     function = "topk"
     check_choice(function, "activation", activation, ("identity", "relu", "abs"))

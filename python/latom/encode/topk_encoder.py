@@ -223,7 +223,12 @@ class TopKEncoder(BaseEncoder):
         place = place_of(name, self.device, X=X)
         if place is not None:
             return self._on_device(name, place, X, atoms, k)
-        rows = self._rows_to_code(name, X)
+        return self._coded(name, self._rows_to_code(name, X))
+
+    def _coded(self, name: str, rows: Rows) -> Any:
+        """Codes of prepared rows, for a method of that name; parameters have been checked."""
+        atoms = self._prepared(name)
+        k = min(self.k, len(atoms.rows))
         codes = atoms.encode(call(name, self.n_threads), rows, k, self.activation, pack=True)
         return as_output(name, codes if self.sparse_output else codes.toarray(), self.output)
 
@@ -242,7 +247,7 @@ class TopKEncoder(BaseEncoder):
         name = f"{type(self).__name__}.inverse_transform"
         W_enc = self._prepared(name).rows if self.W_enc is None else self.W_enc
         W_dec = as_atoms(name, "W_dec", W_enc if self.W_dec is None else self.W_dec)
-        codes = self._given_codes(name, X)
+        codes = self._given_codes(name, X, len(W_dec))
         if self.rescale_by_decoder_norm:
             lengths = _lengths(W_dec)
             codes = csr_of(codes, codes.data / lengths[codes.indices], codes.indices, codes.indptr)

@@ -34,7 +34,7 @@ class TrainingRun:
     sums : dict
         Over these batches.
     states : list
-        Of complete epochs.
+        Of complete epochs, and of calls of ``partial_fit``.
     kept : dict
         What is made of the weights when it is asked for; not pickled.
     """
@@ -88,6 +88,8 @@ class TrainingRun:
         """The batches of this epoch that are left, each with its labels and its k."""
         n = len(rows)
         order = np.random.default_rng([self.seed, ORDER, self.epoch]).permutation(n)
+        if labels is not None:
+            order = order[in_pairs(labels[order])]
         size = min(model.batch_size, n)
         count = -(-n // size)
         for b in range(self.done, count):
@@ -101,22 +103,11 @@ class TrainingRun:
 
     def count(self, batch: Array, result: StepResult) -> None:
         """Adds a batch to the sums of its epoch."""
-        if not self.sums:
-            origin = batch.mean(axis=0, dtype=np.float64)
-            self.sums = {"origin": origin, "rows": 0, "loss": 0.0, "squared": 0.0, "active": 0, "square": 0.0}
-            self.sums["total"] = np.zeros(batch.shape[1])
-        sums, off = self.sums, batch - self.sums["origin"]
-        sums["rows"] += len(batch)
-        sums["loss"] += len(batch) * result.loss
-        sums["squared"] += result.squared
-        sums["active"] += result.active
-        sums["total"] = sums["total"] + off.sum(axis=0)
-        sums["square"] += float(np.einsum("ij,ij->", off, off))
+        tally(self.sums, batch, result)
         self.done += 1
 
-    def numbers(self, recipe: Recipe) -> dict[str, float]:
-        """What the epoch gave."""
-        sums = self.sums
+    def numbers(self, recipe: Recipe, sums: dict[str, Any]) -> dict[str, float]:
+        """What the batches of the sums gave."""
         spread = sums["square"] - float(sums["total"] @ sums["total"]) / sums["rows"]
         return {
             "objective": sums["loss"] / sums["rows"],
@@ -128,6 +119,39 @@ class TrainingRun:
     def end_epoch(self, states: list[AutoencoderState]) -> None:
         """The next epoch begins."""
         self.states, self.epoch, self.done, self.sums = list(states), self.epoch + 1, 0, {}
+
+
+def in_pairs(labels: Array) -> Array:
+    """The order in which each row is followed by the next one of its label, which then has been placed.
+
+    Rows in an order by chance rarely meet their like in a batch, where labels are many. So each has one
+    beside it, but for the last of a label with an odd number of rows, and those that a batch's end parts.
+    """
+    by_label = np.argsort(labels, kind="stable")
+    own = labels[by_label]
+    starts = np.flatnonzero(np.r_[True, own[1:] != own[:-1]])
+    rank = np.arange(len(own)) - np.repeat(starts, np.diff(np.r_[starts, len(own)]))
+    place = np.empty(len(own), np.int64)  # twice that of the pair's first row; the second comes right after
+    place[by_label] = 2 * by_label
+    second = rank % 2 == 1
+    place[by_label[second]] = 2 * by_label[np.flatnonzero(second) - 1] + 1
+    order: Array = np.argsort(place)
+    return order
+
+
+def tally(sums: dict[str, Any], batch: Array, result: StepResult) -> None:
+    """Adds a batch to sums, which are empty before the first."""
+    if not sums:
+        sums["origin"] = batch.mean(axis=0, dtype=np.float64)
+        sums |= {"rows": 0, "loss": 0.0, "squared": 0.0, "active": 0, "square": 0.0}
+        sums["total"] = np.zeros(batch.shape[1])
+    off = batch - sums["origin"]
+    sums["rows"] += len(batch)
+    sums["loss"] += len(batch) * result.loss
+    sums["squared"] += result.squared
+    sums["active"] += result.active
+    sums["total"] = sums["total"] + off.sum(axis=0)
+    sums["square"] += float(np.einsum("ij,ij->", off, off))
 
 
 def measured(context: Any, X: Array) -> Array:

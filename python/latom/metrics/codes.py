@@ -13,6 +13,7 @@ from latom._base.arrays import Matrix, as_dense
 from latom._base.checks import check_choice, check_integer, shown
 from latom._base.csr import as_csr
 from latom._base.rows import BLOCK_BYTES
+from latom.encode.tensors import from_sparse_tensor, is_sparse_tensor
 from latom.encode.topk import topk
 
 
@@ -28,6 +29,13 @@ def fvu(X: Any, reconstruction: Any) -> float:
     fvu : float
         0 is perfect; 1 is what the mean row gets. NaN where X does not vary and is met, infinity where it
         is not.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or X or reconstruction is empty or holds NaN or infinity.
+    TypeError
+        If one is sparse or does not hold real numbers.
 
     Notes
     -----
@@ -68,11 +76,18 @@ def l0(codes: Any) -> float:
 
     Parameters
     ----------
-    codes : sparse array of shape (n, m)
+    codes : sparse array or tensor of shape (n, m)
 
     Returns
     -------
     l0 : float
+
+    Raises
+    ------
+    ValueError
+        If codes have no row or no column, or parts that do not fit together.
+    TypeError
+        If codes are not sparse.
 
     Examples
     --------
@@ -90,12 +105,19 @@ def dead_share(codes: Any) -> float:
 
     Parameters
     ----------
-    codes : sparse array of shape (n, m)
+    codes : sparse array or tensor of shape (n, m)
 
     Returns
     -------
     share : float
         In [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If codes have no row or no column, or parts that do not fit together.
+    TypeError
+        If codes are not sparse.
 
     Examples
     --------
@@ -113,7 +135,7 @@ def cooccurrence(codes: Any, *, measure: str = "count", k: int | None = None) ->
 
     Parameters
     ----------
-    codes : sparse array of shape (n, m)
+    codes : sparse array or tensor of shape (n, m)
         Entries that are not 0 count; their values do not.
     measure : {"count", "jaccard", "conditional"}
         "count": rows in which both fire. "jaccard": these over rows in which either fires. "conditional":
@@ -126,6 +148,13 @@ def cooccurrence(codes: Any, *, measure: str = "count", k: int | None = None) ->
     together : scipy.sparse.csr_array of shape (m, m)
         int64 for "count", else float64; columns sorted. The diagonal has each latent with itself. Symmetric
         where k is None and measure is not "conditional".
+
+    Raises
+    ------
+    ValueError
+        If measure or k is out of range, or codes have no row or no column, or parts that do not fit together.
+    TypeError
+        If codes are not sparse.
 
     Notes
     -----
@@ -199,6 +228,13 @@ def mean_max_cosine(atoms: Any, others: Any, *, n_threads: int | None = None) ->
     similarity : float
         1 where each atom has its like among the others. Not symmetric.
 
+    Raises
+    ------
+    ValueError
+        If the columns disagree, or atoms or others are empty or hold NaN or infinity.
+    TypeError
+        If one is sparse or does not hold real numbers.
+
     Examples
     --------
     >>> import numpy as np
@@ -225,6 +261,11 @@ def jaccard(first: Iterable[Any], second: Iterable[Any]) -> float:
     similarity : float
         In [0, 1]; 1 for two empty collections.
 
+    Raises
+    ------
+    TypeError
+        If one is no collection, or has members that cannot be hashed.
+
     Examples
     --------
     >>> from latom.metrics import jaccard
@@ -249,9 +290,11 @@ def _members(name: str, given: Iterable[Any]) -> set[Any]:
 
 
 def _codes(function: str, codes: Any) -> Matrix:
+    if is_sparse_tensor(codes):
+        codes = from_sparse_tensor(function, codes, "codes")
     if not sp.issparse(codes):
         raise TypeError(
-            f"{function}: codes must be a sparse matrix; got {type(codes).__name__}. "
+            f"{function}: codes must be a sparse matrix or tensor; got {type(codes).__name__}. "
             "Use scipy.sparse.csr_array(codes) for a dense one."
         )
     matrix = as_csr(function, codes, "codes")

@@ -82,6 +82,7 @@ def ndcg(
     Returns
     -------
     ndcg : float, or float64 array of shape (n,)
+        NaN where no row has anything held out.
 
     Raises
     ------

@@ -1,8 +1,11 @@
 """Sparse codes in torch: operators with gradients, and modules that are made of them.
 
+>>> import torch
 >>> import latom.torch as lt
->>> values, indices = lt.topk_linear(x, W_enc, b_enc, k=32)  # doctest: +SKIP
->>> rows = lt.sparse_linear(values, indices, W_dec, b_dec)  # doctest: +SKIP
+>>> x, W_enc, W_dec = torch.randn(100, 8), torch.randn(64, 8), torch.randn(64, 8)
+>>> values, indices = lt.topk_linear(x, W_enc, k=4)
+>>> lt.sparse_linear(values, indices, W_dec).shape
+torch.Size([100, 8])
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from latom._base.checks import check_choice, check_flag, check_integer
@@ -44,6 +45,18 @@ class TopKSAE(nn.Module):
     References
     ----------
     Gao et al., "Scaling and evaluating sparse autoencoders", 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import TopKSAE
+    >>> module, x = TopKSAE(8, 32, k=4), torch.randn(100, 8)
+    >>> values, indices = module.encode(x)
+    >>> tuple(values.shape), tuple(module(x).shape)
+    ((100, 4), (100, 8))
+    >>> ((module(x) - x) ** 2).mean().backward()
+    >>> module.project_gradient()  # then a step of an optimizer, and
+    >>> module.normalize_decoder()
     """
 
     def __init__(
@@ -71,19 +84,26 @@ class TopKSAE(nn.Module):
 
     @classmethod
     def from_estimator(cls, model: Any) -> TopKSAE:
-        """A module with the weights of a fitted :class:`latom.SparseAutoencoder`; for a fixed k per row."""
-        encoder = model.to_encoder()
-        m, d = encoder.W_enc.shape
-        dtype = torch.float64 if encoder.W_enc.dtype == "float64" else torch.float32
-        tied, kind = encoder.W_dec is None, encoder.activation
-        module = cls(d, m, encoder.k, tied=tied, activation=kind, dtype=dtype)
-        with torch.no_grad():
-            module.W_enc.copy_(torch.as_tensor(encoder.W_enc))
-            module.W_dec.copy_(torch.as_tensor(model.components_))
-            module.b_enc.copy_(torch.as_tensor(encoder.b_enc))
-            if encoder.b_pre is not None:
-                module.b_pre.copy_(torch.as_tensor(encoder.b_pre))
+        """A module with the weights of a fitted :class:`latom.SparseAutoencoder` of selection "row".
+
+        Raises
+        ------
+        ValueError
+            Of selection "batch", which :class:`BatchTopKSAE` takes.
+        """
+        _check_selection(f"{cls.__name__}.from_estimator", model, "row", "BatchTopKSAE")
+        module = cls(**_sizes(model), activation=model.activation)
+        module._take(model)
         return module
+
+    @torch.no_grad()
+    def _take(self, model: Any) -> None:
+        """Copies the weights of a fitted estimator."""
+        self.W_enc.copy_(torch.as_tensor(model.encoder_components_))
+        self.W_dec.copy_(torch.as_tensor(model.components_))
+        self.b_enc.copy_(torch.as_tensor(model.b_enc_))
+        if model.b_pre_ is not None:
+            self.b_pre.copy_(torch.as_tensor(model.b_pre_))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(values, indices), both (..., k)."""
@@ -128,6 +148,15 @@ class BatchTopKSAE(TopKSAE):
     References
     ----------
     Bussmann, Leask & Nanda, "BatchTopK sparse autoencoders", 2024.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import BatchTopKSAE
+    >>> module = BatchTopKSAE(8, 32, k=4)
+    >>> values, indices = module.encode(torch.randn(100, 8))
+    >>> tuple(values.shape), int((values > 0).sum()), bool(module.threshold > 0)
+    ((100, 16), 400, True)
     """
 
     threshold: Tensor
@@ -148,6 +177,31 @@ class BatchTopKSAE(TopKSAE):
         self.room, self.rate = min(most, n_latents), rate
         self.register_buffer("threshold", torch.zeros((), dtype=torch.float64))
 
+    @classmethod
+    def from_estimator(cls, model: Any, *, room: int | None = None) -> BatchTopKSAE:
+        """A module with the weights and the threshold of a fitted estimator of selection "batch".
+
+        After ``eval()`` it keeps what the estimator's ``transform`` keeps, but at most ``room`` latents per
+        row.
+
+        Parameters
+        ----------
+        model : SparseAutoencoder
+            Fitted, of selection "batch".
+        room : int, optional
+            Most latents of a row; None takes 4 k.
+
+        Raises
+        ------
+        ValueError
+            Of selection "row", which :class:`TopKSAE` takes.
+        """
+        _check_selection(f"{cls.__name__}.from_estimator", model, "batch", "TopKSAE")
+        module = cls(**_sizes(model), room=room)
+        module._take(model)
+        module.threshold.fill_(max(model.threshold_, 0.0))
+        return module
+
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(values, indices), both (..., room); values that are not kept are 0."""
         values, indices = topk_linear(x - self.b_pre, self.W_enc, self.b_enc, k=self.room)
@@ -164,3 +218,26 @@ class BatchTopKSAE(TopKSAE):
             rate = self.rate if self.threshold > 0 else 1.0
             self.threshold += rate * (least - self.threshold)
         return values * kept.reshape(values.shape), indices
+
+
+def _check_selection(name: str, model: Any, selection: str, other: str) -> None:
+    """Refuse an estimator that is not fitted, or of which the other class is."""
+    check_is_fitted(model)
+    if model.selection != selection:
+        raise ValueError(
+            f"{name}: model must be of selection {selection!r}; got {model.selection!r}. "
+            f"Use latom.torch.{other}.from_estimator."
+        )
+
+
+def _sizes(model: Any) -> dict[str, Any]:
+    """Arguments of a module of the shape of a fitted estimator."""
+    m, d = model.components_.shape
+    dtype = torch.float64 if model.components_.dtype == "float64" else torch.float32
+    return {
+        "d": d,
+        "n_latents": m,
+        "k": min(model.k, m),
+        "tied": model.to_encoder().W_dec is None,
+        "dtype": dtype,
+    }

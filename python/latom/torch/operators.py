@@ -63,9 +63,22 @@ def topk_linear(
     Gradients reach x, weight and bias through the entries that were kept. Tensors on the CPU are computed
     by latom's core, those on a GPU by its kernels, to the same bits, where latom was built with CUDA; others
     by torch's own operations, which a warning says once.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import topk_linear
+    >>> x = torch.tensor([[1.0, 3.0, 2.0]], requires_grad=True)
+    >>> values, indices = topk_linear(x, torch.eye(3), k=2)
+    >>> values.tolist(), indices.tolist()
+    ([[3.0, 2.0]], [[1, 2]])
+    >>> values.sum().backward()
+    >>> x.grad.tolist()
+    [[0.0, 1.0, 1.0]]
     """
     name = "torch.topk_linear"
     check_choice(name, "activation", activation, ("relu", "identity", "abs"))
+    _check_tensors(name, x=x, weight=weight, bias=bias)
     _check_matrix(name, x, weight, bias, weight.shape[0] if weight.ndim == 2 else -1)
     k = check_integer(name, "k", k, weight.shape[0])
     flat = x.reshape(-1, x.shape[-1])
@@ -97,8 +110,21 @@ def sparse_linear(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor 
     ------
     ValueError, TypeError
         If shapes or types do not fit, or an index is not in [0, m).
+
+    Notes
+    -----
+    Gradients reach values, weight and bias. Where it is computed is as in :func:`topk_linear`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import sparse_linear
+    >>> values, indices = torch.tensor([[3.0, 2.0]]), torch.tensor([[1, 2]])
+    >>> sparse_linear(values, indices, torch.eye(3), torch.ones(3)).tolist()
+    [[1.0, 4.0, 3.0]]
     """
     name = "torch.sparse_linear"
+    _check_tensors(name, values=values, indices=indices, weight=weight, bias=bias)
     if values.shape != indices.shape or values.ndim < 1:
         raise ValueError(
             f"{name}: indices must have the shape of values, {tuple(values.shape)}; got "
@@ -119,13 +145,23 @@ def sparse_linear(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor 
 # ---- checks
 
 
+def _check_tensors(name: str, **given: Any) -> None:
+    """Refuse what is no tensor; a bias may be None."""
+    for argument, value in given.items():
+        if not isinstance(value, Tensor) and not (argument == "bias" and value is None):
+            raise TypeError(
+                f"{name}: {argument} must be a torch.Tensor; got {type(value).__name__}. "
+                f"Use torch.as_tensor({argument})."
+            )
+
+
 def _check_matrix(
     name: str, x: Tensor | None, weight: Tensor, bias: Tensor | None, size: int, dtype: Any = None
 ) -> None:
-    dtype = x.dtype if x is not None else dtype
+    argument, dtype = ("values", dtype) if x is None else ("x", x.dtype)
     if dtype not in (torch.float32, torch.float64, torch.bfloat16):
         raise TypeError(
-            f"{name}: values must be float32, float64 or bfloat16; got {dtype}. Convert them with .float()."
+            f"{name}: {argument} must be float32, float64 or bfloat16; got {dtype}. Use {argument}.float()."
         )
     if weight.ndim != 2 or (x is not None and (x.ndim < 1 or weight.shape[1] != x.shape[-1])):
         what = "(m, d)" if x is None else f"(m, {x.shape[-1] if x.ndim else 0})"
@@ -138,7 +174,8 @@ def _check_matrix(
     for part, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and tensor.dtype != dtype:
             raise TypeError(
-                f"{name}: {part} must be {dtype}, as the rows are; got {tensor.dtype}. Convert it."
+                f"{name}: {part} must be {dtype}, as {argument} is; got {tensor.dtype}. "
+                f"Use {part}.to({argument}.dtype)."
             )
 
 

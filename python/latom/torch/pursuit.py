@@ -21,7 +21,7 @@ from latom._base.backend import call
 from latom._base.checks import check_flag, check_integer
 from latom._base.rows import Rows
 from latom.encode.pursuit import PursuitAtoms
-from latom.torch.operators import _array, _check_matrix, _tensor
+from latom.torch.operators import _array, _check_matrix, _check_tensors, _tensor
 
 Tensor: TypeAlias = torch.Tensor
 _ROWS = 256  # whose atoms are gathered together
@@ -62,8 +62,18 @@ def matching_pursuit(
     -----
     Gradients reach x and weight through the steps that were taken. Backward gathers the atoms of 256 rows at
     a time, 256 k d numbers, and makes one gradient of the size of weight.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from latom.torch import matching_pursuit
+    >>> atoms = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    >>> values, indices = matching_pursuit(torch.tensor([[2.0, 0.8]]), atoms, k=2, orthogonal=True)
+    >>> [round(value, 4) for value in values[0].tolist()], indices.tolist()
+    ([1.4, 1.0], [[0, 1]])
     """
     name = "torch.matching_pursuit"
+    _check_tensors(name, x=x, weight=weight)
     _check_matrix(name, x, weight, None, -1)
     k = check_integer(name, "k", k, weight.shape[0])
     orthogonal = check_flag(name, "orthogonal", orthogonal)
