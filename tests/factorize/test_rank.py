@@ -203,8 +203,14 @@ def test_plot(rng):
     [
         ({"candidates": []}, "candidates must be a sequence of integers"),
         ({"candidates": 3}, "candidates must be a sequence of integers"),
-        ({"candidates": [2, 99]}, "candidates must be an integer in [1, 20]; got 99"),
-        ({"candidates": [2.5]}, "candidates must be an integer in [1, 20]; got 2.5"),
+        (
+            {"candidates": [2, 99]},
+            "candidates must be integers in [1, 20], as X has no more components; got 99 among",
+        ),
+        (
+            {"candidates": [2.5]},
+            "candidates must be integers in [1, 20], as X has no more components; got 2.5 among",
+        ),
         ({"n_replicates": 1}, "n_replicates must be an integer of at least 2"),
         ({"noise": 2}, "noise must be a number in [0, 1]"),
         ({"threshold": -1}, "threshold must be a number in [0, 1]"),
