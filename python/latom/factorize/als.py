@@ -19,6 +19,7 @@ from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.factorize.als_parts import Epochs, held_out_recall
+from latom.factorize.codes import decoded
 from latom.factorize.observed import Side, as_csr_rows, transposed
 from latom.factorize.row_solutions import RowSolutions
 
@@ -287,15 +288,14 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
 
         Parameters
         ----------
-        X : array of shape (n, k)
+        X : array or sparse matrix of shape (n, k)
 
         Returns
         -------
         scores : array of shape (n, m)
         """
         check_is_fitted(self)
-        scores: Array = np.asarray(X) @ self.components_
-        return scores
+        return decoded(f"{type(self).__name__}.inverse_transform", X, self.components_)
 
     @property
     def n_threads(self) -> int | None:  # type: ignore[override]
@@ -324,8 +324,10 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         return Side(rows, RULES[self.loss], self.alpha, self.regularization, self.reg_exponent)
 
     def _validate(self, name: str, X: Matrix, reset: bool) -> Rows:
-        rows = validated_rows(self, name, X, reset, True)
-        return as_csr_rows(name, rows.array if rows.sparse else rows[:], self._type)
+        given = validated_rows(self, name, X, reset)
+        rows = as_csr_rows(name, given.array if given.sparse else given[:], self._type)
+        rows.core.norm2(call(name))  # refuses NaN and infinity
+        return rows
 
     def _start(self, name: str, shape: tuple[int, int]) -> tuple[Array, Array]:
         rng, k = as_random_state(name, self.random_state), self.factors

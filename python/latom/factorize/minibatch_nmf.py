@@ -125,6 +125,7 @@ class MiniBatchNMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    @with_callbacks
     def fit(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
         """Learn the factors of X.
 
@@ -137,7 +138,7 @@ class MiniBatchNMF(BaseNMF):
         -------
         self
         """
-        self.fit_transform(X, W=W, H=H)
+        self._fit(f"{type(self).__name__}.fit", X, y, W, H)
         return self
 
     @with_callbacks
@@ -161,7 +162,9 @@ class MiniBatchNMF(BaseNMF):
         ValueError, TypeError
             As in :meth:`NMF.fit_transform`.
         """
-        name = "MiniBatchNMF.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X, y, W, H)
+
+    def _fit(self, name: str, X: Matrix, y: Any, W: Any, H: Any) -> Array:
         self._check_parameters(name)
         rows = self._validate(name, X, reset=True)
         context = call(name, self.n_threads)
@@ -179,7 +182,7 @@ class MiniBatchNMF(BaseNMF):
         settled = False
         tasks = FitTasks(self, 1, X, y)
         task = tasks.start(self.max_iter)
-        with Progress("MiniBatchNMF", self.max_iter, self.verbose) as progress:
+        with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
             run = self._descent(whole, progress, task)
             while True:
                 for batch, part in zip(batches, parts, strict=True):
@@ -226,7 +229,7 @@ class MiniBatchNMF(BaseNMF):
         -------
         self
         """
-        name = "MiniBatchNMF.partial_fit"
+        name = f"{type(self).__name__}.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "components_")
         rows, context = self._validate(name, X, reset=first), call(name, self.n_threads)
@@ -255,7 +258,7 @@ class MiniBatchNMF(BaseNMF):
         -------
         W : array of shape (n, k)
         """
-        return self._codes("MiniBatchNMF.transform", X)[0]
+        return self._codes(f"{type(self).__name__}.transform", X)[0]
 
     def _codes(self, name: str, X: Matrix, mask: Any = None) -> tuple[Array, float]:
         check_is_fitted(self)

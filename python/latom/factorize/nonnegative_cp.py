@@ -83,7 +83,7 @@ class NonNegativeCP(Decomposition):
     >>> from latom import NonNegativeCP
     >>> rng = np.random.default_rng(0)
     >>> X = np.einsum("ik,jk,lk->ijl", rng.random((6, 2)), rng.random((5, 2)), rng.random((4, 2)))
-    >>> model = NonNegativeCP(2, max_iter=2000, tol=1e-9, random_state=0).fit(X)
+    >>> model = NonNegativeCP(2, max_iter=2000, tol=1e-6, random_state=0).fit(X)
     >>> bool(np.abs(model.reconstruct() - X).max() < 1e-3)
     True
     """

@@ -130,7 +130,9 @@ class PMIFactorization(Embedding):
         ValueError
             If X is negative or a parameter is out of range.
         """
-        name = f"{type(self).__name__}.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X)
+
+    def _fit(self, name: str, X: Matrix) -> Array:
         counts = self._counts(name, X, reset=True)
         k = self._check_parameters(name, counts.shape)
         self._walk: Any = None

@@ -18,6 +18,7 @@ from latom._base.estimator import validated_rows
 from latom._base.rows import Rows
 from latom.cluster.kmeans import KMeans
 from latom.factorize.nmf import NMF
+from latom.factorize.not_negative import check_not_negative
 from latom.factorize.rank.alignment import unit_rows
 from latom.factorize.rank.replicates import factorize_replicates, refit
 
@@ -161,12 +162,7 @@ class ConsensusNMF(BaseEstimator):
         name = f"{type(self).__name__}.prepare"
         rows = validated_rows(self, name, X, reset=True)
         self._check_parameters(name, rows.shape)
-        context = call(name, self.n_threads)
-        if not rows.core.non_negative(context):
-            raise ValueError(
-                f"{name}: X must not be negative (Negative values in data); got a negative entry. Pass "
-                "counts, or shares."
-            )
+        check_not_negative(call(name, self.n_threads), rows, "Pass counts, or shares.")
         self._seed = as_seed(name, self.random_state)
         self._X = rows.numbers
         self._mean, self._deviation = _moments(self._X)
