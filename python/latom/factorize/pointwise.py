@@ -116,6 +116,8 @@ class PointwiseFactorization(Recommender):
     user_noise_factors_: NDArray[np.float32]
     item_noise_factors_: NDArray[np.float32]
 
+    _learned = (*Recommender._learned, "user_noise_factors_", "item_noise_factors_")
+
     def __init__(
         self,
         n_components: int = 50,
