@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,17 +73,27 @@ class RankSelection:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
-            Where to draw; None makes a figure.
+        ax : matplotlib axes, str or path-like, optional
+            Where to draw, or the file to write the figure to; None makes a figure.
 
         Returns
         -------
         ax : matplotlib axes
         """
-        if ax is None:
+        path = ax if isinstance(ax, (str, PathLike)) else None
+        if path is not None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(6, 4), layout="constrained").subplots()
+        elif ax is None:
             from matplotlib import pyplot
 
             ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
+        if not hasattr(ax, "twinx"):
+            raise TypeError(
+                f"RankSelection.plot: ax must be matplotlib axes, a path or None; got {shown(ax)}. Leave it "
+                "out for a figure of its own."
+            )
         ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
         ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
         ax.set_xlabel("components")
@@ -96,6 +107,8 @@ class RankSelection:
         labels = [line.get_label() for line in lines]
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}  # within, it would lie on lines
         ax.legend(lines, labels, ncol=3, fontsize="small", frameon=False, **below)
+        if path is not None:
+            ax.figure.savefig(path)
         return ax
 
 
