@@ -45,6 +45,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
     factors : int, default 100
         k.
     regularization : float, default 0.01
+        Ridge of each row, before ``reg_exponent``.
     alpha : float, default 1.0
         What stored numbers are multiplied with.
     dtype : dtype, default float32
@@ -64,6 +65,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         users and items in turn, from shared predictions (iALS++: Rendle et al. 2021). "auto": one system for
         all rows where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
     block_size : int, default 64
+        Of "block".
     cg_steps : int, default 3
         "auto" takes one where no weight is more than twice another, those of entries that are not stored with
         them, two up to five times, and at most so many.

@@ -62,6 +62,9 @@ class MiniBatchNMF(BaseNMF):
         As in :class:`NMF`.
     n_iter_ : int
         Passes begun.
+    history_ : structured array of shape (n_iter_,)
+        Fields of :class:`latom.FactorizationState`, one per pass of a fit; the objective is the mean cost per
+        row, smoothed over batches, and the violation is NaN.
     n_steps_ : int
         Batches processed.
 
@@ -74,8 +77,20 @@ class MiniBatchNMF(BaseNMF):
     ----------
     Lefevre, Bach & Fevotte, "Online algorithms for nonnegative matrix factorization with the Itakura-Saito
     divergence", 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import MiniBatchNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((500, 3)) @ rng.random((3, 20))
+    >>> model = MiniBatchNMF(3, batch_size=100, tol=1e-3, random_state=0)
+    >>> W = model.fit_transform(X)
+    >>> bool(model.reconstruction_err_ < 0.05 * np.linalg.norm(X))
+    True
     """
 
+    history_: NDArray[Any]
     n_steps_: int
     _numerator: Array
     _denominator: Array
@@ -208,7 +223,7 @@ class MiniBatchNMF(BaseNMF):
             W = self._solve(whole, F, self.transform_max_iter or self.max_iter, self.verbose)
         self._warn_unless_converged(name, len(run.states), settled)
         self._keep(F, whole)
-        self.n_iter_, self.n_steps_ = len(run.states), steps
+        self.n_iter_, self.n_steps_, self.history_ = len(run.states), steps, run.history
         loss, unit = max(self._loss(whole, W, F), 0.0), self._unit_of_loss(whole)
         self.reconstruction_err_ = float(np.sqrt(2 * loss) * np.sqrt(unit))
         tasks.end()

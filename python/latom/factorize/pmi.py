@@ -32,6 +32,7 @@ class PMIFactorization(Embedding):
     Parameters
     ----------
     n_components : int, default 128
+        Columns of the embeddings.
     shift : float, default 0.0
         Taken from each entry: the logarithm of the number of negative samples of word2vec.
     cap : float, optional
@@ -48,6 +49,7 @@ class PMIFactorization(Embedding):
     l2 : float, default 1.0
         Ridge of the weighted least squares.
     random_state : int, Generator, RandomState or None
+        Seed of the SVD.
     n_threads : int, optional
         As in :class:`latom.NMF`.
 

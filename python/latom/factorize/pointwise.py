@@ -39,6 +39,7 @@ class PointwiseFactorization(Recommender):
         Items drawn for each positive, at most 4096. None: 1 for "bpr", else 4. A positive counts once for
         each.
     learning_rate : float, default 0.05
+        Of the first epoch.
     learning_decay : float, default 0.99
         The rate is multiplied by it after each epoch.
     regularization : float, default 0.01
