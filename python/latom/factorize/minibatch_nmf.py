@@ -86,7 +86,7 @@ class MiniBatchNMF(BaseNMF):
     >>> X = rng.random((500, 3)) @ rng.random((3, 20))
     >>> model = MiniBatchNMF(3, batch_size=100, tol=1e-3, random_state=0)
     >>> W = model.fit_transform(X)
-    >>> bool(model.reconstruction_err_ < 0.05 * np.linalg.norm(X))
+    >>> bool(model.reconstruction_err_ < 0.2 * np.linalg.norm(X))
     True
     """
 
