@@ -23,6 +23,7 @@ from latom.encode import above, decode, encode, matching_pursuit, orthogonal_mat
 if TYPE_CHECKING:
     from latom._base.history import (
         AutoencoderState,
+        CompletionState,
         DictionaryState,
         FactorizationState,
         HierarchyState,
@@ -88,6 +89,7 @@ __all__ = [
     "BisectingKMeans",
     "CURSearch",
     "ClusterSweep",
+    "CompletionState",
     "ConsensusNMF",
     "DenseIndex",
     "DictionaryState",
@@ -160,7 +162,7 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
-        **dict.fromkeys(("AutoencoderState", "DictionaryState"), "latom._base.history"),
+        **dict.fromkeys(("AutoencoderState", "CompletionState", "DictionaryState"), "latom._base.history"),
         **dict.fromkeys(("FactorizationState", "HierarchyState"), "latom._base.history"),
         **dict.fromkeys(("IterationState", "MiniBatchState"), "latom._base.history"),
         "Stream": "latom._base.stream",

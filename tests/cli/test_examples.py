@@ -62,6 +62,7 @@ def test_mlp_features_finds_planted_ones(tmp_path: Path) -> None:
         ),
         ("relations", ["--candidates", "3", "4", "--replicates", "3"], "4 communities, the largest number"),
         ("graph_embeddings", ["--draws", "1"], "times as fast as the same products"),
+        ("embedding_topics", ["--topics", "6"], "claim: topics of embeddings are more coherent"),
     ],
 )
 def test_examples_of_factorizations_run(name: str, arguments: list[str], words: str, tmp_path: Path) -> None:

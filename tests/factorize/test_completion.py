@@ -168,7 +168,7 @@ def test_empty_rows_and_odd_tables(rng):
     for wrong in ({"solver": "qr"}, {"alpha": -1}, {"init": "zeros"}, {"n_components": 0}, {"fit_bias": 2}):
         with pytest.raises(ValueError, match=rf"MatrixCompletion.fit: {next(iter(wrong))} must"):
             MatrixCompletion(**wrong).fit(X)
-    with pytest.raises(ValueError, match="rows must have indices in"):
+    with pytest.raises(IndexError, match=r"rows must be in \[0, 6\); got 9"):
         model.predict([9], [0])
     with pytest.raises(ValueError, match="rows must hold ints"):
         model.predict([0.5], [0])

@@ -133,7 +133,7 @@ def test_the_same_bits_for_threads_and_variants():
     ],
 )
 def test_refusals(arguments, X, words):
-    with pytest.raises(ValueError, match=r"FastRP\.fit_transform: ") as error:
+    with pytest.raises(ValueError, match=r"FastRP\.fit: ") as error:
         latom.FastRP(**arguments).fit(X)
     assert words in str(error.value)
 
@@ -220,7 +220,7 @@ def test_information_has_the_same_bits_for_threads_and_variants(options):
     ],
 )
 def test_refusals_of_information(arguments, words):
-    with pytest.raises(ValueError, match=r"PMIFactorization\.fit_transform: ") as error:
+    with pytest.raises(ValueError, match=r"PMIFactorization\.fit: ") as error:
         latom.PMIFactorization(**{"n_components": 2, **arguments}).fit(np.ones((5, 4)))
     assert words in str(error.value)
     with pytest.raises(ValueError, match="must not be negative"):

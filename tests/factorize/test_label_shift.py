@@ -45,7 +45,7 @@ def test_anchors_identify_classes_and_their_shares(init, seed):
 
 def test_random_starts_come_near_and_repeat():
     P, domain, y, _ = problem(1)
-    model = latom.LatentLabelShift(5, 5, random_state=3).fit(P, domain)
+    model = latom.LatentLabelShift(5, 5, init="random", random_state=3).fit(P, domain)
     place, table = matched(model.labels_, y, 5)
     assert table[np.arange(5), place].sum() > 0.9 * len(y)
     assert len(model.losses_) == 20
@@ -70,7 +70,7 @@ def test_the_same_bits_for_threads_and_variants():
 def test_starts_that_fall_behind_are_dropped(rng):
     table = rng.poisson(500 * rng.dirichlet(np.full(30, 0.3), 6).T @ rng.dirichlet(np.full(6, 0.5), 12).T)
     table = table / table.sum(axis=0)
-    model = latom.LatentLabelShift(6, n_init=20, nmf_max_iter=500)
+    model = latom.LatentLabelShift(6, n_init=20, init="random", nmf_max_iter=500)
     W, H = model._factors(table, 3)
     options = {"random_state": 3, "tol": model.nmf_tol}
     first = latom.nmf_batch(np.ascontiguousarray(table.T), 6, 20, max_iter=10, **options).loss
@@ -81,6 +81,24 @@ def test_starts_that_fall_behind_are_dropped(rng):
     assert np.isclose(((table.T - W @ H) ** 2).sum() / 2, model.losses_.min())
     whole = latom.nmf_batch(np.ascontiguousarray(table.T), 6, 20, max_iter=500, **options).loss.min()
     assert model.losses_.min() < 1.01 * whole
+    both = latom.LatentLabelShift(6, n_init=20, nmf_max_iter=500)
+    both._factors(table, 3)
+    assert len(both.losses_) == 21
+    assert np.isin(both.losses_[1:], np.concatenate((first, model.losses_))).sum() >= 16
+    assert both.losses_.min() < 1.01 * whole
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_nearly_exact_is_found_without_being_asked_for(seed):
+    """Random starts alone stop at errors of a hundredth."""
+    P, domain, y, prior = problem(seed)
+    P = P * np.random.default_rng(seed).uniform(1 - 1e-6, 1 + 1e-6, P.shape)
+    model = latom.LatentLabelShift(5, 5, random_state=seed).fit(P, domain)
+    place, table = matched(model.labels_, y, 5)
+    assert table[np.arange(5), place].sum() == len(y)
+    assert np.abs(model.class_prior_ - prior[:, place]).sum() < 1e-8
+    assert (model.losses_ >= 0).all()
+    assert len(model.losses_) == 21
 
 
 def test_names_of_domains_and_sums_of_rows_do_not_matter():
@@ -111,7 +129,11 @@ def test_anchors_are_the_corners(rng):
         ({"n_classes": 0}, "n_classes must be a positive integer"),
         ({"n_cells": 3}, "n_cells must be an integer in"),
         ({"n_init": 0}, "n_init must be"),
-        ({"init": "random one"}, "init must be 'random', 'anchors' or 'both'"),
+        ({"init": "random one"}, "init must be 'both', 'random' or 'anchors'"),
+        (
+            {"n_cells": 9, "cluster": latom.KMeans(9)},
+            "n_cells must be 'auto' with a cluster of yours; got 9. Give",
+        ),
         ({"nmf_tol": -1}, "tol must be"),
         ({"cluster": 3}, "cluster must have fit and predict"),
     ],

@@ -160,3 +160,32 @@ def test_ctrl_c_stops_within_a_second():
     assert time.perf_counter() - pressed[0] < 1
     thread.join()
     assert not hasattr(model, "components_")
+
+
+def test_the_function_takes_what_the_estimator_takes(rng):
+    X = rng.random((30, 8))
+    mask, weights, states = rng.random(X.shape) < 0.8, rng.integers(1, 4, 30), []
+    options = {"n_init": 3, "random_state": 0, "init": "random", "max_iter": 30, "tol": 0}
+    W, H, n_iter = latom.non_negative_factorization(
+        X, n_components=2, mask=mask, sample_weight=weights, callback=states.append, **options
+    )
+    model = latom.NMF(2, **options)
+    assert (model.fit_transform(X, mask=mask, sample_weight=weights) == W).all()
+    assert (model.components_ == H).all()
+    assert len(states) == 3 * 30 == 3 * n_iter
+    fixed, _, _ = latom.non_negative_factorization(X, H=H, n_components=2, update_H=False, mask=mask)
+    model = latom.NMF(2, tol=1e-4)
+    model.components_, model.n_components_, model.n_features_in_ = H, 2, 8
+    assert (fixed == model.transform(X, mask=mask)).all()
+    for update_H in (True, False):
+        with pytest.raises(ValueError, match=r"^non_negative_factorization: sample_weight must have shape"):
+            latom.non_negative_factorization(X, H=H, n_components=2, sample_weight=[1], update_H=update_H)
+
+
+def test_mini_batches_leave_a_history(rng):
+    X, states = rng.random((90, 8)), []
+    model = latom.MiniBatchNMF(2, batch_size=20, max_iter=4, tol=0, random_state=0, callback=states.append)
+    model.set_params(max_no_improvement=None).fit(X)
+    assert len(model.history_) == model.n_iter_ == 4
+    assert model.history_["objective"].tolist() == [state.objective for state in states]
+    assert np.isnan(model.history_["violation"]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -190,12 +192,21 @@ def test_other_estimators_go_one_after_the_other():
         assert found.replicates[3].shape == (3, 3, 40)
 
 
-def test_plot(rng):
+def test_plot(tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     found = latom.select_n_components(planted(1, 3, 40, 30), [2, 3], n_replicates=3, random_state=0)
     ax = found.plot()
     assert ax.get_xlabel() == "components"
+    assert found.plot(ax) is ax
     pyplot.close("all")
+    for path in (tmp_path / "a.png", str(tmp_path / "b.pdf")):
+        found.plot(path)
+        assert Path(path).stat().st_size > 1000
+    assert not pyplot.get_fignums()
+    with pytest.raises(
+        TypeError, match=r"RankSelection\.plot: ax must be matplotlib axes, a path or None; got 3"
+    ):
+        found.plot(3)
 
 
 @pytest.mark.parametrize(
@@ -203,8 +214,14 @@ def test_plot(rng):
     [
         ({"candidates": []}, "candidates must be a sequence of integers"),
         ({"candidates": 3}, "candidates must be a sequence of integers"),
-        ({"candidates": [2, 99]}, "candidates must be an integer in [1, 20]; got 99"),
-        ({"candidates": [2.5]}, "candidates must be an integer in [1, 20]; got 2.5"),
+        (
+            {"candidates": [2, 99]},
+            "candidates must be integers in [1, 20], as X has no more components; got 99 among",
+        ),
+        (
+            {"candidates": [2.5]},
+            "candidates must be integers in [1, 20], as X has no more components; got 2.5 among",
+        ),
         ({"n_replicates": 1}, "n_replicates must be an integer of at least 2"),
         ({"noise": 2}, "noise must be a number in [0, 1]"),
         ({"threshold": -1}, "threshold must be a number in [0, 1]"),
@@ -331,10 +348,14 @@ def test_workers_share_the_replicates():
         whole.consensus(4)
     with pytest.raises(ValueError, match="density_threshold must leave at least 3 spectra"):
         whole.consensus(3, 1e-9)
-    with pytest.raises(NotFittedError):
-        latom.ConsensusNMF(3).combine(parts)
-    with pytest.raises(ValueError, match=r"n_components must be one that was factorized, of \[\]; got 3"):
-        latom.ConsensusNMF(3).prepare(X).combine([idle]).consensus(3)
+    for step, early in (("prepare", "combine"), ("prepare", "factorize"), ("combine", "consensus")):
+        with pytest.raises(NotFittedError, match=rf"ConsensusNMF\.{early}: .* first.* Call {step}, or fit\."):
+            getattr(latom.ConsensusNMF(3), early)(3)
+    for nothing in ([], [idle]):
+        with pytest.raises(
+            ValueError, match=r"ConsensusNMF\.combine: parts must hold .* Call factorize first"
+        ):
+            latom.ConsensusNMF(3).prepare(X).combine(nothing)
     few = latom.ConsensusNMF(2, n_replicates=3, n_features=10, random_state=0).fit(X)
     assert few.components_.shape == (2, 10)
     assert few.programs_.shape == (2, 40)

@@ -101,9 +101,9 @@ def test_long_starts_and_transforms_are_told_of(rng, capsys, monkeypatch):
         latom.SemiNMF(3, init="kmeans", random_state=0, max_iter=2, tol=0, verbose=verbose).fit(X)
         told = capsys.readouterr().out
         for line in (
-            "NMF.fit_transform: power iteration 1 of ",
+            "NMF.fit: power iteration 1 of ",
             "NMF.transform: iteration 1, objective ",
-            "MiniBatchNMF.fit_transform: power iteration 1 of ",
+            "MiniBatchNMF.fit: power iteration 1 of ",
             "MiniBatchNMF.transform: step 1 of at most 2 ",
             "SemiNMF.fit: power iteration 1 of ",
             "SemiNMF.fit: codes of rows 0 to 119 of 120",

@@ -130,6 +130,6 @@ def test_orthonormal_columns_and_their_triangle(n, width, dtype, rng, isa):
     ],
 )
 def test_refusals(arguments, words):
-    with pytest.raises(ValueError, match=r"^TruncatedSVD\.fit_transform: ") as error:
+    with pytest.raises(ValueError, match=r"^TruncatedSVD\.fit: ") as error:
         latom.TruncatedSVD(**arguments).fit(np.ones((8, 6)))
     assert words in str(error.value)

@@ -89,7 +89,7 @@ def validated_rows(
     scikit-learn checks what it knows. Half precision, tensors and DLPack arrays it would widen, copy or
     refuse: of these it learns the number of columns alone.
     """
-    refuse_masked(name, X, "X")
+    refuse_masked(name, X, "X", all_finite == "allow-nan")
     if not accept_sparse:
         refuse_sparse(name, X)
     if sp.issparse(X):

@@ -68,14 +68,21 @@ def is_tensor(X: Any) -> bool:
     return any(c.__module__ == "torch" and c.__name__ == "Tensor" for c in type(X).__mro__)
 
 
-def refuse_masked(function: str, X: Any, name: str) -> None:
-    """A TypeError for a masked array with entries that its mask hides: they would be computed with."""
+def refuse_masked(function: str, X: Any, name: str, nan_is_missing: bool = False) -> None:
+    """A TypeError for a masked array with entries that its mask hides: they would be computed with.
+
+    Where NaN is missing, zeros in their place would count as observed.
+    """
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         hidden = int(np.ma.getmaskarray(X).sum())
+        remedy = (
+            f"Fill them, for example with {name}.filled(0); NMF leaves entries out, by its argument mask."
+        )
+        if nan_is_missing:
+            remedy = f"Fill them with what is missing here: {name}.astype(float).filled(numpy.nan)."
         raise TypeError(
             f"{function}: {name} must not be masked; got an array with {hidden} of {X.size} entries masked. "
-            f"Fill them, for example with {name}.filled(0); NMF alone leaves entries out, by "
-            "its argument mask."
+            f"{remedy}"
         )
 
 

@@ -79,6 +79,32 @@ class FactorizationState:
 
 
 @dataclass(frozen=True)
+class CompletionState(FactorizationState):
+    """One iteration of the completion of a matrix, as callbacks see it and ``history_`` keeps it.
+
+    Attributes
+    ----------
+    iteration, objective, seconds
+        As in :class:`FactorizationState`.
+    violation : float
+        The relative fall of the objective.
+    rmse : float
+        Root mean squared error of the observed entries; up to rounding, as it comes of the objective.
+    validation_rmse : float
+        That of the entries held out; NaN without them.
+    """
+
+    rmse: float
+    validation_rmse: float
+
+    @property
+    def note(self) -> str:
+        """For progress reports."""
+        held_out = "" if np.isnan(self.validation_rmse) else f", {self.validation_rmse:.4g} of those held out"
+        return f"RMSE {self.rmse:.4g}{held_out}"
+
+
+@dataclass(frozen=True)
 class MiniBatchState:
     """One step of mini-batch k-means, as callbacks see it and ``history_`` keeps it.
 
@@ -320,13 +346,14 @@ class Descent(Iterations[FactorizationState]):
         self,
         max_iter: int,
         tol: float,
-        callback: Callable[[FactorizationState], Any] | None,
+        callback: Callable[[Any], Any] | None,
         progress: Progress,
         task: StartTask | None = None,
         attributes: Callable[[Any], dict[str, Any]] | None = None,
+        kind: type[FactorizationState] = FactorizationState,
     ) -> None:
         self.factor: Any = None
-        super().__init__(FactorizationState, max_iter, callback, progress, task)
+        super().__init__(kind, max_iter, callback, progress, task)
         self._of = attributes  # called by a method: what held this run as well would outlive the fit
         self.tol = tol
         self._first = 0.0

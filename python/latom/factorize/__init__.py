@@ -8,7 +8,7 @@ from latom._base.lazy import lazily
 from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
 if TYPE_CHECKING:
-    from latom._base.history import FactorizationState
+    from latom._base.history import CompletionState, FactorizationState
     from latom.factorize.als import AlternatingLeastSquares
     from latom.factorize.cur import CUR
     from latom.factorize.cur_search import CURSearch
@@ -35,6 +35,7 @@ __all__ = [
     "RESCAL",
     "AlternatingLeastSquares",
     "CURSearch",
+    "CompletionState",
     "ConsensusNMF",
     "FactorizationState",
     "Factorizations",
@@ -58,7 +59,7 @@ __all__ = [
 __getattr__ = lazily(
     globals(),
     {
-        "FactorizationState": "latom._base.history",
+        **dict.fromkeys(("CompletionState", "FactorizationState"), "latom._base.history"),
         "AlternatingLeastSquares": "latom.factorize.als",
         "CUR": "latom.factorize.cur",
         "CURSearch": "latom.factorize.cur_search",

@@ -19,6 +19,7 @@ from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
 from latom.factorize.als_parts import Epochs, held_out_recall
+from latom.factorize.codes import decoded
 from latom.factorize.observed import Side, as_csr_rows, transposed
 from latom.factorize.row_solutions import RowSolutions
 
@@ -44,6 +45,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
     factors : int, default 100
         k.
     regularization : float, default 0.01
+        Ridge of each row, before ``reg_exponent``.
     alpha : float, default 1.0
         What stored numbers are multiplied with.
     dtype : dtype, default float32
@@ -63,6 +65,7 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         users and items in turn, from shared predictions (iALS++: Rendle et al. 2021). "auto": one system for
         all rows where stored entries weigh what others do, and "cg" otherwise, "cholesky" up to 32 factors.
     block_size : int, default 64
+        Of "block".
     cg_steps : int, default 3
         "auto" takes one where no weight is more than twice another, those of entries that are not stored with
         them, two up to five times, and at most so many.
@@ -287,15 +290,14 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
 
         Parameters
         ----------
-        X : array of shape (n, k)
+        X : array or sparse matrix of shape (n, k)
 
         Returns
         -------
         scores : array of shape (n, m)
         """
         check_is_fitted(self)
-        scores: Array = np.asarray(X) @ self.components_
-        return scores
+        return decoded(f"{type(self).__name__}.inverse_transform", X, self.components_)
 
     @property
     def n_threads(self) -> int | None:  # type: ignore[override]
@@ -324,8 +326,10 @@ class AlternatingLeastSquares(RowSolutions, CallbackSupport, Estimator):
         return Side(rows, RULES[self.loss], self.alpha, self.regularization, self.reg_exponent)
 
     def _validate(self, name: str, X: Matrix, reset: bool) -> Rows:
-        rows = validated_rows(self, name, X, reset, True)
-        return as_csr_rows(name, rows.array if rows.sparse else rows[:], self._type)
+        given = validated_rows(self, name, X, reset)
+        rows = as_csr_rows(name, given.array if given.sparse else given[:], self._type)
+        rows.core.norm2(call(name))  # refuses NaN and infinity
+        return rows
 
     def _start(self, name: str, shape: tuple[int, int]) -> tuple[Array, Array]:
         rng, k = as_random_state(name, self.random_state), self.factors

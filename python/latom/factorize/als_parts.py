@@ -94,26 +94,44 @@ PARAMETERS = (
     "tol",
     "patience",
 )
+FACTORS = ("user_factors", "item_factors")
+UNSET = "unset_parameters"  # names of those that are None
 
 
-def save_model(model: Any, file: Any, names: tuple[str, ...] = PARAMETERS) -> None:
-    """Factors and those parameters that are numbers or words."""
-    parts = {name: getattr(model, name) for name in names if hasattr(model, name)}
-    parts = {name: value for name, value in parts.items() if isinstance(value, (int, float, str))}
-    parts |= {"user_factors": model.user_factors, "item_factors": model.item_factors}
-    np.savez(file, dtype=np.dtype(model.dtype).name, **parts)
+def save_model(
+    model: Any, file: Any, names: tuple[str, ...] = PARAMETERS, learned: tuple[str, ...] = FACTORS
+) -> None:
+    """What a model has learned, and those parameters that are numbers, words, arrays or None."""
+    defaults, unset, parts = type(model)(), [], {}
+    for name in names:
+        value = getattr(model, name, None)
+        if isinstance(value, (int, float, str, list, tuple, np.generic, np.ndarray)):
+            parts[name] = np.asarray(value)
+        elif value is None and getattr(defaults, name, None) is not None:
+            unset.append(name)
+    parts |= {name: np.asarray(getattr(model, name)) for name in learned if hasattr(model, name)}
+    if hasattr(model, "dtype"):
+        parts["dtype"] = np.asarray(np.dtype(model.dtype).name)
+    if unset:
+        parts[UNSET] = np.array(unset)
+    np.savez(file, allow_pickle=False, **parts)
 
 
-def load_model(kind: Any, file: Any, names: tuple[str, ...] = PARAMETERS) -> Any:
+def load_model(
+    kind: Any, file: Any, names: tuple[str, ...] = PARAMETERS, learned: tuple[str, ...] = FACTORS
+) -> Any:
     """A model of this class from what was saved; names that it does not know are left out."""
     if isinstance(file, str) and not file.endswith(".npz"):
         file = file + ".npz"
     model = kind()
-    known = {*names, "user_factors", "item_factors"}
+    known = {*names, *learned}
     with np.load(file, allow_pickle=False) as parts:
         for name, value in parts.items():
             if name == "dtype":
                 model.dtype = np.dtype(str(value))
+            elif name == UNSET:
+                for each in known.intersection(value.tolist()):
+                    setattr(model, each, None)
             elif name in known:
                 setattr(model, name, value if value.shape else value.item())
     model.n_features_in_ = len(model.item_factors)

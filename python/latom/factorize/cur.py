@@ -43,6 +43,7 @@ class CUR(Placed, BaseEstimator):
         Adds ridge times the largest singular value to each, in quadrature: s / (s^2 + (ridge s_1)^2) in place
         of 1 / s.
     random_state : int, Generator, RandomState or None
+        Seed of all draws.
     n_threads : int, optional
         Threads of "kmeans++"; products are numpy's.
 

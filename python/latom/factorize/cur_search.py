@@ -47,6 +47,7 @@ class CURSearch(Placed, BaseEstimator):
     ridge : float, default 0
         As in :class:`latom.CUR`: a small one, 1e-2 say, keeps estimates from following noise.
     random_state : int, Generator, RandomState or None
+        Seed of all draws.
     n_threads : int, optional
         Threads, as in :class:`latom.KMeans`; the score is called by one.
 

@@ -9,6 +9,7 @@ from latom._base.backend import call
 from latom._base.checks import check_integer
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
+from latom.factorize.not_negative import check_not_negative
 
 Own = TypeVar("Own", bound="Embedding")
 
@@ -33,8 +34,12 @@ class Embedding(Estimator):
         -------
         self
         """
-        self.fit_transform(X)
+        self._fit(f"{type(self).__name__}.fit", X)
         return self
+
+    def _fit(self, name: str, X: Matrix) -> Any:
+        """What ``fit_transform`` returns."""
+        raise NotImplementedError
 
     @property
     def _n_features_out(self) -> int:
@@ -53,9 +58,5 @@ class Embedding(Estimator):
     def _non_negative(self, name: str, X: Matrix, reset: bool, where: str, remedy: str) -> Rows:
         """The prepared X, which must not be negative."""
         rows = validated_rows(self, name, X, reset)
-        if not rows.core.non_negative(call(name, self.n_threads)):
-            raise ValueError(
-                f"{name}: X must not be negative{where} (Negative values in data); got a negative entry. "
-                f"{remedy}"
-            )
+        check_not_negative(call(name, self.n_threads), rows, remedy, where=where)
         return rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from latom._base.backend import call
-from latom._base.checks import check_flag, check_integer
+from latom._base.checks import check_flag, check_integer, shown
 from latom.factorize.observed import as_csr_rows
 from latom.factorize.packed_search import Best, as_ids, positions
 
@@ -89,8 +89,9 @@ class FactorRecommender:
         Returns
         -------
         ids : int32 array of shape (N,), or (users, N) for an array of users
-            Best first, the lowest id among equals. Where a user has fewer than N items left, an array of
-            users has -1 in the places behind, and a single user fewer places.
+            Best first, the lowest id among equals. N is at most the number of items to choose among. Where a
+            user has fewer of them left, an array of users has -1 in the places behind, and a single user
+            fewer places.
         scores : array of the same shape
             Products of factors; -inf beside -1.
 
@@ -112,6 +113,7 @@ class FactorRecommender:
         users, scalar = as_ids(name, "userid", userid, None if recalculate_user else len(self.user_factors))
         have = None
         if not len(users):
+            N = min(N, len(self.item_factors))
             return np.empty((0, N), np.int32), np.empty((0, N), self.item_factors.dtype)
         if filter_already_liked_items or check_flag(name, "recalculate_user", recalculate_user):
             have = self._rows_of(name, "user_items", user_items, len(users), len(self.item_factors))
@@ -120,39 +122,6 @@ class FactorRecommender:
         if not filter_already_liked_items:
             have = None
         return self._search(name, "dot", self.item_factors, queries, N, chosen, have, scalar)
-
-    def similar_items(
-        self,
-        itemid: Any,
-        N: int = 10,
-        recalculate_item: bool = False,
-        item_users: Any = None,
-        filter_items: Any = None,
-        items: Any = None,
-    ) -> tuple[NDArray[np.int32], Array]:
-        """The items whose factors have the highest cosine with those of given items, themselves first.
-
-        Parameters
-        ----------
-        itemid : int or array of int
-        N : int, default 10
-        recalculate_item : bool, default False
-            Take factors solved for from ``item_users`` in place of the fitted ones.
-        item_users : CSR of shape (items, n), optional
-        filter_items, items : array of int, optional
-            Items to leave out, or to choose among.
-
-        Returns
-        -------
-        ids, scores : arrays of shape (N,) or (items, N)
-            As in :meth:`recommend`.
-        """
-        name = f"{type(self).__name__}.similar_items"
-        check_is_fitted(self)
-        asked, scalar = as_ids(name, "itemid", itemid, None if recalculate_item else len(self.item_factors))
-        queries = self.recalculate_item(asked, item_users) if recalculate_item else self.item_factors[asked]
-        chosen = self._chosen(name, "item", items, filter_items, len(self.item_factors))
-        return self._search(name, "cosine", self.item_factors, queries, N, chosen, None, scalar)
 
     def similar_users(
         self, userid: Any, N: int = 10, filter_users: Any = None, users: Any = None
@@ -208,13 +177,12 @@ class FactorRecommender:
     def recalculate_user(self, userid: Any, user_items: Any) -> Array:
         raise NotImplementedError
 
-    def recalculate_item(self, itemid: Any, item_users: Any) -> Array:
-        raise NotImplementedError(
-            f"{type(self).__name__}.recalculate_item: items must be learned with the users; got new ones. "
-            "Fit again."
-        )
-
     # ---- parts
+
+    def _similar_items(self, name: str, of: Array, N: int, without: Any, among: Any, scalar: bool) -> Any:
+        """Items whose factors have the highest cosine with those given, among some or without some."""
+        chosen = self._chosen(name, "item", among, without, len(self.item_factors))
+        return self._search(name, "cosine", self.item_factors, of, N, chosen, None, scalar)
 
     def _search(
         self,
@@ -268,9 +236,15 @@ class FactorRecommender:
 
     def _rows_of(self, name: str, argument: str, X: Any, n: int, d: int) -> sp.csr_array:
         """A CSR matrix with a row for each id."""
-        if not sp.issparse(X) or X.format != "csr":
-            got = X.format if sp.issparse(X) else type(X).__name__
-            raise ValueError(f"{name}: {argument} must be a CSR matrix; got {got}. Convert it with .tocsr().")
+        if not sp.issparse(X) or X.format != "csr" or X.ndim != 2:
+            got, remedy = shown(X), f"Convert it, for example with scipy.sparse.csr_array({argument})."
+            if X is None:
+                remedy = "Pass a row per id, such as X[ids] of the X of the fit"
+                remedy += ", or filter_already_liked_items=False." if argument == "user_items" else "."
+            elif sp.issparse(X):
+                got = f"{X.format} of shape {X.shape}"
+                remedy = "Convert it with .tocsr()." if X.ndim == 2 else "Index with a list, as X[[3]]."
+            raise ValueError(f"{name}: {argument} must be a CSR matrix; got {got}. {remedy}")
         if X.shape[0] != n or X.shape[1] > d:
             raise ValueError(
                 f"{name}: {argument} must have one row per id and at most {d} columns, so shape ({n}, {d}); "

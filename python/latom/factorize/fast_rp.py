@@ -128,7 +128,9 @@ class FastRP(Embedding):
         ValueError
             If X is not square, or a parameter is out of range.
         """
-        name = f"{type(self).__name__}.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X)
+
+    def _fit(self, name: str, X: Matrix) -> Array:
         weights = self._check_parameters(name)
         rows = self._rows(name, X, reset=True)
         if rows.shape[0] != rows.shape[1]:

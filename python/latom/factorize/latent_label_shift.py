@@ -19,7 +19,7 @@ from latom.factorize.nmf_batch import Factorizations, nmf_batch
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
-INITS = ("random", "anchors", "both")
+INITS = ("both", "random", "anchors")
 FIRST, SECOND = 50, 10  # parts of the iterations that all starts get, and those kept of them
 KEPT = 5  # one in so many starts is kept
 BLAS_ALONE = 1 << 18  # multiply-adds up to which OpenBLAS takes one thread
@@ -42,15 +42,19 @@ class LatentLabelShift(BaseEstimator):
     n_init : int, default 20
         Random starts of the factorization. All get a fiftieth of the iterations, the best fifth a tenth, and
         the one with the lowest loss then the rest.
-    init : {"random", "anchors", "both"}, default "random"
+    init : {"both", "random", "anchors"}, default "both"
         "anchors": the one start whose classes are the domain shares of the most extreme cells (successive
         projections), which is the solution itself where each class has a cell of its own; "both" adds it to
-        the random ones.
+        the random ones, which stop short of such a solution.
     cluster : estimator, optional
-        With ``fit`` and ``predict``; None is :class:`latom.KMeans` with 5 starts of at most 100 iterations.
+        With ``fit`` and ``predict``, and a number of clusters of its own; None is :class:`latom.KMeans` with
+        5 starts of at most 100 iterations.
     nmf_tol : float, default 1e-6
+        As in :func:`latom.nmf_batch`.
     nmf_max_iter : int, default 2000
+        Most iterations of a start.
     random_state : int, Generator, RandomState or None
+        Seed of the clusters and of the starts.
     n_threads : int, optional
         As in :class:`latom.NMF`.
 
@@ -110,7 +114,7 @@ class LatentLabelShift(BaseEstimator):
         n_cells: Any = "auto",
         *,
         n_init: int = 20,
-        init: str = "random",
+        init: str = "both",
         cluster: Any = None,
         nmf_tol: float = 1e-6,
         nmf_max_iter: int = 2000,
@@ -245,24 +249,23 @@ class LatentLabelShift(BaseEstimator):
             options: dict[str, Any] = {"random_state": seed, "n_threads": self.n_threads}
             return nmf_batch(X, k, starts, tol=self.nmf_tol, max_iter=max(1, max_iter), **options)
 
-        found = []
-        if self.init != "random":
-            W, H = anchor_start(X, k)
-            runs = descend((W[None], H[None]), most)
-            found.append((runs.loss, runs.W[0], runs.H[0]))
-        if self.init != "anchors":
-            place, first, second = np.arange(self.n_init), most // FIRST, most // SECOND
-            runs = descend(self.n_init, first)
-            losses = runs.loss.copy()
-            for count, max_iter in ((-(-self.n_init // KEPT), second), (1, most - first - second)):
-                best = np.argsort(runs.loss, kind="stable")[:count]
-                place, runs = place[best], descend((runs.W[best], runs.H[best]), max_iter)
-                losses[place] = runs.loss
-            found.append((losses, runs.W[0], runs.H[0]))
-        self.losses_ = np.concatenate([losses for losses, _, _ in found])
         rounding = float(np.finfo(np.float64).eps * (X**2).sum())  # below it no loss tells more than another
-        _, W, H = min(found, key=lambda one: max(rounding, float(one[0].min())))
-        return W, H
+        anchors = () if self.init == "random" else tuple(part[None] for part in anchor_start(X, k))
+        if self.init == "anchors":
+            runs = descend(anchors, most)
+            self.losses_ = np.maximum(runs.loss, 0)
+            return runs.W[0], runs.H[0]
+        first, second = most // FIRST, most // SECOND
+        lots = [descend(start, first) for start in (anchors, self.n_init) if start]
+        losses, W, H = (np.concatenate([getattr(runs, part) for runs in lots]) for part in ("loss", "W", "H"))
+        self.losses_, place = losses.copy(), np.arange(len(losses))
+        for count, max_iter in ((-(-self.n_init // KEPT), second), (1, most - first - second)):
+            best = np.argsort(np.maximum(losses, rounding), kind="stable")[:count]
+            place, runs = place[best], descend((W[best], H[best]), max_iter)
+            losses, W, H = runs.loss, runs.W, runs.H
+            self.losses_[place] = losses
+        self.losses_ = np.maximum(self.losses_, 0)
+        return W[0], H[0]
 
     def _classes(self, P: Float64, place: NDArray[Any] | None) -> Float64:
         """p(class | x), or p(class | x, domain)."""
@@ -309,6 +312,11 @@ class LatentLabelShift(BaseEstimator):
             )
         if not (isinstance(self.n_cells, str) and self.n_cells == "auto"):
             check_integer(name, "n_cells", self.n_cells, max(n, k), k)
+            if self.cluster is not None:
+                raise ValueError(
+                    f"{name}: n_cells must be 'auto' with a cluster of yours; got {self.n_cells}. Give that "
+                    "number to cluster."
+                )
         check_integer(name, "n_init", self.n_init)
         check_choice(name, "init", self.init, INITS)
         check_tol(name, self.nmf_tol)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from latom._base.arrays import Matrix
 from latom._base.checks import check_flag
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.finite import check_held
-from latom.factorize.matrix_completion import MatrixCompletion, observed_entries
+from latom._base.history import CompletionState
+from latom.factorize.matrix_completion import MatrixCompletion
+from latom.factorize.observed import observed_entries
 
 Array = NDArray[Any]
 
@@ -34,11 +37,22 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
         Whether to scale columns.
     clip : bool, default True
         Whether to keep what is filled in between the lowest and the highest observed value of a column.
+    solver : {"auto", "cholesky", "cg", "sketch"}, default "auto"
+        As in :class:`MatrixCompletion`.
+    fit_bias : bool, default True
+        Fit a bias per row, and what columns are off their means.
     max_iter : int, default 50
+        Most iterations.
     tol : float, default 1e-4
+        Stop once the objective falls by at most tol times itself.
     random_state : int, Generator, RandomState or None
+        Seed of the start.
     n_threads : int, optional
         As in :class:`MatrixCompletion`.
+    verbose : int, default 0
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
+    callback : callable, optional
+        Called with a :class:`latom.CompletionState` after each iteration; a true result stops.
 
     Attributes
     ----------
@@ -72,19 +86,27 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
         alpha: float = 0.1,
         scale: bool = True,
         clip: bool = True,
+        solver: str = "auto",
+        fit_bias: bool = True,
         max_iter: int = 50,
         tol: float = 1e-4,
         random_state: Any = None,
         n_threads: int | None = None,
+        verbose: int = 0,
+        callback: Callable[[CompletionState], Any] | None = None,
     ) -> None:
         self.n_components = n_components
         self.alpha = alpha
         self.scale = scale
         self.clip = clip
+        self.solver = solver
+        self.fit_bias = fit_bias
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
         self.n_threads = n_threads
+        self.verbose = verbose
+        self.callback = callback
 
     def fit(self, X: Matrix, y: Any = None) -> LowRankImputer:
         """Learn the factors of a table.
@@ -167,11 +189,15 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
         self._low, self._high = (np.where(empty, 0, bound) for bound in bounds)
         model = MatrixCompletion(
             self.n_components,
+            solver=self.solver,
             alpha=self.alpha,
+            fit_bias=self.fit_bias,
             max_iter=self.max_iter,
             tol=self.tol,
             random_state=self.random_state,
             n_threads=self.n_threads,
+            verbose=self.verbose,
+            callback=self.callback,
         )
         self.completion_ = model.fit(self._scaled(X))
         self.n_iter_ = model.n_iter_

@@ -62,6 +62,9 @@ class MiniBatchNMF(BaseNMF):
         As in :class:`NMF`.
     n_iter_ : int
         Passes begun.
+    history_ : structured array of shape (n_iter_,)
+        Fields of :class:`latom.FactorizationState`, one per pass of a fit; the objective is the mean cost per
+        row, smoothed over batches, and the violation is NaN.
     n_steps_ : int
         Batches processed.
 
@@ -74,8 +77,20 @@ class MiniBatchNMF(BaseNMF):
     ----------
     Lefevre, Bach & Fevotte, "Online algorithms for nonnegative matrix factorization with the Itakura-Saito
     divergence", 2011.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import MiniBatchNMF
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((500, 3)) @ rng.random((3, 20))
+    >>> model = MiniBatchNMF(3, batch_size=100, tol=1e-3, random_state=0)
+    >>> W = model.fit_transform(X)
+    >>> bool(model.reconstruction_err_ < 0.2 * np.linalg.norm(X))
+    True
     """
 
+    history_: NDArray[Any]
     n_steps_: int
     _numerator: Array
     _denominator: Array
@@ -125,6 +140,7 @@ class MiniBatchNMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    @with_callbacks
     def fit(self, X: Matrix, y: Any = None, W: Any = None, H: Any = None) -> MiniBatchNMF:
         """Learn the factors of X.
 
@@ -137,7 +153,7 @@ class MiniBatchNMF(BaseNMF):
         -------
         self
         """
-        self.fit_transform(X, W=W, H=H)
+        self._fit(f"{type(self).__name__}.fit", X, y, W, H)
         return self
 
     @with_callbacks
@@ -161,7 +177,9 @@ class MiniBatchNMF(BaseNMF):
         ValueError, TypeError
             As in :meth:`NMF.fit_transform`.
         """
-        name = "MiniBatchNMF.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X, y, W, H)
+
+    def _fit(self, name: str, X: Matrix, y: Any, W: Any, H: Any) -> Array:
         self._check_parameters(name)
         rows = self._validate(name, X, reset=True)
         context = call(name, self.n_threads)
@@ -179,7 +197,7 @@ class MiniBatchNMF(BaseNMF):
         settled = False
         tasks = FitTasks(self, 1, X, y)
         task = tasks.start(self.max_iter)
-        with Progress("MiniBatchNMF", self.max_iter, self.verbose) as progress:
+        with Progress(type(self).__name__, self.max_iter, self.verbose) as progress:
             run = self._descent(whole, progress, task)
             while True:
                 for batch, part in zip(batches, parts, strict=True):
@@ -205,7 +223,7 @@ class MiniBatchNMF(BaseNMF):
             W = self._solve(whole, F, self.transform_max_iter or self.max_iter, self.verbose)
         self._warn_unless_converged(name, len(run.states), settled)
         self._keep(F, whole)
-        self.n_iter_, self.n_steps_ = len(run.states), steps
+        self.n_iter_, self.n_steps_, self.history_ = len(run.states), steps, run.history
         loss, unit = max(self._loss(whole, W, F), 0.0), self._unit_of_loss(whole)
         self.reconstruction_err_ = float(np.sqrt(2 * loss) * np.sqrt(unit))
         tasks.end()
@@ -226,7 +244,7 @@ class MiniBatchNMF(BaseNMF):
         -------
         self
         """
-        name = "MiniBatchNMF.partial_fit"
+        name = f"{type(self).__name__}.partial_fit"
         self._check_parameters(name)
         first = not hasattr(self, "components_")
         rows, context = self._validate(name, X, reset=first), call(name, self.n_threads)
@@ -255,7 +273,7 @@ class MiniBatchNMF(BaseNMF):
         -------
         W : array of shape (n, k)
         """
-        return self._codes("MiniBatchNMF.transform", X)[0]
+        return self._codes(f"{type(self).__name__}.transform", X)[0]
 
     def _codes(self, name: str, X: Matrix, mask: Any = None) -> tuple[Array, float]:
         check_is_fitted(self)

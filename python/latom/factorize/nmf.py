@@ -162,6 +162,7 @@ class NMF(BaseNMF):
         self.device = device
         self.callback = callback
 
+    @with_callbacks
     def fit(
         self,
         X: Matrix,
@@ -183,7 +184,7 @@ class NMF(BaseNMF):
         -------
         self
         """
-        self.fit_transform(X, W=W, H=H, sample_weight=sample_weight, mask=mask)
+        self._fit(f"{type(self).__name__}.fit", X, y, W, H, sample_weight, mask)
         return self
 
     @with_callbacks
@@ -227,7 +228,11 @@ class NMF(BaseNMF):
         TypeError
             If W or H has not the dtype of X.
         """
-        name = f"{type(self).__name__}.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X, y, W, H, sample_weight, mask)
+
+    def _fit(
+        self, name: str, X: Matrix, y: Any, W: Any, H: Any, sample_weight: Any = None, mask: Any = None
+    ) -> Array:
         self._check_parameters(name)
         rows = self._validate(name, X, reset=True)
         weights = as_weights(name, sample_weight, len(rows))

@@ -20,6 +20,7 @@ from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom.factorize.codes import decoded
 from latom.factorize.nmf_init import INITS, initial_factors
 from latom.factorize.nmf_solvers import Penalties
 from latom.factorize.non_negative_rows import NonNegativeRows
@@ -97,8 +98,7 @@ class BaseNMF(IterativeEstimator):
         X_original : array of shape (n, d)
         """
         check_is_fitted(self)
-        rows: Array = X @ self.components_
-        return rows
+        return decoded(f"{type(self).__name__}.inverse_transform", X, self.components_)
 
     @property
     def _n_features_out(self) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix
+from latom._base.arrays import Matrix, as_weights
 from latom._base.backend import call
+from latom._base.history import FactorizationState
 from latom.factorize.nmf import NMF
 from latom.factorize.nmf_base import check_factor
 from latom.factorize.non_negative_rows import NonNegativeRows
@@ -35,6 +37,10 @@ def non_negative_factorization(
     verbose: int = 0,
     shuffle: bool = False,
     n_threads: int | None = None,
+    n_init: int = 1,
+    callback: Callable[[FactorizationState], Any] | None = None,
+    sample_weight: Any = None,
+    mask: Any = None,
 ) -> tuple[Array, Array, int]:
     """Factors of X, as a function.
 
@@ -43,6 +49,11 @@ def non_negative_factorization(
     X, n_components, init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state,
     verbose, shuffle, n_threads
         As in :class:`NMF`.
+    n_init, callback, sample_weight
+        As in :class:`NMF` and its ``fit``. With ``update_H=False`` there is one start without iterations to
+        hear of, and rows do not depend on each other's weights.
+    mask : boolean array or sparse matrix of shape (n, d), optional
+        True where X is observed.
     W, H : arrays of shape (n, k) and (k, d), optional
         Start with ``init="custom"``; with ``update_H=False`` H is the fixed factor and W is not used.
     update_H : bool, default True
@@ -58,6 +69,15 @@ def non_negative_factorization(
     ------
     ValueError, TypeError
         As in :meth:`NMF.fit_transform`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from latom import non_negative_factorization
+    >>> X = np.array([[1, 1], [2, 1], [3, 1.2], [4, 1], [5, 0.8], [6, 1]])
+    >>> W, H, n_iter = non_negative_factorization(X, n_components=2, random_state=0)
+    >>> bool(np.abs(W @ H - X).max() < 0.01)
+    True
     """
     name = "non_negative_factorization"
     model = NMF(
@@ -74,9 +94,11 @@ def non_negative_factorization(
         verbose=verbose,
         shuffle=shuffle,
         n_threads=n_threads,
+        n_init=n_init,
+        callback=callback,
     )
     if update_H:
-        W = model.fit_transform(X, W=W, H=H)
+        W = model._fit(name, X, None, W, H, sample_weight, mask)
         return W, model.components_, model.n_iter_
     model._check_parameters(name)
     if W is not None:
@@ -86,6 +108,7 @@ def non_negative_factorization(
     rows = model._validate(name, X, reset=True)
     d = rows.shape[1]
     H = check_factor(name, "H", H, rows.dtype, (n_components or d, d))
-    products = NonNegativeRows(call(name, n_threads), rows, H=H)
+    as_weights(name, sample_weight, len(rows))
+    products = NonNegativeRows(call(name, n_threads), rows, mask, H=H)
     W, n_iter, _ = model._solve(name, products, H)
     return W, H, n_iter

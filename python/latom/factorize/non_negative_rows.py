@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from latom._base.backend import backend
 from latom._base.rows import Rows
 from latom.factorize.missing import without_missing
+from latom.factorize.not_negative import check_not_negative
 from latom.factorize.product_in_parts import product_in_parts
 from latom.factorize.units import exponent_of, rescaled, units_of
 
@@ -51,6 +52,8 @@ class NonNegativeRows:
         observed, self.missing = without_missing(self.function, X.array, mask)
         if self.missing is not None:
             X = Rows(self.function, observed)
+        words = f"Negative values in data passed to {self.function}"
+        check_not_negative(context, X, "Use SemiNMF, or shift the data.", words=words)
         norm2 = X.core.norm2(context)
         exponent = exponent_of(_typical(X, norm2)) if unit is None else int(np.log2(unit))
         if exponent:
@@ -61,11 +64,6 @@ class NonNegativeRows:
         self.X, self.shape, self.dtype, self.sparse = X.array, X.shape, X.dtype, X.sparse
         self.core = X.core
         self._as_csr: Rows | None = None  # dense X as the Kullback-Leibler steps take it
-        if not X.core.non_negative(context):
-            raise ValueError(
-                f"{self.function}: X must not be negative (Negative values in data passed to "
-                f"{self.function}); got a negative entry. Use SemiNMF, or shift the data."
-            )
 
     @property
     def entries(self) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import as_numpy, as_seed
 from latom._base.backend import backend, call
@@ -16,9 +17,11 @@ from latom._base.finite import check_finite
 from latom._base.history import Descent, FactorizationState
 from latom.factorize.decomposition import Decomposition
 from latom.factorize.product_in_parts import product_in_parts
+from latom.factorize.rank.alignment import unit_rows
 
 Array = NDArray[Any]
 SWEEPS, INNER_TOL = 3, 0.1  # of a factor's rows, as in nmf_batch
+REFITTED = 1000  # sweeps over the weights alone
 
 
 class NonNegativeCP(Decomposition):
@@ -32,16 +35,21 @@ class NonNegativeCP(Decomposition):
         Outer products, k.
     solver : {"hals"}, default "hals"
         Coordinate sweeps over the rows of one factor after the other; the loss never rises.
+    n_init : int, default 1
+        Starts, one after the other; the one with the lowest loss is kept.
     max_iter : int, default 200
+        Most iterations of a start.
     tol : float, default 1e-5
         A fit stops when what the coordinates lack of optimality is at most tol times what it was in the first
         iteration.
     random_state : int, Generator, RandomState or None
+        Seed of the starts.
     verbose : int, default 0
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
     n_threads : int, optional
         As in :class:`latom.NMF`; products of the tensor are numpy's.
     callback : callable, optional
-        As in :class:`latom.NMF`.
+        Called with a :class:`latom.FactorizationState` after each iteration; a true result stops that start.
 
     Attributes
     ----------
@@ -54,6 +62,7 @@ class NonNegativeCP(Decomposition):
     reconstruction_err_ : float
         Square root of the squared error.
     n_iter_ : int
+        Iterations of the start that was kept.
     history_ : structured array of shape (n_iter_,)
         Fields of :class:`latom.FactorizationState`.
 
@@ -74,7 +83,7 @@ class NonNegativeCP(Decomposition):
     >>> from latom import NonNegativeCP
     >>> rng = np.random.default_rng(0)
     >>> X = np.einsum("ik,jk,lk->ijl", rng.random((6, 2)), rng.random((5, 2)), rng.random((4, 2)))
-    >>> model = NonNegativeCP(2, max_iter=2000, tol=1e-9, random_state=0).fit(X)
+    >>> model = NonNegativeCP(2, max_iter=2000, tol=1e-6, random_state=0).fit(X)
     >>> bool(np.abs(model.reconstruct() - X).max() < 1e-3)
     True
     """
@@ -87,6 +96,7 @@ class NonNegativeCP(Decomposition):
         n_components: int,
         *,
         solver: str = "hals",
+        n_init: int = 1,
         max_iter: int = 200,
         tol: float = 1e-5,
         random_state: Any = None,
@@ -96,6 +106,7 @@ class NonNegativeCP(Decomposition):
     ) -> None:
         self.n_components = n_components
         self.solver = solver
+        self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
         self.random_state = random_state
@@ -124,14 +135,19 @@ class NonNegativeCP(Decomposition):
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        given, X = X, self._tensor(name, X)
+        given, X = X, self._prepared(name, X)
         rng = np.random.default_rng(as_seed(name, self.random_state))
         k, mean = self.n_components, float(X.mean(dtype=np.float64))
         scale = (mean / k) ** (1 / X.ndim) * 2 if mean > 0 else 1.0
-        factors = [(scale * rng.random((size, k))).astype(X.dtype) for size in X.shape]
-        norm2 = float(np.square(X, dtype=np.float64).sum())
-        context = call(name, self.n_threads)
-        self._fit(name, given, lambda run: self._descend(context, X, norm2, factors, run))
+        norm2, context = self._norm2(X), call(name, self.n_threads)
+
+        def start() -> list[Array]:
+            return [(scale * rng.random((size, k))).astype(X.dtype) for size in X.shape]
+
+        def descend(factors: list[Array], run: Descent) -> None:
+            self._descend(context, X, norm2, factors, run)
+
+        self._fit(name, given, start, descend)
         return self
 
     def reconstruct(self) -> Array:
@@ -141,6 +157,7 @@ class NonNegativeCP(Decomposition):
         -------
         X : array of the shape of that of the fit
         """
+        check_is_fitted(self)
         shape = tuple(len(F) for F in self.factors_)
         made: Array = (self.factors_[0] * self.weights_) @ khatri_rao(self.factors_[1:]).T
         tensor: Array = made.reshape(shape)
@@ -171,7 +188,7 @@ class NonNegativeCP(Decomposition):
             "factors_": [(F / s)[:, order].astype(dtype) for F, s in zip(factors, sums, strict=True)],
         }
 
-    def _tensor(self, name: str, X: Any) -> Array:
+    def _prepared(self, name: str, X: Any) -> Array:
         X = as_numpy(name, X, "X")
         X = np.require(X, X.dtype if X.dtype in (np.float32, np.float64) else np.float64, ["C", "A"])
         if X.ndim < 2 or 0 in X.shape:
@@ -188,6 +205,37 @@ class NonNegativeCP(Decomposition):
             )
         tensor: Array = X
         return tensor
+
+    def _most(self, X: Array) -> int:
+        return int(
+            X.size // max(X.shape)
+        )  # outer products with the unit vectors of all modes but the longest
+
+    def _norm2(self, X: Array) -> float:
+        return float(np.square(X, dtype=np.float64).sum())
+
+    def _perturbed(self, X: Array, rng: np.random.Generator, noise: float) -> Array:
+        moved: Array = X * rng.uniform(1 - noise, 1 + noise, X.shape).astype(X.dtype)
+        return moved
+
+    def _side_by_side(self) -> Array:
+        return np.hstack([unit_rows(np.ascontiguousarray(F.T)) for F in self.factors_])
+
+    def _errors(self, name: str, X: Array, H: Array) -> NDArray[np.float64]:
+        factors = [
+            np.ascontiguousarray(part.T, X.dtype) for part in np.split(H, np.cumsum(X.shape)[:-1], axis=1)
+        ]
+        context, core = call(name, self.n_threads), backend()
+        P = mttkrp(X, factors[1:], 0).astype(np.float64)
+        G = np.prod([core.gram(context, F) for F in factors[1:]], axis=0)
+        first = factors[0].astype(np.float64)
+        weights = np.zeros((1, len(H)))
+        own = np.ascontiguousarray((P * first).sum(axis=0)[None])
+        core.coordinate_sweep(context, G * core.gram(context, factors[0]), own, weights, 0.0, REFITTED, 1e-12)
+        said = first * weights
+        squares = np.square(X.reshape(len(X), -1), dtype=np.float64).sum(axis=1)
+        errors: NDArray[np.float64] = np.maximum(squares + np.einsum("ij,ij->i", said @ G - 2 * P, said), 0)
+        return errors
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend
+from latom._base.csr import csr_of_parts
 from latom._base.rows import Rows
 
 Array = NDArray[Any]
@@ -26,9 +28,31 @@ def as_csr_rows(function: str, X: Matrix, dtype: Any, name: str = "X") -> Rows:
     return Rows(function, X, name, dtype)
 
 
+def observed_entries(name: str, X: Array) -> Rows:
+    """What is not NaN of an array, as CSR rows."""
+    seen = ~np.isnan(X)
+    indptr = np.append(0, np.cumsum(seen.sum(axis=1)))
+    return Rows(name, csr_of_parts(X[seen], np.nonzero(seen)[1], indptr, X.shape))
+
+
 def transposed(function: str, rows: Rows) -> Rows:
     """The columns of CSR rows as rows."""
     return Rows(function, sp.csr_array(sp.csc_array(rows.array.T).tocsr()), "X.T", rows.dtype)
+
+
+def folds(function: str, rows: Rows, count: int) -> Iterator[tuple[Rows, Rows]]:
+    """(the others, a share of each row's entries) by turns, CSR; where shares begin moves from row to row."""
+    X = rows.array
+    lengths = np.diff(X.indptr)
+    at = np.arange(X.nnz) - np.repeat(X.indptr[:-1], lengths) + np.repeat(np.arange(len(lengths)), lengths)
+    for place in range(count):
+        held_out = at % count == place
+        parts = []
+        for chosen in (~held_out, held_out):
+            indptr = np.append(0, np.cumsum(chosen))[X.indptr]
+            part = csr_of_parts(X.data[chosen], X.indices[chosen], indptr, X.shape)
+            parts.append(Rows(function, part))
+        yield parts[0], parts[1]
 
 
 class Side:

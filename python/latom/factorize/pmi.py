@@ -32,6 +32,7 @@ class PMIFactorization(Embedding):
     Parameters
     ----------
     n_components : int, default 128
+        Columns of the embeddings.
     shift : float, default 0.0
         Taken from each entry: the logarithm of the number of negative samples of word2vec.
     cap : float, optional
@@ -48,6 +49,7 @@ class PMIFactorization(Embedding):
     l2 : float, default 1.0
         Ridge of the weighted least squares.
     random_state : int, Generator, RandomState or None
+        Seed of the SVD.
     n_threads : int, optional
         As in :class:`latom.NMF`.
 
@@ -130,7 +132,9 @@ class PMIFactorization(Embedding):
         ValueError
             If X is negative or a parameter is out of range.
         """
-        name = f"{type(self).__name__}.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X)
+
+    def _fit(self, name: str, X: Matrix) -> Array:
         counts = self._counts(name, X, reset=True)
         k = self._check_parameters(name, counts.shape)
         self._walk: Any = None

@@ -39,6 +39,7 @@ class PointwiseFactorization(Recommender):
         Items drawn for each positive, at most 4096. None: 1 for "bpr", else 4. A positive counts once for
         each.
     learning_rate : float, default 0.05
+        Of the first epoch.
     learning_decay : float, default 0.99
         The rate is multiplied by it after each epoch.
     regularization : float, default 0.01
@@ -115,6 +116,8 @@ class PointwiseFactorization(Recommender):
 
     user_noise_factors_: NDArray[np.float32]
     item_noise_factors_: NDArray[np.float32]
+
+    _learned = (*Recommender._learned, "user_noise_factors_", "item_noise_factors_")
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,6 +18,7 @@ from latom._base.estimator import Iterative, validated_rows
 from latom._base.history import FactorizationState, Iterations
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom.factorize.als_parts import FACTORS, load_model, save_model
 from latom.factorize.factor_recommender import FactorRecommender
 from latom.factorize.packed_search import as_ids
 
@@ -87,6 +88,7 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
     learning_rate: float
     learning_decay: float
     item_bias = False
+    _learned: ClassVar[tuple[str, ...]] = (*FACTORS, "n_iter_", "_seed", "_popularity")
     n_iter_: int
     history_: NDArray[Any]
 
@@ -152,6 +154,32 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
         )
         return scores
 
+    def similar_items(
+        self,
+        itemid: Any,
+        N: int = 10,
+        filter_items: Any = None,
+        items: Any = None,
+    ) -> Any:
+        """The items whose factors have the highest cosine with those of given items, themselves first.
+
+        Parameters
+        ----------
+        itemid : int or array of int
+        N : int, default 10
+        filter_items, items : array of int, optional
+            Items to leave out, or to choose among.
+
+        Returns
+        -------
+        ids, scores : arrays of shape (N,) or (items, N)
+            As in :meth:`recommend`.
+        """
+        name = f"{type(self).__name__}.similar_items"
+        check_is_fitted(self)
+        asked, scalar = as_ids(name, "itemid", itemid, len(self.item_factors))
+        return self._similar_items(name, self.item_factors[asked], N, filter_items, items, scalar)
+
     def recalculate_user(self, userid: Any, user_items: Any) -> NDArray[Any]:
         """Factors of users from their items alone, with items' factors as they are; nothing is stored.
 
@@ -178,6 +206,51 @@ class Recommender(FactorRecommender, Iterative, BaseEstimator):
         if len(some):
             out[some] = self._folded(name, positives_of(name, Rows(name, have[some], "user_items")))
         return out[0] if scalar else out
+
+    def save(self, file: Any) -> None:
+        """Write factors and parameters in numpy's npz format; no callback.
+
+        Parameters
+        ----------
+        file : path or file object
+            A path without ".npz" gets it.
+
+        Raises
+        ------
+        ValueError
+            If a propensity is given as a sparse matrix, which belongs to the X of the fit.
+        """
+        check_is_fitted(self)
+        if sp.issparse(getattr(self, "propensity", None)):
+            raise ValueError(
+                f"{type(self).__name__}.save: propensity must not be sparse; got that of the pairs of one X. "
+                "Pickle the model, or set propensity to one number per item."
+            )
+        save_model(self, file, self._parameters(), self._learned)
+
+    @classmethod
+    def load(cls, file: Any) -> Any:
+        """The model that :meth:`save` has written.
+
+        Parameters
+        ----------
+        file : path or file object
+            A path without ".npz" gets it.
+
+        Returns
+        -------
+        model : of this class
+        """
+        model = load_model(cls, file, cls._parameters(), cls._learned)
+        model._check_parameters(f"{cls.__name__}.load")
+        return model
+
+    @classmethod
+    def _parameters(cls) -> tuple[str, ...]:
+        return tuple(name for name in cls._get_param_names() if name != "callback")
+
+    def _check_parameters(self, name: str) -> None:
+        raise NotImplementedError
 
     def _folded(self, name: str, positives: Positives) -> NDArray[Any]:
         raise NotImplementedError

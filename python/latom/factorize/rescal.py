@@ -10,18 +10,22 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_seed
-from latom._base.backend import backend, call
+from latom._base.arrays import as_dense, as_seed
+from latom._base.backend import call
 from latom._base.callbacks import with_callbacks
 from latom._base.checks import check_choice, check_flag, check_range, shown
+from latom._base.finite import check_finite
 from latom._base.history import Descent, FactorizationState
 from latom._base.rows import Rows
 from latom.factorize.decomposition import Decomposition
 from latom.factorize.nmf import NMF
+from latom.factorize.not_negative import check_not_negative
+from latom.factorize.rank.alignment import unit_rows
+from latom.factorize.rescal_steps import FLOOR, Products, floored, loss_of, multiplied, relations_step, stored
 
 Array = NDArray[Any]
-FLOOR = 1e-12  # of a denominator, relative to its largest entry
 LEAST = 0.01  # of a mean: steps that multiply cannot leave 0
 INITS = ("nmf", "random")
 
@@ -37,22 +41,27 @@ class RESCAL(Decomposition):
         Columns of A, k.
     init : {"nmf", "random"}, default "nmf"
         Where a non-negative A starts: NMF of the sum of all slices and their transposes, itself from a random
-        start; or random numbers.
+        start; or random numbers. An A that is given to :meth:`fit` takes the place of both.
     nonnegative : bool, default True
         Multiplicative steps for A and R_t of numbers that are not negative; the loss never rises. False:
         alternating least squares, where A is found as if its two places were two matrices, so that the loss
         may rise.
+    n_init : int, default 1
+        Starts, one after the other; the one with the lowest loss is kept.
     max_iter : int, default 200
+        Most iterations of a start.
     tol : float, default 1e-5
         A fit stops when ten iterations lower the loss by less than tol times the first one.
     l2 : float, default 0.0
         Ridge of the least squares, for ``nonnegative=False``.
     random_state : int, Generator, RandomState or None
+        Seed of the starts.
     verbose : int, default 0
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
     n_threads : int, optional
         As in :class:`latom.NMF`.
     callback : callable, optional
-        As in :class:`latom.NMF`.
+        Called with a :class:`latom.FactorizationState` after each iteration; a true result stops that start.
 
     Attributes
     ----------
@@ -64,13 +73,17 @@ class RESCAL(Decomposition):
     reconstruction_err_ : float
         Square root of the squared error.
     n_iter_ : int
+        Iterations of the start that was kept.
     history_ : structured array of shape (n_iter_,)
         Fields of :class:`latom.FactorizationState`.
 
     Notes
     -----
-    An iteration costs two products of each slice, 4 nnz k flops together, and some n k^2 a slice. CSR slices
-    are never made dense; what comes of them does not depend on threads or processor, to the bit.
+    An iteration costs two products of each slice, 4 nnz k flops together, and some n k^2 per slice. CSR
+    slices are never made dense; what comes of them does not depend on threads or processor, to the bit.
+
+    :func:`latom.select_n_components` finds the number of components whose columns of A come back in fits of
+    perturbed slices, and their medians.
 
     References
     ----------
@@ -86,6 +99,9 @@ class RESCAL(Decomposition):
     >>> model = RESCAL(2, random_state=0, max_iter=500).fit(slices)
     >>> bool(model.reconstruction_err_ < 0.01)
     True
+    >>> refitted = RESCAL(2).fit(slices, A=A, update_A=False)  # relations alone, for an A that is known
+    >>> bool(refitted.reconstruction_err_ < 1e-6)
+    True
     """
 
     A_: Array
@@ -97,6 +113,7 @@ class RESCAL(Decomposition):
         *,
         init: str = "nmf",
         nonnegative: bool = True,
+        n_init: int = 1,
         max_iter: int = 200,
         tol: float = 1e-5,
         l2: float = 0.0,
@@ -108,6 +125,7 @@ class RESCAL(Decomposition):
         self.n_components = n_components
         self.init = init
         self.nonnegative = nonnegative
+        self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
         self.l2 = l2
@@ -117,7 +135,7 @@ class RESCAL(Decomposition):
         self.callback = callback
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> RESCAL:
+    def fit(self, X: Any, y: Any = None, A: Any = None, *, update_A: bool = True) -> RESCAL:
         """Find the factors of slices.
 
         Parameters
@@ -125,6 +143,12 @@ class RESCAL(Decomposition):
         X : sequence of CSR or arrays of shape (n, n), or array of shape (slices, n, n)
             Not negative with ``nonnegative=True``.
         y : ignored
+        A : array of shape (n, n_components), optional
+            The A to start from, in place of ``init``; not negative with ``nonnegative=True``, whose steps
+            leave zeros where they are.
+        update_A : bool, default True
+            False keeps the given A, but for the sizes of its columns, and finds the best R_t for it, in one
+            iteration: with the median A of many fits, say, as :func:`latom.select_n_components` gives it.
 
         Returns
         -------
@@ -133,30 +157,78 @@ class RESCAL(Decomposition):
         Raises
         ------
         ValueError
-            If slices are not square and of one size, or a parameter is out of range.
+            If slices are not square and of one size, A does not fit them, or a parameter is out of range.
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
-        slices = self._slices(name, X)
-        n, k, dtype = slices[0].shape[0], self.n_components, slices[0].dtype
-        context = call(name, self.n_threads)
-        norm2 = float(sum(rows.core.norm2(context).sum() for rows in slices))
+        slices = self._prepared(name, X)
+        check_flag(name, "update_A", update_A)
+        if A is None and not update_A:
+            raise ValueError(f"{name}: A must be given with update_A=False; got None. Pass the A to keep.")
+        given = None if A is None else self._given(name, A, slices)
+        n, k = slices[0].shape[0], self.n_components
+        if not self.nonnegative and given is None and k > n:
+            raise ValueError(
+                f"{name}: n_components must be at most n = {n} with nonnegative=False; got {k}. Lower it."
+            )
+        products = Products(call(name, self.n_threads), slices)
+        norm2 = float(products.norm2().sum())
         rng = np.random.default_rng(as_seed(name, self.random_state))
-        if self.nonnegative:
-            A = self._start(name, slices, rng)
-            mean = sum(float(_values(rows).sum(dtype=np.float64)) for rows in slices) / (len(slices) * n * n)
-            of_rows = max(float(A.sum(dtype=np.float64)) / n, FLOOR)
-            R = rng.uniform(0.5, 1.5, (len(slices), k, k)) * mean / of_rows**2
-        else:
-            if k > n:
-                raise ValueError(
-                    f"{name}: n_components must be at most n = {n} with nonnegative=False; got {k}. Lower it."
-                )
-            A = np.linalg.qr(rng.standard_normal((n, k)))[0].astype(dtype)
-            R = np.zeros((len(slices), k, k))
-        products = _Products(context, slices)
-        self._fit(name, X, lambda run: self._descend(products, norm2, A, R, run))
+
+        def start() -> tuple[Array, NDArray[np.float64]]:
+            return self._start(name, slices, rng, given)
+
+        def descend(factors: tuple[Array, NDArray[np.float64]], run: Descent) -> None:
+            if update_A:
+                self._descend(products, norm2, *factors, run)
+                return
+            R, XA = products.relations(factors[0], self.nonnegative, self.l2)
+            loss = loss_of(norm2, products.gram(factors[0]), products.inner(factors[0], XA), R)
+            run.reached(loss, np.nan, True, (factors[0], R))
+
+        self._fit(name, X, start, descend, given is not None)
         return self
+
+    def transform(self, X: Any) -> Array:
+        """Relations of further slices of the same things: the best R_t for the A that was found.
+
+        Parameters
+        ----------
+        X : sequence of CSR or arrays of shape (n, n), or array of shape (slices, n, n)
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        R : array of shape (slices, n_components, n_components)
+            Not negative with ``nonnegative=True``. Of the slices of the fit it leaves at most the loss of
+            ``R_``, which the last steps of a fit have not wholly fitted to the last A.
+        """
+        name = f"{type(self).__name__}.transform"
+        check_is_fitted(self)
+        self._check_parameters(name)
+        slices = self._prepared(name, X)
+        if len(self.A_) != slices[0].shape[0]:
+            raise ValueError(
+                f"{name}: X must have slices of the {len(self.A_)} things of the fit; got shape "
+                f"{slices[0].shape}. Pass what relates the same things, in the same order."
+            )
+        dtype = np.result_type(self.A_.dtype, slices[0].dtype)
+        products = Products(call(name, self.n_threads), _of_type(name, slices, dtype))
+        A = self.A_.astype(dtype, copy=False)
+        R: Array = products.relations(A, self.nonnegative, self.l2)[0].astype(dtype)
+        return R
+
+    def reconstruct(self) -> Array:
+        """The slices that the factors make.
+
+        Returns
+        -------
+        X : array of shape (slices, n, n)
+            A R_t A^T.
+        """
+        check_is_fitted(self)
+        made: Array = self.A_ @ self.R_ @ self.A_.T
+        return made
 
     def _learned(self, factors: tuple[Array, NDArray[np.float64]]) -> dict[str, Any]:
         A, R = factors
@@ -164,11 +236,24 @@ class RESCAL(Decomposition):
         size = np.where(size > 0, size, 1)
         return {"A_": (A / size).astype(A.dtype), "R_": (R * np.outer(size, size)).astype(A.dtype)}
 
-    def _start(self, name: str, slices: list[Rows], rng: np.random.Generator) -> Array:
+    def _start(
+        self, name: str, slices: list[Rows], rng: np.random.Generator, given: Array | None
+    ) -> tuple[Array, NDArray[np.float64]]:
+        """A [n, k], given or found, and R."""
+        n, k, dtype = slices[0].shape[0], self.n_components, slices[0].dtype
+        if not self.nonnegative:
+            A = np.linalg.qr(rng.standard_normal((n, k)))[0].astype(dtype) if given is None else given
+            return A, np.zeros((len(slices), k, k))
+        A = self._first_A(name, slices, rng) if given is None else given
+        mean = sum(float(stored(rows).sum(dtype=np.float64)) for rows in slices) / (len(slices) * n * n)
+        of_rows = max(float(A.sum(dtype=np.float64)) / n, FLOOR)
+        return A, rng.uniform(0.5, 1.5, (len(slices), k, k)) * mean / of_rows**2
+
+    def _first_A(self, name: str, slices: list[Rows], rng: np.random.Generator) -> Array:
         """A [n, k], positive."""
         n, k, dtype = slices[0].shape[0], self.n_components, slices[0].dtype
         A = rng.random((n, k)).astype(dtype)
-        if self.init == "random" or not any(_values(rows).any() for rows in slices):
+        if self.init == "random" or not any(stored(rows).any() for rows in slices):
             return A
         total: Any = sum(rows.array + rows.array.T for rows in slices)
         total = sp.csr_array(total) if sp.issparse(total) else np.ascontiguousarray(total)
@@ -179,28 +264,35 @@ class RESCAL(Decomposition):
         W /= np.where(W.any(axis=0), W.mean(axis=0), 1)
         return np.ascontiguousarray(W + LEAST * A, dtype)
 
-    def _descend(self, X: _Products, norm2: float, A: Array, R: NDArray[np.float64], run: Descent) -> None:
+    def _given(self, name: str, A: Any, slices: list[Rows]) -> Array:
+        found: Array = as_dense(name, A, "A").astype(slices[0].dtype, order="C")
+        wanted = (slices[0].shape[0], self.n_components)
+        if found.shape != wanted:
+            raise ValueError(
+                f"{name}: A must have a row per thing and a column per component, so shape {wanted}; got "
+                f"{found.shape}. Transpose components that are rows."
+            )
+        check_finite(name, "A", found, "Clip or replace it.", negative=not self.nonnegative)
+        return found
+
+    def _descend(self, X: Products, norm2: float, A: Array, R: NDArray[np.float64], run: Descent) -> None:
         losses: list[float] = []
         XA, root = X.times(A), 1.0
         while True:
             G, inner = X.gram(A), X.inner(A, XA)
-            if self.nonnegative:
-                R = R * inner / _floored(G @ R @ G)
-            else:
-                inverse = np.linalg.pinv(G + self.l2 * np.eye(len(G)), hermitian=True)
-                R = inverse @ inner @ inverse
+            R = relations_step(G, inner, R, self.nonnegative, self.l2)
             above = X.pulled(A, XA, R)
             below = (R @ G @ R.transpose(0, 2, 1) + R.transpose(0, 2, 1) @ G @ R).sum(axis=0)
             if self.nonnegative:
-                before = _loss(norm2, G, inner, R)
-                A, XA, loss, root = _multiplied(X, norm2, A, XA, R, above / _floored(A @ below), before, root)
+                before = loss_of(norm2, G, inner, R)
+                A, XA, loss, root = multiplied(X, norm2, A, XA, R, above / floored(A @ below), before, root)
             else:
                 ridge = self.l2 * np.eye(len(G))
                 A = np.ascontiguousarray(
                     (above @ np.linalg.pinv(below + ridge, hermitian=True)).astype(A.dtype)
                 )
                 XA = X.times(A)
-                loss = _loss(norm2, X.gram(A), X.inner(A, XA), R)
+                loss = loss_of(norm2, X.gram(A), X.inner(A, XA), R)
             losses.append(loss)
             settled = root == 0 or (len(losses) > 10 and self.tol > 0 and self._slow(losses))
             if run.reached(loss, np.nan, settled, (A, R)):
@@ -209,13 +301,17 @@ class RESCAL(Decomposition):
     def _slow(self, losses: list[float]) -> bool:
         return losses[-11] - losses[-1] <= self.tol * losses[0]
 
-    def _slices(self, name: str, X: Any) -> list[Rows]:
-        if not hasattr(X, "__len__") or isinstance(X, str) or len(X) == 0:
+    def _prepared(self, name: str, X: Any) -> list[Rows]:
+        if not (hasattr(X, "__len__") or hasattr(X, "__iter__")) or isinstance(X, str):
+            parts: list[Any] = []
+        else:
+            parts = [] if sp.issparse(X) else list(X)
+        if not parts or not all(map(_is_matrix, parts)):
             raise ValueError(
                 f"{name}: X must be a sequence of square matrices, one per slice; got {shown(X)}. "
                 "Put a single matrix in a list."
             )
-        slices = [Rows(name, part, f"X[{t}]") for t, part in enumerate(X)]
+        slices = [Rows(name, part, f"X[{t}]") for t, part in enumerate(parts)]
         shape = slices[0].shape
         for t, rows in enumerate(slices):
             if rows.shape[0] != rows.shape[1] or rows.shape != shape:
@@ -225,18 +321,38 @@ class RESCAL(Decomposition):
                 )
         wide = any(rows.dtype == np.float64 for rows in slices)
         dtype = np.float64 if wide else np.float32
-        slices = [
-            Rows(name, rows[:], dtype=dtype) if rows.storage or rows.dtype != dtype else rows
-            for rows in slices
-        ]
-        if self.nonnegative and not all(
-            rows.core.non_negative(call(name, self.n_threads)) for rows in slices
-        ):
-            raise ValueError(
-                f"{name}: X must not be negative with nonnegative=True (Negative values in data); got a "
-                "negative entry. Use nonnegative=False."
-            )
+        slices = _of_type(name, slices, dtype)
+        if self.nonnegative:
+            for t, rows in enumerate(slices):
+                check_not_negative(
+                    call(name, self.n_threads),
+                    rows,
+                    "Use nonnegative=False.",
+                    name=f"X[{t}]",
+                    where=" with nonnegative=True",
+                )
         return slices
+
+    def _most(self, X: list[Rows]) -> int:
+        return X[0].shape[0]
+
+    def _norm2(self, X: list[Rows]) -> float:
+        return float(Products(call(type(self).__name__, self.n_threads), X).norm2().sum())
+
+    def _perturbed(self, X: list[Rows], rng: np.random.Generator, noise: float) -> list[Any]:
+        moved = [rows.array.copy() for rows in X]
+        for part in moved:
+            values = part.data if sp.issparse(part) else part
+            values *= rng.uniform(1 - noise, 1 + noise, values.shape).astype(values.dtype)
+        return moved
+
+    def _side_by_side(self) -> Array:
+        return unit_rows(np.ascontiguousarray(self.A_.T))
+
+    def _errors(self, name: str, X: list[Rows], H: Array) -> NDArray[np.float64]:
+        products, A = Products(call(name, self.n_threads), X), np.ascontiguousarray(H.T, X[0].dtype)
+        R, XA = products.relations(A, self.nonnegative, self.l2)
+        return products.errors(A, XA, R)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -252,75 +368,15 @@ class RESCAL(Decomposition):
         check_range(name, "l2", self.l2)
 
 
-class _Products:
-    """Products of all slices with A."""
-
-    def __init__(self, context: Any, slices: list[Rows]) -> None:
-        self._context, self._slices = context, slices
-
-    def times(self, A: Array) -> list[Array]:
-        core = backend()
-        return [
-            core.multiply(self._context, rows.core, A) if rows.sparse else rows.array @ A
-            for rows in self._slices
-        ]
-
-    def pulled(self, A: Array, XA: list[Array], R: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum over slices of X_t A R_t^T + X_t^T A R_t."""
-        core, total = backend(), np.zeros(A.shape)
-        for rows, own, relation in zip(self._slices, XA, R, strict=True):
-            turned = (
-                core.multiply_transposed(self._context, rows.core, A) if rows.sparse else rows.array.T @ A
-            )
-            total += own @ relation.T + turned @ relation
-        return total
-
-    def gram(self, A: Array) -> NDArray[np.float64]:
-        made: NDArray[np.float64] = backend().gram(self._context, A)
-        return made
-
-    def inner(self, A: Array, XA: list[Array]) -> NDArray[np.float64]:
-        """A^T X_t A [slices, k, k], in float64."""
-        wide = A.astype(np.float64)
-        return np.stack([wide.T @ each.astype(np.float64) for each in XA])
+def _of_type(name: str, slices: list[Rows], dtype: Any) -> list[Rows]:
+    """Slices of float32 or float64; these themselves where they are so."""
+    return [
+        Rows(name, rows[:], dtype=dtype) if rows.storage or rows.dtype != dtype else rows for rows in slices
+    ]
 
 
-def _multiplied(
-    X: _Products,
-    norm2: float,
-    A: Array,
-    XA: list[Array],
-    R: NDArray[np.float64],
-    ratio: NDArray[np.float64],
-    before: float,
-    root: float,
-) -> tuple[Array, list[Array], float, float]:
-    """A times a power of the ratio that does not raise the loss, its products, the loss, the power (0: none).
-
-    The loss is of degree 4 in A, and a step by the fourth root never raises it: products of two entries are
-    bounded below by logarithms, those of four above by fourth powers. Larger steps mostly do not, either.
-    """
-    while root >= 0.25:
-        moved = np.ascontiguousarray((A * np.maximum(ratio, 0) ** root).astype(A.dtype))
-        products = X.times(moved)
-        loss = _loss(norm2, X.gram(moved), X.inner(moved, products), R)
-        if loss <= before:
-            return moved, products, loss, root
-        root /= 2
-    return A, XA, before, 0.0
-
-
-def _loss(norm2: float, G: NDArray[np.float64], inner: NDArray[np.float64], R: NDArray[np.float64]) -> float:
-    """Half the squared error of all slices."""
-    return norm2 / 2 - float((inner * R).sum()) + float((R * (G @ R @ G)).sum()) / 2
-
-
-def _values(rows: Rows) -> Array:
-    values: Array = rows.array.data if rows.sparse else rows.array
-    return values
-
-
-def _floored(below: NDArray[np.float64]) -> NDArray[np.float64]:
-    most = float(below.max())
-    floored: NDArray[np.float64] = np.maximum(below, FLOOR * most if most > 0 else 1.0)
-    return floored
+def _is_matrix(part: Any) -> bool:
+    """Whether it has two dimensions, as far as that can be seen without making an array of it."""
+    if isinstance(part, (list, tuple)):
+        return len(part) > 0 and all(isinstance(row, (list, tuple)) or np.ndim(row) == 1 for row in part)
+    return getattr(part, "ndim", 2 if hasattr(part, "__dlpack_device__") else 0) == 2

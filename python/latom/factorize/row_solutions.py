@@ -88,6 +88,38 @@ class RowSolutions(FactorRecommender):
         )
         return self
 
+    def similar_items(
+        self,
+        itemid: Any,
+        N: int = 10,
+        recalculate_item: bool = False,
+        item_users: Any = None,
+        filter_items: Any = None,
+        items: Any = None,
+    ) -> Any:
+        """The items whose factors have the highest cosine with those of given items, themselves first.
+
+        Parameters
+        ----------
+        itemid : int or array of int
+        N : int, default 10
+        recalculate_item : bool, default False
+            Take factors solved for from ``item_users`` in place of the fitted ones.
+        item_users : CSR of shape (items, n), optional
+        filter_items, items : array of int, optional
+            Items to leave out, or to choose among.
+
+        Returns
+        -------
+        ids, scores : arrays of shape (N,) or (items, N)
+            As in :meth:`recommend`.
+        """
+        name = f"{type(self).__name__}.similar_items"
+        check_is_fitted(self)
+        asked, scalar = as_ids(name, "itemid", itemid, None if recalculate_item else len(self.item_factors))
+        factors = self.recalculate_item(asked, item_users) if recalculate_item else self.item_factors[asked]
+        return self._similar_items(name, factors, N, filter_items, items, scalar)
+
     def explain(
         self, userid: int, user_items: Any, itemid: int, user_weights: Any = None, N: int = 10
     ) -> tuple[float, list[tuple[int, float]], Any]:

@@ -8,7 +8,6 @@ from math import ceil, log, sqrt
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
@@ -21,6 +20,7 @@ from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.finite import check_finite
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
+from latom.factorize.codes import decoded
 from latom.factorize.long_steps import LongSteps
 from latom.factorize.row_blocks import RowBlocks
 from latom.factorize.semi_nmf_init import initial_codes
@@ -103,7 +103,8 @@ class SemiNMF(IterativeEstimator):
     the entries kept), 2 n d k for components, and 2 n k^2 for each sweep over the codes and for their
     Gram matrix. Memory: two or three times the codes, and k x d and k x k numbers.
     Loss is summed in float64 from products in the dtype of X; for float32 it is good to some 1e-6 of
-    ||X||^2, so exact fits are better followed in float64. Results do not depend on n_threads.
+    ||X||^2, so exact fits are better followed in float64. Results do not depend on n_threads; dense products
+    are those of numpy's BLAS, and have its bits.
 
     Without keep_fraction the loss of "hals" does not rise, but for rounding.
 
@@ -230,7 +231,7 @@ class SemiNMF(IterativeEstimator):
 
         Parameters
         ----------
-        X : array of shape (n, k)
+        X : array or sparse matrix of shape (n, k)
             Codes.
 
         Returns
@@ -238,15 +239,23 @@ class SemiNMF(IterativeEstimator):
         rows : array of shape (n, d)
         """
         check_is_fitted(self)
-        name = f"{type(self).__name__}.inverse_transform"
-        W = as_rows(name, X.toarray() if sp.issparse(X) else X)
-        if W.shape[1] != len(self.components_):
-            raise ValueError(
-                f"{name}: X must have a column for each of the {len(self.components_)} components; got "
-                f"{W.shape[1]}. Pass what transform returns."
-            )
-        rows: NDArray[Any] = W @ self.components_
-        return rows
+        return decoded(f"{type(self).__name__}.inverse_transform", X, self.components_)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus half the squared error of rows with the fitted components, so that higher is better.
+
+        Parameters
+        ----------
+        X : dense array of shape (n, d)
+        y : ignored
+
+        Returns
+        -------
+        score : float
+            Summed over rows; W is that of :meth:`transform`. More components never lower it by much: numbers
+            of them are compared by :meth:`bic`.
+        """
+        return -self._codes(f"{type(self).__name__}.score", X)[2] / 2
 
     def bic(self, X: Any) -> float:
         """The Bayesian information criterion of Bai & Ng (2002) on rows X; lower is better.

@@ -14,6 +14,7 @@ from latom._base.checks import check_choice, check_integer, check_range
 from latom._base.estimator import validated_rows
 from latom._base.finite import check_held
 from latom._base.rows import Rows
+from latom.factorize.codes import decoded
 from latom.factorize.embedding import Embedding
 from latom.factorize.product_in_parts import product_in_parts
 from latom.factorize.row_blocks import RowBlocks
@@ -136,7 +137,9 @@ class TruncatedSVD(Embedding):
         ValueError
             If a parameter is out of range, or X is not finite.
         """
-        name = f"{type(self).__name__}.fit_transform"
+        return self._fit(f"{type(self).__name__}.fit_transform", X)
+
+    def _fit(self, name: str, X: Matrix) -> Array:
         rows = validated_rows(self, name, X, reset=True)
         k = self._check_parameters(name, rows)
         context = call(name, self.n_threads, as_seed(name, self.random_state))
@@ -187,15 +190,14 @@ class TruncatedSVD(Embedding):
 
         Parameters
         ----------
-        X : array of shape (n, k)
+        X : array or sparse matrix of shape (n, k)
 
         Returns
         -------
         rows : array of shape (n, d)
         """
         check_is_fitted(self)
-        rows: Array = np.asarray(X) @ self.components_
-        return rows
+        return decoded(f"{type(self).__name__}.inverse_transform", X, self.components_)
 
     def _check_parameters(self, name: str, rows: Rows) -> int:
         k = self._check_n_components(name, rows.shape)

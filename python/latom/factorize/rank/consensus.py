@@ -18,6 +18,7 @@ from latom._base.estimator import validated_rows
 from latom._base.rows import Rows
 from latom.cluster.kmeans import KMeans
 from latom.factorize.nmf import NMF
+from latom.factorize.not_negative import check_not_negative
 from latom.factorize.rank.alignment import unit_rows
 from latom.factorize.rank.replicates import factorize_replicates, refit
 
@@ -48,6 +49,7 @@ class ConsensusNMF(BaseEstimator):
     tol, max_iter : float and int, default 1e-4 and 1000
         As in :class:`latom.NMF`.
     random_state : int, Generator, RandomState or None
+        Seed of the starts.
     n_threads : int, optional
         As in :class:`latom.NMF`.
 
@@ -161,12 +163,7 @@ class ConsensusNMF(BaseEstimator):
         name = f"{type(self).__name__}.prepare"
         rows = validated_rows(self, name, X, reset=True)
         self._check_parameters(name, rows.shape)
-        context = call(name, self.n_threads)
-        if not rows.core.non_negative(context):
-            raise ValueError(
-                f"{name}: X must not be negative (Negative values in data); got a negative entry. Pass "
-                "counts, or shares."
-            )
+        check_not_negative(call(name, self.n_threads), rows, "Pass counts, or shares.")
         self._seed = as_seed(name, self.random_state)
         self._X = rows.numbers
         self._mean, self._deviation = _moments(self._X)
@@ -205,7 +202,7 @@ class ConsensusNMF(BaseEstimator):
             By number of components, then by replicate: what :meth:`combine` takes.
         """
         name = f"{type(self).__name__}.factorize"
-        check_is_fitted(self, "features_")
+        check_is_fitted(self, "features_", msg=_unready(name, "prepare X"))
         workers = check_integer(name, "n_workers", n_workers)
         streams = range(check_integer(name, "worker", worker, workers - 1, 0), self.n_replicates, workers)
         if not len(streams):  # more workers than replicates
@@ -231,7 +228,8 @@ class ConsensusNMF(BaseEstimator):
         -------
         self
         """
-        check_is_fitted(self, "features_")
+        name = f"{type(self).__name__}.combine"
+        check_is_fitted(self, "features_", msg=_unready(name, "prepare X"))
         for part in parts:
             for k, own in part.items():
                 self._found.setdefault(k, {}).update(own)
@@ -240,6 +238,11 @@ class ConsensusNMF(BaseEstimator):
             for k, own in sorted(self._found.items())
             if own
         }
+        if not self.spectra_:
+            raise ValueError(
+                f"{name}: parts must hold a factorization where this model has made none; got none. Call "
+                "factorize first, or pass what it has returned elsewhere."
+            )
         return self
 
     def consensus(self, n_components: int, density_threshold: float | None = None) -> ConsensusNMF:
@@ -257,7 +260,7 @@ class ConsensusNMF(BaseEstimator):
         self
         """
         name = f"{type(self).__name__}.consensus"
-        check_is_fitted(self, "spectra_")
+        check_is_fitted(self, "spectra_", msg=_unready(name, "combine factorizations"))
         if n_components not in self.spectra_:
             raise ValueError(
                 f"{name}: n_components must be one that was factorized, of {sorted(self.spectra_)}; got "
@@ -330,6 +333,11 @@ class ConsensusNMF(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = tags.input_tags.positive_only = True
         return tags
+
+
+def _unready(name: str, step: str) -> str:
+    """What a step says that comes before another."""
+    return f"{name}: the model must {step} first; got one that has not. Call {step.split()[0]}, or fit."
 
 
 def _shares(usages: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from sklearn.base import BaseEstimator
 
-from latom._base.arrays import Matrix, as_numpy, as_seed
-from latom._base.backend import call
+from latom._base.arrays import as_numpy, as_seed
 from latom._base.checks import check_integer, check_number, check_range, shown
 from latom._base.rows import Rows
+from latom.factorize.decomposition import Decomposition
 from latom.factorize.nmf import NMF
 from latom.factorize.rank.alignment import Alignment, align
-from latom.factorize.rank.replicates import Replicates, factorize_replicates, in_the_core, refit
+from latom.factorize.rank.problems import Decomposed, Matrix, Problem
+from latom.factorize.rank.replicates import Replicates, factorize_replicates, in_the_core
 from latom.factorize.rank.search import search_replicates
 
 Array = NDArray[Any]
@@ -42,9 +44,12 @@ class RankSelection:
     mean_stability : float64 array of shape (candidates,)
         The mean silhouette.
     error : float64 array of shape (candidates,)
-        ||X - W H|| / ||X|| with the median components H, and W fitted to them.
+        ||X - W H|| / ||X|| with the median components H, and W fitted to them; of RESCAL and NonNegativeCP
+        with relations, or weights, fitted to them.
     components_ : array of shape (n_components, d)
-        The median components of the number chosen, of length 1.
+        The median components of the number chosen, of length 1. Of RESCAL the columns of A as rows, so that
+        ``RESCAL(k).fit(X, A=selection.components_.T, update_A=False)`` is the model with their relations; of
+        NonNegativeCP what a component is in each mode, side by side.
     medians : dict of int to array of shape (k, d)
         Those of each candidate.
     replicates : dict of int to array of shape (replicates, k, d)
@@ -68,17 +73,27 @@ class RankSelection:
 
         Parameters
         ----------
-        ax : matplotlib axes, optional
-            Where to draw; None makes a figure.
+        ax : matplotlib axes, str or path-like, optional
+            Where to draw, or the file to write the figure to; None makes a figure.
 
         Returns
         -------
         ax : matplotlib axes
         """
-        if ax is None:
+        path = ax if isinstance(ax, (str, PathLike)) else None
+        if path is not None:
+            from matplotlib.figure import Figure
+
+            ax = Figure(figsize=(6, 4), layout="constrained").subplots()
+        elif ax is None:
             from matplotlib import pyplot
 
             ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
+        if not hasattr(ax, "twinx"):
+            raise TypeError(
+                f"RankSelection.plot: ax must be matplotlib axes, a path or None; got {shown(ax)}. Leave it "
+                "out for a figure of its own."
+            )
         ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
         ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
         ax.set_xlabel("components")
@@ -92,11 +107,13 @@ class RankSelection:
         labels = [line.get_label() for line in lines]
         below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}  # within, it would lie on lines
         ax.legend(lines, labels, ncol=3, fontsize="small", frameon=False, **below)
+        if path is not None:
+            ax.figure.savefig(path)
         return ax
 
 
 def select_n_components(
-    X: Matrix,
+    X: Any,
     candidates: Sequence[int],
     *,
     estimator: Any = None,
@@ -120,7 +137,8 @@ def select_n_components(
     Parameters
     ----------
     X : array or CSR of shape (n, d)
-        Finite and not negative.
+        Finite and not negative. For :class:`latom.RESCAL` and :class:`latom.NonNegativeCP`, what their
+        ``fit`` takes.
     candidates : sequence of int
         Numbers of components.
     estimator : estimator, optional
@@ -128,16 +146,20 @@ def select_n_components(
         they gain more than noise explains, ``NMF(tol=1e-6, max_iter=2000)``: components that overlap, as
         dense ones do, take that long to be told apart. An NMF of squared errors without
         penalties has all its replicates made in one call of the core, from random starts; others (any
-        estimator with ``n_components``, ``random_state`` and ``components_``) are fitted one after the other.
+        estimator with ``n_components``, ``random_state`` and ``components_``, and :class:`latom.RESCAL` and
+        :class:`latom.NonNegativeCP`) are fitted one after the other.
     n_replicates : int, default 20
+        Factorizations of each number of components.
     noise : float, default 0.03
         Entries are multiplied by uniform numbers of [1 - noise, 1 + noise].
     threshold : float, default 0.9
+        Of the lowest mean silhouette of a cluster, from which on a number of components is stable.
     significance : float, default 0.05
         Of a one-sided Wilcoxon test of the rows' errors.
     metric : {"cosine"}, default "cosine"
         Of silhouettes.
     random_state : int, Generator, RandomState or None
+        Seed of perturbations and starts.
     n_threads : int, optional
         As in :class:`latom.NMF`.
 
@@ -184,8 +206,7 @@ def select_n_components(
     3
     """
     function = "select_n_components"
-    rows = Rows(function, X)
-    ranks = _ranks(function, candidates, rows.shape)
+    model = _estimator(function, estimator)
     if not isinstance(metric, str) or metric != "cosine":
         raise ValueError(f"{function}: metric must be 'cosine'; got {shown(metric)}. Leave it out.")
     count = check_integer(function, "n_replicates", n_replicates, low=2)
@@ -194,16 +215,20 @@ def select_n_components(
         check_range(function, "threshold", threshold, 1),
     )
     check_number(function, "significance", significance)
-    model = _estimator(function, estimator)
     seed = as_seed(function, random_state)
-    found = factorize_replicates(function, rows, ranks, range(count), noise, model, seed, n_threads)
-    total = float(rows.core.norm2(call(function, n_threads)).sum())
+    options = model, count, noise, seed, n_threads
+    if isinstance(model, Decomposition):
+        problem: Problem = Decomposed(function, X, *options)
+    else:
+        rows = Rows(function, X)
+        problem = Matrix(function, rows, *options)
+    ranks = _ranks(function, candidates, problem.most)
+    found = problem.replicates(ranks)
 
     def agreement(k: int) -> _Agreement:
         H, losses, _ = found[k]
         alignment = align(H, int(np.nanargmin(losses)) if np.isfinite(losses).any() else 0)
-        errors = refit(function, rows, alignment.medians, model, n_threads)[1]
-        return _Agreement(alignment, alignment.silhouettes.mean(axis=1), errors)
+        return _Agreement(alignment, alignment.silhouettes.mean(axis=1), problem.errors(alignment.medians))
 
     reached: dict[int, _Agreement] = {}
 
@@ -227,7 +252,7 @@ def select_n_components(
         np.array(ranks, np.int64),
         np.array([reached[k].low for k in ranks]),
         np.array([float(reached[k].of_clusters.mean()) for k in ranks]),
-        np.array([np.sqrt(reached[k].error / total) if total > 0 else 0.0 for k in ranks]),
+        np.array([np.sqrt(reached[k].error / problem.norm2) if problem.norm2 > 0 else 0.0 for k in ranks]),
         reached[chosen].alignment.medians,
         {k: reached[k].alignment.medians for k in ranks},
         {k: np.take_along_axis(found[k][0], orders[k], axis=1) for k in ranks},
@@ -297,21 +322,22 @@ def _lower(errors: NDArray[np.float64], before: NDArray[np.float64], significanc
     return bool(wilcoxon(differences, alternative="greater").pvalue < significance)
 
 
-def _ranks(function: str, candidates: Any, shape: tuple[int, int]) -> list[int]:
+def _ranks(function: str, candidates: Any, most: int) -> list[int]:
     given = as_numpy(
         function, list(candidates) if isinstance(candidates, range) else candidates, "candidates"
     )
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
         raise ValueError(
             f"{function}: candidates must be a sequence of integers; got {shown(candidates)}. Pass a "
-            "range, such "
-            "as range(2, 11)."
+            "range, such as range(2, 11)."
         )
-    most = min(shape)
-    ranks = [
-        check_integer(function, "candidates", k if k != int(k) else int(k), most) for k in given.tolist()
-    ]
-    return sorted(set(ranks))
+    for k in given.tolist():
+        if k != k or k != np.floor(k) or not 1 <= k <= most:
+            raise ValueError(
+                f"{function}: candidates must be integers in [1, {most}], as X has no more components; got "
+                f"{k} among them. Leave it out."
+            )
+    return sorted({int(k) for k in given.tolist()})
 
 
 def _estimator(function: str, estimator: Any) -> Any:
@@ -325,6 +351,11 @@ def _estimator(function: str, estimator: Any) -> Any:
             f"{function}: estimator must be a factorization with n_components and random_state; got "
             f"{shown(estimator)}. Pass NMF(), or leave it out."
         )
-    if in_the_core(estimator):
+    if in_the_core(estimator) or isinstance(estimator, Decomposition):
         estimator._check_parameters(function)
+    if not getattr(estimator, "nonnegative", True):
+        raise ValueError(
+            f"{function}: estimator must have nonnegative=True; got {shown(estimator)}. Leave it "
+            "out: components of any sign are not unique, so that replicates need not agree."
+        )
     return estimator
