@@ -209,7 +209,7 @@ class RelativeRepresentation(Estimator):
             square = squares[part, None]
             if self.metric == "euclidean":
                 with np.errstate(over="ignore"):
-                    made[part] = -np.sqrt(np.maximum(square + own - 2 * product, 0))
+                    made[part] = 0 - np.sqrt(np.maximum(square + own - 2 * product, 0))
             else:
                 lengths = np.sqrt(np.where(square > 0, square, 1)) * np.sqrt(np.where(own > 0, own, 1))
                 made[part] = np.clip(product / lengths, -1, 1)
@@ -220,7 +220,7 @@ class RelativeRepresentation(Estimator):
         collection, context = Collection(anchors, self.metric), call(name, self.n_threads)
         if self.metric == "euclidean":
             distances, indices = collection.nearest(context, rows, self.k or 1)
-            values = -distances
+            values = 0 - distances
         else:
             values, indices, _ = collection.topk(context, rows, self.k or 1)
         q, k = indices.shape
