@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.stats import ortho_group, skew
+from scipy.stats import norm, ortho_group, skew
 
 from latom import RelativeRepresentation
-from latom.neighbors import NearestNeighbors, hubness, local_scaling, match_anchors
+from latom.neighbors import NearestNeighbors, hubness, local_scaling, match_anchors, mutual_proximity
 from latom.seed.leverage import leverage
 
 
@@ -45,6 +45,54 @@ def test_local_scaling_is_its_formula_and_reduces_hubs(rng):
     assert same[0].tolist() == [[0.0], [0.0]]
     with pytest.raises(ValueError, match="local_scaling: distances and indices must"):
         local_scaling(near, who + 300)
+
+
+def test_mutual_proximity_is_its_formula_and_reduces_hubs(rng):
+    X = rng.normal(size=(300, 60))
+    near, who = NearestNeighbors(n_neighbors=299).fit(X).kneighbors()
+    D = np.linalg.norm(X[:, None] - X, axis=2)
+    away = D[~np.eye(300, dtype=bool)].reshape(300, 299)  # to all others
+    mean, deviation = away.mean(axis=1), away.std(axis=1)
+    law = 1 - norm.sf(D, mean[:, None], deviation[:, None]) * norm.sf(D, mean, deviation)
+    few = near[:, :50], who[:, :50], 10
+    found = [
+        mutual_proximity(near, who, 10),  # of all rows, these moments are those of the candidates
+        mutual_proximity(near, who, 10, moments=np.column_stack([mean, deviation])),
+        mutual_proximity(*few, moments=np.column_stack([mean, deviation])),
+    ]
+    for i in (0, 17, 299):
+        for candidates, (scaled, kept) in zip((who, who, few[1]), found, strict=True):
+            assert kept[i].tolist() == sorted(candidates[i], key=lambda j: (law[i, j], j))[:10]
+            np.testing.assert_allclose(scaled[i], law[i, kept[i]], rtol=1e-9, atol=1e-15)
+    for _, kept in [*found, mutual_proximity(*few)]:
+        assert hubness(kept).skewness < hubness(who[:, :10]).skewness
+    mean, deviation = few[0].mean(axis=1), few[0].std(axis=1)
+    scaled, kept = mutual_proximity(*few)
+    wanted = 1 - np.prod([norm.sf(D[3, kept[3]], mean[at], deviation[at]) for at in (3, kept[3])], axis=0)
+    np.testing.assert_allclose(scaled[3], wanted)
+
+
+def test_mutual_proximity_of_odd_distances(rng):
+    scaled, kept = mutual_proximity(np.zeros((2, 1)), [[1], [0]])  # no row's distances vary
+    assert scaled.tolist() == [[0.75], [0.75]]
+    assert kept.tolist() == [[1], [0]]
+    scaled, kept = mutual_proximity(
+        [[1.0, 3.0], [1, 2], [2, 3]], [[1, 2], [0, 2], [1, 0]], moments=[[1, 0], [1, 0], [2, 0]]
+    )
+    assert kept.tolist() == [[1, 2], [0, 2], [0, 1]]
+    assert scaled.tolist() == [[0.75, 1.0], [0.75, 1.0], [1.0, 1.0]]
+    near, who = rng.random((5, 3)), rng.integers(0, 5, (5, 3))
+    with pytest.raises(ValueError, match=r"^mutual_proximity: moments must have shape \(5, 2\); got \(5,\)"):
+        mutual_proximity(near, who, moments=np.ones(5))
+    with pytest.raises(ValueError, match=r"moments\[:, 1\] must be finite and not negative; got -1.0"):
+        mutual_proximity(near, who, moments=-np.ones((5, 2)))
+    with pytest.raises(ValueError, match="n_neighbors must be"):
+        mutual_proximity(near, who, 4)
+    for function in (mutual_proximity, local_scaling):
+        with pytest.raises(ValueError, match=r"^\w+: distances and indices must"):
+            function(near, who + 5)
+        with pytest.raises(ValueError, match=r"^\w+: distances must be finite; got inf in row 0\. Ask"):
+            function(np.full((5, 3), np.inf), who)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
