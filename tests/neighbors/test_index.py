@@ -176,7 +176,15 @@ def test_one_query_gives_one_answer(kind, rng):
     matches = index.above(X, 0.2)
     for i in (0, 59):
         q = X[[i]].toarray()[0]
-        for one in (q, q.tolist(), tuple(q), torch.as_tensor(q), Series(q), X[[i]].reshape(-1)):
+        for one in (
+            q,
+            q.tolist(),
+            tuple(q),
+            torch.as_tensor(q),
+            Series(q),
+            X[[i]].reshape(-1),
+            torch.as_tensor(q).to_sparse(),
+        ):
             value, index_of = index.search(one, 4)
             assert value.shape == index_of.shape == (4,)
             assert (index_of == indices[i]).all()

@@ -12,8 +12,8 @@ from latom._base.backend import call
 from latom._base.csr import as_csr
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 from latom.encode.atoms import unstacked
-from latom.encode.tensors import from_sparse_tensor, is_sparse_tensor
 
 
 class BaseEncoder(Estimator):
@@ -42,8 +42,7 @@ class BaseEncoder(Estimator):
 
     def _given_codes(self, name: str, X: Any) -> Matrix:
         """Codes of ``inverse_transform``: a matrix, sparse or dense, or a tensor of either kind."""
-        if is_sparse_tensor(X):
-            X = from_sparse_tensor(name, X, "X")
+        X = as_scipy(name, X)
         return as_csr(name, X if sp.issparse(X) else sp.csr_array(as_rows(name, X, "X")), "X")
 
     def __sklearn_is_fitted__(self) -> bool:

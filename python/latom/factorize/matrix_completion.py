@@ -20,6 +20,7 @@ from latom._base.finite import check_held
 from latom._base.history import Descent, FactorizationState
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 from latom.factorize.observed import Side, as_csr_rows, transposed
 from latom.factorize.singular_vectors import OVERSAMPLES
 
@@ -294,6 +295,7 @@ class MatrixCompletion(IterativeEstimator):
 
     def _observed(self, name: str, X: Matrix, reset: bool) -> Rows:
         """The observed entries as CSR rows."""
+        X = as_scipy(name, X)
         if sp.issparse(X):
             return as_csr_rows(name, validated_rows(self, name, X, reset, True).array, None)
         rows = validated_rows(self, name, X, reset, "allow-nan")

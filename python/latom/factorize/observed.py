@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix
 from latom._base.backend import backend
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 
 Array = NDArray[Any]
 
@@ -19,6 +20,7 @@ MIXED = 32  # factors, from which on a few steps of conjugate gradients cost les
 
 def as_csr_rows(function: str, X: Matrix, dtype: Any, name: str = "X") -> Rows:
     """X as canonical CSR rows of a number type; of dense X what is not 0 counts as stored."""
+    X = as_scipy(function, X, name)
     if not sp.issparse(X):
         X = sp.csr_array(np.asarray(X))
     elif X.format != "csr":

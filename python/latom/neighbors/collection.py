@@ -17,6 +17,7 @@ from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.device_select import DeviceAtoms
 from latom._base.finite import check_held
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import is_sparse_tensor
 from latom.neighbors.tree import Tree, tree_pays
 
 METRICS = ("dot", "cosine", "euclidean")
@@ -356,6 +357,8 @@ def as_queries(Q: Any) -> tuple[Any, bool]:
         return ([Q], True) if one else (Q, False)
     if getattr(Q, "ndim", 2) != 1:
         return Q, False
+    if is_sparse_tensor(Q):  # torch has no reshape of it
+        return Q.unsqueeze(0), True
     return (Q if hasattr(Q, "reshape") else np.asarray(Q)).reshape(1, -1), True
 
 

@@ -15,6 +15,7 @@ from latom._base.checks import check_choice, check_flag, check_integer, shown
 from latom._base.device import lies_on_gpu, place_of
 from latom._base.foreign import refuse_sparse
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 from latom.neighbors.collection import METRICS, Collection, as_allowed, as_queries, as_without
 from latom.neighbors.index_file import load_index, save_index
 
@@ -43,6 +44,7 @@ class _Index:
         if not cls._sparse:
             refuse_sparse(name, X)
             return Rows(name, X)
+        X = as_scipy(name, X)
         if not sp.issparse(X):
             raise TypeError(
                 f"{name}: X must be a scipy.sparse matrix; got {shown(X)}. Use DenseIndex, or "
