@@ -1,7 +1,7 @@
-"""Search by a score that is too dear to compute for all items: CUR beside cheap rankers, by scores spent.
+"""Search by a score that is too costly to compute for all items: CUR beside cheap rankers, by scores spent.
 
-    LATOM_DATA=/folder/with/data python examples/search_by_dear_scores.py
-    python examples/search_by_dear_scores.py --plot found.png           # on token vectors made up here
+    LATOM_DATA=/folder/with/data python examples/search_by_costly_scores.py
+    python examples/search_by_costly_scores.py --plot found.png           # on token vectors made up here
 
 The score is MaxSim, as of late-interaction models: each token of the query finds its most similar token of
 the item. Compared by the share of the true 10 and 50 best items found with so many scores per query: items
