@@ -196,7 +196,7 @@ def main() -> None:
     seconds = time.perf_counter() - start
     drawn = rng.integers(0, n, (n, K))
     unit = A / np.linalg.norm(A, axis=1, keepdims=True)
-    random = np.einsum("nd,nkd->nk", unit[:2000], unit[drawn[:2000]])
+    random = np.einsum("ij,ikj->ik", unit[:2000], unit[drawn[:2000]])
     print(f"\n{K} hard negatives of each row, found in {seconds:.1f} s: mean cosine {negative.mean():.3f};")
     print(
         f"of the {K} nearest rows of any category {cosines.mean():.3f}, of rows drawn by chance "
