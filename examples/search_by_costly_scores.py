@@ -170,7 +170,7 @@ def plot(path: str, budgets: list[int], tables: dict[str, dict[str, list[list[fl
             best = "the best" if top == 1 else f"the {top} best"
             ax.set(title=f"{title}: {best}", xlabel="scores per query", xticks=budgets)
         axes[0].set_ylabel("share found")
-    grid[0, -1].legend(fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ORDER))
     figure.savefig(path, dpi=120)
 
 
