@@ -8,6 +8,8 @@ Moschella et al. (2023) claim that rows described by their cosines with shared a
 encoders, so that a classifier trained in one space works in another, where absolute coordinates score as
 chance does. The generated second space is a rotation of the first with noise; the spaces of the abstracts
 have nothing in common but the texts. Classes are subjects (the archives of arXiv), rows are centered.
+Anchors are drawn evenly, spread by k-means++, the rows nearest to the centers of k-means, or drawn by
+leverage. Whitening claims to make spaces alike that differ by more than a rotation.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from scipy.stats import ortho_group
 from latom import RelativeRepresentation, TruncatedSVD
 from latom.neighbors import DenseIndex, match_anchors
 
-ANCHORS = (16, 64, 256, 512)
+SELECTIONS = ("uniform", "kmeans++", "kmeans", "leverage")
+ANCHORS = (16, 64, 256, 512, 1024)
 
 
 def generated(n: int):
@@ -62,6 +65,17 @@ def nearest_center(train, y, test):
     return labels[DenseIndex(centers).search(test, 1)[1][:, 0]]
 
 
+def stitched(A, B, y, m: int, whiten: bool = False, selection: str = "uniform") -> tuple[float, float]:
+    """Accuracy of a classifier of A on B, and mean reciprocal rank of rows of B looked up in A."""
+    half = len(y) // 2
+    first = RelativeRepresentation(m, selection=selection, whiten=whiten, random_state=0).fit(A[:half])
+    second = RelativeRepresentation(m, whiten=whiten).fit_anchors(B[:half], first.anchor_indices_)
+    a, b = first.transform(A), second.transform(B[half:])
+    right = (nearest_center(a[:half], y[:half], b) == y[half:]).mean()
+    found = DenseIndex(a[half:]).search(b, 50)[1] == np.arange(len(b))[:, None]
+    return right, np.where(found.any(axis=1), 1 / (1 + found.argmax(axis=1)), 0).mean()
+
+
 def plot(path: Path, anchors: tuple[int, ...], found: dict, lines: dict[str, float]) -> None:
     """Accuracy and rank against the number of anchors; dashed is what needs none."""
     import matplotlib
@@ -70,7 +84,7 @@ def plot(path: Path, anchors: tuple[int, ...], found: dict, lines: dict[str, flo
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
-    for selection, color in zip(found, ("#c2512f", "#2f6f9f"), strict=True):
+    for selection, color in zip(found, ("#c2512f", "#2f6f9f", "#5b8c3a", "#8a5fa8"), strict=True):
         for ax, values in zip(axes, zip(*found[selection], strict=True), strict=True):
             ax.plot(anchors, values, "o-", color=color, label=f"anchors: {selection}")
     for name, value in lines.items():
@@ -94,13 +108,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-n", type=int, default=4000, help="rows (4000)")
+    parser.add_argument("-n", type=int, default=10_000, help="rows (10000)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw both against the number of anchors")
     options = parser.parse_args()
     folder = os.environ.get("LATOM_DATA")
     real = folder and (Path(folder) / "arxiv-minilm.npy").exists()
-    A, B, y = abstracts(Path(folder), options.n) if real else generated(options.n)
+    A, B, y = abstracts(Path(folder), options.n) if real else generated(min(options.n, 4000))
     n, half = len(y), len(y) // 2
+    anchors = tuple(m for m in ANCHORS if m <= half)
     usual = np.bincount(y[half:]).max() / (n - half)
     print(f"{n} rows of {y.max() + 1} classes; the most frequent: {usual:.3f}")
     lines = {}
@@ -113,17 +128,14 @@ def main() -> None:
     absolute = (nearest_center(A[:half], y[:half], B[half:]) == y[half:]).mean()
     print(f"absolute coordinates        {absolute:8.3f}")
     lines["absolute coordinates"] = absolute
-    scores: dict[str, list[tuple[float, float]]] = {"uniform": [], "kmeans++": []}
+    scores: dict[str, list[tuple[float, float]]] = {how: [] for how in SELECTIONS}
     for selection in scores:
-        for m in ANCHORS:
-            first = RelativeRepresentation(m, selection=selection, random_state=0).fit(A[:half])
-            second = RelativeRepresentation(m).fit_anchors(B[:half], first.anchor_indices_)
-            a, b = first.transform(A), second.transform(B[half:])
-            right = (nearest_center(a[:half], y[:half], b) == y[half:]).mean()
-            found = DenseIndex(a[half:]).search(b, 50)[1] == np.arange(n - half)[:, None]
-            rank = np.where(found.any(axis=1), 1 / (1 + found.argmax(axis=1)), 0).mean()
+        for m in anchors:
+            right, rank = stitched(A, B, y, m, selection=selection)
             scores[selection].append((right, rank))
             print(f"{m:4d} anchors, {selection:12} {right:8.3f}  {rank:8.3f}")
+    right, rank = stitched(A, B, y, anchors[-1], whiten=True)
+    print(f"{anchors[-1]:4d} anchors, whitened     {right:8.3f}  {rank:8.3f}")
     for known in (15, min(300, half // 2)):
         seeds = np.arange(known)[:, None].repeat(2, axis=1)
         pairs = match_anchors(A[:half], B[:half], seeds, known + 200)
@@ -132,7 +144,7 @@ def main() -> None:
             f"anchors grown from {known} pairs to {len(pairs)}: {right:.3f} of the new ones are the same row"
         )
     if options.plot:
-        plot(options.plot, ANCHORS, scores, lines)
+        plot(options.plot, anchors, scores, lines)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 What is claimed, and what this shows:
 - a neighbor vote over sparse document vectors sorts documents into many categories (Ribadas-Pena et al.,
   "Improving large-scale k-NN text categorization with label autoencoders", 2022);
-- nearest neighbors in high dimension have hubs, and local scaling makes fewer of them (Schnitzer et
-  al., 2012);
+- nearest neighbors in high dimension have hubs, and local scaling and mutual proximity make fewer of them
+  (Schnitzer et al., 2012);
 - the cosine above which documents count as the same decides what a de-duplicator finds: copies that lost some
   of their words on the one hand, documents that are merely alike on the other;
 - a graph of neighbors is enough to draw a map of documents (McInnes, Healy & Melville, "UMAP", 2018, whose
@@ -29,7 +29,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from latom import TruncatedSVD
-from latom.neighbors import SparseIndex, hubness, local_scaling
+from latom.neighbors import SparseIndex, hubness, local_scaling, mutual_proximity
 
 CANDIDATES = 50  # neighbors of a row, among which local scaling chooses
 DRAWN = 15  # neighbors of a row on the map
@@ -182,8 +182,9 @@ def hubs(index: SparseIndex, X: sp.csr_array, label: np.ndarray) -> tuple[np.nda
     print(f"\ngraph of all documents, k={CANDIDATES}: {time.perf_counter() - start:.1f} s")
     distances = np.maximum(1 - values, 0)
     after = local_scaling(distances, who, 10, kth=10)[1]
+    mutual = mutual_proximity(distances, who, 10)[1]
     print("10 neighbors of all    skewness  in no list  most lists  category right")
-    for name, lists in (("cosine", who[:, :10]), ("local scaling", after)):
+    for name, lists in (("cosine", who[:, :10]), ("local scaling", after), ("mutual proximity", mutual)):
         found, voted = hubness(lists), vote(label, lists)
         print(
             f"{name:20} {found.skewness:10.2f} {found.antihubs:11.3f} {np.bincount(lists.ravel()).max():11d}"

@@ -103,6 +103,8 @@ NOWHERE = {
     "compat.sklearn.NMF": _HOST,
     "compat.sklearn.NearestNeighbors": _HOST,
     "compat.sklearn.RadiusNeighborsTransformer": _HOST,
+    "compat.sklearn.SparseCoder": _HOST,
+    "compat.sklearn.TruncatedSVD": _HOST,
     "compat.turftopic.SNMF": _HOST,
     "compat.turftopic.TopKAutoEncoder": _HOST,
     "dask.KMeans": _DASK,

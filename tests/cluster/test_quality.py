@@ -149,7 +149,9 @@ def test_refusals():
         latom.silhouette_samples(X, [0, 0, 1, 1], metric="l1")
 
 
-@pytest.mark.parametrize("name", ["batch", "late_interaction", "pooling", "quality", "select", "ward"])
+@pytest.mark.parametrize(
+    "name", ["batch", "late_interaction", "pooling", "quality", "ranks", "select", "ward"]
+)
 def test_examples_of_docstrings_run(name):
     found = doctest.testmod(importlib.import_module(f"latom.cluster.{name}"))
     assert found.attempted

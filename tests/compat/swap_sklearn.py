@@ -9,8 +9,11 @@ from sklearn.decomposition import _nmf
 from latom.compat import sklearn as compat
 
 for module, names in (
-    (sklearn.cluster, ("KMeans", "MiniBatchKMeans")),
-    (sklearn.decomposition, ("NMF", "MiniBatchNMF", "non_negative_factorization")),
+    (sklearn.cluster, ("KMeans", "MiniBatchKMeans", "kmeans_plusplus")),
+    (
+        sklearn.decomposition,
+        ("NMF", "MiniBatchNMF", "SparseCoder", "TruncatedSVD", "non_negative_factorization"),
+    ),
     (_nmf, ("_initialize_nmf",)),
 ):
     for name in names:

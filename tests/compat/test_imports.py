@@ -29,7 +29,9 @@ def test_hosts_are_not_imported():
     }
 
 
-@pytest.mark.parametrize("host", ["faiss", "fastkmeans", "sklearn", "turftopic"])
+@pytest.mark.parametrize(
+    "host", ["_decomposition", "_neighbors", "_nmf", "faiss", "fastkmeans", "sklearn", "turftopic"]
+)
 def test_examples_of_docstrings_run(host):
     found = doctest.testmod(importlib.import_module(f"latom.compat.{host}"))
     assert found.attempted

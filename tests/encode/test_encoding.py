@@ -277,7 +277,8 @@ def test_torch_tensors_that_cannot_be_taken(X, W):
     torch = pytest.importorskip("torch")
     tensor = torch.from_numpy(X)
     with pytest.raises(TypeError, match="X must be dense"):
-        latom.topk(tensor.to_sparse(), W, 3)
+        latom.encode(tensor.to_sparse(), W, 3)
+    assert (latom.topk(tensor.to_sparse(), W, 3)[1] == latom.topk(X, W, 3)[1]).all()
     with pytest.raises(TypeError, match=r"memory of the CPU; got a tensor on meta\. Pass X\.cpu"):
         latom.topk(tensor.to("meta"), W, 3)
     with_gradient = torch.nn.Parameter(tensor.clone())

@@ -1,11 +1,14 @@
-"""The recipe for torch.distributed, with two processes and gloo: the bits of one machine."""
+"""The recipe for torch.distributed as the documentation has it, with two processes and gloo: the bits of one
+machine."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,44 +16,36 @@ import pytest
 import latom
 
 pytest.importorskip("torch")
+PAGE = Path(__file__).parents[2] / "docs" / "many-machines.md"
+if not PAGE.exists():
+    pytest.skip("the documentation is not here", allow_module_level=True)
 
-SCRIPT = textwrap.dedent(
-    """
-    import sys
-    import numpy as np, torch, torch.distributed as dist
-    from latom._base.rows import Rows
-    from latom.cluster.shards import Bounds, Shard
+RECIPE = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+BEFORE = """
+import sys
+import torch.distributed as dist
 
-    rank, world, file, folder = int(sys.argv[1]), 2, sys.argv[2], sys.argv[3]
-    dist.init_process_group("gloo", init_method="file://" + file, rank=rank, world_size=world)
-    whole = np.load(folder + "/X.npy")
-    cut = [0, 130, len(whole)]
-    X, first = whole[cut[rank] : cut[rank + 1]], cut[rank]
-    shard = Shard("kmeans", X, first, None, "euclidean", n_threads=1)
-    gathered = [None] * world
-    dist.all_gather_object(gathered, shard.bounds(False))
-    bounds = Bounds()
-    for part in gathered:
-        bounds = bounds.merge(part)
-    centers = Rows("kmeans", whole[:7])
-    for _ in range(4):
-        step = shard.assign(centers, bounds)
-        for array in (step.sums.total, step.sums.weight):
-            dist.all_reduce(torch.from_numpy(array))
-        centers, moved, shift = step.sums.centers("kmeans", centers, "euclidean", bounds, 1)
-    np.save(f"{folder}/{rank}.npy", centers.array)
-    dist.destroy_process_group()
-    """
-)
+rank, world, file, folder = int(sys.argv[1]), 2, sys.argv[2], sys.argv[3]
+dist.init_process_group("gloo", init_method="file://" + file, rank=rank, world_size=world)
+"""
+AFTER = """
+whole = np.load(folder + "/X.npy")
+X = whole[:130] if rank == 0 else whole[130:]
+start = starting_centers(X, 7)
+labels, centers, inertia = kmeans(X, start, 4)
+np.savez(f"{folder}/{rank}.npz", start=start, labels=labels, centers=centers, inertia=inertia)
+dist.destroy_process_group()
+"""
 
 
 def test_two_processes_agree_with_one(tmp_path):
+    (recipe,) = [code for code in RECIPE if "torch.distributed" in code]
+    script = textwrap.dedent(BEFORE + recipe + AFTER)
     X = np.random.default_rng(0).normal(size=(400, 9)).astype(np.float32)
     np.save(tmp_path / "X.npy", X)
-    whole = latom.KMeans(7, init=X[:7], max_iter=4, tol=0).fit(X)
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(rank), str(tmp_path / "meet"), str(tmp_path)],
+            [sys.executable, "-c", script, str(rank), str(tmp_path / "meet"), str(tmp_path)],
             env=dict(os.environ, OMP_NUM_THREADS="1"),
             stderr=subprocess.PIPE,
             text=True,
@@ -60,5 +55,10 @@ def test_two_processes_agree_with_one(tmp_path):
     for run in runs:
         _, errors = run.communicate(timeout=100)
         assert run.returncode == 0, errors
-    for rank in (0, 1):
-        assert np.array_equal(np.load(tmp_path / f"{rank}.npy"), whole.cluster_centers_)
+    found = [np.load(tmp_path / f"{rank}.npz") for rank in (0, 1)]
+    whole = latom.KMeans(7, init=found[0]["start"], max_iter=4, tol=0).fit(X)
+    for each in found:
+        assert np.array_equal(each["start"], found[0]["start"])
+        assert np.array_equal(each["centers"], whole.cluster_centers_)
+        assert np.isclose(each["inertia"], whole.inertia_, rtol=1e-12)
+    assert np.array_equal(np.concatenate([each["labels"] for each in found]), whole.labels_)

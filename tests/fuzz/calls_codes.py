@@ -121,7 +121,8 @@ def relative(rng: np.random.Generator) -> Call:
     X = inputs.rows(rng, inputs.sizes(rng))
     n = len(X.exact)
     anchors = int(rng.integers(1, n + 1))
-    arguments = {"X": X.X, "n_anchors": anchors, "selection": pick(rng, ["uniform", "kmeans++"])}
+    selections = ["uniform", "kmeans++", "kmeans", "leverage"]
+    arguments = {"X": X.X, "n_anchors": anchors, "selection": pick(rng, selections)}
     arguments |= {"metric": pick(rng, ["cosine", "euclidean"]), "random_state": seed(rng)}
     arguments["k"] = pick(rng, [None, int(rng.integers(1, anchors + 1))])
 

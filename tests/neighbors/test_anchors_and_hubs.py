@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from scipy.stats import ortho_group, skew
+from scipy.stats import norm, ortho_group, skew
 
 from latom import RelativeRepresentation
-from latom.neighbors import NearestNeighbors, hubness, local_scaling, match_anchors
+from latom.neighbors import NearestNeighbors, hubness, local_scaling, match_anchors, mutual_proximity
+from latom.seed.leverage import leverage
 
 
 def test_hubness_is_the_skew_of_occurrence(rng):
@@ -44,12 +47,60 @@ def test_local_scaling_is_its_formula_and_reduces_hubs(rng):
         local_scaling(near, who + 300)
 
 
+def test_mutual_proximity_is_its_formula_and_reduces_hubs(rng):
+    X = rng.normal(size=(300, 60))
+    near, who = NearestNeighbors(n_neighbors=299).fit(X).kneighbors()
+    D = np.linalg.norm(X[:, None] - X, axis=2)
+    away = D[~np.eye(300, dtype=bool)].reshape(300, 299)  # to all others
+    mean, deviation = away.mean(axis=1), away.std(axis=1)
+    law = 1 - norm.sf(D, mean[:, None], deviation[:, None]) * norm.sf(D, mean, deviation)
+    few = near[:, :50], who[:, :50], 10
+    found = [
+        mutual_proximity(near, who, 10),  # of all rows, these moments are those of the candidates
+        mutual_proximity(near, who, 10, moments=np.column_stack([mean, deviation])),
+        mutual_proximity(*few, moments=np.column_stack([mean, deviation])),
+    ]
+    for i in (0, 17, 299):
+        for candidates, (scaled, kept) in zip((who, who, few[1]), found, strict=True):
+            assert kept[i].tolist() == sorted(candidates[i], key=lambda j: (law[i, j], j))[:10]
+            np.testing.assert_allclose(scaled[i], law[i, kept[i]], rtol=1e-9, atol=1e-15)
+    for _, kept in [*found, mutual_proximity(*few)]:
+        assert hubness(kept).skewness < hubness(who[:, :10]).skewness
+    mean, deviation = few[0].mean(axis=1), few[0].std(axis=1)
+    scaled, kept = mutual_proximity(*few)
+    wanted = 1 - np.prod([norm.sf(D[3, kept[3]], mean[at], deviation[at]) for at in (3, kept[3])], axis=0)
+    np.testing.assert_allclose(scaled[3], wanted)
+
+
+def test_mutual_proximity_of_odd_distances(rng):
+    scaled, kept = mutual_proximity(np.zeros((2, 1)), [[1], [0]])  # no row's distances vary
+    assert scaled.tolist() == [[0.75], [0.75]]
+    assert kept.tolist() == [[1], [0]]
+    scaled, kept = mutual_proximity(
+        [[1.0, 3.0], [1, 2], [2, 3]], [[1, 2], [0, 2], [1, 0]], moments=[[1, 0], [1, 0], [2, 0]]
+    )
+    assert kept.tolist() == [[1, 2], [0, 2], [0, 1]]
+    assert scaled.tolist() == [[0.75, 1.0], [0.75, 1.0], [1.0, 1.0]]
+    near, who = rng.random((5, 3)), rng.integers(0, 5, (5, 3))
+    with pytest.raises(ValueError, match=r"^mutual_proximity: moments must have shape \(5, 2\); got \(5,\)"):
+        mutual_proximity(near, who, moments=np.ones(5))
+    with pytest.raises(ValueError, match=r"moments\[:, 1\] must be finite and not negative; got -1.0"):
+        mutual_proximity(near, who, moments=-np.ones((5, 2)))
+    with pytest.raises(ValueError, match="n_neighbors must be"):
+        mutual_proximity(near, who, 4)
+    for function in (mutual_proximity, local_scaling):
+        with pytest.raises(ValueError, match=r"^\w+: distances and indices must"):
+            function(near, who + 5)
+        with pytest.raises(ValueError, match=r"^\w+: distances must be finite; got inf in row 0\. Ask"):
+            function(np.full((5, 3), np.inf), who)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
 def test_relative_representations_survive_rotation(metric, container, rng):
     X = rng.normal(size=(60, 8)) * (rng.random((60, 8)) < 0.6)
     turned = X @ ortho_group.rvs(8, random_state=1) * (3 if metric == "cosine" else 1)
-    for selection in ("uniform", "kmeans++"):
+    for selection in ("uniform", "kmeans++", "kmeans", "leverage"):
         first = RelativeRepresentation(20, metric=metric, selection=selection, random_state=0).fit(
             container(X)
         )
@@ -93,6 +144,113 @@ def test_anchors_are_repeatable(rng):
         RelativeRepresentation().fit_anchors(X, [50])
     with pytest.raises(ValueError, match="k must be"):
         RelativeRepresentation(9, k=10).fit(X)
+
+
+def planted(rng):
+    """Ten groups whose directions and lengths both differ."""
+    group = np.repeat(np.arange(10), 30)
+    return rng.normal(size=(10, 6))[group] * (1 + group[:, None]) + 0.05 * rng.normal(size=(300, 6)), group
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_kmeans_anchors_are_the_rows_nearest_to_centers(metric, container, rng):
+    X, group = planted(rng)
+    options = dict(selection="kmeans", metric=metric, random_state=0)
+    first, again = (RelativeRepresentation(10, **options).fit(container(X)) for _ in range(2))
+    assert (first.anchor_indices_ == again.anchor_indices_).all()
+    assert sorted(group[first.anchor_indices_]) == list(range(10))
+    rows = X / np.linalg.norm(X, axis=1, keepdims=True) if metric == "cosine" else X
+    for g in range(10):
+        own = np.flatnonzero(group == g)
+        center = rows[own].mean(axis=0)
+        away = np.linalg.norm(
+            rows[own] - center / (np.linalg.norm(center) if metric == "cosine" else 1), axis=1
+        )
+        assert own[away.argmin()] in first.anchor_indices_
+    twins = np.repeat(np.eye(3), 4, axis=0)  # fewer distinct rows than anchors
+    with pytest.warns(UserWarning, match="distinct"):
+        few = RelativeRepresentation(7, **options).fit(container(twins))
+    assert len(set(few.anchor_indices_)) == 7
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+def test_leverage_anchors_follow_the_scores(container, rng):
+    """Three rows alone hold three directions: their scores are 1, of at most 4."""
+    X = np.zeros((200, 9))
+    X[:, :1] = rng.normal(size=(200, 1))
+    X[[5, 60, 199], [3, 5, 8]] = 30
+    U = np.linalg.svd(X, full_matrices=False)[0][:, :4]
+    chances = (U**2).sum(axis=1) / 4
+    np.testing.assert_allclose(leverage(container(X), 4), chances, atol=1e-8)
+    options = dict(selection="leverage", metric="euclidean")
+    drawn = [RelativeRepresentation(4, random_state=s, **options).fit(container(X)) for s in range(300)]
+    share = np.bincount(np.concatenate([m.anchor_indices_ for m in drawn]), minlength=200) / 300
+    assert share[[5, 60, 199]].min() > 0.7  # of 4 drawn; evenly it would be .02
+    again = RelativeRepresentation(4, random_state=7, **options).fit(container(X))
+    assert (again.anchor_indices_ == drawn[7].anchor_indices_).all()
+    large, wide = (
+        RelativeRepresentation(4, random_state=7, **options).fit(container((X * size).astype(np.float32)))
+        for size in (1e-25, 1e30)
+    )
+    assert (large.anchor_indices_ == wide.anchor_indices_).all()
+    assert (large.anchor_indices_ == again.anchor_indices_).all()
+
+
+def test_kmeanspp_anchors_spread_by_the_metric():
+    """One direction, many lengths: under cosine all rows are one."""
+    X = np.repeat(np.array([[1.0, 2.0], [10, 20], [100, 200], [1000, 2000]]), 10, axis=0)
+    X = X + 1e-3 * np.arange(40)[:, None]
+    for seed in range(5):
+        model = RelativeRepresentation(4, selection="kmeans++", metric="euclidean", random_state=seed).fit(X)
+        assert sorted(model.anchor_indices_ // 10) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whitened_representations_survive_affine_maps(metric, dtype, rng):
+    X = (rng.normal(size=(90, 7)) @ rng.normal(size=(7, 7))).astype(dtype)
+    moved = X.astype(np.float64) @ rng.normal(size=(7, 7)) + rng.normal(size=7)
+    first = RelativeRepresentation(12, metric=metric, whiten=True, random_state=0).fit(X)
+    a = first.transform(X)
+    A = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    L = np.linalg.cholesky(np.linalg.inv(A.T @ A / 90))
+    W, anchors = A @ L, (A @ L)[first.anchor_indices_]
+    if metric == "cosine":
+        norms = np.linalg.norm(W, axis=1)[:, None] * np.linalg.norm(anchors, axis=1)
+        wanted = W @ anchors.T / norms
+    else:
+        wanted = -np.linalg.norm(W[:, None] - anchors, axis=2)
+    np.testing.assert_allclose(a, wanted, atol=1e-5 if dtype == np.float32 else 1e-6)
+    assert a.dtype == dtype
+    assert (first.anchors_ == X[first.anchor_indices_]).all()
+    second = RelativeRepresentation(metric=metric, whiten=True).fit_anchors(moved, first.anchor_indices_)
+    np.testing.assert_allclose(second.transform(moved), wanted, atol=1e-5)
+    kept = RelativeRepresentation(metric=metric, whiten=True, k=3).fit_anchors(X, first.anchor_indices_)
+    codes = kept.transform(X)
+    assert codes.dtype == dtype
+    np.testing.assert_allclose(np.sort(codes.data.reshape(90, 3)), np.sort(wanted)[:, -3:], atol=1e-5)
+    copy = pickle.loads(pickle.dumps(first))
+    assert (copy.transform(X) == a).all()
+    flat = np.hstack([X, X[:, :1]])  # a direction without variance is left out
+    again = RelativeRepresentation(metric=metric, whiten=True).fit_anchors(flat, first.anchor_indices_)
+    np.testing.assert_allclose(again.transform(flat), wanted, atol=1e-4)
+
+
+def test_whitening_needs_dense_rows_that_differ(rng):
+    with pytest.raises(
+        TypeError, match=r"^RelativeRepresentation\.fit: X must be dense where whiten=True; got"
+    ):
+        RelativeRepresentation(2, whiten=True).fit(sp.eye_array(4, format="csr"))
+    with pytest.raises(ValueError, match=r"fit: X must have rows that differ where whiten=True; got 5 equal"):
+        RelativeRepresentation(2, whiten=True).fit(np.ones((5, 3)))
+    with pytest.raises(ValueError, match="whiten must be True or False"):
+        RelativeRepresentation(2, whiten=1).fit(np.eye(3))
+    with pytest.raises(TypeError, match="dense"):
+        RelativeRepresentation(2, whiten=True).fit(np.eye(3)).transform(sp.eye_array(3, format="csr"))
+    for selection in ("kmeans", "leverage", "kmeans++", "uniform"):
+        with pytest.raises(ValueError, match=r"^RelativeRepresentation\.fit: X must .*NaN"):
+            RelativeRepresentation(2, selection=selection).fit(np.full((4, 3), np.nan))
 
 
 def test_matching_finds_the_rotated_twin(rng):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -117,6 +119,98 @@ def test_rows_that_are_not_there_are_not_removed(wrong):
     index = DenseIndex(np.eye(3))
     with pytest.raises((ValueError, TypeError), match=r"DenseIndex\.remove: indices must .*; got .*"):
         index.remove(wrong)
+
+
+def test_the_row_that_is_not_there_is_named():
+    index = DenseIndex(np.eye(3))
+    for wrong, got in (([500], 500), ([0, -7, 2], -7), (np.array([1, 9]), 9), (4, 4), (2.5, 2.5)):
+        with pytest.raises(ValueError, match=rf"remove: indices must .*; got {got}\. Pass indices"):
+            index.remove(wrong)
+    with pytest.raises(
+        ValueError, match=r"search: allowed must be a mask .* got ndarray of .*\. Ask the queries"
+    ):
+        index.search(np.eye(3), 1, allowed=np.ones((3, 3), bool))
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, copy.copy, lambda index: pickle.loads(pickle.dumps(index))]
+)
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_copies_and_pickles_answer_alike(kind, copied, metric, dtype, rng, tmp_path):
+    X = documents(rng, 60, 30).astype(np.float32)
+    given = X if kind == "sparse" else X.toarray().astype(dtype)
+    index = (SparseIndex if kind == "sparse" else DenseIndex)(given, metric=metric, n_threads=1)
+    index.remove([5, 7])
+    again = copied(index)
+    assert repr(again) == repr(index)
+    assert again.n_threads == index.n_threads
+    for Q in (X[:20], X[:20].toarray()):
+        for a, b in zip(index.search(Q, 4), again.search(Q, 4), strict=True):
+            assert (a == b).all()
+        assert (index.above(Q, 0.1) != again.above(Q, 0.1)).nnz == 0
+    again.add(rows_of(kind, X))
+    again.remove(0)
+    assert len(again) == 120
+    assert len(index) == 60
+    assert 0 in index.search(X[[0]], 1)[1]
+    index.save(tmp_path / "index")
+    mapped = copied(type(index).load(tmp_path / "index"))
+    assert (mapped.search(X[:20], 4)[1] == index.search(X[:20], 4)[1]).all()
+
+
+def test_workers_of_joblib_take_an_index(kind, rng):
+    joblib = pytest.importorskip("joblib")
+    X = documents(rng, 50, 30)
+    index = make(kind, X)
+    wanted = index.search(X, 3)[1]
+    found = joblib.Parallel(2)(joblib.delayed(index.search)(part, 3) for part in (X[:25], X[25:]))
+    assert (np.vstack([indices for _, indices in found]) == wanted).all()
+
+
+def test_one_query_gives_one_answer(kind, rng):
+    torch = pytest.importorskip("torch")
+    X = documents(rng, 60, 30)
+    index = make(kind, X)
+    values, indices = index.search(X, 4)
+    matches = index.above(X, 0.2)
+    for i in (0, 59):
+        q = X[[i]].toarray()[0]
+        for one in (
+            q,
+            q.tolist(),
+            tuple(q),
+            torch.as_tensor(q),
+            Series(q),
+            X[[i]].reshape(-1),
+            torch.as_tensor(q).to_sparse(),
+        ):
+            value, index_of = index.search(one, 4)
+            assert value.shape == index_of.shape == (4,)
+            assert (index_of == indices[i]).all()
+            np.testing.assert_allclose(value, values[i], rtol=1e-12)
+            row = index.above(one, 0.2)
+            assert row.shape == (1, 60)
+            assert (row.indices == matches[[i]].indices).all()
+        assert index.search(X[[i]], 4)[0].shape == (1, 4)
+        assert index.search(q[None].tolist(), 4)[0].shape == (1, 4)
+    for wrong in (np.zeros(29), [0.0] * 31, []):
+        with pytest.raises(ValueError, match=r"^(Sparse|Dense)Index\.search: (X|Q) must have"):
+            index.search(wrong, 4)
+    with pytest.raises(ValueError, match=r"search: exclude_self must be False"):
+        index.search(X[[0]].toarray()[0], 4, exclude_self=True)
+
+
+class Series:
+    """A column of pandas, as far as this goes: an array by its conversion alone."""
+
+    ndim = 1
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype)
 
 
 def test_many_threads_read_while_one_adds(rng):

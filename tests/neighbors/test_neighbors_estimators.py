@@ -120,3 +120,17 @@ def test_refusals(rng):
         model.radius_neighbors(X, -1.0)
     with pytest.raises(ValueError, match="mode must be"):
         KNeighborsTransformer(mode="both", n_neighbors=1).fit(X).transform(X)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_no_distance_is_minus_zero(container, metric):
+    X = container(np.array([[0.0, 1], [0, 1], [3, 4], [0, 2]]))
+    model = NearestNeighbors(n_neighbors=2, metric=metric, radius=0.5).fit(X)
+    found = [model.kneighbors(X)[0].ravel(), *model.radius_neighbors(X)[0]]
+    found += [model.radius_neighbors_graph(X, mode="distance").data]
+    found += [kneighbors_graph(X, 1, metric=metric).data, precomputed_knn(X, 2, metric=metric)[1].ravel()]
+    relative = latom.RelativeRepresentation(2, metric="euclidean", random_state=0).fit(X)
+    found += [relative.transform(X).ravel(), relative.set_params(k=1).transform(X).data]
+    assert not any(np.signbit(distances[distances == 0]).any() for distances in found)
+    assert all((distances == 0).any() for distances in found)

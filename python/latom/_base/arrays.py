@@ -16,6 +16,7 @@ from latom._base.finite import check_finite
 from latom._base.foreign import as_array
 from latom._base.foreign import is_tensor as is_tensor  # families find here all that they need of arrays
 from latom._base.foreign import refuse_sparse as refuse_sparse
+from latom._base.sparse_tensor import as_scipy
 
 Matrix: TypeAlias = Any
 """A numpy array or a scipy.sparse matrix or array."""
@@ -41,6 +42,7 @@ def as_container(function: str, X: Matrix, name: str = "X", dtype: Any = None) -
     """
     if type(X) is np.ndarray and X.dtype in FLOATS:
         return _as_dense(function, X, X, name, dtype), ""
+    X = as_scipy(function, X, name)
     if sp.issparse(X):
         return _not_empty(function, as_csr(function, X, name, dtype), name), ""
     array, storage = as_array(function, X, name)

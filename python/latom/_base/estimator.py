@@ -17,6 +17,7 @@ from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
 from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 
 
 class Placed:
@@ -92,6 +93,7 @@ def validated_rows(
     refuse_masked(name, X, "X", all_finite == "allow-nan")
     if not accept_sparse:
         refuse_sparse(name, X)
+    X = as_scipy(name, X)
     if sp.issparse(X):
         check_sparse(name, X, "X")
     elif isinstance(X, (list, tuple)):

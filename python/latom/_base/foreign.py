@@ -90,11 +90,11 @@ def refuse_sparse(function: str, X: Any, name: str = "X") -> None:
     """A TypeError for who asks for dense rows and gets sparse ones."""
     tensor = is_tensor(X) and str(X.layout) != "torch.strided"
     if tensor or sp.issparse(X):
-        dense = "to_dense" if tensor else "toarray"
-        raise TypeError(
-            f"{function}: {name} must be dense, not sparse; got {type(X).__name__}. "
-            f"Densify it in blocks of rows, for example {name}[i : i + 4096].{dense}()."
-        )
+        got = f"a tensor of {X.layout}" if tensor else type(X).__name__
+        remedy = f"Densify it in blocks of rows, for example {name}[i : i + 4096].toarray()."
+        if tensor:  # those in COO cannot be cut
+            remedy = f"Densify it, for example with {name}.to_dense()."
+        raise TypeError(f"{function}: {name} must be dense, not sparse; got {got}. {remedy}")
 
 
 def refuse_type(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from latom._base.arrays import Matrix
 from latom._base.checks import check_integer, shown
 from latom._base.csr import checked_csr
+from latom._base.sparse_tensor import as_scipy
 
 BLOCK_BYTES = 64 << 20
 SUFFIXES = (".npy", ".npz", ".parquet", ".arrow", ".feather")
@@ -57,6 +58,7 @@ class Stream:
     def __init__(self, source: Any, *, block_rows: int | None = None, checkpoint: Any = None) -> None:
         if block_rows is not None:
             block_rows = check_integer("Stream", "block_rows", block_rows)
+        source = as_scipy("Stream", source, "source")
         self.source, self.block_rows, self.checkpoint = source, block_rows, checkpoint
         self._rows = source
         if isinstance(source, (str, os.PathLike)):

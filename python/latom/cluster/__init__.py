@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from latom.cluster.near_duplicates import semdedup
     from latom.cluster.pooling import pool_tokens
     from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
+    from latom.cluster.ranks import KMeansShard
     from latom.cluster.select import ClusterSweep, select_n_clusters
     from latom.cluster.ward import WardClusters, ward_batch
 
@@ -31,6 +32,7 @@ __all__ = [
     "HierarchyState",
     "IterationState",
     "KMeans",
+    "KMeansShard",
     "MiniBatchKMeans",
     "MiniBatchSphericalKMeans",
     "MiniBatchState",
@@ -58,6 +60,7 @@ __getattr__ = lazily(
         "BisectingKMeans": "latom.cluster.bisecting",
         "HierarchicalKMeans": "latom.cluster.hierarchical",
         **dict.fromkeys(("KMeans", "SphericalKMeans"), "latom.cluster.kmeans"),
+        "KMeansShard": "latom.cluster.ranks",
         "maxsim": "latom.cluster.late_interaction",
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster.minibatch_kmeans"),
         "pool_tokens": "latom.cluster.pooling",

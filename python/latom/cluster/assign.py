@@ -32,7 +32,8 @@ def assign(
     ----------
     X : array or CSR of shape (n, d), float32 or float64
         Rows. Taken without a copy when C-contiguous or canonical CSR (int32 or int64 indices). Half
-        precision, tensors and DLPack arrays on the CPU are taken too; results are numpy arrays for all.
+        precision, tensors (sparse ones as CSR) and DLPack arrays on the CPU are taken too; results are
+        numpy arrays for all.
     centers : array or CSR of shape (m, d)
         Centers; under cosine their length does not matter.
     metric : {"cosine", "euclidean"}

@@ -74,11 +74,23 @@ class _Within(_Kept):
 
 
 class NearestNeighbors(_Nearest, _Within, host.NearestNeighbors):
-    """``sklearn.neighbors.NearestNeighbors``; parameters and attributes as there.
+    """``sklearn.neighbors.NearestNeighbors``, searched by latom where it would be by brute force.
 
     With ``algorithm="brute"``, or where "auto" chooses that (sparse rows, more than 15 columns), Euclidean
     and cosine neighbors are found by :class:`latom.neighbors.NearestNeighbors`: exactly, ties to the lowest
     row.
+
+    Parameters
+    ----------
+    n_neighbors, radius, algorithm, leaf_size, metric, p, metric_params
+        As in scikit-learn.
+    n_jobs : int, optional
+        Threads of latom's searches; None and -1 take all.
+
+    Attributes
+    ----------
+    effective_metric_, effective_metric_params_, n_samples_fit_, n_features_in_, feature_names_in_
+        As in scikit-learn.
 
     Examples
     --------
@@ -93,6 +105,18 @@ class NearestNeighbors(_Nearest, _Within, host.NearestNeighbors):
 class KNeighborsTransformer(_Nearest, host.KNeighborsTransformer):
     """``sklearn.neighbors.KNeighborsTransformer``, searched as :class:`NearestNeighbors` is.
 
+    Parameters
+    ----------
+    mode, n_neighbors, algorithm, leaf_size, metric, p, metric_params
+        As in scikit-learn.
+    n_jobs : int, optional
+        As in :class:`NearestNeighbors`.
+
+    Attributes
+    ----------
+    effective_metric_, effective_metric_params_, n_samples_fit_, n_features_in_, feature_names_in_
+        As in scikit-learn.
+
     Examples
     --------
     >>> import numpy as np
@@ -105,6 +129,18 @@ class KNeighborsTransformer(_Nearest, host.KNeighborsTransformer):
 
 class RadiusNeighborsTransformer(_Within, host.RadiusNeighborsTransformer):
     """``sklearn.neighbors.RadiusNeighborsTransformer``, searched as :class:`NearestNeighbors` is.
+
+    Parameters
+    ----------
+    mode, radius, algorithm, leaf_size, metric, p, metric_params
+        As in scikit-learn.
+    n_jobs : int, optional
+        As in :class:`NearestNeighbors`.
+
+    Attributes
+    ----------
+    effective_metric_, effective_metric_params_, n_samples_fit_, n_features_in_, feature_names_in_
+        As in scikit-learn.
 
     Examples
     --------

@@ -14,9 +14,10 @@ from latom._base.backend import backend, call
 from latom._base.checks import check_choice
 from latom._base.csr import as_csr
 from latom._base.device import place_of
+from latom._base.sparse_tensor import as_scipy
 from latom.encode.atoms import ACTIVATIONS, as_atoms, encoder_atoms
 from latom.encode.on_device import decode_on_device, encode_on_device, encoder_on_device
-from latom.encode.tensors import as_output, check_output, from_sparse_tensor, is_sparse_tensor
+from latom.encode.tensors import as_output, check_output
 
 
 def encode(
@@ -181,8 +182,7 @@ def decoded(
     W = as_atoms(function, "W_dec", W_dec)
     m, d = W.shape
     stack: tuple[int, ...] = ()
-    if is_sparse_tensor(codes):
-        codes = from_sparse_tensor(function, codes, "codes")
+    codes = as_scipy(function, codes, "codes")
     if isinstance(codes, tuple) and len(codes) == 2:
         values, indices = (as_numpy(function, part, "codes") for part in codes)
         if values.ndim < 2 or values.shape != indices.shape:

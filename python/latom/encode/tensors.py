@@ -1,4 +1,4 @@
-"""Results as torch tensors on request, and sparse tensors as codes; torch is imported only then."""
+"""Results as torch tensors on request; torch is imported only then."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from latom._base.arrays import Matrix, as_numpy, as_rows
+from latom._base.arrays import Matrix, as_rows
 from latom._base.checks import check_choice
 from latom._base.csr import as_csr
-from latom._base.foreign import is_tensor
+from latom._base.sparse_tensor import as_scipy
 
 OUTPUTS = ("numpy", "torch")
 
@@ -44,28 +44,9 @@ def as_output(function: str, result: Any, output: str) -> Any:
     )
 
 
-def is_sparse_tensor(X: Any) -> bool:
-    """Whether X is a torch tensor in COO or CSR."""
-    return is_tensor(X) and str(X.layout) in ("torch.sparse_coo", "torch.sparse_csr")
-
-
-def from_sparse_tensor(function: str, X: Any, name: str) -> Matrix:
-    """A tensor in COO or CSR as scipy's CSR."""
-    if str(X.layout) == "torch.sparse_coo":
-        X = X.detach().coalesce()
-        values = as_numpy(function, X.values(), name)
-        return sp.csr_array(
-            sp.coo_array((values, as_numpy(function, X.indices(), name)), shape=tuple(X.shape))
-        )
-    X = X.detach()
-    parts = (X.values(), X.col_indices(), X.crow_indices())
-    return sp.csr_array(tuple(as_numpy(function, part, name) for part in parts), shape=tuple(X.shape))
-
-
 def given_codes(function: str, X: Any, name: str) -> Matrix:
     """Codes as CSR: a matrix, sparse or dense, or a tensor of either kind."""
-    if is_sparse_tensor(X):
-        X = from_sparse_tensor(function, X, name)
+    X = as_scipy(function, X, name)
     return as_csr(function, X if sp.issparse(X) else sp.csr_array(as_rows(function, X, name)), name)
 
 

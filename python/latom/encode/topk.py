@@ -14,6 +14,7 @@ from latom._base.checks import check_choice, check_flag, shown
 from latom._base.device import place_of
 from latom._base.foreign import refuse_type
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import is_sparse_tensor
 from latom.encode.atoms import Atoms, as_atoms
 from latom.encode.on_device import above_on_device, atoms_on_device, topk_on_device
 from latom.encode.tensors import as_output, check_output
@@ -224,7 +225,8 @@ def above(
 
 def _needs_collection(X: Any, atoms: Any, allowed: Any, exclude_self: bool) -> bool:
     """Whether a call is more than one of dense rows with all dense atoms."""
-    return sp.issparse(X) or sp.issparse(atoms) or allowed is not None or exclude_self
+    sparse = any(sp.issparse(rows) or is_sparse_tensor(rows) for rows in (X, atoms))
+    return sparse or allowed is not None or exclude_self
 
 
 def _refuse_beside_collection(function: str, bias: Any, activation: str, device: Any) -> None:

@@ -14,6 +14,7 @@ from latom._base.backend import backend, call
 from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.foreign import refuse_masked
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 from latom.factorize.codes import checked_codes
 from latom.factorize.observed import Side, as_csr_rows, folds, observed_entries
 from latom.factorize.packed_search import as_ids
@@ -165,6 +166,7 @@ class CompletedRows(IterativeEstimator):
 
     def _observed(self, name: str, X: Matrix, reset: bool) -> Rows:
         """The observed entries as CSR rows."""
+        X = as_scipy(name, X)
         if sp.issparse(X):
             stored = as_csr_rows(name, validated_rows(self, name, X, reset).array, None)
             stored.core.norm2(call(name))  # refuses NaN and infinity

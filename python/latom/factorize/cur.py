@@ -15,6 +15,7 @@ from latom._base.estimator import Placed, validated_rows
 from latom._base.finite import check_finite, check_held
 from latom.factorize.packed_search import as_ids
 from latom.seed.kmeans_plusplus import kmeans_plusplus
+from latom.seed.leverage import leverage
 
 SELECTIONS = ("uniform", "leverage", "kmeans++")
 
@@ -24,7 +25,7 @@ class CUR(Placed, BaseEstimator):
 
     U is the pseudo-inverse of the intersection of rows and columns. A matrix of rank r is recovered where
     the intersection has rank r. No entry but those of C and R is read where rows and columns are chosen
-    uniformly, so the matrix may be a function whose values are dear.
+    uniformly, so the matrix may be a function whose values are costly.
 
     Parameters
     ----------
@@ -232,17 +233,3 @@ def pseudo_inverse(A: NDArray[Any], rcond: float, ridge: float) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         inverse: NDArray[Any] = ((right.T * damped) @ left.T).astype(A.dtype)
     return inverse
-
-
-def leverage(A: NDArray[Any], count: int) -> NDArray[np.float64]:
-    """Chances of the rows of A: squared lengths in its leading left singular vectors.
-
-    With a little for all, so that any number of rows can be drawn.
-    """
-    from sklearn.utils.extmath import randomized_svd
-
-    U, values, _ = randomized_svd(A, min(count, *A.shape), random_state=0)
-    U = U[:, values > 1e-10 * values[0]] if values[0] > 0 else U
-    chances: NDArray[np.float64] = (U.astype(np.float64) ** 2).sum(axis=1) + 1e-9
-    chances /= chances.sum()
-    return chances

@@ -1,4 +1,4 @@
-"""Search by a dear similarity: few scores per query, the others estimated from anchors (ANNCUR, ADACUR)."""
+"""Search by a costly similarity: few scores per query, the others estimated from anchors (ANNCUR, ADACUR)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from latom.factorize.packed_search import Best
 
 
 class CURSearch(Placed, BaseEstimator):
-    """The best items of queries by a score that is dear, within a budget of scores per query.
+    """The best items of queries by a score that is costly, within a budget of scores per query.
 
     Anchor queries are scored with all items beforehand, R [q, m]. A query is scored with a few anchor items
     S; its other scores are taken to be e pinv(R_S) R, where e are the scores known. The best by these are

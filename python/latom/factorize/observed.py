@@ -13,6 +13,7 @@ from latom._base.arrays import Matrix
 from latom._base.backend import backend
 from latom._base.csr import csr_of_parts
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 
 Array = NDArray[Any]
 
@@ -21,6 +22,7 @@ MIXED = 32  # factors, from which on a few steps of conjugate gradients cost les
 
 def as_csr_rows(function: str, X: Matrix, dtype: Any, name: str = "X") -> Rows:
     """X as canonical CSR rows of a number type; of dense X what is not 0 counts as stored."""
+    X = as_scipy(function, X, name)
     if not sp.issparse(X):
         X = sp.csr_array(np.asarray(X))
     elif X.format != "csr":

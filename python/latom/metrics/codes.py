@@ -13,7 +13,7 @@ from latom._base.arrays import Matrix, as_dense
 from latom._base.checks import check_choice, check_integer, shown
 from latom._base.csr import as_csr
 from latom._base.rows import BLOCK_BYTES
-from latom.encode.tensors import from_sparse_tensor, is_sparse_tensor
+from latom._base.sparse_tensor import as_scipy
 from latom.encode.topk import topk
 
 
@@ -290,8 +290,7 @@ def _members(name: str, given: Iterable[Any]) -> set[Any]:
 
 
 def _codes(function: str, codes: Any) -> Matrix:
-    if is_sparse_tensor(codes):
-        codes = from_sparse_tensor(function, codes, "codes")
+    codes = as_scipy(function, codes, "codes")
     if not sp.issparse(codes):
         raise TypeError(
             f"{function}: codes must be a sparse matrix or tensor; got {type(codes).__name__}. "

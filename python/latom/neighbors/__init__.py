@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from latom._base.lazy import lazily
 from latom.neighbors.graphs import kneighbors_graph, precomputed_knn
-from latom.neighbors.hubness import Hubness, hubness, local_scaling
+from latom.neighbors.hubness import Hubness, hubness, local_scaling, mutual_proximity
 from latom.neighbors.index import DenseIndex, SparseIndex
 from latom.neighbors.matching import match_anchors
 
@@ -23,6 +23,7 @@ __all__ = [
     "kneighbors_graph",
     "local_scaling",
     "match_anchors",
+    "mutual_proximity",
     "precomputed_knn",
 ]
 

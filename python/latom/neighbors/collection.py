@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_numpy
 from latom._base.backend import backend
-from latom._base.checks import check_integer, shown
+from latom._base.checks import check_integer, is_number, shown
 from latom._base.csr import csr_of_parts
 from latom._base.device import Place
 from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.device_select import DeviceAtoms
 from latom._base.finite import check_held
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import is_sparse_tensor
 from latom.neighbors.tree import Tree, tree_pays
 
 METRICS = ("dot", "cosine", "euclidean")
@@ -185,11 +186,11 @@ class Collection:
     def _distances(self, X: Rows, values: NDArray[Any]) -> NDArray[Any]:
         """Scores as distances: 1 - cosine, the distance, or minus the product."""
         if self.metric == "euclidean":
-            distances: NDArray[Any] = np.sqrt(-values)
+            distances: NDArray[Any] = np.sqrt(0 - values)  # not -values, which makes -0 of 0
         elif self.metric == "cosine":
             distances = np.maximum(1 - values, 0)
         else:
-            distances = -values
+            distances = 0 - values
         return distances.astype(np.result_type(self.rows.dtype, X.dtype), copy=False)
 
     def _matched(self, context: Any, X: Rows, wide: bool) -> tuple[Any, Rows, bool]:
@@ -337,10 +338,28 @@ def as_allowed(
         mask = np.zeros(n, np.uint8)
         mask[given.astype(np.int64)] = 1
         return mask
+    got = shown(allowed)
+    if indices:
+        got = f"{given[(given < 0) | (given >= n)][0]}"
+    elif given.shape == (1,):
+        got = shown(given[0].item())
+    if given.ndim == 2:
+        remedy = "Ask the queries of each filter by a call of their own."
     raise ValueError(
-        f"{function}: {name} must be a mask of {n} booleans, or indices in [0, {n}); got {shown(allowed)}. "
-        f"{remedy}"
+        f"{function}: {name} must be a mask of {n} booleans, or indices in [0, {n}); got {got}. {remedy}"
     )
+
+
+def as_queries(Q: Any) -> tuple[Any, bool]:
+    """Q as it came, or one query, which has one dimension, as a matrix of one row; and whether it was one."""
+    if isinstance(Q, (list, tuple)):
+        one = bool(Q) and all(map(is_number, Q))
+        return ([Q], True) if one else (Q, False)
+    if getattr(Q, "ndim", 2) != 1:
+        return Q, False
+    if is_sparse_tensor(Q):  # torch has no reshape of it
+        return Q.unsqueeze(0), True
+    return (Q if hasattr(Q, "reshape") else np.asarray(Q)).reshape(1, -1), True
 
 
 def as_without(function: str, exclude_self: bool, queries: int, n: int) -> NDArray[np.int64] | None:

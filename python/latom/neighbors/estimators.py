@@ -43,6 +43,11 @@ class _Searcher(BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If metric is no name of one, or X holds NaN or infinity.
         """
         name = f"{type(self).__name__}.fit"
         check_choice(name, "metric", self.metric, _METRICS)
@@ -73,6 +78,12 @@ class _Searcher(BaseEstimator):
         distances : array of shape (q, n_neighbors)
             Nearest first, ties to the lowest row.
         indices : int64 array of shape (q, n_neighbors)
+
+        Raises
+        ------
+        ValueError
+            If n_neighbors is more than the rows that may answer, X has other columns than the fitted rows, or
+            holds NaN or infinity.
         """
         name = f"{type(self).__name__}.kneighbors"
         queries, without = self._queries(name, X)
@@ -100,6 +111,11 @@ class _Searcher(BaseEstimator):
         Returns
         -------
         graph : scipy.sparse.csr_array of shape (q, n)
+
+        Raises
+        ------
+        ValueError
+            As :meth:`kneighbors`, and if mode is no name of one.
         """
         check_choice(f"{type(self).__name__}.kneighbors_graph", "mode", mode, MODES)
         distances, indices = self.kneighbors(X, n_neighbors)
@@ -138,8 +154,9 @@ class NearestNeighbors(_Searcher):
         Neighbors of a row.
     radius : float, default 1.0
         Of ``radius_neighbors``; a row at this very distance is a neighbor.
-    metric : {"euclidean", "cosine"}
-        Distances: of Euclid, or 1 - cosine.
+    metric : {"euclidean", "cosine"}, default "euclidean"
+        Distances: of Euclid, which are scikit-learn's default, or 1 - cosine, which are that of indexes and
+        graphs of latom.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. No result depends on it.
 
@@ -203,6 +220,11 @@ class NearestNeighbors(_Searcher):
         distances : object array of shape (q,)
             One array per row.
         indices : object array of shape (q,)
+
+        Raises
+        ------
+        ValueError
+            If a radius is below 0, X has other columns than the fitted rows, or holds NaN or infinity.
         """
         name = f"{type(self).__name__}.radius_neighbors"
         matches = self._within(name, X, radius)
@@ -228,6 +250,11 @@ class NearestNeighbors(_Searcher):
         Returns
         -------
         graph : scipy.sparse.csr_array of shape (q, n)
+
+        Raises
+        ------
+        ValueError
+            As :meth:`radius_neighbors`, and if mode is no name of one.
         """
         name = f"{type(self).__name__}.radius_neighbors_graph"
         check_choice(name, "mode", mode, MODES)
@@ -256,8 +283,9 @@ class KNeighborsTransformer(Estimator, _Searcher):
         What edges hold. With "distance" there is one neighbor more, since a fitted row is its own first.
     n_neighbors : int, default 5
         Neighbors of a row.
-    metric : {"euclidean", "cosine"}
-        Distances: of Euclid, or 1 - cosine.
+    metric : {"euclidean", "cosine"}, default "euclidean"
+        Distances: of Euclid, which are scikit-learn's default, or 1 - cosine, which are that of indexes and
+        graphs of latom.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. No result depends on it.
 
@@ -309,6 +337,11 @@ class KNeighborsTransformer(Estimator, _Searcher):
         Returns
         -------
         graph : scipy.sparse.csr_array of shape (q, n)
+
+        Raises
+        ------
+        ValueError
+            As :meth:`kneighbors`, and if mode is no name of one.
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"

@@ -35,8 +35,9 @@ def kneighbors_graph(
         Rows, dense or sparse.
     n_neighbors : int, default 15
         Edges of a row.
-    metric : {"cosine", "euclidean", "dot"}
-        What is near. With "dot" the distance is minus the product.
+    metric : {"cosine", "euclidean", "dot"}, default "cosine"
+        What is near; scikit-learn's function of this name has "minkowski", which is "euclidean". With "dot"
+        the distance is minus the product.
     mode : {"distance", "connectivity"}
         What edges hold: distances, or 1.
     include_self : bool, default False
@@ -52,7 +53,7 @@ def kneighbors_graph(
     Raises
     ------
     ValueError
-        If n_neighbors is more than the rows that there are.
+        If n_neighbors is more than the rows that there are, or X holds NaN or infinity.
 
     Examples
     --------
@@ -90,16 +91,23 @@ def precomputed_knn(
 
     Parameters
     ----------
-    X, metric, n_threads
+    X, n_threads
         As in :func:`kneighbors_graph`.
     n_neighbors : int, default 15
         Neighbors with the row itself, as UMAP counts them.
+    metric : {"cosine", "euclidean", "dot"}, default "cosine"
+        As in :func:`kneighbors_graph`. UMAP's own default is "euclidean": give both the same.
 
     Returns
     -------
     indices : int32 array of shape (n, n_neighbors)
         Each row itself, then its nearest rows.
     distances : float32 array of shape (n, n_neighbors)
+
+    Raises
+    ------
+    ValueError
+        If n_neighbors is more than the rows that there are, or X holds NaN or infinity.
 
     Examples
     --------

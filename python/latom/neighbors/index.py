@@ -15,7 +15,8 @@ from latom._base.checks import check_choice, check_flag, check_integer, shown
 from latom._base.device import lies_on_gpu, place_of
 from latom._base.foreign import refuse_sparse
 from latom._base.rows import Rows
-from latom.neighbors.collection import METRICS, Collection, as_allowed, as_without
+from latom._base.sparse_tensor import as_scipy
+from latom.neighbors.collection import METRICS, Collection, as_allowed, as_queries, as_without
 from latom.neighbors.index_file import load_index, save_index
 
 
@@ -43,6 +44,7 @@ class _Index:
         if not cls._sparse:
             refuse_sparse(name, X)
             return Rows(name, X)
+        X = as_scipy(name, X)
         if not sp.issparse(X):
             raise TypeError(
                 f"{name}: X must be a scipy.sparse matrix; got {shown(X)}. Use DenseIndex, or "
@@ -77,12 +79,12 @@ class _Index:
 
         Parameters
         ----------
-        Q : array or sparse matrix of shape (q, d)
-            Queries, sparse or dense; one query is a matrix of one row.
+        Q : array or sparse matrix of shape (q, d), or (d,)
+            Queries, sparse or dense; one query may be a vector.
         k : int, default 10
-            At most the number of rows.
+            At most the number of rows of the index, as in :func:`latom.topk`.
         allowed : boolean mask of shape (n,) or integer array, optional
-            Rows that may answer; all by default.
+            Rows that may answer, the same for all queries; all by default.
         exclude_self : bool, default False
             Query i does not find row i: for Q that are the rows of the index.
         n_threads : int, optional
@@ -93,10 +95,10 @@ class _Index:
 
         Returns
         -------
-        values : array of shape (q, k)
+        values : array of shape (q, k), or (k,) for a vector
             Scores, highest first: the product, the cosine, or minus the squared distance; float32 where Q and
             the index both are, else float64.
-        indices : int32 array of shape (q, k)
+        indices : int32 array of shape (q, k), or (k,)
             Rows, the lowest first among equal scores.
 
         Raises
@@ -107,9 +109,11 @@ class _Index:
         Notes
         -----
         A row that shares no term with a query has the product 0, and is an answer like any other. Where fewer
-        than k rows may answer, the places left have index -1 and value minus infinity.
+        than k rows may answer, since others were removed or are not allowed, the places left have index -1
+        and value minus infinity.
         """
         name = f"{type(self).__name__}.search"
+        Q, one = as_queries(Q)
         collection, removed, present = self._state
         place = place_of(name, device, Q=Q)
         queries = Q if lies_on_gpu(Q) else Rows(name, Q, "Q")
@@ -119,10 +123,11 @@ class _Index:
         )
         mask = _both(as_allowed(name, allowed, len(removed)), present)
         if place is not None:
-            return collection.topk_on_device(name, place, queries, k, mask, without)
-        context = call(name, self.n_threads if n_threads is None else n_threads)
-        values, indices, _ = collection.topk(context, queries, k, allowed=mask, without=without)
-        return values, indices
+            values, indices = collection.topk_on_device(name, place, queries, k, mask, without)
+        else:
+            context = call(name, self.n_threads if n_threads is None else n_threads)
+            values, indices, _ = collection.topk(context, queries, k, allowed=mask, without=without)
+        return (values[0], indices[0]) if one else (values, indices)
 
     def above(
         self,
@@ -145,11 +150,16 @@ class _Index:
         Returns
         -------
         matches : scipy.sparse.csr_array of shape (q, n)
-            Scores, sorted by row of the index.
+            Scores, sorted by row of the index; a vector gives a matrix of one row.
+
+        Raises
+        ------
+        ValueError
+            If shapes disagree, or Q holds NaN or infinity.
         """
         name = f"{type(self).__name__}.above"
         collection, removed, present = self._state
-        queries = Rows(name, Q, "Q")
+        queries = Rows(name, as_queries(Q)[0], "Q")
         without = as_without(
             name, check_flag(name, "exclude_self", exclude_self), len(queries), len(collection.rows)
         )
@@ -169,6 +179,13 @@ class _Index:
         Returns
         -------
         indices : int64 array of shape (q,)
+
+        Raises
+        ------
+        ValueError
+            If X has other columns than the index.
+        TypeError
+            If X is sparse and the index dense, or the other way round.
         """
         name = f"{type(self).__name__}.add"
         with self._lock:
@@ -192,6 +209,11 @@ class _Index:
         ----------
         indices : int or array of int
             Rows; to remove one twice changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the index has no such row.
         """
         name = f"{type(self).__name__}.remove"
         with self._lock:
@@ -247,6 +269,21 @@ class _Index:
             index.remove(np.flatnonzero(removed))
         return index
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Rows and what was removed; what is packed is made again where they are loaded."""
+        collection, removed, _ = self._state
+        return {
+            "metric": self.metric,
+            "n_threads": self.n_threads,
+            "rows": collection.rows,
+            "removed": removed,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.metric, self.n_threads = state["metric"], state["n_threads"]
+        self._lock = threading.Lock()
+        self._take(type(self).__name__, state["rows"], state["removed"])
+
     def __repr__(self) -> str:
         n, d = self.shape
         return f"{type(self).__name__}(shape=({n}, {d}), dtype={self.dtype}, metric={self.metric!r})"
@@ -260,8 +297,8 @@ class SparseIndex(_Index):
     X : sparse matrix of shape (n, d)
         Rows: TF-IDF, BM25 or learned weights, codes; numbers of either sign. CSR of float32 or float64 is not
         copied.
-    metric : {"cosine", "dot", "euclidean"}
-        What queries are scored by.
+    metric : {"cosine", "dot", "euclidean"}, default "cosine"
+        What queries are scored by; :class:`NearestNeighbors` has scikit-learn's default, "euclidean".
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. No result depends on it.
 
@@ -273,7 +310,8 @@ class SparseIndex(_Index):
     sums over the rows' stored entries, the same for every number of threads and every processor. Memory:
     8 bytes per stored number and 64 per row beside the rows themselves. From 1024 queries on, those of long
     lists are answered together, a tile of rows at a time, in 8-bit numbers that are rounded up. Searches may
-    run in several threads at once, also beside ``add``.
+    run in several threads at once, also beside ``add``. A pickle or a copy holds the rows; what is packed of
+    them is made again.
 
     References
     ----------
@@ -300,8 +338,8 @@ class DenseIndex(_Index):
     ----------
     X : dense array of shape (n, d)
         Rows, as in :func:`latom.topk`.
-    metric : {"cosine", "dot", "euclidean"}
-        What queries are scored by.
+    metric : {"cosine", "dot", "euclidean"}, default "cosine"
+        What queries are scored by; :class:`NearestNeighbors` has scikit-learn's default, "euclidean".
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. No result depends on it.
 
@@ -310,7 +348,8 @@ class DenseIndex(_Index):
     :func:`latom.topk` with its atoms packed; sparse queries are taken as well. Where ``allowed`` is given
     or rows have been removed, dense queries pack the rows that may answer for each call. Euclidean searches
     of at most four columns take a k-d tree of scipy's for candidates, where there are many rows and queries;
-    the float64 scores that decide are the same.
+    the float64 scores that decide are the same. A pickle or a copy holds the rows; what is packed of them is
+    made again.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def match_anchors(
     B : dense array of shape (m, d')
         Rows of the second.
     seeds : int array of shape (s, 2)
-        Known pairs: a row of A and one of B; some ten suffice for spaces that are alike. They stay.
+        Known pairs: a row of A and one of B. They stay. How many are needed: see the notes.
     n_anchors : int, default 300
         Pairs wanted.
     max_iter : int, default 20
@@ -58,6 +58,12 @@ def match_anchors(
     -----
     Mutual nearest neighbors in place of the gradient steps of the paper. Cost of a round: n m p
     multiply-adds.
+
+    Five to ten seeds suffice where one space is a rotation of the other with some noise, as those of one
+    model trained twice may be. Spaces of different kinds need hundreds: between 5000 abstracts by MiniLM and
+    the same by an SVD of their TF-IDF, 4 % of the pairs grown from 15 seeds are right and 67 % of those from
+    300 (``examples/relative_spaces.py``). Wrong pairs of a round mislead the next, so try it on pairs that
+    are known.
 
     References
     ----------
