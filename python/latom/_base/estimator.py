@@ -15,7 +15,7 @@ from latom._base.backend import call, check_device
 from latom._base.callbacks import CallbackSupport
 from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
-from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse
+from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse, refuse_stream
 from latom._base.rows import Rows
 
 
@@ -90,6 +90,7 @@ def validated_rows(
     refuse: of these it learns the number of columns alone.
     """
     refuse_masked(name, X, "X")
+    refuse_stream(name, X, "X")
     if not accept_sparse:
         refuse_sparse(name, X)
     if sp.issparse(X):

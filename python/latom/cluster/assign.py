@@ -16,6 +16,7 @@ from latom._base.device_csr import DeviceCsr, DeviceCsrCenters
 from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
+from latom._base.stream import Stream, in_blocks
 
 
 def assign(
@@ -33,6 +34,7 @@ def assign(
     X : array or CSR of shape (n, d), float32 or float64
         Rows. Taken without a copy when C-contiguous or canonical CSR (int32 or int64 indices). Half
         precision, tensors and DLPack arrays on the CPU are taken too; results are numpy arrays for all.
+        Blocks of a :class:`latom.Stream` are read one after the other.
     centers : array or CSR of shape (m, d)
         Centers; under cosine their length does not matter.
     metric : {"cosine", "euclidean"}
@@ -68,6 +70,14 @@ def assign(
     """
     function = "assign"
     check_metric(function, metric)
+    if isinstance(X, Stream):
+        found = in_blocks(
+            function,
+            X,
+            lambda block: assign(block, centers, metric=metric, n_threads=n_threads, device=device),
+        )
+        labels, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return labels, scores
     place = place_of(function, device, X=X, centers=centers)
     if place is None:
         return assign_rows(function, Rows(function, X), centers, metric, n_threads)

@@ -17,6 +17,7 @@ from latom._base.estimator import IterativeEstimator, as_generator, validated_ro
 from latom._base.history import HierarchyState, Iterations
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom._base.stream import Stream, in_blocks
 from latom.cluster.assign import assign_rows
 from latom.cluster.balanced import balanced_sample, ranks_within
 from latom.cluster.kmeans import KMeans, SphericalKMeans
@@ -211,7 +212,7 @@ class HierarchicalKMeans(IterativeEstimator):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
+        X : array or CSR of shape (n, d), or Stream
         level : int, default 0
             0 is the finest. With ``max_leaf_size`` rows descend from the top to a leaf.
 
@@ -221,6 +222,8 @@ class HierarchicalKMeans(IterativeEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
+        if isinstance(X, Stream):
+            return np.concatenate(in_blocks(name, X, lambda block: self.predict(block, level)))
         rows = validated_rows(self, name, X, reset=False)
         level = check_integer(name, "level", level, len(self.cluster_centers_) - 1, low=0)
         if self.max_leaf_size is not None:
