@@ -229,3 +229,20 @@ def test_choices_are_checked_before_they_are_compared(call, what):
     for odd in (np.zeros((0, 3)), np.array([1, 2])):
         with pytest.raises(ValueError, match=what):
             call(odd)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in latom.__all__ if hasattr(getattr(latom, name), "get_params")]
+)
+def test_a_wrong_parameter_is_told_of_by_the_name_of_the_class(name):
+    with pytest.raises(TypeError, match=rf"^{name}\.__init__\(\) got an unexpected .*'nclusters'"):
+        getattr(latom, name)(nclusters=3)
+
+
+def test_so_is_one_of_a_class_of_the_users():
+    class Mine(latom.KMeans):
+        pass
+
+    with pytest.raises(TypeError, match=r"Mine\.__init__\(\) got an unexpected"):
+        Mine(nclusters=3)
+    assert Mine(3).get_params() == latom.KMeans(3).get_params()

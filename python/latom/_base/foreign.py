@@ -93,7 +93,7 @@ def refuse_sparse(function: str, X: Any, name: str = "X") -> None:
 
 def refuse_stream(function: str, X: Any, name: str) -> None:
     """A TypeError for a stream of blocks where rows in memory are asked for."""
-    if any(c.__module__ == "latom._base.stream" for c in type(X).__mro__):
+    if hasattr(X, "rows_at"):  # of latom.Stream, which imports this
         raise TypeError(
             f"{function}: {name} must be rows in memory; got {type(X).__name__}. Pass its blocks one by one, "
             "or an array."
