@@ -277,7 +277,7 @@ class BisectingKMeans(ClusterMixin, IterativeEstimator):
         )
 
     def _check_parameters(self, name: str) -> None:
-        check_metric(name, self.metric)
+        check_metric(name, self.metric, "euclidean")
         check_integer(name, "n_init", self.n_init)
         self._check_iterations(name)
         check_choice(

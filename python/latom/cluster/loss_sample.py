@@ -88,7 +88,7 @@ def loss_sample(
     function = "loss_sample"
     rows = Rows(function, X)
     size = check_integer(function, "size", size)
-    check_metric(function, metric)
+    check_metric(function, metric, "euclidean")
     lam, z = check_range(function, "lam", lam), check_range(function, "z", z)
     labels, scores = assign_rows(function, rows, centers, metric, n_threads)
     m = int(np.shape(centers)[0])

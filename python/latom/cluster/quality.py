@@ -133,7 +133,7 @@ def davies_bouldin(X: Matrix, labels: Any, *, n_threads: int | None = None) -> f
 def _samples(
     function: str, X: Matrix, labels: Any, metric: str, n_threads: int | None
 ) -> NDArray[np.float64]:
-    check_metric(function, metric)
+    check_metric(function, metric, "euclidean")
     rows = Rows(function, X)
     numbers, m = as_clusters(function, labels, len(rows))
     samples: NDArray[np.float64]

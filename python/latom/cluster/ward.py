@@ -94,7 +94,7 @@ def ward_batch(
     [0, 0, 1, 0, 1]
     """
     function = "ward_batch"
-    check_metric(function, metric)
+    check_metric(function, metric, "euclidean")
     check_flag(function, "linkage", linkage)
     if (n_clusters is None) == (distance_threshold is None):
         raise ValueError(

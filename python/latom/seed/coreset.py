@@ -156,7 +156,10 @@ def weighted_sample(
     function = "weighted_sample"
     if (weights is None) == (log_weights is None):
         got = "neither" if weights is None else "both"
-        raise ValueError(f"{function}: weights or log_weights must be given; got {got}. Pass one of the two.")
+        raise ValueError(
+            f"{function}: exactly one of weights and log_weights must be given; got {got}. "
+            "Pass one of the two."
+        )
     if log_weights is not None:
         return _sample_by_logarithms(function, log_weights, size, replacement, random_state, n_threads)
     array = as_numpy(function, weights, "weights").astype(np.float64, copy=False)
