@@ -34,9 +34,7 @@ TERMS = [
     "日本",
 ]
 LINE = re.compile(r"latom( cluster)?: .+ must .+; got .*\. \S.*\n")
-OTHER = re.compile(
-    "latom( cluster)?: (unrecognized arguments|expected |.+ expected one argument).*\\n"
-)
+OTHER = re.compile("latom( cluster)?: (unrecognized arguments|expected |.+ expected one argument).*\\n")
 
 
 def case(rng: np.random.Generator) -> str:
