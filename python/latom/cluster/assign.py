@@ -37,8 +37,9 @@ def assign(
         Blocks of a :class:`latom.Stream` are read one after the other.
     centers : array or CSR of shape (m, d)
         Centers; under cosine their length does not matter.
-    metric : {"cosine", "euclidean"}
-        How nearness is measured.
+    metric : {"cosine", "euclidean"}, default "cosine"
+        How nearness is measured. Centers of :class:`latom.KMeans` want "euclidean": under the default their
+        rows get other labels than ``labels_``.
     n_threads : int, optional
         Threads; None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` (as they were at import) or the CPUs
         of this process. threadpoolctl's limit holds for both. The result does not depend on it.
@@ -67,6 +68,18 @@ def assign(
     Scores are float64 sums in a fixed order. For sparse X an 8-bit index over the centers discards
     those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centers);
     at worst n * m dot products.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.array([[3.0, 0], [1, 1], [0, 2]])
+    >>> labels, scores = latom.assign(X, [[1.0, 0], [0, 1]])
+    >>> labels.tolist(), scores.round(3).tolist()
+    ([0, 0, 1], [1.0, 0.707, 1.0])
+    >>> model = latom.KMeans(2, random_state=0).fit(X)
+    >>> labels, _ = latom.assign(X, model.cluster_centers_, metric="euclidean")
+    >>> bool((labels == model.labels_).all())
+    True
     """
     function = "assign"
     check_metric(function, metric)

@@ -46,8 +46,8 @@ def loss_sample(
         How fast losses may change with distance.
     z : float, default 2.0
         The power of the distance.
-    metric : {"euclidean", "cosine"}
-        Distance: Euclidean, or 1 - cosine.
+    metric : {"euclidean", "cosine"}, default "euclidean"
+        Distance: Euclidean, or 1 - cosine; centers of :class:`latom.SphericalKMeans` want "cosine".
     random_state : int, Generator, RandomState or None
         Seed. Draws do not depend on the number of threads.
     n_threads : int, optional

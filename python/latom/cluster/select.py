@@ -126,7 +126,7 @@ def select_n_clusters(
         Rows, as in :func:`latom.assign`.
     candidates : iterable of int, default range(2, 11)
         Numbers of clusters.
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean"}, default "cosine"
         :class:`latom.SphericalKMeans` or :class:`latom.KMeans`; silhouettes are by 1 - cosine or by Euclidean
         distance.
     criterion : {"silhouette", "davies_bouldin", "elbow"}

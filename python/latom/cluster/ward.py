@@ -55,7 +55,7 @@ def ward_batch(
         Where the rows of each problem begin in a stacked X.
     distance_threshold : float, optional
         Instead of n_clusters: merges of at most this height are made.
-    metric : {"euclidean", "cosine"}
+    metric : {"euclidean", "cosine"}, default "euclidean"
         "cosine" scales rows to length 1 first; distances between them stay Euclidean, as Ward's criterion
         asks for.
     linkage : bool, default False

@@ -40,8 +40,8 @@ def coreset(
         of any clustering, from rough centers: for data with small far clusters.
     n_clusters : int, optional
         With "sensitivity": rough centers, the number of clusters that the coreset is meant for.
-    metric : {"cosine", "euclidean"}
-        Distance of the clustering.
+    metric : {"cosine", "euclidean"}, default "cosine"
+        Distance of the clustering; for :class:`latom.KMeans` it is "euclidean".
     sample_weight : array of shape (n,), optional
         Weights of the rows.
     random_state : int, Generator, RandomState or None
@@ -56,6 +56,12 @@ def coreset(
     weights : float64 array of the same shape
         Their weights: pass them on as `sample_weight`. The expected cost of any centers under them is that
         of X.
+
+    Raises
+    ------
+    ValueError
+        If size is below 1, n_clusters is missing with "sensitivity" or given with "lightweight", X holds NaN
+        or infinity, or all rows are zero under cosine.
 
     Notes
     -----
