@@ -11,7 +11,8 @@ Claim (Vo et al., "Automatic data curation for self-supervised learning", 2024):
 hierarchy of k-means with resampling cover concepts evenly, where k-means and uniform draws follow density.
 Seen: it holds for the rings (off by a factor of 1.9, flat k-means 6.7). On arXiv both the hierarchy and flat
 k-means of as many clusters draw three times as many rows of rare categories as uniform draws do; over all
-categories they are equally even.
+categories they are equally even. A linear classifier of these samples gains nothing by it, .57 of the rows
+and .02 to .03 of the rarer half of categories are right whichever way rows were drawn: there the claim fails.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import argparse
 import lzma
 import os
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +60,21 @@ def unevenness(kinds: np.ndarray, count: int) -> float:
     share = np.bincount(kinds, minlength=count) / len(kinds)
     share = share[share > 0]
     return float((share * np.log(share * count)).sum())
+
+
+def probe(
+    X: np.ndarray, category: np.ndarray, rows: np.ndarray, test: np.ndarray, rare: np.ndarray
+) -> tuple[float, float, float]:
+    """Accuracy of a linear classifier of sampled rows: over rows, over categories, over rare categories."""
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():  # of iterations that are not the last: the probe is the same for all
+        warnings.simplefilter("ignore")
+        model = LogisticRegression(C=30, max_iter=30).fit(X[rows], category[rows])
+    right = model.predict(X[test]) == category[test]
+    sizes = np.bincount(category[test])
+    each = np.bincount(category[test], right) / np.maximum(sizes, 1)
+    return float(right.mean()), float(each[sizes > 0].mean()), float(each[rare[sizes[rare] > 0]].mean())
 
 
 def show_rings(scale: float, plot: str | None) -> dict[str, float]:
@@ -121,12 +138,18 @@ def show_embeddings(folder: str | None) -> dict[str, float]:
         f"hierarchy {counts}": tree.balanced_sample(size, random_state=1),
     }
     print(f"\n{n} embeddings of {kinds} categories, {size} drawn (hierarchy: {seconds:.1f} s)")
-    print(f"{'sample':30} {'unevenness':>10} {'rarest tenth':>13}")
+    drawn = np.unique(np.concatenate(list(samples.values())))
+    test = np.setdiff1d(np.arange(n), drawn)
+    print(f"linear probe: logistic regression on each sample, tested on {len(test)} rows that are in none")
+    told = ("unevenness", "rarest tenth", "probe: rows", "categories", "rarer half")
+    half = np.argsort(np.bincount(category, minlength=kinds))[: kinds // 2]
+    print(f"{'sample':30} " + " ".join(f"{word:>12}" for word in told))
     rare = np.argsort(np.bincount(category, minlength=kinds))[: max(1, kinds // 10)]
     found = {}
     for name, rows in samples.items():
         found[name] = unevenness(category[rows], kinds)
-        print(f"{name:30} {found[name]:10.3f} {np.isin(category[rows], rare).mean():13.4f}")
+        figures = (found[name], np.isin(category[rows], rare).mean(), *probe(X, category, rows, test, half))
+        print(f"{name:30} " + " ".join(f"{figure:12.3f}" for figure in figures))
     planted = rng.choice(n, n // 20, replace=False)
     noise = 0.1 * rng.standard_normal((len(planted), X.shape[1])) / np.sqrt(X.shape[1])
     both = np.concatenate([X, (X[planted] + noise).astype(np.float32)])

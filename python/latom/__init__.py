@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from latom.cluster.loss_sample import loss_sample
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.cluster.near_duplicates import semdedup
+    from latom.cluster.pack import pack_clusters
     from latom.cluster.pooling import pool_tokens
     from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
     from latom.cluster.select import ClusterSweep, select_n_clusters
@@ -146,6 +147,7 @@ __all__ = [
     "nmf_batch",
     "non_negative_factorization",
     "orthogonal_matching_pursuit",
+    "pack_clusters",
     "pool_tokens",
     "select_n_clusters",
     "select_n_components",
@@ -173,7 +175,7 @@ __getattr__ = lazily(
         **dict.fromkeys(("balanced_sample", "davies_bouldin", "kmeans_batch"), "latom.cluster"),
         **dict.fromkeys(("loss_sample", "maxsim", "pool_tokens", "select_n_clusters"), "latom.cluster"),
         **dict.fromkeys(("semdedup", "silhouette", "silhouette_samples"), "latom.cluster"),
-        "ward_batch": "latom.cluster",
+        **dict.fromkeys(("pack_clusters", "ward_batch"), "latom.cluster"),
         **dict.fromkeys(("ITDA", "MatchingPursuit", "RelativeRepresentation"), "latom.encode"),
         **dict.fromkeys(("SparseAutoencoder", "ThresholdEncoder", "TopKEncoder"), "latom.encode"),
         **dict.fromkeys(("AlternatingLeastSquares", "CUR", "CURSearch"), "latom.factorize"),

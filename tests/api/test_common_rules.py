@@ -122,6 +122,14 @@ class Unprintable:
         (check_flag, ("yes",), "must be True or False; got 'yes'."),
         (check_choice, ("cosin", ("euclidean", "cosine")), "got 'cosin'. The nearest is 'cosine'."),
         (check_choice, (7, ("euclidean", "cosine")), "got 7. Use 'euclidean' if unsure."),
+        (check_choice, (7, ("euclidean", "cosine"), "cosine"), "got 7. Use 'cosine' if unsure."),
+        (check_choice, ("l2", ("dot", "cosine", "euclidean")), "got 'l2'. Use 'euclidean'."),
+        (check_choice, ("sqeuclidean", ("cosine", "euclidean")), "got 'sqeuclidean'. Use 'euclidean'."),
+        (check_choice, ("inner product", ("cosine", "dot")), "got 'inner product'. Use 'dot'."),
+        (check_choice, ("ip", ("cosine", "euclidean")), "got 'ip'. Use 'cosine' if unsure."),
+        (check_choice, ("Angular", ("euclidean", "cosine")), "got 'Angular'. Use 'cosine'."),
+        (check_choice, ("COSINE", ("euclidean", "cosine")), "got 'COSINE'. The nearest is 'cosine'."),
+        (check_choice, ("foo", ("half",)), "must be 'half'; got 'foo'. Use 'half' if unsure."),
         (check_integer, (np.zeros((50, 6)),), "got ndarray of shape (50, 6). Pass an int"),
         (check_integer, ([0] * 999,), "got list of length 999. Pass an int"),
         (check_integer, (Decimal("1e9999"),), "got Decimal('1E+9999'). Pass an int"),
@@ -151,6 +159,24 @@ def test_remedies_say_what_to_do(check, arguments, words):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         check("f", "argument", *arguments)
     assert str(error.value).startswith("f: argument must be ")
+
+
+@pytest.mark.parametrize(
+    ("fails", "words"),
+    [
+        (lambda: latom.topk(X, X, 2, metric="l2"), "topk: metric must .* got 'l2'. Use 'euclidean'."),
+        (lambda: latom.BisectingKMeans(2, metric="L2").fit(X), "got 'L2'. Use 'euclidean'."),
+        (lambda: latom.BisectingKMeans(2, metric="l1").fit(X), "got 'l1'. Use 'euclidean' if unsure."),
+        (lambda: latom.silhouette(X, [0, 1] * 30, metric="l1"), "got 'l1'. Use 'euclidean' if unsure."),
+        (lambda: latom.DenseIndex(X, metric="l1"), "got 'l1'. Use 'cosine' if unsure."),
+        (lambda: latom.assign(X, X, n_threads=-1), r"n_threads must .* or None; got -1. Pass None for all"),
+        (lambda: latom.weighted_sample([1.0], 1, log_weights=[0.0]), "exactly one of .*; got both"),
+        (lambda: latom.weighted_sample(size=1), "exactly one of .*; got neither"),
+    ],
+)
+def test_remedies_know_the_function(fails, words):
+    with pytest.raises(ValueError, match=words):
+        fails()
 
 
 FITS = [
@@ -229,3 +255,20 @@ def test_choices_are_checked_before_they_are_compared(call, what):
     for odd in (np.zeros((0, 3)), np.array([1, 2])):
         with pytest.raises(ValueError, match=what):
             call(odd)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in latom.__all__ if hasattr(getattr(latom, name), "get_params")]
+)
+def test_a_wrong_parameter_is_told_of_by_the_name_of_the_class(name):
+    with pytest.raises(TypeError, match=rf"^{name}\.__init__\(\) got an unexpected .*'nclusters'"):
+        getattr(latom, name)(nclusters=3)
+
+
+def test_so_is_one_of_a_class_of_the_users():
+    class Mine(latom.KMeans):
+        pass
+
+    with pytest.raises(TypeError, match=r"Mine\.__init__\(\) got an unexpected"):
+        Mine(nclusters=3)
+    assert Mine(3).get_params() == latom.KMeans(3).get_params()

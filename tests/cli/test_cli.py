@@ -289,6 +289,9 @@ def test_bad_path(tmp_path, capsys):
         (["--labels", "labels.xlsx"], "--labels must end in one of .txt, .csv, .npy; got"),
         (["--labels", "no/where.txt"], "--labels must lie in an existing folder; got no."),
         (["--min-df", 100], "hold terms other than stop words, rare ones"),
+        (["--max-df", "1.5"], "--max-df must be a number above 0 and at most 1; got '1.5'. See python"),
+        (["--max-df", "much"], "--max-df must be a number above 0 and at most 1; got 'much'"),
+        (["--stop-words", "nowhere.txt"], "nowhere.txt must exist; got no such file or folder"),
     ],
 )
 def test_bad_argument(argv, message, line_file, capsys):

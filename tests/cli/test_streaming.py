@@ -26,7 +26,7 @@ def quiet(items, **_):
 def arguments(path, **more):
     given = {
         "path": path, "encoding": "utf-8", "column": None, "min_df": None, "max_features": None,
-        "vocabulary": None,
+        "max_df": None, "stop_words": None, "vocabulary": None,
     }  # fmt: skip
     return Namespace(**{**given, **more})
 

@@ -239,7 +239,11 @@ def test_leaves_are_small_and_found_again(metric, rng):
         ({"n_clusters": (2, 5)}, "n_clusters"),
         ({"n_clusters": ()}, "number for each level"),
         ({"n_resampling": (1, 2, 3)}, "n_resampling must have a number for each of the 2 levels"),
-        ({"sample_size": "third"}, "sample_size must"),
+        ({"sample_size": "third"}, "sample_size must be 'half' or a positive integer, .*; got 'third'"),
+        (
+            {"n_clusters": (2, 8)},
+            r"n_clusters must fall from level to level, .*; got \(2, 8\)\. Pass \(8, 2\)",
+        ),
         ({"strategy": "best"}, "strategy must"),
         ({"metric": "l1"}, "metric must"),
         ({"max_leaf_size": 5}, "one number with max_leaf_size"),
@@ -358,3 +362,32 @@ def test_the_example_of_curation(monkeypatch, tmp_path, capsys):
     assert found["embeddings"]["recall"] > 0.9
     assert (tmp_path / "f.png").stat().st_size > 5000
     assert "planted pairs" in capsys.readouterr().out
+
+
+def test_children_are_the_parents_turned_round(rng):
+    X = rng.normal(size=(200, 3))
+    tree = latom.HierarchicalKMeans((30, 7, 2), n_resampling=0, random_state=0)
+    assert np.array_equal(tree.fit_predict(X), tree.labels_[0])
+    assert [len(level) for level in tree.children_] == [7, 2]
+    for parents, children in zip(tree.parents_, tree.children_, strict=True):
+        for j, own in enumerate(children):
+            assert np.array_equal(own, np.flatnonzero(parents == j))
+    grown = latom.HierarchicalKMeans(2, max_leaf_size=50, random_state=0).fit(X)
+    assert grown.children_ == []
+
+
+@pytest.mark.parametrize("strategy", ["random", "closest"])
+def test_the_function_takes_a_tree(strategy, rng):
+    X = rng.normal(size=(200, 3))
+    tree = latom.HierarchicalKMeans((20, 4), n_resampling=1, random_state=0).fit(X)
+    rows = latom.balanced_sample(tree, 50, strategy=strategy, random_state=5)
+    assert np.array_equal(rows, tree.balanced_sample(50, strategy=strategy, random_state=5))
+    levels = {"strategy": strategy, "scores": tree.scores_, "random_state": 5}
+    assert np.array_equal(rows, latom.balanced_sample(tree.labels_, 50, **levels))
+    flat = latom.KMeans(5, random_state=0).fit(X)
+    assert np.array_equal(
+        latom.balanced_sample(flat, 20, random_state=1),
+        latom.balanced_sample(flat.labels_, 20, random_state=1),
+    )
+    with pytest.raises(ValueError, match="not fitted"):
+        latom.balanced_sample(latom.HierarchicalKMeans(), 5)

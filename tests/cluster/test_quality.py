@@ -149,9 +149,11 @@ def test_refusals():
         latom.silhouette_samples(X, [0, 0, 1, 1], metric="l1")
 
 
-@pytest.mark.parametrize(
-    "name", ["batch", "late_interaction", "pooling", "quality", "ranks", "select", "ward"]
-)
+EXAMPLES = ["assign", "balanced", "batch", "bisecting", "hierarchical", "kmeans", "late_interaction"]
+EXAMPLES += ["loss_sample", "minibatch_kmeans", "pooling", "quality", "ranks", "select", "ward"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_of_docstrings_run(name):
     found = doctest.testmod(importlib.import_module(f"latom.cluster.{name}"))
     assert found.attempted

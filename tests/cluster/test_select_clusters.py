@@ -99,6 +99,20 @@ def test_plot(criterion, tmp_path):
     figure = found.plot()
     curves = ["inertia", "silhouette"] if criterion == "silhouette" else ["inertia"]
     assert [axes.get_title() for axes in figure.axes] == curves
+    given = figure.__class__().subplots(1, len(curves), squeeze=False)[0]
+    assert found.plot(given) is given[0].figure
+    assert [axes.get_title() for axes in given] == curves
+    one = figure.__class__().subplots()
+    found.plot(one)
+    assert one.get_title() == curves[-1]
+    for where in (3, [one] * 3, object()):
+        with pytest.raises(TypeError, match=r"^ClusterSweep\.plot: where must be a path, or matplotlib axes"):
+            found.plot(where)
+
+
+def test_a_sweep_is_short_in_print():
+    found = latom.select_n_clusters(planted("cosine"), range(2, 12), criterion="elbow", random_state=0)
+    assert repr(found) == f"ClusterSweep(best={found.best}, n_clusters=[2, 3, 4, 5, 6, 7, 8, 9, ...])"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +122,8 @@ def test_plot(criterion, tmp_path):
         ({"candidates": 3}, "candidates must be one or more numbers of clusters; got 3"),
         ({"candidates": [1, 2]}, r"candidates must lie in \[2, 199\]; got 1"),
         ({"candidates": [2, 200]}, r"candidates must lie in \[2, 199\]; got 200"),
-        ({"candidates": [2, 2.5]}, "n_clusters must"),
+        ({"candidates": [2, 2.5]}, r"candidates must be whole numbers; got 2\.5 among them"),
+        ({"candidates": [2, True]}, "candidates must be whole numbers; got True"),
         ({"criterion": "gap"}, "criterion must be"),
         ({"metric": "l1"}, "metric must be"),
         ({"warm_start": 3}, "warm_start must be"),

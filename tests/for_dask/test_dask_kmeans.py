@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import itertools
 
 import numpy as np
@@ -128,9 +130,73 @@ def test_mini_batches(client):
     assert np.array_equal(model.cluster_centers_, plain.cluster_centers_)
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("kind", ["KMeans", "SphericalKMeans"])
+def test_new_rows_stay_in_their_chunks(client, kind, sparse):
+    X = rows(sparse, 9000 if not sparse else 600)
+    w = np.random.default_rng(1).random(X.shape[0])
+    w[:77] = 0  # a chunk without weight
+    parts = chunked(X, [77, 300, 500])
+    model = getattr(latom.dask, kind)(5, init=X[:5], max_iter=2, client=client).fit(parts)
+    whole = getattr(latom, kind)(5, init=X[:5], max_iter=2).fit(X)
+    for given, wanted in (
+        (model.transform(parts), whole.transform(X)),
+        (model.predict(parts), whole.predict(X)),
+    ):
+        assert isinstance(given, da.Array)  # nothing has been computed
+        assert given.chunks[0] == (77, 223, 200, X.shape[0] - 500)
+        assert given.dtype == wanted.dtype
+        assert np.array_equal(given.compute(), wanted)
+    assert model.score(parts) == whole.score(X)
+    assert model.score(parts, sample_weight=w) == whole.score(X, sample_weight=w)
+    assert np.array_equal(model.transform(X), whole.transform(X))  # rows of this machine
+    with pytest.raises(ValueError, match=rf"^dask\.{kind}\.transform: X must have the {X.shape[1]} features"):
+        model.transform(parts[:, :4])
+    with pytest.raises(ValueError, match=rf"^dask\.{kind}\.score: sample_weight must have shape"):
+        model.score(parts, sample_weight=w[1:])
+
+
+def test_rows_of_chunks_come_one_chunk_at_a_time(client):
+    X = rows(False)
+    w = np.random.default_rng(1).random(600)
+    for kind in ("KMeans", "SphericalKMeans", "MiniBatchKMeans"):
+        plain = getattr(latom, kind)(5, random_state=0)
+        for part in (slice(300), slice(300, 450), slice(450, 600)):
+            plain.partial_fit(X[part], sample_weight=w[part])
+        model = getattr(latom.dask, kind)(5, random_state=0, client=client)
+        model.partial_fit(chunked(X, [300, 450]), sample_weight=w)
+        assert model.n_steps_ == 3
+        assert np.array_equal(model.cluster_centers_, plain.cluster_centers_)
+
+
+def test_mini_batches_have_the_parameters_of_their_steps(client):
+    X = rows(False)
+    options = {"init": X[:5], "reassignment_ratio": 0.0, "compute_labels": False}
+    plain = latom.MiniBatchKMeans(5, **options)
+    for part in (X[:300], X[300:]) * 2:
+        plain.partial_fit(part)
+    model = latom.dask.MiniBatchKMeans(5, max_iter=2, client=client, **options).fit(chunked(X, [300]))
+    assert np.array_equal(model.cluster_centers_, plain.cluster_centers_)
+    assert not hasattr(model, "labels_")
+    assert latom.dask.MiniBatchKMeans(init_size=9, sparse_centers=True).get_params()["init_size"] == 9
+
+
+@pytest.mark.parametrize("module", ["functions", "kmeans"])
+def test_examples_of_docstrings(module):
+    found = doctest.testmod(importlib.import_module(f"latom.dask.{module}"))
+    assert found.attempted > 5
+    assert not found.failed
+
+
 def test_what_is_refused(client):
     with pytest.raises(ValueError, match="X must be a 2-d dask array"):
         latom.dask.KMeans(2, client=client).fit(rows(False))
+    parts = chunked(rows(False), [300])
+    with pytest.raises(ValueError, match=r"dask\.assign: metric must be 'cosine' or 'euclidean'; got 'l1'"):
+        latom.dask.assign(parts, rows(False)[:3], metric="l1")
+    for options in ({"exclude_self": True}, {"return_stats": True}, {"output": "torch"}):
+        with pytest.raises(ValueError, match=rf"dask\.topk: {next(iter(options))} must be left out"):
+            latom.dask.topk(parts, rows(False)[:3], 2, **options)
 
 
 def test_a_worker_that_dies_changes_nothing():

@@ -33,10 +33,8 @@ TERMS = [
     "naïve",
     "日本",
 ]
-LINE = re.compile(r"latom cluster: .+ must .+; got .*\. \S.*\n")
-OTHER = re.compile(
-    "latom cluster: (unrecognized arguments|COMMAND invalid choice|expected |.+ expected one argument).*\\n"
-)
+LINE = re.compile(r"latom( cluster)?: .+ must .+; got .*\. \S.*\n")
+OTHER = re.compile("latom( cluster)?: (unrecognized arguments|expected |.+ expected one argument).*\\n")
 
 
 def case(rng: np.random.Generator) -> str:

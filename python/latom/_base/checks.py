@@ -26,7 +26,14 @@ def shown(value: Any) -> str:
 
 def check_threads(function: str, n_threads: int | None) -> int:
     """n_threads for the core: 0 means the environment's and the machine's choice."""
-    return 0 if n_threads is None else check_integer(function, "n_threads", n_threads, 4096)
+    if n_threads is None:
+        return 0
+    if isinstance(n_threads, Integral) and not isinstance(n_threads, bool) and int(n_threads) < 1:
+        raise ValueError(
+            f"{function}: n_threads must be an integer in [1, 4096] or None; got {shown(n_threads)}. "
+            "Pass None for all that this process has."
+        )
+    return check_integer(function, "n_threads", n_threads, 4096)
 
 
 def check_integer(function: str, argument: str, value: Any, high: int | None = None, low: int = 1) -> int:
@@ -100,18 +107,35 @@ def check_flag(function: str, argument: str, value: Any) -> bool:
     return bool(value)
 
 
-def check_choice(function: str, argument: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Refuse what is not one of the names."""
-    if not isinstance(value, str) or value not in choices:
-        names = ", ".join(map(repr, choices[:-1])) + f" or {choices[-1]!r}"
-        near = get_close_matches(value, choices, 1) if isinstance(value, str) else []
-        remedy = f"The nearest is {near[0]!r}." if near else f"Use {choices[0]!r} if unsure."
-        raise ValueError(f"{function}: {argument} must be {names}; got {shown(value)}. {remedy}")
+# What other libraries call the ways to measure.
+SYNONYMS = {
+    **dict.fromkeys(("l2", "sqeuclidean", "squared_euclidean", "minkowski", "l2sq"), "euclidean"),
+    **dict.fromkeys(("ip", "inner", "inner_product", "innerproduct", "dot_product", "mips"), "dot"),
+    **dict.fromkeys(("angular", "cosine_similarity", "cosinesimil"), "cosine"),
+}
 
 
-def check_metric(function: str, metric: str) -> None:
+def check_choice(
+    function: str, argument: str, value: Any, choices: tuple[str, ...], default: str | None = None
+) -> None:
+    """Refuse what is not one of the names; default: what to take if unsure, the first where None."""
+    if isinstance(value, str) and value in choices:
+        return
+    names = ", ".join(map(repr, choices[:-1])) + " or " * (len(choices) > 1) + repr(choices[-1])
+    word = value.lower() if isinstance(value, str) else ""
+    meant = SYNONYMS.get(word.replace(" ", "_").replace("-", "_"))
+    near = get_close_matches(word, choices, 1) if word else []
+    remedy = f"Use {default or choices[0]!r} if unsure."
+    if meant in choices:
+        remedy = f"Use {meant!r}."
+    elif near:
+        remedy = f"The nearest is {near[0]!r}."
+    raise ValueError(f"{function}: {argument} must be {names}; got {shown(value)}. {remedy}")
+
+
+def check_metric(function: str, metric: str, default: str = "cosine") -> None:
     """Refuse what is not the name of a metric."""
-    check_choice(function, "metric", metric, ("cosine", "euclidean"))
+    check_choice(function, "metric", metric, ("cosine", "euclidean"), default)
 
 
 def is_number(value: Any) -> bool:

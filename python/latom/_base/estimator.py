@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,12 +16,36 @@ from latom._base.backend import call, check_device
 from latom._base.callbacks import CallbackSupport
 from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
-from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse
+from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse, refuse_stream
 from latom._base.rows import Rows
 from latom._base.sparse_tensor import as_scipy
 
 
-class Placed:
+class NamedInit:
+    """A base whose subclasses each have an ``__init__`` of their own name, also where they inherit it.
+
+    Python's message about a wrong argument names the function; it would name a class that no user knows.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        inherited = cls.__init__
+        if "__init__" in vars(cls) or not isinstance(inherited, FunctionType):
+            return
+        own = FunctionType(
+            inherited.__code__,
+            inherited.__globals__,
+            inherited.__name__,
+            inherited.__defaults__,
+            inherited.__closure__,
+        )
+        own.__kwdefaults__ = inherited.__kwdefaults__
+        own.__annotations__, own.__doc__ = inherited.__annotations__, inherited.__doc__
+        own.__module__, own.__qualname__ = inherited.__module__, f"{cls.__qualname__}.__init__"
+        cls.__init__ = own  # type: ignore[method-assign]
+
+
+class Placed(NamedInit):
     """What computes on a device and with threads that it was told."""
 
     _gpu: ClassVar[bool] = False  # whether a part of it runs on a GPU
@@ -91,6 +116,7 @@ def validated_rows(
     refuse: of these it learns the number of columns alone.
     """
     refuse_masked(name, X, "X", all_finite == "allow-nan")
+    refuse_stream(name, X, "X")
     if not accept_sparse:
         refuse_sparse(name, X)
     X = as_scipy(name, X)

@@ -33,6 +33,7 @@ def as_array(function: str, X: Any, name: str) -> tuple[NDArray[Any], str]:
         if brain:
             return array.view(np.uint16), "bfloat16"
     else:
+        refuse_stream(function, X, name)
         refuse_masked(function, X, name)
         refuse_sparse(function, X, name)
         if hasattr(X, "__dlpack_device__") and not hasattr(X, "__array__"):
@@ -95,6 +96,15 @@ def refuse_sparse(function: str, X: Any, name: str = "X") -> None:
         if tensor:  # those in COO cannot be cut
             remedy = f"Densify it, for example with {name}.to_dense()."
         raise TypeError(f"{function}: {name} must be dense, not sparse; got {got}. {remedy}")
+
+
+def refuse_stream(function: str, X: Any, name: str) -> None:
+    """A TypeError for a stream of blocks where rows in memory are asked for."""
+    if hasattr(X, "rows_at"):  # of latom.Stream, which imports this
+        raise TypeError(
+            f"{function}: {name} must be rows in memory; got {type(X).__name__}. Pass its blocks one by one, "
+            "or an array."
+        )
 
 
 def refuse_type(

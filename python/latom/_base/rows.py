@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -121,11 +121,23 @@ def row_weights(
     function: str, sample_weight: Any, rows: Rows, metric: str = "euclidean"
 ) -> NDArray[np.float64] | None:
     """:func:`latom._base.arrays.as_weights` for rows whose weighted squared distances stay within float64."""
-    weights = as_weights(function, sample_weight, len(rows))
+    return weights_of(function, sample_weight, len(rows), metric, lambda: longest_row(function, rows))
+
+
+def longest_row(function: str, rows: Rows) -> float:
+    """The length of the longest row."""
+    return float(np.sqrt(rows.core.norm2(call(function)).max()))
+
+
+def weights_of(
+    function: str, sample_weight: Any, n: int, metric: str, length: Callable[[], float]
+) -> NDArray[np.float64] | None:
+    """:func:`row_weights` of n rows; length gives that of the longest, which is asked for where it counts."""
+    weights = as_weights(function, sample_weight, n)
     heaviest = 1.0 if weights is None or metric == "cosine" else weights.max()
     if 1e-8 <= heaviest <= 1e8:
         return weights  # squares are at most 1e290
-    longest = np.sqrt(rows.core.norm2(call(function)).max())
+    longest = length()
     if longest and not 1e-145 <= np.sqrt(heaviest) * longest <= 1e145:
         raise ValueError(
             f"{function}: sample_weight must be within [1e-290, 1e290] times squared lengths of rows; got "

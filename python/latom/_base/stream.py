@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ class Stream:
     Pass it to ``fit`` of :class:`SphericalKMeans` or :class:`KMeans` in place of X: each iteration reads all
     blocks once, and memory holds the centers, their sums, some 40 bytes per row and a few blocks. Or pass it
     to ``fit`` of :class:`MiniBatchKMeans` or :class:`MiniBatchSphericalKMeans`. Files must stay as they are
-    meanwhile.
+    meanwhile. ``predict``, ``transform`` and ``score`` of k-means estimators and :func:`assign` take it as
+    well: they read each block once, and give what they give for all rows in memory.
 
     Parameters
     ----------
@@ -130,6 +131,14 @@ class Stream:
                 if rows > 0:
                     following = _window(stream, offset + at * d * dtype.itemsize, rows, d, dtype)
                 yield block
+
+
+def in_blocks(function: str, stream: Stream, of_rows: Callable[[Matrix], Any]) -> list[Any]:
+    """What a function of rows gives for each block of a stream; blocks without rows are passed over."""
+    found = [of_rows(block) for block in stream if 0 not in getattr(block, "shape", ())[:1]]
+    if not found:
+        raise ValueError(f"{function}: X must have rows; got a Stream without. Pass a source that has some.")
+    return found
 
 
 def _told(file: Path, blocks: Iterator[Matrix]) -> Iterator[Matrix]:

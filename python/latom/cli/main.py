@@ -1,169 +1,33 @@
 """The command line: ``python -m latom cluster [PATH] -k 20``.
 
-Documents in, a table of clusters out. This file parses, reports and prints; `latom.cli.reading`
-and `latom.cli.streaming` read, scikit-learn weighs the terms, `latom.SphericalKMeans` clusters.
+Documents in, a table of clusters out. This file runs commands and reports; `latom.cli.arguments` parses,
+`latom.cli.reading` and `latom.cli.streaming` read, scikit-learn weighs the terms, `latom.SphericalKMeans`
+clusters.
 """
 
 from __future__ import annotations
 
 import argparse
-import codecs
 import io
-import os
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from latom.cli import documents as sources
 from latom.cli import outputs, search, tables
+from latom.cli.arguments import command_line
 from latom.cli.documents import InputError, Track
 from latom.cli.reading import read_corpus
 from latom.cli.report import Clusters, Corpus, print_report
 from latom.cli.streaming import is_matrix, stream_matrix, stream_texts
-
-_HELP = "See python -m latom cluster --help."
-
-_DESCRIPTION = """\
-Cluster documents by topic and print a table: for each cluster its size, the mean cosine of its
-documents with its center, its top terms and the document nearest to the center.
-"""
-
-_PATHS = """\
-PATH may be
-  a folder                  every text file in it is a document
-  a .jsonl, .csv or .tsv    one column holds the documents (see --column)
-  a .npz                    a matrix saved by scipy.sparse.save_npz, values used as they are
-  a .npy, .parquet, .arrow  rows of numbers, or a folder of such files and .npz: read block by block
-  any other file            a document a line
-  left out                  the docstrings of Python's standard library
-
-Documents in which no term is left get the label -1 and take no part.
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Print one line, without the usage, in the form of every other message."""
-        message = message.removeprefix("argument ").replace(": ", " ", 1)
-        if _HELP not in message:
-            message += f". {_HELP}"
-        command = self.prog.rpartition(" ")[2]
-        outputs.speak_as("cluster" if command == "latom" else command)
-        outputs.tell(message)
-        self.exit(2)
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        """Print help, also where nobody reads it: argparse of Python 3.10 expects that files are open."""
-        with suppress(OSError, ValueError):
-            if message and (file or sys.stderr):
-                (file or sys.stderr).write(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    from latom import __version__
-
-    main = _Parser(prog="python -m latom", description="Exact, very fast spherical k-means.")
-    main.add_argument("--version", action="version", version=f"latom {__version__}")
-    commands = main.add_subparsers(dest="command", metavar="COMMAND")
-    cluster = commands.add_parser(
-        "cluster",
-        help="cluster documents and print a table of topics",
-        description=_DESCRIPTION,
-        epilog=_PATHS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    _add_inputs(cluster)
-    add = cluster.add_argument
-    add("-k", "--n-clusters", type=_positive, default=20, metavar="K", help="clusters (20)")
-    add("--seed", type=_seed, default=0, metavar="N", help="of the starting centers (0)")
-    add("--n-init", type=_positive, default=1, metavar="N", help="starts, the best is kept (1)")
-    add("--max-iter", type=_positive, default=100, metavar="N", help="iterations at most (100)")
-    add("--top-terms", type=_positive, default=8, metavar="N", help="terms shown a cluster (8)")
-    add("--labels", type=_path, metavar="OUT", help="write labels: .txt, .csv or .npy")
-    add("--plot", type=_path, metavar="OUT", help="write a picture: .png, .svg or .pdf")
-    add("--stream", action="store_true", help="read texts anew where needed, keep none in memory")
-    add("-q", "--quiet", action="store_true", help="print warnings and errors only")
-    add("--version", action="version", version=f"latom {__version__}")
-    search.add_commands(commands, _add_inputs, _positive, _PATHS)
-    check = commands.add_parser(
-        "cuda-check",
-        help="hold a GPU's answers to the CPU's, and time them",
-        description="Hold a GPU's answers to the CPU's, and time them. Needs a build with CUDA.",
-        allow_abbrev=False,
-    )
-    check.add_argument("--quick", action="store_true", help="a few small cases only, and no times")
-    check.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    return main
-
-
-def _add_inputs(command: argparse.ArgumentParser, needed: bool = False) -> None:
-    """What every command that reads documents takes."""
-    add = command.add_argument
-    add("path", nargs=None if needed else "?", type=_path, metavar="PATH", help="documents; see below")
-    add("--column", metavar="NAME", help="the column with the texts (guessed)")
-    add("--vocabulary", type=_path, metavar="FILE", help="terms of an .npz, one per line")
-    add("--encoding", default="utf-8", type=_encoding, metavar="NAME", help="of the files (utf-8)")
-    add("--min-df", type=_positive, metavar="N", help="drop terms in fewer documents")
-    add("--max-features", type=_positive, metavar="N", help="keep the N most frequent terms")
-    add("--threads", type=_threads, metavar="N", help="threads (all)")
-
-
-def _integer(text: str, least: int, most: int = 2**31 - 1) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if not least <= value <= most:
-        bounds = f"of at least {least}" if value < least else f"of at most {most}"
-        raise argparse.ArgumentTypeError(f"must be an integer {bounds}; got {text[:80]!r}. {_HELP}")
-    return value
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _threads(text: str) -> int:
-    return _integer(text, 1, 4096)
-
-
-def _seed(text: str) -> int:
-    return _integer(text, 0, 2**32 - 1)
-
-
-def _encoding(text: str) -> str:
-    try:
-        "".encode(text)  # refuses codecs that are not of text, which lookup() takes
-        return codecs.lookup(text).name
-    except (LookupError, ValueError):
-        message = f"must be a text encoding of Python; got {text[:80]!r}. {_HELP}"
-        raise argparse.ArgumentTypeError(message) from None
-
-
-def _path(text: str) -> Path:
-    """Make a path of what the system takes for one: no NUL, no name too long, no folder that is closed."""
-    got = text if len(text) <= 80 else f"...{text[-77:]}"
-    try:
-        if not text:
-            raise ValueError("an empty name")
-        path = Path(text)
-        os.stat(path)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        message = f"must be the name of a file or folder; got {got!r}, {why}. {_HELP}"
-        raise argparse.ArgumentTypeError(message) from None
-    return path
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -179,9 +43,9 @@ def main(argv: list[str] | None = None) -> int:
     int
         0; 2 when an argument or a file cannot be used; 130 after Ctrl-C.
     """
-    parser = _parser()
+    parser = command_line()
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse(argv)
     except SystemExit as stop:  # argparse: --help, --version, wrong arguments
         return stop.code if isinstance(stop.code, int) else 2
     if arguments.command is None:
@@ -264,6 +128,10 @@ def _check_inputs(arguments: argparse.Namespace) -> None:
     one_matrix = arguments.path is not None and arguments.path.suffix.lower() == ".npz"
     numbers = one_matrix or (arguments.command == "cluster" and is_matrix(arguments.path))
     is_table = arguments.path is not None and arguments.path.suffix.lower() in tables.SUFFIXES
+    texts_alone = ("stop_words", "min_df", "max_df", "max_features")
+    for given in (name for name in texts_alone if numbers and getattr(arguments, name) is not None):
+        option, remedy = f"--{given.replace('_', '-')}", "Values of a matrix are used as they are."
+        raise InputError(option, "go with texts", arguments.path, remedy)
     if arguments.vocabulary and not numbers:
         remedy = "Texts bring their own terms."
         raise InputError("--vocabulary", "go with a .npz PATH", arguments.path, remedy)

@@ -23,7 +23,7 @@ _speaker = ["cluster"]  # the command that messages name
 
 
 def speak_as(command: str) -> None:
-    """Have messages name a command."""
+    """Have messages name a command; "" where there is none yet."""
     _speaker[0] = command
 
 
@@ -31,7 +31,8 @@ def tell(message: str) -> None:
     """Print a line on stderr; where that is closed or full, nobody listens."""
     if sys.stderr is not None:  # as which print takes stdout
         with suppress(OSError, ValueError):
-            print(f"latom {_speaker[0]}: {printable(message)}", file=sys.stderr, flush=True)
+            speaker = f"latom {_speaker[0]}".strip()
+            print(f"{speaker}: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def stderr_is_terminal() -> bool:

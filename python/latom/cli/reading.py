@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,17 +32,30 @@ def read_texts(arguments: argparse.Namespace, track: Track, make: Make = Documen
     return documents
 
 
-def document_counts(n: int, min_df: int | None) -> tuple[int, float]:
+def document_counts(n: int, arguments: argparse.Namespace) -> tuple[int, float]:
     """In how many of n documents a term must be at least, and in what share of them at most.
 
     Thresholds grow with the corpus, so that a small one keeps its words.
     """
-    return min_df or (1 if n < 100 else 2 if n < 10_000 else 5), 1.0 if n < 100 else 0.5
+    least = arguments.min_df or (1 if n < 100 else 2 if n < 10_000 else 5)
+    return least, arguments.max_df or (1.0 if n < 100 else 0.5)
+
+
+def stop_words(arguments: argparse.Namespace) -> str | list[str] | None:
+    """Words that are no terms, as scikit-learn takes them. Those of a file are cut as texts are."""
+    given = arguments.stop_words
+    if not isinstance(given, Path):
+        return None if given == "none" else "english"
+    words = re.compile(TERM)
+    found = {
+        word for _, line in sources.lines(given, arguments.encoding) for word in words.findall(line.lower())
+    }
+    return sorted(found) or None
 
 
 def no_terms(path: Any, n: int) -> InputError:
     """What is wrong where nothing is left but stop words, and terms that are too rare or too common."""
-    remedy = "Lower --min-df, or pass longer or more varied documents."
+    remedy = "Lower --min-df, raise --max-df, or pass longer or more varied documents."
     got = f"{n} document{'s' * (n != 1)} without"
     return InputError(
         path, "hold terms other than stop words, rare ones and those of most documents", got, remedy
@@ -78,11 +93,11 @@ def _weigh(
 
     start = time.perf_counter()
     n = len(documents)
-    least, most = document_counts(n, arguments.min_df)
+    least, most = document_counts(n, arguments)
     vectorizer = TfidfVectorizer(
         dtype=np.float32,
         sublinear_tf=True,
-        stop_words="english",
+        stop_words=stop_words(arguments),
         token_pattern=TERM,
         min_df=least,
         max_df=most,

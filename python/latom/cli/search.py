@@ -18,14 +18,14 @@ from latom.cli.report import Corpus, describe, fit_to, print_line, printable
 def add_commands(
     commands: Any, add_inputs: Callable[..., None], positive: Callable[[str], int], paths: str
 ) -> None:
-    """Add the two commands to the parser; the rest is what :mod:`latom.cli.main` has for all."""
+    """Add the two commands to the parser; the rest is what :mod:`latom.cli.arguments` has for all."""
 
     def command(name: str, what: str) -> Any:
         made = commands.add_parser(
             name,
             help=what[0].lower() + what[1:-1],
             description=what,
-            epilog=paths.replace("get the label -1 and take no part", "take no part"),
+            epilog=paths,
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
@@ -54,10 +54,7 @@ def _cosine(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(
-            f"must be a number above 0 and at most 1; got {text[:80]!r}. "
-            "See python -m latom duplicates --help."
-        )
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1; got {text[:80]!r}")
     return value
 
 

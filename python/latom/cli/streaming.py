@@ -19,7 +19,7 @@ import latom
 from latom._base.stream import SUFFIXES
 from latom.cli import documents as sources
 from latom.cli.documents import Documents, InputError, Track
-from latom.cli.reading import TERM, document_counts, no_terms, read_texts
+from latom.cli.reading import TERM, document_counts, no_terms, read_texts, stop_words
 from latom.cli.report import Corpus
 
 ENTRIES = 1 << 20  # of a block of counts
@@ -122,13 +122,16 @@ class TermCounts:
     ----------
     folder : Path
         Where the counts are kept.
+    arguments : argparse.Namespace
+        Which terms count.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, arguments: argparse.Namespace) -> None:
         from sklearn.feature_extraction.text import CountVectorizer
 
         self._folder, self._files = folder, list[Path]()
-        self._analyze = CountVectorizer(stop_words="english", token_pattern=TERM).build_analyzer()
+        self._arguments, words = arguments, stop_words(arguments)
+        self._analyze = CountVectorizer(stop_words=words, token_pattern=TERM).build_analyzer()
         self._number: dict[str, int] = {}  # of each term, by its first document
         self._columns, self._counts, self._begins = array("i"), array("f"), array("q", [0])
         self._frequency: np.ndarray = np.zeros(0, np.int64)  # documents with a term
@@ -161,14 +164,15 @@ class TermCounts:
         self._total = np.bincount(columns, counts, m) + np.pad(self._total, (0, m - self._total.size))
         self._columns, self._counts, self._begins = array("i"), array("f"), array("q", [0])
 
-    def choose(self, path: Path, min_df: int | None, most_terms: int | None) -> None:
+    def choose(self) -> None:
         """Choose the terms that count, when all documents are counted."""
         self._write()
         n, frequency = self.documents, self._frequency
-        least, share = document_counts(n, min_df)
+        least, share = document_counts(n, self._arguments)
+        most_terms = self._arguments.max_features
         kept = np.flatnonzero((frequency >= least) & (frequency <= share * n))
         if not kept.size:
-            raise no_terms(path, n)
+            raise no_terms(self._arguments.path, n)
         terms = np.fromiter(self._number, object, len(self._number))
         self._number = {}
         kept = kept[np.argsort(terms[kept])]
@@ -229,13 +233,13 @@ def _counting(block: Any) -> np.ndarray:
 def stream_texts(arguments: argparse.Namespace, track: Track, folder: Path) -> tuple[Corpus, list[str]]:
     """Count the terms of all texts; return the corpus, whose rows are made of the counts, and times."""
     start = time.perf_counter()
-    counts = TermCounts(folder)
+    counts = TermCounts(folder, arguments)
 
     def read(visit: Callable[[str, str], None]) -> Documents:
         return read_texts(arguments, track, lambda *about, **more: Passing(visit, *about, **more))
 
     passed = read(counts.add)
-    counts.choose(arguments.path, arguments.min_df, arguments.max_features)
+    counts.choose()
     documents = ReadAgain(passed.source, passed.titled, len(passed), read)
     kept = RowsThatCount(counts)
     times = [f"counted {time.perf_counter() - start:.2f} s"]

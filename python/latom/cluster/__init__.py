@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from latom.cluster.late_interaction import maxsim
     from latom.cluster.minibatch_kmeans import MiniBatchKMeans, MiniBatchSphericalKMeans
     from latom.cluster.near_duplicates import semdedup
+    from latom.cluster.pack import pack_clusters
     from latom.cluster.pooling import pool_tokens
     from latom.cluster.quality import davies_bouldin, silhouette, silhouette_samples
     from latom.cluster.ranks import KMeansShard
@@ -44,6 +45,7 @@ __all__ = [
     "kmeans_batch",
     "loss_sample",
     "maxsim",
+    "pack_clusters",
     "pool_tokens",
     "select_n_clusters",
     "semdedup",
@@ -63,6 +65,7 @@ __getattr__ = lazily(
         "KMeansShard": "latom.cluster.ranks",
         "maxsim": "latom.cluster.late_interaction",
         **dict.fromkeys(("MiniBatchKMeans", "MiniBatchSphericalKMeans"), "latom.cluster.minibatch_kmeans"),
+        "pack_clusters": "latom.cluster.pack",
         "pool_tokens": "latom.cluster.pooling",
         **dict.fromkeys(("davies_bouldin", "silhouette", "silhouette_samples"), "latom.cluster.quality"),
         **dict.fromkeys(("ClusterSweep", "select_n_clusters"), "latom.cluster.select"),

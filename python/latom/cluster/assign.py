@@ -16,6 +16,7 @@ from latom._base.device_csr import DeviceCsr, DeviceCsrCenters
 from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.device_select import DeviceAtoms
 from latom._base.rows import Rows
+from latom._base.stream import Stream, in_blocks
 
 
 def assign(
@@ -33,11 +34,12 @@ def assign(
     X : array or CSR of shape (n, d), float32 or float64
         Rows. Taken without a copy when C-contiguous or canonical CSR (int32 or int64 indices). Half
         precision, tensors (sparse ones as CSR) and DLPack arrays on the CPU are taken too; results are
-        numpy arrays for all.
+        numpy arrays for all. Blocks of a :class:`latom.Stream` are read one after the other.
     centers : array or CSR of shape (m, d)
         Centers; under cosine their length does not matter.
-    metric : {"cosine", "euclidean"}
-        How nearness is measured.
+    metric : {"cosine", "euclidean"}, default "cosine"
+        How nearness is measured. Centers of :class:`latom.KMeans` want "euclidean": under the default their
+        rows get other labels than ``labels_``.
     n_threads : int, optional
         Threads; None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` (as they were at import) or the CPUs
         of this process. threadpoolctl's limit holds for both. The result does not depend on it.
@@ -66,9 +68,29 @@ def assign(
     Scores are float64 sums in a fixed order. For sparse X an 8-bit index over the centers discards
     those that cannot win (Knittel, Koch & Ertl, 2021, for the idea of an index over the centers);
     at worst n * m dot products.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.array([[3.0, 0], [1, 1], [0, 2]])
+    >>> labels, scores = latom.assign(X, [[1.0, 0], [0, 1]])
+    >>> labels.tolist(), scores.round(3).tolist()
+    ([0, 0, 1], [1.0, 0.707, 1.0])
+    >>> model = latom.KMeans(2, random_state=0).fit(X)
+    >>> labels, _ = latom.assign(X, model.cluster_centers_, metric="euclidean")
+    >>> bool((labels == model.labels_).all())
+    True
     """
     function = "assign"
     check_metric(function, metric)
+    if isinstance(X, Stream):
+        found = in_blocks(
+            function,
+            X,
+            lambda block: assign(block, centers, metric=metric, n_threads=n_threads, device=device),
+        )
+        labels, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return labels, scores
     place = place_of(function, device, X=X, centers=centers)
     if place is None:
         return assign_rows(function, Rows(function, X), centers, metric, n_threads)

@@ -47,17 +47,18 @@ def balanced_sample(
 
     Parameters
     ----------
-    labels : int array of shape (n,), or a sequence of such arrays
-        The cluster of each row. Several arrays are levels of a hierarchy, the finest first, in which all rows
-        of a cluster share their cluster of the level above: the draw is even over the top clusters, within
-        each over its clusters of the next level, and so on. Rows of a negative label are left out.
+    labels : int array of shape (n,), a sequence of such arrays, or a fitted estimator
+        The cluster of each row; of an estimator its ``labels_``. Several arrays are levels of a hierarchy,
+        the finest first, in which all rows of a cluster share their cluster of the level above: the draw is
+        even over the top clusters, within each over its clusters of the next level, and so on. Rows of a
+        negative label are left out.
     size : int
         Rows to draw, at most as many as have a cluster.
     strategy : {"random", "closest", "farthest"}
         Which rows of a finest cluster: by chance, those of the highest scores, or of the lowest.
     scores : array of shape (n,), optional
         Nearness of each row to its center, as :func:`latom.assign` returns it. Needed unless strategy is
-        "random".
+        "random", or labels are a :class:`latom.HierarchicalKMeans`, which has them.
     random_state : int, Generator, RandomState or None
         Seed. Which clusters give one row more than others is a draw, too.
 
@@ -90,6 +91,12 @@ def balanced_sample(
     [5, 5, 2]
     """
     function = "balanced_sample"
+    if hasattr(labels, "fit"):
+        from sklearn.utils.validation import check_is_fitted
+
+        check_is_fitted(labels)
+        scores = getattr(labels, "scores_", None) if scores is None else scores
+        labels = labels.labels_
     levels = _as_levels(function, labels)
     check_choice(function, "strategy", strategy, STRATEGIES)
     n = len(levels[0])

@@ -70,7 +70,8 @@ def kmeans_batch(
         and at least 1. A problem with fewer rows has as many clusters as rows.
     offsets : int array of shape (problems + 1,), optional
         Where the rows of each problem begin in a stacked X: 0, running sums of lengths, n.
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean"}, default "cosine"
+        Distance; :class:`latom.KMeans` has "euclidean".
     init : {"ward", "k-means++", "even"} or array of shape (clusters of all problems, d)
         Starts: the means of Ward's clusters (:func:`latom.ward_batch`), best where clusters hold a few rows
         each; greedy k-means++; rows at even distances; or centers.

@@ -20,6 +20,7 @@ from latom._base.estimator import IterativeEstimator, as_generator, validated_ro
 from latom._base.history import HierarchyState, Iterations
 from latom._base.progress import Progress
 from latom._base.rows import Rows, row_weights
+from latom._base.stream import Stream, in_blocks
 from latom.cluster.assign import assign_rows
 from latom.cluster.kmeans import KMeans, SphericalKMeans
 from latom.cluster.leaves import Leaves, Node
@@ -193,7 +194,7 @@ class BisectingKMeans(ClusterMixin, IterativeEstimator):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
+        X : array or CSR of shape (n, d), or Stream
 
         Returns
         -------
@@ -201,6 +202,8 @@ class BisectingKMeans(ClusterMixin, IterativeEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
+        if isinstance(X, Stream):
+            return np.concatenate(in_blocks(name, X, self.predict))
         rows = validated_rows(self, name, X, reset=False)
         tree: Leaves = self._leaves
         return tree.descend(name, rows, self.metric, self.n_threads)
@@ -274,7 +277,7 @@ class BisectingKMeans(ClusterMixin, IterativeEstimator):
         )
 
     def _check_parameters(self, name: str) -> None:
-        check_metric(name, self.metric)
+        check_metric(name, self.metric, "euclidean")
         check_integer(name, "n_init", self.n_init)
         self._check_iterations(name)
         check_choice(

@@ -12,17 +12,19 @@ from sklearn.utils.validation import check_is_fitted
 
 from latom._base.arrays import Matrix, as_seed
 from latom._base.callbacks import FitTasks, with_callbacks
-from latom._base.checks import check_choice, check_clusters, check_flag, check_integer, check_metric, shown
+from latom._base.checks import check_integer
 from latom._base.estimator import IterativeEstimator, as_generator, validated_rows
 from latom._base.history import HierarchyState, Iterations
 from latom._base.progress import Progress
 from latom._base.rows import Rows
+from latom._base.stream import Stream, in_blocks
 from latom.cluster.assign import assign_rows
 from latom.cluster.balanced import balanced_sample, ranks_within
 from latom.cluster.kmeans import KMeans, SphericalKMeans
 from latom.cluster.leaves import Leaves
+from latom.cluster.levels import checked_levels
 from latom.cluster.packed_centers import PackedCenters
-from latom.cluster.saved_hierarchy import Level, SavedHierarchy, check_checkpoint
+from latom.cluster.saved_hierarchy import Level, SavedHierarchy
 from latom.seed.kmeans_plusplus import kmeans_plusplus
 
 
@@ -40,8 +42,8 @@ class HierarchicalKMeans(IterativeEstimator):
     Parameters
     ----------
     n_clusters : tuple of int, default (64, 8)
-        Clusters of each level, the finest first, falling. With ``max_leaf_size`` one number, the clusters
-        that a split makes.
+        Clusters of each level, the finest first: no level has more than the one before. With
+        ``max_leaf_size`` one number, the clusters that a split makes.
     metric : {"cosine", "euclidean"}
         :class:`SphericalKMeans` or :class:`KMeans`.
     n_resampling : int or tuple of int, default 10
@@ -82,6 +84,8 @@ class HierarchicalKMeans(IterativeEstimator):
         The cluster of each row at each level; with ``max_leaf_size`` one array, the leaf of each row.
     parents_ : list of int32 array
         ``parents_[l][j]`` is the cluster of level l + 1 that cluster j of level l lies in.
+    children_ : list of list of int64 array
+        ``children_[l][j]`` are the clusters of level l that lie in cluster j of level l + 1, rising.
     scores_ : float64 array of shape (n,)
         Nearness of each row to its finest center, as :func:`latom.assign` has it.
     codes_ : int32 array of shape (n, depth)
@@ -167,13 +171,15 @@ class HierarchicalKMeans(IterativeEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of range, or a level has more clusters than the one below it.
+            If a parameter is out of range, there are fewer rows than clusters, or a level has more clusters
+            than the one below it.
         """
         name = f"{type(self).__name__}.fit"
         rows = validated_rows(self, name, X, reset=True)
         if rows.storage:  # read again and again: widened once
             rows = Rows(name, rows[:])
-        counts, rounds, sizes = self._levels(name, len(rows))
+        self._check_iterations(name)
+        counts, rounds, sizes = checked_levels(name, self, len(rows))
         rng = as_generator(name, self.random_state)
         if self.max_leaf_size is not None:
             most = check_integer(name, "max_leaf_size", self.max_leaf_size)
@@ -211,7 +217,7 @@ class HierarchicalKMeans(IterativeEstimator):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
+        X : array or CSR of shape (n, d), or Stream
         level : int, default 0
             0 is the finest. With ``max_leaf_size`` rows descend from the top to a leaf.
 
@@ -221,12 +227,29 @@ class HierarchicalKMeans(IterativeEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
+        if isinstance(X, Stream):
+            return np.concatenate(in_blocks(name, X, lambda block: self.predict(block, level)))
         rows = validated_rows(self, name, X, reset=False)
         level = check_integer(name, "level", level, len(self.cluster_centers_) - 1, low=0)
         if self.max_leaf_size is not None:
             return self._leaves.descend(name, rows, self.metric, self.n_threads)
         labels = assign_rows(name, rows, self.cluster_centers_[0], self.metric, self.n_threads)[0]
         return self._climb(labels)[level]
+
+    def fit_predict(self, X: Matrix, y: Any = None) -> NDArray[np.int32]:
+        """The finest cluster of each row, after a fit to these rows.
+
+        Parameters
+        ----------
+        X : array or CSR of shape (n, d)
+        y : ignored
+
+        Returns
+        -------
+        labels : int32 array of shape (n,)
+            ``labels_[0]``.
+        """
+        return self.fit(X, y).labels_[0]
 
     def transform(self, X: Matrix) -> NDArray[Any]:
         """Distance of each row to each finest center: 1 - cosine, or Euclidean.
@@ -259,11 +282,17 @@ class HierarchicalKMeans(IterativeEstimator):
         indices : int64 array of shape (size,)
             Rows of X, rising and distinct.
         """
+        return balanced_sample(self, size, strategy=strategy, random_state=random_state)
+
+    @property
+    def children_(self) -> list[list[NDArray[np.int64]]]:
+        """Of each level but the finest: the clusters of the level below that lie in each cluster."""
         check_is_fitted(self)
-        scores = None if strategy == "random" else getattr(self, "scores_", None)
-        return balanced_sample(
-            self.labels_, size, strategy=strategy, scores=scores, random_state=random_state
-        )
+        found = []
+        for parents, centers in zip(self.parents_, self.cluster_centers_[1:], strict=True):
+            cuts = np.cumsum(np.bincount(parents, minlength=centers.shape[0]))[:-1]
+            found.append(np.split(np.argsort(parents, kind="stable"), cuts))
+        return found
 
     # ---- one level
 
@@ -336,52 +365,6 @@ class HierarchicalKMeans(IterativeEstimator):
         for parents in self.parents_:
             climbed.append(parents[climbed[-1]])
         return climbed
-
-    # ---- checks
-
-    def _levels(self, name: str, n: int) -> tuple[list[int], list[int], list[int]]:
-        """Clusters, rounds and rows per cluster (0: half) of each level."""
-        self._check_iterations(name)
-        check_metric(name, self.metric)
-        check_choice(name, "strategy", self.strategy, ("closest", "random"))
-        check_flag(name, "warm_start", self.warm_start)
-        check_integer(name, "n_init", self.n_init)
-        check_checkpoint(name, self.checkpoint, self.max_leaf_size)
-        given = self.n_clusters if isinstance(self.n_clusters, (tuple, list)) else (self.n_clusters,)
-        if self.max_leaf_size is not None:
-            if len(given) != 1:
-                raise ValueError(
-                    f"{name}: n_clusters must be one number with max_leaf_size; got "
-                    f"{shown(self.n_clusters)}. Pass the clusters that each split makes."
-                )
-            return [check_integer(name, "n_clusters", given[0], low=2)], [0], [0]
-        if not given:
-            raise ValueError(
-                f"{name}: n_clusters must have a number for each level; got {shown(self.n_clusters)}. "
-                "Pass (1000, 100), say."
-            )
-        counts: list[int] = []
-        for count in given:
-            below = counts[-1] if counts else n
-            counts.append(check_clusters(name, count, below))
-        rounds = self._each(name, "n_resampling", self.n_resampling, len(counts), 0)
-        half = isinstance(self.sample_size, str)
-        if half:
-            check_choice(name, "sample_size", self.sample_size, ("half",))
-        sizes = (
-            [0] * len(counts) if half else self._each(name, "sample_size", self.sample_size, len(counts), 1)
-        )
-        return counts, rounds, sizes
-
-    def _each(self, name: str, argument: str, value: Any, levels: int, low: int) -> list[int]:
-        """A number for each level."""
-        given = list(value) if isinstance(value, (tuple, list)) else [value] * levels
-        if len(given) != levels:
-            raise ValueError(
-                f"{name}: {argument} must have a number for each of the {levels} levels; got {shown(value)}. "
-                "Pass one number for all."
-            )
-        return [check_integer(name, argument, one, low=low) for one in given]
 
     @property
     def _n_features_out(self) -> int:

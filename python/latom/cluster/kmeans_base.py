@@ -19,10 +19,12 @@ from latom._base.device import lies_on_gpu, place_of
 from latom._base.device_rows import DeviceRows, common_dtype
 from latom._base.estimator import IterativeEstimator, validated_rows
 from latom._base.packed import packed
-from latom._base.rows import Rows, row_weights
+from latom._base.rows import Rows, longest_row, row_weights, weights_of
+from latom._base.stream import Stream, in_blocks
 from latom.cluster.assign import nearest_csr, nearest_on_device
 from latom.cluster.centers import from_core, initial_centers
 from latom.cluster.packed_centers import PackedCenters
+from latom.cluster.shards import pieces, row_costs, total_cost
 
 
 class KMeansBase(ClusterMixin, IterativeEstimator):
@@ -51,7 +53,8 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
+        X : array or CSR of shape (n, d), or Stream
+            Blocks of a :class:`latom.Stream` are read one after the other.
 
         Returns
         -------
@@ -60,6 +63,8 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.predict"
+        if isinstance(X, Stream):
+            return np.concatenate(in_blocks(name, X, self.predict))
         place = place_of(name, self.device, X=X) if self._gpu else None
         if place is not None:
             given = X if lies_on_gpu(X) else validated_rows(self, name, X, reset=False)
@@ -77,7 +82,8 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
+        X : array or CSR of shape (n, d), or Stream
+            Of a :class:`latom.Stream` too the distances of all rows are held in memory.
 
         Returns
         -------
@@ -87,6 +93,8 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.transform"
+        if isinstance(X, Stream):
+            return np.concatenate(in_blocks(name, X, self.transform))
         rows = validated_rows(self, name, X, reset=False)
         return self._centers().distances(name, rows, self.n_threads)
 
@@ -95,20 +103,30 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
 
         Parameters
         ----------
-        X : array or CSR of shape (n, d)
+        X : array or CSR of shape (n, d), or Stream
+            Blocks of a :class:`latom.Stream` are read one after the other.
         y : ignored
         sample_weight : array of shape (n,), optional
 
         Returns
         -------
         score : float
+            The same bits for all rows at once and block by block.
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.score"
-        rows = validated_rows(self, name, X, reset=False)
-        weights = row_weights(name, sample_weight, rows, self._metric)
-        scores = self._centers().assign(name, rows, self.n_threads)[1]
+        parts = in_blocks(name, X, self._fits) if isinstance(X, Stream) else [self._fits(X)]
+        scores = np.concatenate([part[0] for part in parts])
+        weights = weights_of(
+            name, sample_weight, len(scores), self._metric, lambda: max(part[1] for part in parts)
+        )
         return -self._objective(scores, weights)
+
+    def _fits(self, X: Matrix) -> tuple[NDArray[np.float64], float]:
+        """How well centers fit rows, and the length of the longest row."""
+        name = f"{type(self).__name__}.score"
+        rows = validated_rows(self, name, X, reset=False)
+        return self._centers().assign(name, rows, self.n_threads)[1], longest_row(name, rows)
 
     @property
     def _n_features_out(self) -> int:
@@ -128,8 +146,7 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
     # ---- parts of a fit
 
     def _objective(self, scores: NDArray[np.float64], weights: NDArray[np.float64] | None) -> float:
-        costs = 1 - scores if self._metric == "cosine" else -scores
-        return float((costs if weights is None else weights * costs).sum())
+        return total_cost(pieces(0, row_costs(scores, weights, self._metric)))
 
     def _rows(self, name: str, X: Matrix, reset: bool, sample_weight: Any) -> tuple[Rows, Any]:
         """The rows of a fit and their weights; there must be a row for each cluster."""

@@ -46,8 +46,8 @@ def loss_sample(
         How fast losses may change with distance.
     z : float, default 2.0
         The power of the distance.
-    metric : {"euclidean", "cosine"}
-        Distance: Euclidean, or 1 - cosine.
+    metric : {"euclidean", "cosine"}, default "euclidean"
+        Distance: Euclidean, or 1 - cosine; centers of :class:`latom.SphericalKMeans` want "cosine".
     random_state : int, Generator, RandomState or None
         Seed. Draws do not depend on the number of threads.
     n_threads : int, optional
@@ -88,7 +88,7 @@ def loss_sample(
     function = "loss_sample"
     rows = Rows(function, X)
     size = check_integer(function, "size", size)
-    check_metric(function, metric)
+    check_metric(function, metric, "euclidean")
     lam, z = check_range(function, "lam", lam), check_range(function, "z", z)
     labels, scores = assign_rows(function, rows, centers, metric, n_threads)
     m = int(np.shape(centers)[0])

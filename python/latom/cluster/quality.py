@@ -27,8 +27,9 @@ def silhouette_samples(
         Rows, as in :func:`latom.assign`.
     labels : array of shape (n,)
         Cluster of each row: numbers or strings, of at least 2 and at most n - 1 kinds.
-    metric : {"euclidean", "cosine"}
-        Euclidean distance, or 1 - cosine (1 where a row is zero).
+    metric : {"euclidean", "cosine"}, default "euclidean"
+        Euclidean distance, or 1 - cosine (1 where a row is zero), which is that of
+        :class:`latom.SphericalKMeans`.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. The result does not depend on it.
 
@@ -133,7 +134,7 @@ def davies_bouldin(X: Matrix, labels: Any, *, n_threads: int | None = None) -> f
 def _samples(
     function: str, X: Matrix, labels: Any, metric: str, n_threads: int | None
 ) -> NDArray[np.float64]:
-    check_metric(function, metric)
+    check_metric(function, metric, "euclidean")
     rows = Rows(function, X)
     numbers, m = as_clusters(function, labels, len(rows))
     samples: NDArray[np.float64]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from numbers import Integral
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,35 +48,57 @@ class ClusterSweep(NamedTuple):
     n_iter: NDArray[np.int64]
     models: list[Any]
 
-    def plot(self, path: Any = None) -> Any:
+    def __repr__(self) -> str:
+        """The best number and what it was chosen from; fields have the rest."""
+        tried = ", ".join(map(str, self.n_clusters[:8])) + ", ..." * (len(self.n_clusters) > 8)
+        return f"ClusterSweep(best={self.best}, n_clusters=[{tried}])"
+
+    def plot(self, where: Any = None) -> Any:
         """Draw the scores over the number of clusters, with matplotlib.
 
         Parameters
         ----------
-        path : str or path-like, optional
-            Where to write the figure; None leaves it open.
+        where : str, path-like, matplotlib axes or a sequence of axes, optional
+            The file to write, or where to draw: one axes takes the criterion's scores, two take the inertia
+            and these. None makes a figure and leaves it open.
 
         Returns
         -------
         figure : matplotlib.figure.Figure
-        """
-        from matplotlib.figure import Figure
 
+        Raises
+        ------
+        TypeError
+            If where is none of these, or has another number of axes than there are curves.
+        """
         curves = {
             "inertia": self.inertia,
             "silhouette": self.silhouette,
             "Davies-Bouldin": self.davies_bouldin,
         }
         curves = {name: values for name, values in curves.items() if not np.isnan(values).all()}
-        figure = Figure(figsize=(4 * len(curves), 3), layout="constrained")
-        for axes, (name, values) in zip(
-            figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True
-        ):
+        file = where if isinstance(where, (str, PathLike)) else None
+        if where is None or file is not None:
+            from matplotlib.figure import Figure
+
+            figure = Figure(figsize=(4 * len(curves), 3), layout="constrained")
+            all_axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        else:
+            all_axes = np.ravel(np.array(where, object))
+            if len(all_axes) == 1:
+                curves = dict([list(curves.items())[-1]])
+            if len(all_axes) != len(curves) or not all(hasattr(axes, "plot") for axes in all_axes):
+                raise TypeError(
+                    f"ClusterSweep.plot: where must be a path, or matplotlib axes, one or {len(curves)}; got "
+                    f"{shown(where)}. Leave it out for a figure."
+                )
+            figure = all_axes[0].figure
+        for axes, (name, values) in zip(all_axes, curves.items(), strict=True):
             axes.plot(self.n_clusters, values, marker="o", markersize=3)
             axes.axvline(self.best, color="gray", linewidth=1, linestyle="--")
             axes.set(xlabel="clusters", title=name)
-        if path is not None:
-            figure.savefig(path)
+        if file is not None:
+            figure.savefig(file)
         return figure
 
 
@@ -102,7 +126,7 @@ def select_n_clusters(
         Rows, as in :func:`latom.assign`.
     candidates : iterable of int, default range(2, 11)
         Numbers of clusters.
-    metric : {"cosine", "euclidean"}
+    metric : {"cosine", "euclidean"}, default "cosine"
         :class:`latom.SphericalKMeans` or :class:`latom.KMeans`; silhouettes are by 1 - cosine or by Euclidean
         distance.
     criterion : {"silhouette", "davies_bouldin", "elbow"}
@@ -112,8 +136,8 @@ def select_n_clusters(
         False draws each start anew.
     max_iter, tol, random_state, n_threads
         As in :class:`latom.SphericalKMeans`.
-    plot : str or path-like, optional
-        Where to write a figure of the scores; needs matplotlib.
+    plot : str, path-like or matplotlib axes, optional
+        Where to draw the scores, as in :meth:`ClusterSweep.plot`; needs matplotlib.
 
     Returns
     -------
@@ -203,6 +227,12 @@ def _candidates(function: str, candidates: Any, n: int) -> list[int]:
             f"{function}: candidates must be one or more numbers of clusters; got {shown(candidates)}. Pass "
             "range(2, 11)."
         )
+    for m in given:
+        if not isinstance(m, Integral) or isinstance(m, bool):
+            raise ValueError(
+                f"{function}: candidates must be whole numbers; got {shown(m)} among them. "
+                "Pass range(2, 11), say."
+            )
     wanted = sorted({check_clusters(function, m, n) for m in given})
     if wanted[0] < 2 or wanted[-1] >= n:
         bad = wanted[0] if wanted[0] < 2 else wanted[-1]

@@ -55,7 +55,7 @@ def ward_batch(
         Where the rows of each problem begin in a stacked X.
     distance_threshold : float, optional
         Instead of n_clusters: merges of at most this height are made.
-    metric : {"euclidean", "cosine"}
+    metric : {"euclidean", "cosine"}, default "euclidean"
         "cosine" scales rows to length 1 first; distances between them stay Euclidean, as Ward's criterion
         asks for.
     linkage : bool, default False
@@ -94,7 +94,7 @@ def ward_batch(
     [0, 0, 1, 0, 1]
     """
     function = "ward_batch"
-    check_metric(function, metric)
+    check_metric(function, metric, "euclidean")
     check_flag(function, "linkage", linkage)
     if (n_clusters is None) == (distance_threshold is None):
         raise ValueError(

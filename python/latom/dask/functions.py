@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from latom._base.checks import shown
+from latom._base.checks import check_metric, shown
+from latom._base.rows import Rows
 from latom.cluster.assign import assign as assign_here
+from latom.cluster.packed_centers import PackedCenters
 from latom.encode import encode as encode_here
 from latom.encode import topk as topk_here
 from latom.factorize.als import AlternatingLeastSquares
@@ -23,7 +25,9 @@ def row_chunks(function: str, X: Any) -> Any:
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
 
 
-def assign(X: Any, centers: Any, *, client: Any = None, **options: Any) -> tuple[Any, Any]:
+def assign(
+    X: Any, centers: Any, *, client: Any = None, metric: str = "cosine", n_threads: int | None = None
+) -> tuple[Any, Any]:
     """Nearest center of each row: :func:`latom.assign` on each chunk, when the result is computed.
 
     Parameters
@@ -32,16 +36,38 @@ def assign(X: Any, centers: Any, *, client: Any = None, **options: Any) -> tuple
     centers : array or CSR of shape (m, d)
     client : distributed.Client, optional
         Where centers are sent once; None leaves them in the graph.
-    **options
-        Of :func:`latom.assign`.
+    metric : {"cosine", "euclidean"}, default "cosine"
+        As in :func:`latom.assign`.
+    n_threads : int, optional
+        Threads for each chunk; None takes those that the worker has.
 
     Returns
     -------
     labels : dask array of int32, shape (n,)
+        The center with the highest score, the lowest index among equals.
     scores : dask array of float64, shape (n,)
+        Cosine with that center, or minus the squared Euclidean distance to it.
+
+    Raises
+    ------
+    ValueError
+        If X is no 2-d dask array; when the result is computed, what :func:`latom.assign` refuses.
+
+    Notes
+    -----
+    Labels and scores are the bits of :func:`latom.assign` of all rows, whatever the chunks.
+
+    Examples
+    --------
+    >>> import numpy as np, latom.dask
+    >>> import dask.array as da
+    >>> X = da.from_array(np.eye(4), chunks=(2, 4))
+    >>> latom.dask.assign(X, np.eye(4)[:2])[0].compute().tolist()
+    [0, 1, 0, 0]
     """
     X = row_chunks("dask.assign", X)
-    both = _each(assign_here, X, centers, options, client)
+    check_metric("dask.assign", metric)
+    both = _each(assign_here, X, centers, {"metric": metric, "n_threads": n_threads}, client)
     rows = [int(n) if n == n else np.nan for n in X.chunks[0]]
     return _column(both, 0, rows, np.int32), _column(both, 1, rows, np.float64)
 
@@ -51,20 +77,42 @@ def topk(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) -> t
 
     Parameters
     ----------
-    X : dask array of shape (n, d)
+    X : dask array of shape (n, d), chunks dense
     atoms : array of shape (m, d)
     k : int
+        Atoms kept per row.
     client : distributed.Client, optional
-        Where atoms are sent once.
+        Where atoms are sent once; None leaves them in the graph.
     **options
-        Of :func:`latom.topk`.
+        Further arguments of :func:`latom.topk`, for each chunk: all but ``exclude_self``, which would count
+        rows within their chunk, ``return_stats`` and ``output``.
 
     Returns
     -------
-    first, second : dask array of shape (n, k)
-        As :func:`latom.topk` returns them for the whole.
+    values : dask array of shape (n, k)
+        Scores, the highest first.
+    indices : dask array of shape (n, k)
+        Their atoms.
+
+    Raises
+    ------
+    ValueError
+        If X is no 2-d dask array, or an argument is one that :func:`latom.topk` refuses.
+
+    Examples
+    --------
+    >>> import numpy as np, latom.dask
+    >>> import dask.array as da
+    >>> X = da.from_array(np.eye(4) + 0.1, chunks=(2, 4))
+    >>> latom.dask.topk(X, np.eye(4), 1)[1].compute().ravel().tolist()
+    [0, 1, 2, 3]
     """
     X = row_chunks("dask.topk", X)
+    for argument in ("exclude_self", "return_stats", "output"):
+        if options.pop(argument, None) not in (None, False, "numpy"):
+            raise ValueError(
+                f"dask.topk: {argument} must be left out; got {argument}. Call latom.topk on the chunks."
+            )
     both = _each(topk_here, X, atoms, {"k": k, **options}, client)
     probe = topk_here(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
     rows = list(X.chunks[0])
@@ -77,17 +125,32 @@ def encode(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) ->
 
     Parameters
     ----------
-    X : dask array of shape (n, d)
+    X : dask array of shape (n, d), chunks dense
     atoms : array of shape (m, d)
     k : int
+        Atoms kept per row.
     client : distributed.Client, optional
-        Where atoms are sent once.
+        Where atoms are sent once; None leaves them in the graph.
     **options
-        Of :func:`latom.encode`.
+        Further arguments of :func:`latom.encode`, for each chunk.
 
     Returns
     -------
     codes : dask array of shape (n, m), its chunks CSR
+        At most k entries per row.
+
+    Raises
+    ------
+    ValueError
+        If X is no 2-d dask array, or an argument is one that :func:`latom.encode` refuses.
+
+    Examples
+    --------
+    >>> import numpy as np, latom.dask
+    >>> import dask.array as da
+    >>> X = da.from_array(np.eye(4), chunks=(2, 4))
+    >>> latom.dask.encode(X, np.eye(4), 1).compute().nnz
+    4
     """
     import dask.array as da
 
@@ -98,6 +161,19 @@ def encode(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) ->
     m = probe.shape[1]
     made = [da.from_delayed(p, (n, m), meta=probe[:0]) for p, n in zip(parts, rows, strict=True)]
     return da.concatenate(made, axis=0, allow_unknown_chunksizes=True)
+
+
+def distances(name: str, X: Any, centers: Any, metric: str, n_threads: int | None, client: Any) -> Any:
+    """Distance of each row to each center, on each chunk: what ``transform`` of k-means gives."""
+    X = row_chunks(name, X)
+    options = {"name": name, "metric": metric, "n_threads": n_threads}
+    parts = _each(_distances_here, X, centers, options, client)
+    probe = _distances_here(np.ones((1, X.shape[1]), X.dtype), centers, **options)
+    return _column(parts, None, list(X.chunks[0]), probe.dtype, probe.shape[1])
+
+
+def _distances_here(X: Any, centers: Any, *, name: str, metric: str, n_threads: int | None) -> Any:
+    return PackedCenters(centers, metric).distances(name, Rows(name, X), n_threads)
 
 
 def half_step(X: Any, factors: Any, *, client: Any = None, **options: Any) -> Any:
@@ -121,6 +197,19 @@ def half_step(X: Any, factors: Any, *, client: Any = None, **options: Any) -> An
     -------
     factors : dask array of shape (n, k)
         To the bits of ``AlternatingLeastSquares(solver="cholesky")`` on one machine.
+
+    Raises
+    ------
+    ValueError
+        If X is no 2-d dask array, factors do not fit its columns, or an option is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np, scipy.sparse as sp, latom.dask
+    >>> import dask.array as da
+    >>> X = da.from_array(np.eye(6), chunks=(3, 6)).map_blocks(sp.csr_array)
+    >>> latom.dask.half_step(X, np.ones((6, 2)), alpha=10.0).compute().shape
+    (6, 2)
     """
     import dask.array as da
 
@@ -163,9 +252,13 @@ def _each(function: Any, X: Any, atoms: Any, options: dict[str, Any], client: An
     return [run(function, chunk, held, options) for chunk in X.to_delayed().ravel()]
 
 
-def _column(parts: list[Any], which: int, rows: list[Any], dtype: Any, width: int | None = None) -> Any:
+def _column(
+    parts: list[Any], which: int | None, rows: list[Any], dtype: Any, width: int | None = None
+) -> Any:
+    """One array of parts that are arrays (which: None) or tuples of such."""
     import dask.array as da
 
     shape = () if width is None else (width,)
-    made = [da.from_delayed(p[which], (n, *shape), dtype=dtype) for p, n in zip(parts, rows, strict=True)]
+    parts = parts if which is None else [p[which] for p in parts]
+    made = [da.from_delayed(p, (n, *shape), dtype=dtype) for p, n in zip(parts, rows, strict=True)]
     return da.concatenate(made, axis=0, allow_unknown_chunksizes=True)

@@ -11,47 +11,12 @@ from latom._base.checks import shown
 from latom.cluster import kmeans as here
 from latom.cluster.minibatch_kmeans import MiniBatchKMeans as MiniBatchKMeansHere
 from latom.cluster.parts import fit_parts
-from latom.dask.functions import assign, row_chunks
+from latom.dask.functions import row_chunks
+from latom.dask.on_workers import OnWorkers
 from latom.dask.workers import WorkerParts
 
 
-class _Distributed:
-    """What the estimators below add to those of one machine."""
-
-    client: Any
-
-    def _client(self, name: str) -> Any:
-        from distributed import get_client
-
-        if self.client is not None:
-            return self.client
-        try:
-            return get_client()
-        except ValueError:
-            raise ValueError(
-                f"{name}: client must be given where no distributed.Client is active; got None. Make one: "
-                "distributed.Client()."
-            ) from None
-
-    def predict(self, X: Any) -> Any:
-        """Nearest center of each row.
-
-        Parameters
-        ----------
-        X : dask array, or what the estimator of one machine takes
-            A dask array gives a lazy one.
-
-        Returns
-        -------
-        labels : int32 array of shape (n,)
-        """
-        if hasattr(X, "dask"):
-            metric = self._metric  # type: ignore[attr-defined]
-            return assign(X, self.cluster_centers_, metric=metric, n_threads=self.n_threads)[0]  # type: ignore[attr-defined]
-        return super().predict(X)  # type: ignore[misc]
-
-
-class _DistributedLloyd(_Distributed):
+class _DistributedLloyd(OnWorkers):
     _gpu = False
 
     def __init__(
@@ -103,23 +68,63 @@ class SphericalKMeans(_DistributedLloyd, here.SphericalKMeans):
 
     Parameters
     ----------
-    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, \
-    n_threads, callback
-        As in :class:`latom.SphericalKMeans`; "k-means++" draws by k-means‖, keyed by the numbers of rows, a
-        callable is given the dask array, and ``n_init="auto"`` is 1.
+    n_clusters : int, default 8
+        Clusters, m.
+    init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
+        Starting centers. "k-means++" draws by k-means‖, keyed by the numbers of rows; a callable is called as
+        ``init(X, n_clusters, random_state=RandomState)`` with the dask array.
+    n_init : int or "auto", default "auto"
+        Runs from different starts; the one with the lowest objective is kept. "auto" is 1.
+    max_iter : int, default 300
+        Most iterations of a run.
+    tol : float, default 1e-4
+        A run stops when the mean over centers of the squared distance moved is at most tol. 0 stops only when
+        no label changes.
+    verbose : int, default 0
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
+    random_state : int, Generator, RandomState or None
+        Seed of the starts.
+    copy_x, algorithm : bool and {"lloyd", "elkan"}
+        Taken for the sake of scikit-learn's users; they change nothing.
+    sparse_centers : bool, optional
+        Whether CSR rows give ``cluster_centers_`` in CSR; None means True.
+    fixed_centers : array or CSR of shape (f, d), optional
+        Known centers that stay where they are: the first f of the n_clusters centers.
+    n_threads : int, optional
+        Threads of each task; None takes those that its worker has.
+    device : {None, "cpu"}
+        Workers compute on the CPU.
+    callback : callable, optional
+        Called with a :class:`latom.IterationState` after each iteration; a true result stops the run.
     client : distributed.Client, optional
         None takes the active one.
 
     Attributes
     ----------
+    cluster_centers_ : array of shape (m, d)
+        Centers, of the dtype of X.
     labels_ : int32 array of shape (n,)
-    cluster_centers_, inertia_, n_iter_, history_
-        As in :class:`latom.SphericalKMeans`.
+        Nearest center of each row, on the client.
+    inertia_ : float
+        Sum over rows of weight times (1 - cosine).
+    n_iter_ : int
+        Iterations of the best run.
+    history_ : structured array of shape (n_iter_,)
+        Fields of :class:`latom.IterationState`.
+    n_features_in_ : int
+        Columns of X.
 
     Examples
     --------
-    >>> import latom.dask  # doctest: +SKIP
-    >>> model = latom.dask.SphericalKMeans(1000, client=client).fit(X)  # doctest: +SKIP
+    >>> import numpy as np, latom.dask
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> rows = np.repeat([[0.0, 1.0], [1.0, 0.0]], 4, axis=0)
+    >>> with Client(processes=False, dashboard_address=None) as client:
+    ...     model = latom.dask.SphericalKMeans(2, random_state=0, client=client)
+    ...     model = model.fit(da.from_array(rows, (3, 2)))
+    >>> model.inertia_
+    0.0
     """
 
 
@@ -128,26 +133,132 @@ class KMeans(_DistributedLloyd, here.KMeans):
 
     Parameters
     ----------
-    n_clusters, init, n_init, max_iter, tol, verbose, random_state, sparse_centers, fixed_centers, \
-    n_threads, callback, client
-        As in :class:`latom.dask.SphericalKMeans`.
+    n_clusters : int, default 8
+        Clusters, m.
+    init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
+        Starting centers. "k-means++" draws by k-means‖, keyed by the numbers of rows; a callable is called as
+        ``init(X, n_clusters, random_state=RandomState)`` with the dask array.
+    n_init : int or "auto", default "auto"
+        Runs from different starts; the one with the lowest objective is kept. "auto" is 1.
+    max_iter : int, default 300
+        Most iterations of a run.
+    tol : float, default 1e-4
+        A run stops when the centers' summed squared shift is at most tol times the mean variance of the
+        columns. 0 stops only when no label changes.
+    verbose : int, default 0
+        1 shows a progress bar on a terminal, a line per iteration elsewhere.
+    random_state : int, Generator, RandomState or None
+        Seed of the starts.
+    copy_x, algorithm : bool and {"lloyd", "elkan"}
+        Taken for the sake of scikit-learn's users; they change nothing.
+    sparse_centers : bool, optional
+        Whether CSR rows give ``cluster_centers_`` in CSR; None means False.
+    fixed_centers : array or CSR of shape (f, d), optional
+        Known centers that stay where they are: the first f of the n_clusters centers.
+    n_threads : int, optional
+        Threads of each task; None takes those that its worker has.
+    device : {None, "cpu"}
+        Workers compute on the CPU.
+    callback : callable, optional
+        Called with a :class:`latom.IterationState` after each iteration; a true result stops the run.
+    client : distributed.Client, optional
+        None takes the active one.
+
+    Attributes
+    ----------
+    cluster_centers_ : array of shape (m, d)
+        Centers, of the dtype of X.
+    labels_ : int32 array of shape (n,)
+        Nearest center of each row, on the client.
+    inertia_ : float
+        Sum over rows of weight times squared distance.
+    n_iter_ : int
+        Iterations of the best run.
+    history_ : structured array of shape (n_iter_,)
+        Fields of :class:`latom.IterationState`.
+    n_features_in_ : int
+        Columns of X.
+
+    Examples
+    --------
+    >>> import numpy as np, latom.dask
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> rows = np.repeat([[0.0, 1.0], [1.0, 0.0]], 4, axis=0)
+    >>> with Client(processes=False, dashboard_address=None) as client:
+    ...     model = latom.dask.KMeans(2, random_state=0, client=client).fit(da.from_array(rows, (3, 2)))
+    >>> model.inertia_
+    0.0
     """
 
 
-class MiniBatchKMeans(_Distributed, MiniBatchKMeansHere):
+class MiniBatchKMeans(OnWorkers, MiniBatchKMeansHere):
     """:class:`latom.MiniBatchKMeans` on the chunks of a dask array, one after the other.
 
-    Each chunk is a batch of ``partial_fit``, in order of the rows; ``max_iter`` passes over all chunks.
+    Each chunk is a batch of ``partial_fit``, in order of the rows; it comes to the client, where centers are
+    updated. ``X.rechunk`` makes batches of other sizes.
 
     Parameters
     ----------
-    n_clusters, client, **options
-        Of :class:`latom.MiniBatchKMeans`; passes are ``max_iter``.
+    n_clusters : int, default 8
+        Clusters, m. The first chunk must have as many rows.
+    init : {"k-means++", "random"}, array or CSR of shape (m, d), or callable, default "k-means++"
+        Starting centers, drawn from the first chunk.
+    max_iter : int, default 1
+        Passes over all chunks.
+    compute_labels : bool, default True
+        Whether each step ends with ``labels_`` and ``inertia_`` of its chunk.
+    random_state : int, Generator, RandomState or None
+        Seed of the start and of replacements.
+    init_size : int, optional
+        Rows of the first chunk that the start is drawn from; None takes 3072, or 3 * n_clusters where that is
+        too few.
+    reassignment_ratio : float, default 0.01
+        A center whose rows weigh less than this share of the heaviest center's is replaced by a row of the
+        chunk, from time to time. 0 replaces none.
+    sparse_centers : bool, optional
+        Whether CSR rows give ``cluster_centers_`` in CSR; None means False.
+    n_threads : int, optional
+        Threads of the client; the result does not depend on it.
+    client : distributed.Client, optional
+        None takes the active one.
+
+    Attributes
+    ----------
+    cluster_centers_ : array of shape (m, d)
+        Centers, of the dtype of X.
+    labels_ : int32 array
+        Of the rows of the last chunk.
+    inertia_ : float
+        Sum over the rows of the last chunk of squared distance.
+    n_steps_ : int
+        Chunks processed.
+    n_features_in_ : int
+        Columns of X.
+
+    Examples
+    --------
+    >>> import numpy as np, latom.dask
+    >>> import dask.array as da
+    >>> from distributed import Client
+    >>> rows = np.tile([[0.0, 1.0], [8.0, 0.0]], (4, 1))
+    >>> with Client(processes=False, dashboard_address=None) as client:
+    ...     model = latom.dask.MiniBatchKMeans(2, random_state=0, client=client)
+    ...     model = model.fit(da.from_array(rows, (4, 2)))
+    >>> model.inertia_
+    0.0
     """
 
-    def __init__(self, n_clusters: int = 8, *, max_iter: int = 1, random_state: Any = None,
-                 n_threads: int | None = None, client: Any = None) -> None:  # fmt: skip
-        super().__init__(n_clusters, max_iter=max_iter, random_state=random_state, n_threads=n_threads)
+    def __init__(
+        self, n_clusters: int = 8, *, init: Any = "k-means++", max_iter: int = 1, compute_labels: bool = True,
+        random_state: Any = None, init_size: int | None = None, reassignment_ratio: float = 0.01,
+        sparse_centers: bool | None = None, n_threads: int | None = None, client: Any = None,
+    ) -> None:  # fmt: skip
+        super().__init__(
+            n_clusters, init=init, max_iter=max_iter, compute_labels=compute_labels,
+            random_state=random_state, init_size=init_size, reassignment_ratio=reassignment_ratio,
+            sparse_centers=sparse_centers, n_threads=n_threads,
+        )  # fmt: skip
         self.client = client
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:

@@ -64,8 +64,8 @@ def kneighbors_graph(
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 2.0, 0.0]]
     """
     function = "kneighbors_graph"
-    check_choice(function, "metric", metric, METRICS)
-    check_choice(function, "mode", mode, MODES)
+    check_choice(function, "metric", metric, METRICS, "cosine")
+    check_choice(function, "mode", mode, MODES, "distance")
     rows = Rows(function, X)
     k = check_neighbors(function, n_neighbors, len(rows), 0 if include_self else 1)
     without = as_without(function, not include_self, len(rows), len(rows))
@@ -118,7 +118,7 @@ def precomputed_knn(
     ([[0, 1], [1, 0], [2, 1]], [[0.0, 1.0], [0.0, 1.0], [0.0, 2.0]])
     """
     function = "precomputed_knn"
-    check_choice(function, "metric", metric, METRICS)
+    check_choice(function, "metric", metric, METRICS, "cosine")
     rows = Rows(function, X)
     n = len(rows)
     k = check_neighbors(function, n_neighbors, n, 0)

@@ -27,7 +27,7 @@ class _Index:
 
     def __init__(self, X: Matrix, *, metric: str = "cosine", n_threads: int | None = None) -> None:
         name = type(self).__name__
-        check_choice(name, "metric", metric, METRICS)
+        check_choice(name, "metric", metric, METRICS, "cosine")
         self.metric = metric
         self.n_threads = n_threads
         self._lock = threading.Lock()

@@ -40,12 +40,25 @@ def afkmc2(
     indices : int64 array of shape (n_clusters,)
         Their row numbers, all different.
 
+    Raises
+    ------
+    ValueError
+        If n_clusters is not in [1, n], chain_length is below 1, or X holds NaN or infinity.
+
     Notes
     -----
     Costs two passes over X and chain_length * n_clusters**2 / 2 dot products.
     :func:`latom.kmeans_plusplus` draws from the law itself, mostly at a smaller cost.
 
     Source: Bachem, Lucic, Hassani & Krause, "Fast and provably good seedings for k-means", 2016.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
+    >>> centers, rows = latom.afkmc2(X, 2, metric="euclidean", random_state=0)
+    >>> sorted(centers[:, 0].tolist()), bool((X[rows] == centers).all())
+    ([0.0, 9.0], True)
     """
     function = "afkmc2"
     rows = Rows(function, X)

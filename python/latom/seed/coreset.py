@@ -40,8 +40,8 @@ def coreset(
         of any clustering, from rough centers: for data with small far clusters.
     n_clusters : int, optional
         With "sensitivity": rough centers, the number of clusters that the coreset is meant for.
-    metric : {"cosine", "euclidean"}
-        Distance of the clustering.
+    metric : {"cosine", "euclidean"}, default "cosine"
+        Distance of the clustering; for :class:`latom.KMeans` it is "euclidean".
     sample_weight : array of shape (n,), optional
         Weights of the rows.
     random_state : int, Generator, RandomState or None
@@ -56,6 +56,12 @@ def coreset(
     weights : float64 array of the same shape
         Their weights: pass them on as `sample_weight`. The expected cost of any centers under them is that
         of X.
+
+    Raises
+    ------
+    ValueError
+        If size is below 1, n_clusters is missing with "sensitivity" or given with "lightweight", X holds NaN
+        or infinity, or all rows are zero under cosine.
 
     Notes
     -----
@@ -156,7 +162,10 @@ def weighted_sample(
     function = "weighted_sample"
     if (weights is None) == (log_weights is None):
         got = "neither" if weights is None else "both"
-        raise ValueError(f"{function}: weights or log_weights must be given; got {got}. Pass one of the two.")
+        raise ValueError(
+            f"{function}: exactly one of weights and log_weights must be given; got {got}. "
+            "Pass one of the two."
+        )
     if log_weights is not None:
         return _sample_by_logarithms(function, log_weights, size, replacement, random_state, n_threads)
     array = as_numpy(function, weights, "weights").astype(np.float64, copy=False)

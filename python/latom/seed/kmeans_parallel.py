@@ -56,11 +56,24 @@ def kmeans_parallel(
     indices : int64 array of shape (n_clusters,)
         Their row numbers, all different.
 
+    Raises
+    ------
+    ValueError
+        If n_clusters is not in [1, n], rounds or oversampling are out of range, or X holds NaN or infinity.
+
     Notes
     -----
     Costs a pass over X per round, with oversampling * n_clusters dot products per row.
 
     Source: Bahmani, Moseley, Vattani, Kumar & Vassilvitskii, "Scalable k-means++", 2012.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
+    >>> centers, rows = latom.kmeans_parallel(X, 2, metric="euclidean", random_state=0)
+    >>> sorted(centers[:, 0].tolist()), bool((X[rows] == centers).all())
+    ([0.0, 9.0], True)
     """
     function = "kmeans_parallel"
     check_metric(function, metric)

@@ -48,8 +48,8 @@ def kmeans_plusplus(
         Rows. Under cosine a zero row is drawn only when nothing else is left.
     n_clusters : int
         Centers to draw, at most n.
-    metric : {"cosine", "euclidean"}
-        Distance of the law.
+    metric : {"cosine", "euclidean"}, default "cosine"
+        Distance of the law; starts of :class:`latom.KMeans` want "euclidean".
     sample_weight : array of shape (n,), optional
         Weights; a row of weight 0 is drawn only when nothing else is left.
     n_local_trials : int, None or "auto", default 1
@@ -111,6 +111,14 @@ def kmeans_plusplus(
 
     Sources: Arthur & Vassilvitskii, "k-means++: the advantages of careful seeding", 2007; Shah, Agrawal &
     Jaiswal, "A new rejection sampling approach to k-means++ with improved trade-offs", 2025.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> X = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
+    >>> centers, rows = latom.kmeans_plusplus(X, 2, metric="euclidean", random_state=0)
+    >>> sorted(centers[:, 0].tolist()), bool((X[rows] == centers).all())
+    ([0.0, 9.0], True)
     """
     function = "kmeans_plusplus"
     check_metric(function, metric)
@@ -195,6 +203,19 @@ def kmeans_plusplus_init(
     -------
     ndarray of shape (n_clusters, d)
         Rows of X as a dense array, which is what scikit-learn takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`latom.kmeans_plusplus`.
+
+    Examples
+    --------
+    >>> import numpy as np, latom
+    >>> from sklearn.cluster import KMeans
+    >>> X = np.concatenate([np.zeros((50, 2)), np.full((50, 2), 9.0)])
+    >>> KMeans(2, init=latom.kmeans_plusplus_init, n_init=1, random_state=0).fit(X).inertia_
+    0.0
     """
     options.setdefault("metric", "euclidean")
     centers = kmeans_plusplus(X, n_clusters, random_state=random_state, **options)[0]
