@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -110,9 +108,3 @@ def test_near_clusters_share_batches(rng):
 def test_refusals(labels, options, words):
     with pytest.raises(ValueError, match=rf"^pack_clusters: {words}"):
         latom.pack_clusters(labels, **{"size": 1, **options})
-
-
-def test_the_example():
-    found = doctest.testmod(pack)
-    assert found.attempted
-    assert not found.failed

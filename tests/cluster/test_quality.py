@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -147,14 +144,3 @@ def test_refusals():
         latom.davies_bouldin(X, [0, 1])
     with pytest.raises(ValueError, match=r"^silhouette_samples: metric must be"):
         latom.silhouette_samples(X, [0, 0, 1, 1], metric="l1")
-
-
-EXAMPLES = ["assign", "balanced", "batch", "bisecting", "hierarchical", "kmeans", "late_interaction"]
-EXAMPLES += ["loss_sample", "minibatch_kmeans", "pooling", "quality", "ranks", "select", "ward"]
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_of_docstrings_run(name):
-    found = doctest.testmod(importlib.import_module(f"latom.cluster.{name}"))
-    assert found.attempted
-    assert not found.failed

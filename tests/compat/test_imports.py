@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import subprocess
 import sys
-
-import pytest
 
 
 def test_hosts_are_not_imported():
@@ -27,12 +23,3 @@ def test_hosts_are_not_imported():
         "triton",
         "turftopic",
     }
-
-
-@pytest.mark.parametrize(
-    "host", ["_decomposition", "_neighbors", "_nmf", "faiss", "fastkmeans", "sklearn", "turftopic"]
-)
-def test_examples_of_docstrings_run(host):
-    found = doctest.testmod(importlib.import_module(f"latom.compat.{host}"))
-    assert found.attempted
-    assert not found.failed

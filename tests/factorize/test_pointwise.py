@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import _thread
-import doctest
-import importlib
 import threading
 
 import numpy as np
@@ -368,19 +366,3 @@ def test_wrong_requests_are_refused(arguments, words, rng):
 
 def test_it_is_public():
     assert latom.PointwiseFactorization is PointwiseFactorization
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "factorize.pointwise",
-        "factorize.ips_factorization",
-        "factorize.cur",
-        "factorize.cur_search",
-        "metrics.ranking",
-    ],
-)
-def test_examples_of_docstrings_run(module):
-    found = doctest.testmod(importlib.import_module(f"latom.{module}"))
-    assert found.attempted
-    assert not found.failed

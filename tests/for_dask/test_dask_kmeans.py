@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import itertools
 
 import numpy as np
@@ -179,13 +177,6 @@ def test_mini_batches_have_the_parameters_of_their_steps(client):
     assert np.array_equal(model.cluster_centers_, plain.cluster_centers_)
     assert not hasattr(model, "labels_")
     assert latom.dask.MiniBatchKMeans(init_size=9, sparse_centers=True).get_params()["init_size"] == 9
-
-
-@pytest.mark.parametrize("module", ["functions", "kmeans"])
-def test_examples_of_docstrings(module):
-    found = doctest.testmod(importlib.import_module(f"latom.dask.{module}"))
-    assert found.attempted > 5
-    assert not found.failed
 
 
 def test_what_is_refused(client):

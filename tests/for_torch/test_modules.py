@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import doctest
-
 import numpy as np
 import pytest
-from docstrings import run_examples
 
 torch = pytest.importorskip("torch")
 
-import latom.torch  # noqa: E402
 from latom import SparseAutoencoder  # noqa: E402
 from latom.torch import BatchTopKSAE, TopKSAE  # noqa: E402
 
@@ -103,12 +99,3 @@ def test_refusals():
         TopKSAE(3, 4, 5)
     with pytest.raises(ValueError, match="room must be an integer in"):
         BatchTopKSAE(3, 8, 2, room=1)
-
-
-@pytest.mark.parametrize("name", latom.torch.__all__)
-def test_examples_of_docstrings_run(name):
-    run_examples(getattr(latom.torch, name))
-
-
-def test_examples_of_the_package_run():
-    assert not doctest.testmod(latom.torch).failed

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from docstrings import run_examples
 
-from latom import metrics
 from latom.metrics import cooccurrence, dead_share, fvu, jaccard, l0, mean_max_cosine
 
 
@@ -97,8 +95,3 @@ def test_sparse_tensors_are_codes(codes):
         assert l0(tensor) == l0(matrix)
         assert dead_share(tensor) == dead_share(matrix)
         assert (cooccurrence(tensor) != cooccurrence(matrix)).nnz == 0
-
-
-@pytest.mark.parametrize("name", metrics.__all__)
-def test_examples_of_docstrings_run(name):
-    run_examples(getattr(metrics, name))

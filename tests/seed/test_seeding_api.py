@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import doctest
 import functools
-import importlib
 import inspect
 import warnings
 
@@ -233,14 +231,6 @@ def test_a_coreset_clusters_nearly_as_well():
         rows, weights = latom.coreset(Y, 400, metric="euclidean", random_state=0, **options)
         small = latom.KMeans(6, random_state=0, n_init=3).fit(Y[rows], sample_weight=weights)
         assert -small.score(Y) < 1.15 * full.inertia_
-
-
-@pytest.mark.parametrize("module", ["afkmc2", "coreset", "kmeans_parallel", "kmeans_plusplus"])
-def test_examples_run(module):
-    # Such a name of latom.seed is the function, too.
-    found = doctest.testmod(importlib.import_module(f"latom.seed.{module}"), raise_on_error=False)
-    assert found.failed == 0
-    assert found.attempted > 0
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)

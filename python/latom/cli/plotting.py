@@ -59,9 +59,13 @@ def plot_clusters(
 
     Examples
     --------
-    >>> model = latom.SphericalKMeans(20).fit(X)
+    >>> import numpy as np, latom
+    >>> X = np.random.default_rng(0).random((50, 4))
+    >>> model = latom.SphericalKMeans(3, random_state=0).fit(X)
     >>> _, cosines = latom.assign(X, model.cluster_centers_)
-    >>> plot_clusters(model.labels_, cosines, history=model.history_).savefig("clusters.png")
+    >>> figure = plot_clusters(model.labels_, cosines, history=model.history_)
+    >>> len(figure.axes)
+    4
     """
     from matplotlib.figure import Figure
 
