@@ -60,6 +60,11 @@ README = [
         "cluster/test_estimators.py::test_same_answer_for_every_container_and_index_width",
     ),
     (
+        "Where a factorization multiplies dense matrices it calls numpy's BLAS, whose last bits depend on the machine "
+        "and its threads; the docstrings say where ([decision 0003](docs/decisions/0003-determinism.md)).",
+        "",
+    ),
+    (
         "`random_state` takes an int, a `Generator` or a `RandomState`.",
         "api/test_common_rules.py::test_one_rule_takes_seeds "
         "api/test_common_rules.py::test_one_rule_refuses_seeds "

@@ -44,9 +44,9 @@ def warn_of_size(name: str, m: int, rows: Rows) -> None:
         )
 
 
-def warn_of_empty(name: str, labels: NDArray[np.int32], m: int) -> None:
+def warn_of_empty(name: str, sizes: NDArray[np.int64]) -> None:
     """Say so where clusters have no row."""
-    found = np.count_nonzero(np.bincount(labels, minlength=m))
+    m, found = len(sizes), np.count_nonzero(sizes)
     if found < m:
         warnings.warn(
             f"{name}: Number of distinct clusters ({found}) found smaller than n_clusters ({m}). "

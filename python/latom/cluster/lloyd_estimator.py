@@ -134,7 +134,7 @@ class LloydEstimator(KMeansBase):
         sizes = np.bincount(self.labels_, minlength=self.n_clusters)
         masses = sizes if weights is None else np.bincount(self.labels_, weights, self.n_clusters)
         self._counts = masses.astype(float)
-        warn_of_empty(name, self.labels_, self.n_clusters)
+        warn_of_empty(name, sizes)
         tasks.end()
         return self
 

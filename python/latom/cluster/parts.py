@@ -41,13 +41,15 @@ def fit_parts(model: Any, name: str, parts: Parts, checkpoint: Any = None) -> An
         if best is None or found.inertia < best.inertia:
             best = found
     assert best is not None
-    warn_of_empty(name, best.labels, m)
+    sizes = np.bincount(best.labels, minlength=m)
+    warn_of_empty(name, sizes)
     kept = best.centers
     if sp.issparse(kept) and not model._keeps_sparse():
         kept = kept.toarray()
     model.cluster_centers_, model.labels_, model.inertia_ = kept, best.labels, best.inertia
     model.history_, model.n_iter_ = best.history, len(best.history)
-    model._counts = np.bincount(best.labels, parts.weights, minlength=m).astype(float)
+    masses = sizes if parts.weights is None else np.bincount(best.labels, parts.weights, m)
+    model._counts = masses.astype(float)
     saved.remove()
     return model
 
