@@ -60,9 +60,11 @@ README = [
         "cluster/test_estimators.py::test_same_answer_for_every_container_and_index_width",
     ),
     (
-        "Where a factorization multiplies dense matrices it calls numpy's BLAS, whose last bits depend on the machine "
-        "and its threads; the docstrings say where ([decision 0003](docs/decisions/0003-determinism.md)).",
-        "",
+        "Where a factorization multiplies dense matrices it calls numpy's BLAS, whose last bits depend on "
+        "the machine and its threads; the docstrings say where "
+        "([decision 0003](docs/decisions/0003-determinism.md)).",
+        "factorize/test_nmf.py::test_bits_do_not_depend_on_threads_variant_or_index "
+        "factorize/test_factorize.py::test_products_do_not_depend_on_variant_threads_or_index",
     ),
     (
         "`random_state` takes an int, a `Generator` or a `RandomState`.",

@@ -171,5 +171,5 @@ def test_what_is_refused(cuda: ModuleType, rng: np.random.Generator) -> None:
             latom.assign(rows, centers, device="cuda")
     with pytest.raises(TypeError, match="kmeans_plusplus: X must be dense, not sparse"):
         latom.kmeans_plusplus(X, 2, device="cuda")
-    with pytest.raises(ValueError, match="NMF.fit: device must be None or 'cpu'"):
+    with pytest.raises(ValueError, match=r"NMF\.fit: device must be None or 'cpu'"):
         latom.NMF(2, device="cuda").fit(abs(X))

@@ -142,8 +142,8 @@ void FewColumns<View>::run_rows(int64_t from, int64_t to, bool known, RowState& 
     }
 }
 
-// What rows of block b may be nearest to, into s.chosen_atoms; false where float32 cannot tell. Blocks [from, to) come in their
-// order: the middles of all are scored with the first.
+// What rows of block b may be nearest to, into s.chosen_atoms; false where float32 cannot tell. Blocks [from, to) come
+// in their order: the middles of all are scored with the first.
 template <class View>
 bool FewColumns<View>::choose_atoms(int64_t b, int64_t from, int64_t to, Scratch& s) const {
     const int64_t place = (b - from) % kBoxes;
