@@ -112,8 +112,9 @@ class KMeans(LloydEstimator):
 
     Parameters
     ----------
-    n_clusters, init, n_init, max_iter, verbose, random_state, copy_x, algorithm, fixed_centers, n_threads, \
-    device, callback
+    n_clusters, init, n_init, max_iter, fixed_centers, random_state
+        As in :class:`SphericalKMeans`.
+    verbose, copy_x, algorithm, n_threads, device, callback
         As in :class:`SphericalKMeans`.
     tol : float, default 1e-4
         A run stops when the centers' summed squared shift is at most tol times the mean variance of

@@ -99,8 +99,9 @@ class MiniBatchSphericalKMeans(MiniBatchEstimator):
 
     Parameters
     ----------
-    n_clusters, init, max_iter, batch_size, verbose, compute_labels, random_state, max_no_improvement, \
-    init_size, n_init, reassignment_ratio, n_threads, device, callback
+    n_clusters, init, init_size, n_init, max_iter, batch_size, max_no_improvement, reassignment_ratio
+        As in :class:`MiniBatchKMeans`.
+    random_state, compute_labels, verbose, n_threads, device, callback
         As in :class:`MiniBatchKMeans`.
     tol : float, default 0.0
         A fit stops when a step moves the centers by at most tol on the mean, in squared distance. 0 makes no

@@ -36,9 +36,12 @@ class MiniBatchNMF(BaseNMF):
 
     Parameters
     ----------
-    n_components, init, beta_loss, random_state, alpha_W, alpha_H, l1_ratio, verbose, n_threads, device,
-    callback
-        As in :class:`NMF`. The callback is called after each pass over the rows.
+    n_components, init, beta_loss, alpha_W, alpha_H, l1_ratio
+        As in :class:`NMF`.
+    random_state, verbose, n_threads, device
+        As in :class:`NMF`.
+    callback : callable, optional
+        As in :class:`NMF`; it is called after each pass over the rows.
     batch_size : int, default 1024
         Rows of a batch.
     tol : float, default 1e-4

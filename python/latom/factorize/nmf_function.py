@@ -46,8 +46,11 @@ def non_negative_factorization(
 
     Parameters
     ----------
-    X, n_components, init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio, random_state,
-    verbose, shuffle, n_threads
+    X : array or CSR of shape (n, d)
+        Numbers of at least 0, as :meth:`NMF.fit` takes them.
+    n_components, init, solver, beta_loss, tol, max_iter, alpha_W, alpha_H, l1_ratio
+        As in :class:`NMF`.
+    random_state, verbose, shuffle, n_threads
         As in :class:`NMF`.
     n_init, callback, sample_weight
         As in :class:`NMF` and its ``fit``. With ``update_H=False`` there is one start without iterations to
