@@ -265,10 +265,24 @@ def test_a_wrong_parameter_is_told_of_by_the_name_of_the_class(name):
         getattr(latom, name)(nclusters=3)
 
 
-def test_so_is_one_of_a_class_of_the_users():
+@pytest.mark.parametrize("name", ["DenseIndex", "SparseIndex"])
+def test_so_is_one_of_an_index(name):
+    with pytest.raises(TypeError, match=rf"^{name}\.__init__\(\) got an unexpected .*'metrik'"):
+        getattr(latom.neighbors, name)(np.eye(3), metrik="dot")
+
+
+def test_classes_of_users_inherit_as_python_has_it():
     class Mine(latom.KMeans):
         pass
 
-    with pytest.raises(TypeError, match=r"Mine\.__init__\(\) got an unexpected"):
+    class Other(latom.KMeans):
+        def __init__(self, n_clusters=7):
+            super().__init__(n_clusters)
+
+    class Both(Mine, Other):
+        pass
+
+    assert Both().n_clusters == 7
+    with pytest.raises(TypeError, match=r"^KMeans\.__init__\(\) got an unexpected"):
         Mine(nclusters=3)
     assert Mine(3).get_params() == latom.KMeans(3).get_params()

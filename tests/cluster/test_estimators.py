@@ -13,6 +13,7 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
+from latom.cluster import kmeans_base
 
 BOTH = [latom.SphericalKMeans, latom.KMeans]
 CSR = [sp.csr_matrix, sp.csr_array]
@@ -187,6 +188,15 @@ def test_transform_predict_score_agree(cls, X):
     w = np.linspace(0, 2, 300)
     assert np.isclose(km.score(X, sample_weight=w), -(w * cost).sum(), rtol=1e-4)
     assert list(km.get_feature_names_out()) == [f"{cls.__name__.lower()}{j}" for j in range(5)]
+
+
+def test_scores_look_for_the_longest_row_only_where_rows_have_weights(X, monkeypatch):
+    km, looked = latom.KMeans(5, random_state=0).fit(X), []
+    monkeypatch.setattr(kmeans_base, "longest_row", lambda *_: looked.append(1) or 1.0)
+    km.score(X)
+    assert not looked
+    km.score(X, sample_weight=np.full(300, 1e9))
+    assert looked == [1]
 
 
 @pytest.mark.parametrize("cls", BOTH)

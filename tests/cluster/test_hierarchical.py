@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from oracle import corpus
+from sklearn.mixture import GaussianMixture
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latom
@@ -69,6 +70,16 @@ def test_balanced_sample_takes_all_and_refuses_more():
         latom.balanced_sample([np.array([0, 0, 1]), np.array([0, 1, 1])], 2)
     with pytest.raises(ValueError, match="scores must be given"):
         latom.balanced_sample([0, 1, 1], 2, strategy="closest")
+    with pytest.raises(
+        ValueError, match=r"^balanced_sample: labels must give a row a cluster.*; got only negative"
+    ):
+        latom.balanced_sample([-1, -1, -1], 2)
+    mixture = GaussianMixture(1).fit(np.eye(3))
+    with pytest.raises(
+        ValueError,
+        match=r"^balanced_sample: labels must be numbers, or an estimator with labels_; got Gaussian",
+    ):
+        latom.balanced_sample(mixture, 2)
 
 
 def test_the_rings_are_drawn_evenly(rng):

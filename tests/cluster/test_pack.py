@@ -63,7 +63,8 @@ def test_each_row_once_and_few_batches_mixed(labels, size):
     labels = np.array(labels)
     held = int((labels >= 0).sum())
     if size > held:
-        with pytest.raises(ValueError, match="pack_clusters: size must be"):
+        what = "size must be" if held else "labels must give a row a cluster"
+        with pytest.raises(ValueError, match=f"pack_clusters: {what}"):
             latom.pack_clusters(labels, size)
         return
     batches = latom.pack_clusters(labels, size)
@@ -95,6 +96,13 @@ def test_near_clusters_share_batches(rng):
         ([0.5, 1], {}, "labels must be whole numbers, one per row; got float64"),
         ([[0, 1]], {}, "labels must be whole numbers, one per row; got int64 of shape"),
         ([], {}, "labels must be whole numbers"),
+        (
+            [-1, -1],
+            {},
+            r"labels must give a row a cluster, numbered from 0; got only negative numbers\. Pass labels_",
+        ),
+        ([0, 1], {"centers": np.full((2, 3), np.nan)}, "centers must .*NaN"),
+        ([0, 0, 2, 2, 3, 3, 4], {"size": 2, "centers": [[0.0], [np.inf], [1], [2], [3]]}, "centers must "),
         ([0, 1], {"size": 3}, r"size must be an integer in \[1, 2\]; got 3"),
         ([0, 1], {"size": 0}, "size must be"),
         (

@@ -85,6 +85,13 @@ def test_what_shards_refuse(rng):
         ValueError, match=r"^KMeansShard\.assign: looks must be those of all processes; got none"
     ):
         shard.assign(X[:2], [])
+    for one in (looks[0], 3):
+        with pytest.raises(
+            ValueError, match=r"^KMeansShard\.assign: looks must be a list, of .*; got .*Pass \["
+        ):
+            shard.assign(X[:2], one)
+    with pytest.raises(ValueError, match=r"^KMeansShard\.assign: centers must .*NaN"):
+        shard.assign(np.full((2, 3), np.nan), looks)
     for wrong, got in (([KMeansShard(X[:, :2]).look()], "one of 2 columns"), ([3], "3")):
         with pytest.raises(
             ValueError, match=rf"looks must be those of shards of 3 columns; got {got}\. Gather"

@@ -118,12 +118,16 @@ def test_a_sweep_is_short_in_print():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"candidates": []}, "candidates must be one or more numbers of clusters"),
-        ({"candidates": 3}, "candidates must be one or more numbers of clusters; got 3"),
-        ({"candidates": [1, 2]}, r"candidates must lie in \[2, 199\]; got 1"),
-        ({"candidates": [2, 200]}, r"candidates must lie in \[2, 199\]; got 200"),
-        ({"candidates": [2, 2.5]}, r"candidates must be whole numbers; got 2\.5 among them"),
-        ({"candidates": [2, True]}, "candidates must be whole numbers; got True"),
+        ({"candidates": []}, r"candidates must be a sequence of one or more integers; got \[\]"),
+        ({"candidates": 3}, "candidates must be a sequence of one or more integers; got 3"),
+        (
+            {"candidates": [1, 2]},
+            r"candidates must be integers in \[2, 199\]; got 1 among them\. Silhouettes",
+        ),
+        ({"candidates": [2, 200]}, r"candidates must be integers in \[2, 199\]; got 200 among them\. Silh"),
+        ({"candidates": [2, 2.5]}, r"candidates must be integers in \[2, 199\]; got 2\.5 among them\. Pass"),
+        ({"candidates": [2.0]}, r"candidates must be integers in \[2, 199\]; got 2\.0 among them\. Pass"),
+        ({"candidates": [2, True]}, r"candidates must be integers in \[2, 199\]; got True among them\. Pass"),
         ({"criterion": "gap"}, "criterion must be"),
         ({"metric": "l1"}, "metric must be"),
         ({"warm_start": 3}, "warm_start must be"),

@@ -195,33 +195,37 @@ def test_other_estimators_go_one_after_the_other():
 def test_plot(tmp_path):
     pyplot = pytest.importorskip("matplotlib.pyplot")
     found = latom.select_n_components(planted(1, 3, 40, 30), [2, 3], n_replicates=3, random_state=0)
-    ax = found.plot()
+    figure = found.plot()
+    assert not pyplot.get_fignums()  # pyplot would keep it
+    ax = figure.axes[0]
     assert ax.get_xlabel() == "components"
-    assert found.plot(ax) is ax
-    pyplot.close("all")
+    assert found.plot(ax) is figure
+    assert found.plot(where=[ax]) is figure
     for path in (tmp_path / "a.png", str(tmp_path / "b.pdf")):
-        found.plot(path)
+        assert len(found.plot(path).axes) == 2
         assert Path(path).stat().st_size > 1000
     assert not pyplot.get_fignums()
-    with pytest.raises(
-        TypeError, match=r"RankSelection\.plot: ax must be matplotlib axes, a path or None; got 3"
-    ):
-        found.plot(3)
+    for where in (3, [ax, ax]):
+        with pytest.raises(
+            TypeError,
+            match=r"^RankSelection\.plot: where must be a path, or matplotlib axes, 1 of them; got ",
+        ):
+            found.plot(where)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"candidates": []}, "candidates must be a sequence of integers"),
-        ({"candidates": 3}, "candidates must be a sequence of integers"),
+        ({"candidates": []}, "candidates must be a sequence of one or more integers; got []"),
+        ({"candidates": 3}, "candidates must be a sequence of one or more integers; got 3"),
         (
             {"candidates": [2, 99]},
-            "candidates must be integers in [1, 20], as X has no more components; got 99 among",
+            "candidates must be integers in [1, 20]; got 99 among them. X has no more components.",
         ),
-        (
-            {"candidates": [2.5]},
-            "candidates must be integers in [1, 20], as X has no more components; got 2.5 among",
-        ),
+        ({"candidates": [2.5]}, "candidates must be integers in [1, 20]; got 2.5 among them. Pass"),
+        ({"candidates": [2.0]}, "candidates must be integers in [1, 20]; got 2.0 among them. Pass"),
+        ({"candidates": np.array([2.0, 3.0])}, "candidates must be integers in [1, 20]; got 2.0 among them"),
+        ({"candidates": [True]}, "candidates must be integers in [1, 20]; got True among them. Pass"),
         ({"n_replicates": 1}, "n_replicates must be an integer of at least 2"),
         ({"noise": 2}, "noise must be a number in [0, 1]"),
         ({"threshold": -1}, "threshold must be a number in [0, 1]"),

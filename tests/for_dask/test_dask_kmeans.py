@@ -185,9 +185,59 @@ def test_what_is_refused(client):
     parts = chunked(rows(False), [300])
     with pytest.raises(ValueError, match=r"dask\.assign: metric must be 'cosine' or 'euclidean'; got 'l1'"):
         latom.dask.assign(parts, rows(False)[:3], metric="l1")
-    for options in ({"exclude_self": True}, {"return_stats": True}, {"output": "torch"}):
-        with pytest.raises(ValueError, match=rf"dask\.topk: {next(iter(options))} must be left out"):
-            latom.dask.topk(parts, rows(False)[:3], 2, **options)
+    for name, value in (
+        ("exclude_self", True), ("exclude_self", "numpy"), ("return_stats", True), ("output", "torch"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=rf"^dask\.topk: {name} must be left out; got {value!r}\. "):
+            latom.dask.topk(parts, rows(False)[:3], 2, **{name: value})
+    latom.dask.topk(parts, rows(False)[:3], 2, exclude_self=False, return_stats=None, output="numpy")
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_chunks_without_rows_change_nothing(client, sparse):
+    X = rows(sparse)
+    mask = np.ones(600, bool)
+    mask[:200] = mask[300:450] = False
+    kept, w = X[mask], np.random.default_rng(1).random(250)
+    masked = chunked(X, [200, 300, 450])[da.from_array(mask, chunks=((200, 100, 150, 150),))]
+    cuts = itertools.pairwise([0, 0, 100, 100, 250])
+    shape = np.nan, X.shape[1]  # chunks that are known to be empty are left out by concatenate
+    made = [da.from_delayed(_delayed(kept[a:b]), shape, dtype=X.dtype, meta=X[:0]) for a, b in cuts]
+    cut = da.concatenate(made, axis=0, allow_unknown_chunksizes=True)
+    for kind in ("KMeans", "SphericalKMeans"):
+        told = {"n_clusters": 5, "init": kept[:5], "max_iter": 2}
+        whole = getattr(latom, kind)(**told).fit(kept, sample_weight=w)
+        for parts in (cut,) if sparse else (cut, masked):
+            model = getattr(latom.dask, kind)(**told, client=client).fit(parts, sample_weight=w)
+            same(model, whole)
+            assert np.array_equal(model.labels_, whole.labels_)
+            assert np.array_equal(model.predict(parts).compute(), whole.predict(kept))
+            assert np.array_equal(model.transform(parts).compute(), whole.transform(kept))
+            assert model.score(parts, sample_weight=w) == whole.score(kept, sample_weight=w)
+            stepped = getattr(latom.dask, kind)(5, init=kept[:5], client=client)
+            stepped.partial_fit(parts, sample_weight=w)
+            assert stepped.n_steps_ == 2
+    if not sparse:
+        batches = latom.dask.MiniBatchKMeans(5, init=kept[:5], random_state=0, client=client)
+        assert batches.fit(masked).n_steps_ == 2
+        for given, wanted in zip(latom.dask.topk(masked, X[:9], 3), latom.topk(kept, X[:9], 3), strict=True):
+            assert np.array_equal(given.compute(), wanted)
+        codes = latom.dask.encode(masked, X[:9], 3).compute()
+        assert (codes != latom.encode(kept, X[:9], 3)).nnz == 0
+    else:
+        factors = np.ones((80, 2))
+        given = latom.dask.half_step(cut, factors).compute()
+        assert np.array_equal(given, latom.dask.half_step(chunked(kept, []), factors).compute())
+
+
+def test_dask_arrays_without_rows_are_refused(client):
+    X = rows(False)
+    none = chunked(X[:0], [0])
+    model = latom.dask.KMeans(5, init=X[:5], client=client).fit(chunked(X, []))
+    for call in (model.fit, model.score, model.partial_fit, latom.dask.MiniBatchKMeans(2, client=client).fit):
+        with pytest.raises(ValueError, match=r"0 sample|must have at least one row"):
+            call(none)
+    assert model.predict(none).compute().shape == (0,)
 
 
 def test_a_worker_that_dies_changes_nothing():

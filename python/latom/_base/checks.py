@@ -65,6 +65,28 @@ def check_clusters(function: str, n_clusters: Any, n: int) -> int:
     return m
 
 
+def check_candidates(function: str, candidates: Any, low: int, high: int, why: str) -> list[int]:
+    """Integers in [low, high] that are tried one after the other, rising, each once; why: they must be."""
+    try:
+        given = list(candidates.tolist() if hasattr(candidates, "tolist") else candidates)
+    except TypeError:
+        given = []
+    if not given:
+        raise ValueError(
+            f"{function}: candidates must be a sequence of one or more integers; got {shown(candidates)}. "
+            "Pass a range, such as range(2, 11)."
+        )
+    for one in given:
+        whole = isinstance(one, Integral) and not isinstance(one, bool)
+        if not whole or not low <= int(one) <= high:
+            remedy = why if whole else "Pass a range, or integers."
+            raise ValueError(
+                f"{function}: candidates must be integers in [{low}, {high}]; got {shown(one)} among them. "
+                f"{remedy}"
+            )
+    return sorted({int(one) for one in given})
+
+
 def check_number(function: str, argument: str, value: Any) -> float:
     """Value as a positive, finite float."""
     if not 0 < number_of(value) < float("inf"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,32 +16,9 @@ from latom._base.callbacks import CallbackSupport
 from latom._base.checks import check_integer, check_threads, check_tol, shown
 from latom._base.csr import check_sparse
 from latom._base.foreign import is_foreign, refuse_masked, refuse_sparse, refuse_stream
+from latom._base.named_init import NamedInit
 from latom._base.rows import Rows
 from latom._base.sparse_tensor import as_scipy
-
-
-class NamedInit:
-    """A base whose subclasses each have an ``__init__`` of their own name, also where they inherit it.
-
-    Python's message about a wrong argument names the function; it would name a class that no user knows.
-    """
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        inherited = cls.__init__
-        if "__init__" in vars(cls) or not isinstance(inherited, FunctionType):
-            return
-        own = FunctionType(
-            inherited.__code__,
-            inherited.__globals__,
-            inherited.__name__,
-            inherited.__defaults__,
-            inherited.__closure__,
-        )
-        own.__kwdefaults__ = inherited.__kwdefaults__
-        own.__annotations__, own.__doc__ = inherited.__annotations__, inherited.__doc__
-        own.__module__, own.__qualname__ = inherited.__module__, f"{cls.__qualname__}.__init__"
-        cls.__init__ = own  # type: ignore[method-assign]
 
 
 class Placed(NamedInit):

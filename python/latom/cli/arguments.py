@@ -115,7 +115,7 @@ def command_line() -> Parser:
     add("--stream", action="store_true", help="read texts anew where needed, keep none in memory")
     add("-q", "--quiet", action="store_true", help="print warnings and errors only")
     add("--version", action="version", version=f"latom {__version__}")
-    search.add_commands(commands, _add_inputs, _positive, _SEARCHED)
+    search.add_commands(commands, _add_inputs, _positive, _share, _SEARCHED)
     check = commands.add_parser(
         "cuda-check",
         help="hold a GPU's answers to the CPU's, and time them",

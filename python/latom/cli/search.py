@@ -16,7 +16,11 @@ from latom.cli.report import Corpus, describe, fit_to, print_line, printable
 
 
 def add_commands(
-    commands: Any, add_inputs: Callable[..., None], positive: Callable[[str], int], paths: str
+    commands: Any,
+    add_inputs: Callable[..., None],
+    positive: Callable[[str], int],
+    share: Callable[[str], float],
+    paths: str,
 ) -> None:
     """Add the two commands to the parser; the rest is what :mod:`latom.cli.arguments` has for all."""
 
@@ -36,7 +40,7 @@ def add_commands(
     neighbors.add_argument("query", metavar="QUERY", help="words, as one argument")
     neighbors.add_argument("-k", type=positive, default=10, metavar="K", help="documents shown (10)")
     duplicates = command("duplicates", "Print groups of documents that are nearly the same.")
-    duplicates.add_argument("--cosine", type=_cosine, default=0.8, metavar="C", help="least cosine (0.8)")
+    duplicates.add_argument("--cosine", type=share, default=0.8, metavar="C", help="least cosine (0.8)")
     duplicates.add_argument("-k", type=positive, default=10, metavar="K", help="groups shown (10)")
 
 
@@ -46,16 +50,6 @@ def run(corpus: Corpus, arguments: argparse.Namespace) -> None:
         print_neighbors(corpus, corpus.vectorizer, arguments.query, arguments.k, arguments.threads)
     else:
         print_duplicates(corpus, arguments.cosine, arguments.k, arguments.threads)
-
-
-def _cosine(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 1; got {text[:80]!r}")
-    return value
 
 
 def print_neighbors(corpus: Corpus, vectorizer: Any, words: str, count: int, n_threads: int | None) -> None:

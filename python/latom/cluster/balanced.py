@@ -96,6 +96,11 @@ def balanced_sample(
 
         check_is_fitted(labels)
         scores = getattr(labels, "scores_", None) if scores is None else scores
+        if not hasattr(labels, "labels_"):
+            raise ValueError(
+                f"{function}: labels must be numbers, or an estimator with labels_; got {shown(labels)}. "
+                "Pass what its predict gives."
+            )
         labels = labels.labels_
     levels = _as_levels(function, labels)
     check_choice(function, "strategy", strategy, STRATEGIES)
@@ -109,24 +114,38 @@ def balanced_sample(
                 "latom.assign."
             )
         order = -order if strategy == "closest" else order
-    held = np.flatnonzero(levels[0] >= 0)
+    held = rows_with_cluster(function, levels[0])
     size = check_integer(function, "size", size, len(held))
     generator = np.random.Generator(np.random.Philox(key=as_seed(function, random_state)))
     budgets = _budgets(function, levels, held, size, generator)
     return _pick(levels[0], held, budgets, generator.random(n) if order is None else order)
 
 
+def as_labels(function: str, labels: Any) -> NDArray[np.int64]:
+    """Whole numbers, one per row; some may be negative."""
+    array = as_numpy(function, labels, "labels")
+    if array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
+        raise ValueError(
+            f"{function}: labels must be whole numbers, one per row; got {array.dtype} of shape "
+            f"{array.shape}. Pass labels_ of an estimator."
+        )
+    return array.astype(np.int64)
+
+
+def rows_with_cluster(function: str, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows whose label is not negative; there must be one."""
+    held = np.flatnonzero(labels >= 0)
+    if not len(held):
+        raise ValueError(
+            f"{function}: labels must give a row a cluster, numbered from 0; got only negative numbers. "
+            "Pass labels_ of a fit that found clusters."
+        )
+    return held
+
+
 def _as_levels(function: str, labels: Any) -> list[NDArray[np.int64]]:
     several = isinstance(labels, (list, tuple)) and len(labels) > 0 and np.ndim(labels[0]) == 1
-    levels = []
-    for part in labels if several else [labels]:
-        array = as_numpy(function, part, "labels")
-        if array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
-            raise ValueError(
-                f"{function}: labels must be whole numbers, one per row; got {array.dtype} of shape "
-                f"{array.shape}. Pass labels_ of an estimator."
-            )
-        levels.append(array.astype(np.int64))
+    levels = [as_labels(function, part) for part in (labels if several else [labels])]
     lengths = {len(level) for level in levels}
     if len(lengths) > 1:
         raise ValueError(

@@ -45,8 +45,8 @@ class SphericalKMeans(LloydEstimator):
     fixed_centers : array or CSR of shape (f, d), optional
         Known centers that stay where they are: the first f of the n_clusters centers. The others are drawn
         beside them, or are what init gives, of shape (m - f, d), and move. Iterations then take longer: no
-        bounds are carried from one to the next. Rows of known labels serve by the means of their classes;
-        ``fixed_labels`` of :func:`latom.kmeans_batch` also keeps the rows themselves where they are.
+        bounds are carried from one to the next. If some rows have known labels, pass the means of their
+        classes; ``fixed_labels`` of :func:`latom.kmeans_batch` also keeps the rows themselves where they are.
     n_threads : int, optional
         None takes ``LATOM_NUM_THREADS``, ``OMP_NUM_THREADS`` or the CPUs of this process.
     device : {None, "cpu", "cuda", "cuda:0", ...}

@@ -115,18 +115,19 @@ class KMeansBase(ClusterMixin, IterativeEstimator):
         """
         check_is_fitted(self)
         name = f"{type(self).__name__}.score"
-        parts = in_blocks(name, X, self._fits) if isinstance(X, Stream) else [self._fits(X)]
+        weighted = sample_weight is not None
+
+        def fits(part: Matrix) -> tuple[NDArray[np.float64], float]:
+            rows = validated_rows(self, name, part, reset=False)
+            scores = self._centers().assign(name, rows, self.n_threads)[1]
+            return scores, longest_row(name, rows) if weighted else 0.0  # which is a pass over the rows
+
+        parts = in_blocks(name, X, fits) if isinstance(X, Stream) else [fits(X)]
         scores = np.concatenate([part[0] for part in parts])
         weights = weights_of(
             name, sample_weight, len(scores), self._metric, lambda: max(part[1] for part in parts)
         )
         return -self._objective(scores, weights)
-
-    def _fits(self, X: Matrix) -> tuple[NDArray[np.float64], float]:
-        """How well centers fit rows, and the length of the longest row."""
-        name = f"{type(self).__name__}.score"
-        rows = validated_rows(self, name, X, reset=False)
-        return self._centers().assign(name, rows, self.n_threads)[1], longest_row(name, rows)
 
     @property
     def _n_features_out(self) -> int:

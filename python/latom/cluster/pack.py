@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from latom._base.arrays import Matrix, as_numpy
+from latom._base.arrays import Matrix
 from latom._base.backend import call
 from latom._base.checks import check_integer, check_metric, shown
 from latom._base.rows import Rows
+from latom.cluster.balanced import as_labels, rows_with_cluster
 from latom.neighbors.collection import Collection
 
 NEAREST = 32  # clusters that are looked up for each at once; beyond them the next one is searched for
@@ -47,13 +48,15 @@ def pack_clusters(
     Returns
     -------
     batches : int64 array of shape (n // size, size)
-        Rows of each batch: first those of one cluster each, by rising labels, then the mixed ones. No row
-        occurs twice; the last ``n % size`` rows, of the clusters packed last, are left out.
+        Rows of each batch, where n counts the rows that have a cluster: first batches of one cluster each, by
+        rising labels, then the mixed ones. No row occurs twice; the last ``n % size`` rows, of the clusters
+        packed last, are left out.
 
     Raises
     ------
     ValueError
-        If labels are no whole numbers, size exceeds the rows that have a cluster, or a label has no center.
+        If labels are no whole numbers or all negative, size exceeds the rows that have a cluster, a label has
+        no center, or centers hold NaN or infinity.
 
     Notes
     -----
@@ -74,15 +77,9 @@ def pack_clusters(
     [[0, 2], [4, 7], [1, 6], [3, 5]]
     """
     function = "pack_clusters"
-    given = as_numpy(function, labels, "labels")
-    if given.dtype.kind not in "iu" or given.ndim != 1 or not len(given):
-        raise ValueError(
-            f"{function}: labels must be whole numbers, one per row; got {given.dtype} of shape "
-            f"{given.shape}. Pass labels_ of an estimator."
-        )
+    numbers = as_labels(function, labels)
     check_metric(function, metric)
-    numbers = given.astype(np.int64)
-    held = np.flatnonzero(numbers >= 0)
+    held = rows_with_cluster(function, numbers)
     size = check_integer(function, "size", size, len(held))
     kinds, own, counts = np.unique(numbers[held], return_inverse=True, return_counts=True)
     order = np.argsort(own, kind="stable")
@@ -113,10 +110,12 @@ def _chain(
             f"{function}: centers must have a row for each label up to {kinds[-1]}; got {shown(centers)}. "
             "Pass the centers that labels count."
         )
+    context = call(function, n_threads)
+    there.core.norm2(context)  # refuses NaN and infinity, of whichever center
     if len(left) < 3:
         return np.arange(len(left))
     some = Rows(function, there[kinds[left]], "centers")
-    context, collection = call(function, n_threads), Collection(some, metric)
+    collection = Collection(some, metric)
     own = np.arange(len(left), dtype=np.int64)
     nearest = collection.topk(context, some, min(NEAREST, len(left) - 1), without=own)[1]
     free = np.ones(len(left), np.uint8)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix, as_weights
+from latom._base.backend import call
 from latom._base.checks import check_metric, check_threads, shown
 from latom._base.foreign import refuse_sparse
 from latom._base.rows import Rows
@@ -114,11 +115,17 @@ class KMeansShard:
                 f"{name}: centers must have as many columns as X, {d}; got {given.shape[1]}. Pass centers of "
                 "the same features."
             )
+        given.core.norm2(call(name))  # refuses numbers that are not finite by the name of this method
         step = self._shard.assign(given, bounds)
         return ShardStep(step, self._shard.labels(), given, self._metric, bounds, self._threads)
 
     def _joined(self, name: str, looks: Iterable[Bounds]) -> Bounds:
         bounds, columns = Bounds(), self._shard.rows.shape[1]
+        if not isinstance(looks, Iterable):
+            raise ValueError(
+                f"{name}: looks must be a list, of a look of each process; got {shown(looks)}. "
+                "Pass [look] where there is one."
+            )
         for look in looks:
             if not isinstance(look, Bounds) or look.columns != columns:
                 got = f"one of {look.columns} columns" if isinstance(look, Bounds) else shown(look)

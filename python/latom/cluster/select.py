@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from numbers import Integral
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
-from latom._base.checks import check_choice, check_clusters, check_flag, check_metric, shown
+from latom._base.checks import check_candidates, check_choice, check_flag, check_metric
 from latom._base.estimator import as_generator
+from latom._base.figures import drawing
 from latom._base.rows import Rows
 from latom.cluster.centers import stacked
 from latom.cluster.kmeans import KMeans, SphericalKMeans
@@ -60,11 +59,12 @@ class ClusterSweep(NamedTuple):
         ----------
         where : str, path-like, matplotlib axes or a sequence of axes, optional
             The file to write, or where to draw: one axes takes the criterion's scores, two take the inertia
-            and these. None makes a figure and leaves it open.
+            and these. None makes a figure that pyplot knows nothing of.
 
         Returns
         -------
         figure : matplotlib.figure.Figure
+            The one that was made, or that of the axes.
 
         Raises
         ------
@@ -77,28 +77,13 @@ class ClusterSweep(NamedTuple):
             "Davies-Bouldin": self.davies_bouldin,
         }
         curves = {name: values for name, values in curves.items() if not np.isnan(values).all()}
-        file = where if isinstance(where, (str, PathLike)) else None
-        if where is None or file is not None:
-            from matplotlib.figure import Figure
-
-            figure = Figure(figsize=(4 * len(curves), 3), layout="constrained")
-            all_axes = figure.subplots(1, len(curves), squeeze=False)[0]
-        else:
-            all_axes = np.ravel(np.array(where, object))
-            if len(all_axes) == 1:
-                curves = dict([list(curves.items())[-1]])
-            if len(all_axes) != len(curves) or not all(hasattr(axes, "plot") for axes in all_axes):
-                raise TypeError(
-                    f"ClusterSweep.plot: where must be a path, or matplotlib axes, one or {len(curves)}; got "
-                    f"{shown(where)}. Leave it out for a figure."
-                )
-            figure = all_axes[0].figure
-        for axes, (name, values) in zip(all_axes, curves.items(), strict=True):
-            axes.plot(self.n_clusters, values, marker="o", markersize=3)
-            axes.axvline(self.best, color="gray", linewidth=1, linestyle="--")
-            axes.set(xlabel="clusters", title=name)
-        if file is not None:
-            figure.savefig(file)
+        counts = (1, len(curves)) if len(curves) > 1 else (1,)
+        with drawing("ClusterSweep.plot", where, counts, (4, 3)) as (figure, all_axes):
+            drawn = list(curves.items())[-len(all_axes) :]
+            for axes, (name, values) in zip(all_axes, drawn, strict=True):
+                axes.plot(self.n_clusters, values, marker="o", markersize=3)
+                axes.axvline(self.best, color="gray", linewidth=1, linestyle="--")
+                axes.set(xlabel="clusters", title=name)
         return figure
 
 
@@ -147,7 +132,7 @@ def select_n_clusters(
     Raises
     ------
     ValueError
-        If a candidate is not in [2, n - 1], or a choice is unknown.
+        If a candidate is no integer in [2, n - 1], or a choice is unknown.
 
     Notes
     -----
@@ -166,7 +151,8 @@ def select_n_clusters(
     check_choice(function, "criterion", criterion, CRITERIA)
     check_flag(function, "warm_start", warm_start)
     rows = Rows(function, X)
-    wanted = _candidates(function, candidates, len(rows))
+    why = "Silhouettes need two clusters, and fewer clusters than rows."
+    wanted = check_candidates(function, candidates, 2, len(rows) - 1, why)
     rng = as_generator(function, random_state)
     kind = SphericalKMeans if metric == "cosine" else KMeans
     found: list[tuple[float, float, float, float, int]] = []
@@ -215,32 +201,6 @@ def select_n_clusters(
     if plot is not None:
         sweep.plot(plot)
     return sweep
-
-
-def _candidates(function: str, candidates: Any, n: int) -> list[int]:
-    try:
-        given = list(candidates)
-    except TypeError:
-        given = []
-    if not given:
-        raise ValueError(
-            f"{function}: candidates must be one or more numbers of clusters; got {shown(candidates)}. Pass "
-            "range(2, 11)."
-        )
-    for m in given:
-        if not isinstance(m, Integral) or isinstance(m, bool):
-            raise ValueError(
-                f"{function}: candidates must be whole numbers; got {shown(m)} among them. "
-                "Pass range(2, 11), say."
-            )
-    wanted = sorted({check_clusters(function, m, n) for m in given})
-    if wanted[0] < 2 or wanted[-1] >= n:
-        bad = wanted[0] if wanted[0] < 2 else wanted[-1]
-        raise ValueError(
-            f"{function}: candidates must lie in [2, {n - 1}]; got {bad}. Silhouettes need two clusters, and "
-            "fewer clusters than rows."
-        )
-    return wanted
 
 
 def _choose(criterion: str, numbers: NDArray[np.int64], table: NDArray[np.float64]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from latom._base.checks import check_metric, shown
 from latom._base.rows import Rows
@@ -23,6 +24,20 @@ def row_chunks(function: str, X: Any) -> Any:
             "own function for numpy arrays."
         )
     return X if X.numblocks[1] == 1 else X.rechunk({1: -1})
+
+
+def row_count(chunk: Any) -> int:
+    """Rows of a chunk that has been computed."""
+    return int(chunk.shape[0])
+
+
+def with_rows(chunks: list[Any], sizes: list[int]) -> tuple[list[Any], list[int]]:
+    """The chunks that have rows, and how many: boolean masks leave chunks without any.
+
+    Where none has rows it is the first chunk, so that the message is that of a matrix without rows.
+    """
+    held = [(chunk, n) for chunk, n in zip(chunks, sizes, strict=True) if n] or [(chunks[0], 0)]
+    return [chunk for chunk, _ in held], [n for _, n in held]
 
 
 def assign(
@@ -108,10 +123,11 @@ def topk(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) -> t
     [0, 1, 2, 3]
     """
     X = row_chunks("dask.topk", X)
-    for argument in ("exclude_self", "return_stats", "output"):
-        if options.pop(argument, None) not in (None, False, "numpy"):
+    for argument, default in (("exclude_self", False), ("return_stats", False), ("output", "numpy")):
+        value = options.pop(argument, None)
+        if value is not None and not (np.ndim(value) == 0 and value == default):
             raise ValueError(
-                f"dask.topk: {argument} must be left out; got {argument}. Call latom.topk on the chunks."
+                f"dask.topk: {argument} must be left out; got {shown(value)}. Call latom.topk on the chunks."
             )
     both = _each(topk_here, X, atoms, {"k": k, **options}, client)
     probe = topk_here(np.ones((1, X.shape[1]), X.dtype), atoms, k=k, **options)
@@ -241,7 +257,13 @@ def _solve_rows(X: Any, factors: Any, **options: Any) -> Any:
 
 
 def _run(function: Any, X: Any, atoms: Any, options: dict[str, Any]) -> Any:
-    return function(X, atoms, **options)
+    """What a function gives for a chunk. Boolean masks leave chunks without rows, which functions refuse:
+    their results are those of one row, less that row."""
+    if X.shape[0]:
+        return function(X, atoms, **options)
+    row = np.ones((1, X.shape[1]), X.dtype)
+    found = function(sp.csr_array(row) if sp.issparse(X) else row, atoms, **options)
+    return tuple(part[:0] for part in found) if isinstance(found, tuple) else found[:0]
 
 
 def _each(function: Any, X: Any, atoms: Any, options: dict[str, Any], client: Any) -> list[Any]:

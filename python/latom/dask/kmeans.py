@@ -11,7 +11,7 @@ from latom._base.checks import shown
 from latom.cluster import kmeans as here
 from latom.cluster.minibatch_kmeans import MiniBatchKMeans as MiniBatchKMeansHere
 from latom.cluster.parts import fit_parts
-from latom.dask.functions import row_chunks
+from latom.dask.functions import row_chunks, row_count, with_rows
 from latom.dask.on_workers import OnWorkers
 from latom.dask.workers import WorkerParts
 
@@ -277,7 +277,9 @@ class MiniBatchKMeans(OnWorkers, MiniBatchKMeansHere):
         name = f"dask.{type(self).__name__}.fit"
         if sample_weight is not None:
             raise ValueError(f"{name}: sample_weight must be None; got {shown(sample_weight)}. Leave it out.")
-        chunks = self._client(name).compute(list(row_chunks(name, X).to_delayed().ravel()))
+        client = self._client(name)
+        chunks = client.compute(list(row_chunks(name, X).to_delayed().ravel()))
+        chunks, _ = with_rows(chunks, client.gather(client.map(row_count, chunks, pure=False)))
         for attribute in ("cluster_centers_", "_counts"):
             self.__dict__.pop(attribute, None)
         for _ in range(self.max_iter):

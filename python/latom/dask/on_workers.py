@@ -11,11 +11,11 @@ from latom._base.arrays import as_weights
 from latom._base.rows import Rows, longest_row, weights_of
 from latom.cluster.packed_centers import PackedCenters
 from latom.cluster.shards import Piece, pieces, row_costs, total_cost
-from latom.dask.functions import assign, distances, row_chunks
+from latom.dask.functions import assign, distances, row_chunks, row_count, with_rows
 
 
 class OnWorkers:
-    """What the estimators below add to those of one machine."""
+    """What k-means estimators on dask arrays add to those of one machine."""
 
     client: Any
 
@@ -87,7 +87,7 @@ class OnWorkers:
 
         name = self._check_rows("score", X)
         parts = list(row_chunks(name, X).to_delayed().ravel())
-        sizes = self._compute([dask.delayed(_rows)(part) for part in parts])
+        parts, sizes = with_rows(parts, self._compute([dask.delayed(row_count)(part) for part in parts]))
         first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         weights = as_weights(name, sample_weight, int(first[-1]))
         told = self._told()
@@ -126,13 +126,16 @@ class OnWorkers:
         chunks = list(row_chunks(name, X).to_delayed().ravel())
         weights, first = sample_weight, 0
         if weights is not None:
-            sizes = self._compute([dask.delayed(_rows)(chunk) for chunk in chunks])
+            sizes = self._compute([dask.delayed(row_count)(chunk) for chunk in chunks])
             weights = as_weights(name, weights, sum(sizes))
         for chunk in chunks:
             rows = self._compute([chunk])[0]
             part = None if weights is None else weights[first : first + rows.shape[0]]
             first += rows.shape[0]
-            super().partial_fit(rows, None, part)  # type: ignore[misc]
+            if rows.shape[0]:
+                super().partial_fit(rows, None, part)  # type: ignore[misc]
+        if not first:
+            super().partial_fit(rows)  # type: ignore[misc]  # refuses a batch without rows
         return self
 
     def _compute(self, parts: list[Any]) -> list[Any]:
@@ -160,10 +163,6 @@ class OnWorkers:
                 "features."
             )
         return name
-
-
-def _rows(chunk: Any) -> int:
-    return int(chunk.shape[0])
 
 
 def _cost(

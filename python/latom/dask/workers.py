@@ -16,6 +16,7 @@ from latom._base.arrays import Matrix, as_weights
 from latom._base.backend import call
 from latom._base.rows import Rows
 from latom.cluster.shards import Bounds, Shard, Step, Sums, sums_of, total_cost
+from latom.dask.functions import row_count, with_rows
 
 _held: dict[str, dict[int, Any]] = {}  # on a worker: the shards of each fit
 TOGETHER = 8  # steps that one task of a tree merges
@@ -122,10 +123,6 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _rows(chunk: Any) -> int:
-    return int(chunk.shape[0])
-
-
 def _forget(fit: str) -> None:
     _held.pop(fit, None)
 
@@ -145,8 +142,8 @@ class WorkerParts:
     def __init__(self, name: str, client: Any, X: Any, model: Any, sample_weight: Any) -> None:
         self.source = X
         self._name, self._client, self._model, self._fit = name, client, model, uuid.uuid4().hex
-        self._chunks = client.compute(list(X.to_delayed().ravel()))
-        sizes = client.gather(client.map(_rows, self._chunks, pure=False))
+        chunks = client.compute(list(X.to_delayed().ravel()))
+        self._chunks, sizes = with_rows(chunks, client.gather(client.map(row_count, chunks, pure=False)))
         self._first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
         n = int(self._first[-1])
         self.weights = None if sample_weight is None else as_weights(name, sample_weight, n)

@@ -155,8 +155,7 @@ class NearestNeighbors(_Searcher):
     radius : float, default 1.0
         Of ``radius_neighbors``; a row at this very distance is a neighbor.
     metric : {"euclidean", "cosine"}, default "euclidean"
-        Distances: of Euclid, which are scikit-learn's default, or 1 - cosine, which are that of indexes and
-        graphs of latom.
+        Euclidean distance, scikit-learn's default, or 1 - cosine, the default of latom's indexes and graphs.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. No result depends on it.
 
@@ -284,8 +283,7 @@ class KNeighborsTransformer(Estimator, _Searcher):
     n_neighbors : int, default 5
         Neighbors of a row.
     metric : {"euclidean", "cosine"}, default "euclidean"
-        Distances: of Euclid, which are scikit-learn's default, or 1 - cosine, which are that of indexes and
-        graphs of latom.
+        Euclidean distance, scikit-learn's default, or 1 - cosine, the default of latom's indexes and graphs.
     n_threads : int, optional
         Threads, as in :func:`latom.assign`. No result depends on it.
 

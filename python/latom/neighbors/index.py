@@ -14,13 +14,14 @@ from latom._base.backend import call
 from latom._base.checks import check_choice, check_flag, check_integer, shown
 from latom._base.device import lies_on_gpu, place_of
 from latom._base.foreign import refuse_sparse
+from latom._base.named_init import NamedInit
 from latom._base.rows import Rows
 from latom._base.sparse_tensor import as_scipy
 from latom.neighbors.collection import METRICS, Collection, as_allowed, as_queries, as_without
 from latom.neighbors.index_file import load_index, save_index
 
 
-class _Index:
+class _Index(NamedInit):
     """What both indexes do; they differ in the container of their rows."""
 
     _sparse: ClassVar[bool]

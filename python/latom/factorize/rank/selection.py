@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from sklearn.base import BaseEstimator
 
-from latom._base.arrays import as_numpy, as_seed
-from latom._base.checks import check_integer, check_number, check_range, shown
+from latom._base.arrays import as_seed
+from latom._base.checks import check_candidates, check_integer, check_number, check_range, shown
+from latom._base.figures import drawing
 from latom._base.rows import Rows
 from latom.factorize.decomposition import Decomposition
 from latom.factorize.nmf import NMF
@@ -68,48 +68,40 @@ class RankSelection:
     replicates: dict[int, Array]
     losses: dict[int, NDArray[np.float64]]
 
-    def plot(self, ax: Any = None) -> Any:
-        """Stability and error by number of components; needs matplotlib.
+    def plot(self, where: Any = None) -> Any:
+        """Draw stability and error over the number of components, with matplotlib.
 
         Parameters
         ----------
-        ax : matplotlib axes, str or path-like, optional
-            Where to draw, or the file to write the figure to; None makes a figure.
+        where : str, path-like or matplotlib axes, optional
+            The file to write, or where to draw. None makes a figure that pyplot knows nothing of.
 
         Returns
         -------
-        ax : matplotlib axes
+        figure : matplotlib.figure.Figure
+            The one that was made, or that of the axes.
+
+        Raises
+        ------
+        TypeError
+            If where is none of these.
         """
-        path = ax if isinstance(ax, (str, PathLike)) else None
-        if path is not None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(figsize=(6, 4), layout="constrained").subplots()
-        elif ax is None:
-            from matplotlib import pyplot
-
-            ax = pyplot.subplots(figsize=(6, 4), layout="constrained")[1]
-        if not hasattr(ax, "twinx"):
-            raise TypeError(
-                f"RankSelection.plot: ax must be matplotlib axes, a path or None; got {shown(ax)}. Leave it "
-                "out for a figure of its own."
-            )
-        ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
-        ax.plot(self.candidates, self.mean_stability, "s--", color="C0", alpha=0.6, label="mean silhouette")
-        ax.set_xlabel("components")
-        ax.set_xticks(self.candidates)
-        ax.set_ylabel("stability", color="C0")
-        ax.axvline(self.n_components, color="0.6", linewidth=1)
-        beside = ax.twinx()
-        beside.plot(self.candidates, self.error, "^-", color="C1", label="relative error")
-        beside.set_ylabel("relative error", color="C1")
-        lines = ax.get_lines()[:2] + beside.get_lines()
-        labels = [line.get_label() for line in lines]
-        below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}  # within, it would lie on lines
-        ax.legend(lines, labels, ncol=3, fontsize="small", frameon=False, **below)
-        if path is not None:
-            ax.figure.savefig(path)
-        return ax
+        with drawing("RankSelection.plot", where, (1,), (6, 4)) as (figure, (ax,)):
+            ax.plot(self.candidates, self.stability, "o-", color="C0", label="lowest silhouette")
+            mean = {"color": "C0", "alpha": 0.6, "label": "mean silhouette"}
+            ax.plot(self.candidates, self.mean_stability, "s--", **mean)
+            ax.set_xlabel("components")
+            ax.set_xticks(self.candidates)
+            ax.set_ylabel("stability", color="C0")
+            ax.axvline(self.n_components, color="0.6", linewidth=1)
+            beside = ax.twinx()
+            beside.plot(self.candidates, self.error, "^-", color="C1", label="relative error")
+            beside.set_ylabel("relative error", color="C1")
+            lines = ax.get_lines()[:2] + beside.get_lines()
+            labels = [line.get_label() for line in lines]
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}  # within, it would lie on lines
+            ax.legend(lines, labels, ncol=3, fontsize="small", frameon=False, **below)
+        return figure
 
 
 def select_n_components(
@@ -153,7 +145,7 @@ def select_n_components(
     noise : float, default 0.03
         Entries are multiplied by uniform numbers of [1 - noise, 1 + noise].
     threshold : float, default 0.9
-        Of the lowest mean silhouette of a cluster, from which on a number of components is stable.
+        A number of components is stable if each cluster's mean silhouette is at least this.
     significance : float, default 0.05
         Of a one-sided Wilcoxon test of the rows' errors.
     metric : {"cosine"}, default "cosine"
@@ -222,7 +214,7 @@ def select_n_components(
     else:
         rows = Rows(function, X)
         problem = Matrix(function, rows, *options)
-    ranks = _ranks(function, candidates, problem.most)
+    ranks = check_candidates(function, candidates, 1, problem.most, "X has no more components.")
     found = problem.replicates(ranks)
 
     def agreement(k: int) -> _Agreement:
@@ -320,24 +312,6 @@ def _lower(errors: NDArray[np.float64], before: NDArray[np.float64], significanc
     if not differences.any():
         return False
     return bool(wilcoxon(differences, alternative="greater").pvalue < significance)
-
-
-def _ranks(function: str, candidates: Any, most: int) -> list[int]:
-    given = as_numpy(
-        function, list(candidates) if isinstance(candidates, range) else candidates, "candidates"
-    )
-    if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{function}: candidates must be a sequence of integers; got {shown(candidates)}. Pass a "
-            "range, such as range(2, 11)."
-        )
-    for k in given.tolist():
-        if k != k or k != np.floor(k) or not 1 <= k <= most:
-            raise ValueError(
-                f"{function}: candidates must be integers in [1, {most}], as X has no more components; got "
-                f"{k} among them. Leave it out."
-            )
-    return sorted({int(k) for k in given.tolist()})
 
 
 def _estimator(function: str, estimator: Any) -> Any:
