@@ -52,7 +52,8 @@ class ThresholdEncoder(BaseEncoder):
     -----
     Which latents fire is decided exactly, by float64 sums of ``<x, w> + (b - threshold)``, as in
     :func:`latom.above`; where all thresholds are equal, whether ``<x, w> + b`` is above that one. Values
-    are p, rounded to the dtype; where thresholds differ, p less its threshold is rounded before it is added.
+    are p, rounded to the dtype; where thresholds differ, p minus its threshold is rounded, then the threshold
+    is added.
 
     References
     ----------
