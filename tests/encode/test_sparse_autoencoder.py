@@ -341,7 +341,8 @@ def test_frames_and_dense_codes(rows, selection):
     assert (dense == codes.toarray()).all()
     assert (plain.inverse_transform(dense) == plain.inverse_transform(codes)).all()
     with pytest.raises(
-        ValueError, match=r"^SparseAutoencoder\.inverse_transform: X must have 24 columns, .* 23"
+        ValueError,
+        match=r"^SparseAutoencoder\.inverse_transform: X must have a column .* 24 components; got 23",
     ):
         plain.inverse_transform(codes[:, :23])
     pandas = pytest.importorskip("pandas")

@@ -143,6 +143,12 @@ class ThresholdEncoder(BaseEncoder):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes disagree, a parameter is out of range, X or a weight is sparse, or X holds NaN or
+            infinity.
         """
         name = f"{type(self).__name__}.fit"
         atoms = self._prepared(name)[0]

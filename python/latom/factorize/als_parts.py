@@ -121,7 +121,7 @@ def save_model(
                 f"{type(model).__name__}.save: {name} must hold numbers or words; got dtype {part.dtype}. "
                 "Convert it before it is saved."
             )
-    np.savez(file, **parts)
+    np.savez(file, **parts)  # type: ignore[arg-type]
 
 
 def load_model(

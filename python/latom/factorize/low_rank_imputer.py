@@ -120,6 +120,11 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is out of range, or X is sparse or holds infinity.
         """
         name = f"{type(self).__name__}.fit"
         self._learn(name, self._table(name, X, reset=True))
