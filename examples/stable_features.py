@@ -9,7 +9,7 @@ the other (Lan et al., "Sparse autoencoders reveal universal feature spaces acro
 concepts are steered (Kim & Ghadiyaram, "Concept Steerers", 2025, claim that one feature of a k-sparse
 autoencoder does it): for each subject the feature that tells it best is turned up in abstracts of other
 subjects, and the share of their ten nearest rows that are of the subject says how far they went, beside a
-step of the same length towards the subject's mean, and along a random direction. Without LATOM_DATA topics
+step of the same length toward the subject's mean, and along a random direction. Without LATOM_DATA topics
 are made here.
 """
 
@@ -104,13 +104,13 @@ def concepts(X: np.ndarray, subject: np.ndarray, model: SparseAutoencoder, count
         own = subject == name
         j, score, level = best_feature(codes, own)
         away = rng.choice(np.flatnonzero(~own), min(200, (~own).sum()), replace=False)
-        towards = X[own].mean(axis=0) - X.mean(axis=0)
+        toward = X[own].mean(axis=0) - X.mean(axis=0)
         chance = rng.standard_normal(X.shape[1])
         rows = []
         for strength in STRENGTHS:
             turned = steer(X[away], model, {j: strength * level}, mode="add")
             length = strength * level * np.linalg.norm(model.components_[j])
-            moved = [turned, *(X[away] + length * v / np.linalg.norm(v) for v in (towards, chance))]
+            moved = [turned, *(X[away] + length * v / np.linalg.norm(v) for v in (toward, chance))]
             near = [index.search(part.astype(np.float32), 10)[1] for part in moved]
             rows.append([own[found].mean() for found in near])
         shares.append(np.array(rows).T)
@@ -176,7 +176,7 @@ def main() -> None:
     model, table = compare(X, train)
     print(f"share of a subject among the ten nearest, its feature turned up by {STRENGTHS} mean codes")
     shares = concepts(X, subject, model, given.concepts)
-    for label, share in zip(("one feature", "towards the mean", "random direction"), shares, strict=True):
+    for label, share in zip(("one feature", "toward the mean", "random direction"), shares, strict=True):
         print(f"  mean, {label:16}: " + "  ".join(f"{value:.2f}" for value in share))
     if given.plot:
         draw(table, shares, given.plot)

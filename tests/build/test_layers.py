@@ -308,3 +308,31 @@ def test_families_are_attributes_of_the_package() -> None:
     light = "latom.metrics.recall, latom.seed.afkmc2, latom.neighbors.SparseIndex, latom.factorize.nmf_batch"
     assert not loaded(f"import latom; dir(latom); {light}") & {"sklearn", "torch", "dask"}
     loaded("import latom; latom.cluster.KMeans; latom.compat.sklearn.KMeans; assert not hasattr(latom, 'no')")
+
+
+MISSING = """
+import importlib.abc, sys
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hide())
+import latom
+assert not hasattr(latom, "torch")
+try:
+    latom.torch
+except AttributeError as error:
+    assert str(error) == "latom.torch: torch must be installed; got no such module. pip install torch."
+    assert isinstance(error.__cause__, ModuleNotFoundError)
+for line in ("from latom import torch", "import latom.torch", "import latom.torch as lt"):
+    try:
+        exec(line)
+    except ModuleNotFoundError as error:
+        assert error.name == "torch", error.name
+    else:
+        raise AssertionError(line)
+"""
+
+
+def test_a_module_without_what_it_needs_is_no_attribute() -> None:
+    loaded(MISSING)

@@ -175,6 +175,18 @@ def test_minibatch_nmf_makes_the_steps_of_scikit_learn(rng, loss):
     assert not hasattr(clone(own), "components_")
 
 
+def test_mini_batches_name_the_class_that_users_know(rng, capsys):
+    X = rng.random((30, 6))
+    model = compat.MiniBatchNMF(2, random_state=0, max_iter=5, verbose=1).fit(X)
+    told = "".join(capsys.readouterr())
+    assert "MiniBatchNMF" in told
+    assert "_Own" not in told
+    with pytest.raises(ValueError, match=r"^MiniBatchNMF\.transform: "):
+        model.transform(-X)
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.transform(X) == model.transform(X)).all()
+
+
 def test_a_minibatch_fit_forgets_the_loss_before(rng):
     X = rng.random((30, 6))
     model = compat.MiniBatchNMF(2, random_state=0, max_iter=5).fit(X)

@@ -93,6 +93,29 @@ def test_codes_are_scikit_learns(parameters, dtype, rng, monkeypatch):
     assert list(own.get_feature_names_out()) == list(theirs.get_feature_names_out())
 
 
+def test_more_components_than_rows_are_scikit_learns(rng):
+    X = rng.normal(size=(5, 12))
+    own, theirs = (module.TruncatedSVD(12, random_state=0).fit(X) for module in (compat, decomposition))
+    assert own.components_.shape == (5, 12)
+    assert (own.components_ == theirs.components_).all()
+
+
+def test_thresholds_take_no_heed_of_a_count(rng):
+    atoms, X = rng.normal(size=(20, 25)), rng.normal(size=(6, 25))
+    options = {"transform_algorithm": "threshold", "transform_n_nonzero_coefs": 25}
+    own, theirs = (module.SparseCoder(atoms, **options) for module in (compat, decomposition))
+    np.testing.assert_allclose(own.fit_transform(X), theirs.fit_transform(X))
+    assert (compat.SparseCoder(atoms.tolist(), **options).transform(X) == own.transform(X)).all()
+
+
+def test_refusals_of_codes_name_what_users_wrote(rng):
+    X = rng.random((3, 4))
+    with pytest.raises(ValueError, match=r"SparseCoder\.transform: n_jobs must be a positive integer; got 0"):
+        compat.SparseCoder(np.eye(4), n_jobs=0).transform(X)
+    with pytest.raises(ValueError, match=r"^SparseCoder\.transform: transform_n_nonzero_coefs must"):
+        compat.SparseCoder(np.eye(4), transform_n_nonzero_coefs=9).transform(X)
+
+
 def test_positive_pursuit_is_refused_in_scikit_learns_words(rng):
     with pytest.raises(ValueError, match="Positive constraint not supported for 'omp'"):
         compat.SparseCoder(np.eye(4), positive_code=True).fit_transform(rng.random((3, 4)))

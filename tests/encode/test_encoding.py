@@ -296,3 +296,12 @@ def test_stats_say_what_was_decided_in_float64(rng):
     # Every atom ties. Many threads would share out the atoms, and keep all that a part of them holds.
     *_, stats = latom.topk(X, np.repeat(W[:1], 400, axis=0), 5, return_stats=True, n_threads=2)
     assert stats == {"scored": 50 * 400, "overflowed": 50}
+
+
+def test_codes_of_another_width_are_refused_in_the_words_of_factorizations():
+    X = np.eye(4) + 0.1
+    models = latom.TopKEncoder(X, 2), latom.MatchingPursuit(X, split_sign=True), latom.NMF(4, tol=0.1).fit(X)
+    for model, width in zip(models, (4, 8, 4), strict=True):
+        words = rf"^{type(model).__name__}\.inverse_transform: X must have a column for each of the {width} "
+        with pytest.raises(ValueError, match=words + r"components; got 3\. Pass what transform returns\."):
+            model.inverse_transform(np.ones((2, 3)))

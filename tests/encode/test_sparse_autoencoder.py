@@ -75,6 +75,17 @@ def test_a_trained_model_is_a_topk_encoder(rows):
     assert (ours != plain).nnz == 0
 
 
+@pytest.mark.parametrize("selection", ["row", "batch"])
+def test_an_encoder_that_was_handed_out_may_be_changed(rows, selection):
+    fitted = model(selection=selection).fit(rows)
+    before = fitted.transform(rows)
+    encoder = fitted.to_encoder()
+    assert encoder is not fitted.to_encoder()
+    encoder.set_params(**{"threshold": 1e6} if selection == "batch" else {"k": 1})
+    assert encoder.transform(rows).nnz < before.nnz
+    assert (fitted.transform(rows) != before).nnz == 0
+
+
 @pytest.mark.parametrize("threads", [1, 5])
 def test_bits_do_not_depend_on_threads_and_kernels(rows, isa, threads):
     settings = {"contrast_weight": 0.1, "k_schedule": ("linear", 6, 1), "dead_steps": 2, "max_epochs": 2}
@@ -330,7 +341,8 @@ def test_frames_and_dense_codes(rows, selection):
     assert (dense == codes.toarray()).all()
     assert (plain.inverse_transform(dense) == plain.inverse_transform(codes)).all()
     with pytest.raises(
-        ValueError, match=r"^SparseAutoencoder\.inverse_transform: X must have 24 columns, .* 23"
+        ValueError,
+        match=r"^SparseAutoencoder\.inverse_transform: X must have a column .* 24 components; got 23",
     ):
         plain.inverse_transform(codes[:, :23])
     pandas = pytest.importorskip("pandas")

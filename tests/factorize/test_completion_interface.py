@@ -95,6 +95,31 @@ def test_scores_are_those_of_plain_least_squares(weighted):
     assert -10 < own.score(X) < 0
 
 
+@pytest.mark.parametrize("fitted", [np.float32, np.float64])
+@pytest.mark.parametrize("scored", [np.float32, np.float64, np.float16])
+def test_scores_are_of_rows_of_any_type(fitted, scored):
+    _, X, _ = planted(2, 40, 30)
+    model = latom.MatrixCompletion(3, random_state=0).fit(X.astype(fitted))
+    rows = X.astype(scored)
+    wanted = plain_score(model, rows.astype(np.float64))
+    assert np.isclose(model.score(rows), wanted, rtol=1e-4)
+    if scored != np.float16:
+        assert np.isclose(model.score(as_csr(rows)), wanted, rtol=1e-4)
+
+
+def test_validation_may_be_a_sparse_tensor():
+    torch = pytest.importorskip("torch")
+    whole, X, rng = planted(4, 40, 30)
+    hidden = as_csr(np.where(np.isnan(X) & (rng.random(X.shape) < 0.2), whole, np.nan))
+    tensor = torch.tensor(hidden.toarray()).to_sparse()
+    one, other = (
+        latom.MatrixCompletion(3, max_iter=5, random_state=0).fit(X, validation=given).history_
+        for given in (hidden, tensor)
+    )
+    assert (one["validation_rmse"] == other["validation_rmse"]).all()
+    assert np.isfinite(other["validation_rmse"]).all()
+
+
 def test_a_grid_search_finds_the_rank():
     _, X, _ = planted(3, 150, 50, k=3, share=0.5, noise=0.3)
     model = latom.MatrixCompletion(alpha=0.01, max_iter=20, random_state=0)

@@ -132,7 +132,7 @@ def test_anchors_are_the_corners(rng):
         ({"init": "random one"}, "init must be 'both', 'random' or 'anchors'"),
         (
             {"n_cells": 9, "cluster": latom.KMeans(9)},
-            "n_cells must be 'auto' with a cluster of yours; got 9. Give",
+            "n_cells must be 'auto' when cluster is given; got 9. Give",
         ),
         ({"nmf_tol": -1}, "tol must be"),
         ({"cluster": 3}, "cluster must have fit and predict"),

@@ -62,3 +62,22 @@ def test_other_masks_are_refused(mask):
     for call in (latom.NMF(2).fit, latom.NMF(2, max_iter=2).fit(np.ones((5, 4))).transform):
         with pytest.raises(ValueError, match=r"mask must be boolean of the shape of X, \(5, 4\), True where"):
             call(np.ones((5, 4)), mask=mask)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta")
+def test_a_mask_may_be_a_sparse_tensor(rng):
+    torch = pytest.importorskip("torch")
+    X, observed = rng.random((20, 15)), rng.random((20, 15)) < 0.6
+    wanted = latom.NMF(3, **OPTIONS).fit(X, mask=sp.csr_array(observed))
+    tensor = torch.tensor(observed)
+    for mask in (tensor.to_sparse(), tensor.to_sparse_csc()):
+        assert np.array_equal(latom.NMF(3, **OPTIONS).fit(X, mask=mask).components_, wanted.components_)
+    with pytest.raises(ValueError, match=r"mask must be boolean of the shape of X"):
+        latom.NMF(3, **OPTIONS).fit(X, mask=tensor.to_sparse().float())
+
+
+def test_a_mask_whose_parts_lead_past_it_is_refused():
+    mask = sp.coo_array(np.ones((5, 4), bool))
+    mask.row[0] = 10**6  # scipy would write there
+    with pytest.raises(ValueError, match=r"NMF\.fit: mask\.row must lie in \[0, 5\)"):
+        latom.NMF(2).fit(np.ones((5, 4)), mask=mask)

@@ -359,7 +359,9 @@ def test_workers_share_the_replicates():
         with pytest.raises(
             ValueError, match=r"ConsensusNMF\.combine: parts must hold .* Call factorize first"
         ):
-            latom.ConsensusNMF(3).prepare(X).combine(nothing)
+            (empty := latom.ConsensusNMF(3).prepare(X)).combine(nothing)
+        with pytest.raises(NotFittedError, match=r"ConsensusNMF\.consensus: .* Call combine, or fit\."):
+            empty.consensus(3)
     few = latom.ConsensusNMF(2, n_replicates=3, n_features=10, random_state=0).fit(X)
     assert few.components_.shape == (2, 10)
     assert few.programs_.shape == (2, 40)

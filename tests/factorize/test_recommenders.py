@@ -36,7 +36,11 @@ def test_more_items_than_there_are(name):
         assert sorted(row[: len(left)]) == left.tolist()
         assert (row[len(left) :] == -1).all()
     assert model.recommend([0, 1], X[[0, 1]], N=300, items=[3, 4, 9])[0].shape == (2, 3)
-    assert model.recommend(np.zeros(0, int), X[:0], N=300)[0].shape == (0, 25)
+    for options, items in [({}, 25), ({"items": [1, 2]}, 2), ({"filter_items": [4, 4, 7]}, 23)]:
+        for made in model.recommend(np.zeros(0, int), X[:0], N=300, **options):
+            assert made.shape == (0, items)
+    with pytest.raises(IndexError, match=r"items must be in \[0, 25\)"):
+        model.recommend([], X[:0], items=[25])
     assert model.similar_items([0, 1], N=300)[0].shape == (2, 25)
     assert model.similar_users([0, 1], N=300)[0].shape == (2, 20)
 
@@ -67,11 +71,25 @@ def test_items_are_solved_for_only_where_that_works():
         ALL["als"].similar_items(0, recalculate_item=True)
 
 
-@pytest.mark.parametrize("kind", ["path", "bare", "file"])
+@pytest.mark.filterwarnings("ignore:Sparse CS. tensor support is in beta")
+@pytest.mark.parametrize("name", ALL)
+def test_what_users_have_may_be_a_sparse_tensor(name):
+    torch = pytest.importorskip("torch")
+    rows, model = torch.tensor(X[[3, 4]].toarray()), ALL[name]
+    for options in ({}, {"recalculate_user": True}):
+        wanted = model.recommend([3, 4], X[[3, 4]], **options)
+        for given in (rows.to_sparse(), rows.to_sparse_csr(), rows.to_sparse_csc()):
+            for one, other in zip(model.recommend([3, 4], given, **options), wanted, strict=True):
+                assert (one == other).all()
+
+
+@pytest.mark.parametrize("kind", ["path", "bare", "file", "Path"])
 @pytest.mark.parametrize("name", ALL)
 def test_a_file_holds_all_that_answers_need(name, kind, tmp_path):
     model = ALL[name]
     place = str(tmp_path / "model.npz") if kind == "path" else str(tmp_path / "model")
+    if kind == "Path":
+        place = tmp_path / "model"
     if kind == "file":
         with open(place, "wb") as file:
             model.save(file)
@@ -106,3 +124,16 @@ def test_files_that_cannot_be(tmp_path):
     np.savez(tmp_path / "bad.npz", **changed)
     with pytest.raises(ValueError, match=r"PointwiseFactorization\.load: n_components must be"):
         latom.PointwiseFactorization.load(str(tmp_path / "bad.npz"))
+
+
+def test_files_hold_no_options_of_the_writer_and_no_objects(tmp_path, monkeypatch):
+    """numpy before 2 takes each keyword of savez for an array to store."""
+    written, write = [], np.savez
+    monkeypatch.setattr(np, "savez", lambda file, **parts: (written.append(set(parts)), write(file, **parts)))
+    ALL["ips"].save(tmp_path / "model.npz")
+    assert "item_factors" in written[0]
+    assert "allow_pickle" not in written[0]
+    odd = pickle.loads(pickle.dumps(ALL["ips"])).set_params(propensity=np.array([pickle.dumps], object))
+    with pytest.raises(ValueError, match=r"IPSFactorization\.save: propensity must hold numbers or words"):
+        odd.save(tmp_path / "odd.npz")
+    assert not (tmp_path / "odd.npz").exists()

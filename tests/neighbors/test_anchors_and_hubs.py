@@ -242,6 +242,9 @@ def test_whitening_needs_dense_rows_that_differ(rng):
         TypeError, match=r"^RelativeRepresentation\.fit: X must be dense where whiten=True; got"
     ):
         RelativeRepresentation(2, whiten=True).fit(sp.eye_array(4, format="csr"))
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match=r"fit_anchors: X must be dense where whiten=True; got"):
+        RelativeRepresentation(whiten=True).fit_anchors(torch.eye(4).to_sparse(), [0])
     with pytest.raises(ValueError, match=r"fit: X must have rows that differ where whiten=True; got 5 equal"):
         RelativeRepresentation(2, whiten=True).fit(np.ones((5, 3)))
     with pytest.raises(ValueError, match="whiten must be True or False"):

@@ -160,6 +160,16 @@ def check_metric(function: str, metric: str, default: str = "cosine") -> None:
     check_choice(function, "metric", metric, ("cosine", "euclidean"), default)
 
 
+def check_code_columns(function: str, columns: int, components: int, biased: bool = False) -> None:
+    """Refuse codes that have not a column for each component, and perhaps one of biases."""
+    if columns != components + biased:
+        bias = " and one for the bias" if biased else ""
+        raise ValueError(
+            f"{function}: X must have a column for each of the {components} components{bias}; got {columns}. "
+            "Pass what transform returns."
+        )
+
+
 def is_number(value: Any) -> bool:
     """Whether value is a real number, and no bool."""
     return isinstance(value, Real) and not isinstance(value, bool)

@@ -89,7 +89,7 @@ class CompletionState(FactorizationState):
     violation : float
         The relative fall of the objective.
     rmse : float
-        Root mean squared error of the observed entries; up to rounding, as it comes of the objective.
+        Root mean squared error of the observed entries; computed from the objective, so only up to rounding.
     validation_rmse : float
         That of the entries held out; NaN without them.
     """

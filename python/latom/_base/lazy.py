@@ -17,10 +17,26 @@ def lazily(
 
     def get(name: str) -> Any:
         if name in submodules:
-            return importlib.import_module(f"{package['__name__']}.{name}")
+            return _submodule(f"{package['__name__']}.{name}")
         if name not in modules:
             raise AttributeError(f"module {package['__name__']!r} has no attribute {name!r}")
         package[name] = value = getattr(importlib.import_module(modules[name]), name)
         return value
 
     return get
+
+
+def _submodule(name: str) -> Any:
+    """A module of the package; where one that it needs is missing, an AttributeError, as hasattr expects.
+
+    ``import`` and ``from ... import`` try once more by themselves, and so still say that import error.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", name.partition(".")[0]):
+            raise
+        raise AttributeError(
+            f"{name}: {missing} must be installed; got no such module. pip install {missing}."
+        ) from error

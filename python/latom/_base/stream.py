@@ -46,6 +46,12 @@ class Stream:
         A file that holds the state of a fit after each iteration, written whole and renamed in place. Where
         it exists, a fit goes on from it, to the same bits; it is removed when the fit is done.
 
+    Raises
+    ------
+    ValueError
+        If the source does not exist, is an array that is not 2-d, or an iterable that can be read only once;
+        while it is read, if a file is broken.
+
     Examples
     --------
     >>> import numpy as np, latom

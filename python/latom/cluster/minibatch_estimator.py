@@ -85,6 +85,11 @@ class MiniBatchEstimator(KMeansBase):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, there are fewer rows than clusters, or X holds NaN or infinity.
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)

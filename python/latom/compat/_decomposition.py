@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn import decomposition
 from sklearn.utils.validation import validate_data
 
 from latom._base.arrays import Matrix
+from latom._base.checks import check_integer
 from latom.encode.pursuit_encoder import MatchingPursuit
 from latom.factorize import truncated_svd
 
@@ -17,8 +19,8 @@ from latom.factorize import truncated_svd
 class TruncatedSVD(decomposition.TruncatedSVD):
     """``sklearn.decomposition.TruncatedSVD``, with the randomized algorithm of :class:`latom.TruncatedSVD`.
 
-    It draws other numbers than scikit-learn's. ``algorithm="arpack"`` and
-    ``power_iteration_normalizer="none"`` run in scikit-learn's own code.
+    It draws other numbers than scikit-learn's. ``algorithm="arpack"``,
+    ``power_iteration_normalizer="none"`` and more components than rows run in scikit-learn's own code.
 
     Parameters
     ----------
@@ -62,6 +64,8 @@ class TruncatedSVD(decomposition.TruncatedSVD):
         )
         if self.n_components > rows.shape[1]:
             raise ValueError(f"n_components({self.n_components}) must be <= n_features({rows.shape[1]}).")
+        if self.n_components > rows.shape[0]:
+            return super().fit_transform(rows)  # type: ignore[no-any-return]
         own = truncated_svd.TruncatedSVD(
             self.n_components,
             n_iter=self.n_iter,
@@ -77,6 +81,13 @@ class TruncatedSVD(decomposition.TruncatedSVD):
         ):
             setattr(self, learned, getattr(own, learned))
         return codes
+
+
+class _OwnCoder(MatchingPursuit):
+    """latom's estimator, whose messages name the class that users know."""
+
+
+_OwnCoder.__name__ = "SparseCoder"
 
 
 class SparseCoder(decomposition.SparseCoder):
@@ -124,17 +135,19 @@ class SparseCoder(decomposition.SparseCoder):
         if self.transform_algorithm not in ("omp", "threshold") or (omp and self.positive_code):
             return super().transform(X)  # type: ignore[no-any-return]
         rows = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        m, d = self.dictionary.shape
-        count = self.transform_n_nonzero_coefs
-        own = MatchingPursuit(
+        m, d = np.shape(self.dictionary)
+        count, threads = self.transform_n_nonzero_coefs, self.n_jobs
+        if threads is not None and not (isinstance(threads, Integral) and threads < 0):
+            check_integer("SparseCoder.transform", "n_jobs", threads)
+        own = _OwnCoder(
             self.dictionary,
             transform_algorithm=self.transform_algorithm,
-            transform_n_nonzero_coefs=min(max(d // 10, 1), m) if count is None and omp else count,
+            transform_n_nonzero_coefs=(min(max(d // 10, 1), m) if count is None else count) if omp else None,
             transform_alpha=None if omp else self.transform_alpha,
             split_sign=self.split_sign,
             positive_code=self.positive_code,
             sparse_output=False,
-            n_threads=None if self.n_jobs is None or self.n_jobs < 0 else self.n_jobs,
+            n_threads=None if threads is None or threads < 0 else threads,
         )
         codes: NDArray[Any] = own.transform(rows)
         return codes

@@ -96,6 +96,9 @@ class _OwnMiniBatchNMF(minibatch_nmf.MiniBatchNMF):
         return _starting_factors(products, k, self.init, self.random_state)
 
 
+_OwnMiniBatchNMF.__name__ = "MiniBatchNMF"  # what messages say; pickles go by __qualname__
+
+
 class MiniBatchNMF(decomposition.MiniBatchNMF):
     """``sklearn.decomposition.MiniBatchNMF`` on latom's steps.
 

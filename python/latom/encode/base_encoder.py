@@ -8,6 +8,7 @@ from sklearn import get_config
 
 from latom._base.arrays import Matrix
 from latom._base.backend import call
+from latom._base.checks import check_code_columns
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.rows import Rows
 from latom.encode.atoms import unstacked
@@ -42,11 +43,7 @@ class BaseEncoder(Estimator):
     def _given_codes(self, name: str, X: Any, columns: int) -> Matrix:
         """Codes of ``inverse_transform``: a matrix, sparse or dense, or a tensor of either kind."""
         codes = given_codes(name, X, "X")
-        if codes.shape[1] != columns:
-            raise ValueError(
-                f"{name}: X must have {columns} columns, as the codes that transform gives; got "
-                f"{codes.shape[1]}. Pass codes of this estimator."
-            )
+        check_code_columns(name, codes.shape[1], columns)
         return codes
 
     def __sklearn_is_fitted__(self) -> bool:

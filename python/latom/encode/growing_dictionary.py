@@ -61,6 +61,12 @@ class GrowingDictionary(BaseEncoder):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is out of range, there is not one label per row, or X is sparse or holds NaN or
+            infinity.
         """
         return self._fit(f"{type(self).__name__}.fit", X, y if labels is None else labels, reset=True)
 

@@ -105,6 +105,12 @@ class MatchingPursuit(BaseEncoder):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it has not, X or the dictionary is sparse, X holds NaN or infinity, or a choice is not known.
+            Numbers among the parameters are checked by :meth:`transform`.
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)

@@ -15,6 +15,7 @@ from latom._base.checks import check_choice, check_flag, check_integer, check_me
 from latom._base.estimator import Estimator, validated_rows
 from latom._base.finite import check_held
 from latom._base.rows import Rows
+from latom._base.sparse_tensor import as_scipy
 from latom.encode.anchors import SELECTIONS, Whitening, select_anchors
 from latom.neighbors.collection import Collection
 
@@ -44,8 +45,8 @@ class RelativeRepresentation(Estimator):
         Keep the k highest similarities of each row, as CSR; None keeps all, dense.
     whiten : bool, default False
         Compare rows and anchors after the affine map that gives the rows of fit mean 0, variance 1 and no
-        correlation. Similarities then also survive shears and stretches of the space, not rotations and
-        scales alone. Dense rows only; anchors are chosen before it.
+        correlation. Similarities then also survive shears and stretches of the space, not only
+        rotations and scalings. Dense rows only; anchors are chosen before it.
     random_state : int, Generator, RandomState or None
         Seed of the draw.
     n_threads : int, optional
@@ -163,6 +164,7 @@ class RelativeRepresentation(Estimator):
         return self
 
     def _rows(self, name: str, X: Matrix) -> Rows:
+        X = as_scipy(name, X)
         if check_flag(name, "whiten", self.whiten) and sp.issparse(X):
             raise TypeError(
                 f"{name}: X must be dense where whiten=True; got {type(X).__name__}. Leave whiten out, or "

@@ -205,10 +205,11 @@ class SparseAutoencoder(BaseAutoencoder):
         Returns
         -------
         encoder : TopKEncoder, or ThresholdEncoder
-            The latter with selection "batch", which keeps what is above ``threshold_``.
+            The latter with selection "batch", which keeps what is above ``threshold_``. It is a new one at
+            each call, whose parameters may be changed.
         """
         check_is_fitted(self)
-        return self._as_encoder()
+        return self._made_encoder()
 
     def _as_encoder(self) -> TopKEncoder | ThresholdEncoder:
         """The one that keeps its packed atoms, unless weights or parameters have changed."""

@@ -52,7 +52,8 @@ class ThresholdEncoder(BaseEncoder):
     -----
     Which latents fire is decided exactly, by float64 sums of ``<x, w> + (b - threshold)``, as in
     :func:`latom.above`; where all thresholds are equal, whether ``<x, w> + b`` is above that one. Values
-    are p, rounded to the dtype; where thresholds differ, p less its threshold is rounded before it is added.
+    are p, rounded to the dtype; where thresholds differ, p minus its threshold is rounded, then the threshold
+    is added.
 
     References
     ----------
@@ -142,6 +143,12 @@ class ThresholdEncoder(BaseEncoder):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes disagree, a parameter is out of range, X or a weight is sparse, or X holds NaN or
+            infinity.
         """
         name = f"{type(self).__name__}.fit"
         atoms = self._prepared(name)[0]

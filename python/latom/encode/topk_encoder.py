@@ -188,6 +188,12 @@ class TopKEncoder(BaseEncoder):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If shapes disagree, a parameter is out of range, X or a weight is sparse, or X holds NaN or
+            infinity.
         """
         name = f"{type(self).__name__}.fit"
         rows = self._rows(name, X, reset=True)

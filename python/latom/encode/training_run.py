@@ -122,7 +122,7 @@ class TrainingRun:
 
 
 def in_pairs(labels: Array) -> Array:
-    """The order in which each row is followed by the next one of its label, which then has been placed.
+    """An order in which rows of one label stand in pairs, each pair where its first row was.
 
     Rows in an order by chance rarely meet their like in a batch, where labels are many. So each has one
     beside it, but for the last of a label with an odd number of rows, and those that a batch's end parts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -114,15 +115,22 @@ def save_model(
         parts["dtype"] = np.asarray(np.dtype(model.dtype).name)
     if unset:
         parts[UNSET] = np.array(unset)
-    np.savez(file, allow_pickle=False, **parts)
+    for name, part in parts.items():
+        if part.dtype.hasobject:  # numpy before 2 stores a keyword allow_pickle as one more array
+            raise ValueError(
+                f"{type(model).__name__}.save: {name} must hold numbers or words; got dtype {part.dtype}. "
+                "Convert it before it is saved."
+            )
+    np.savez(file, **parts)  # type: ignore[arg-type]
 
 
 def load_model(
     kind: Any, file: Any, names: tuple[str, ...] = PARAMETERS, learned: tuple[str, ...] = FACTORS
 ) -> Any:
     """A model of this class from what was saved; names that it does not know are left out."""
-    if isinstance(file, str) and not file.endswith(".npz"):
-        file = file + ".npz"
+    if isinstance(file, (str, os.PathLike)):
+        file = os.fspath(file)
+        file = file if file.endswith(".npz") else file + ".npz"
     model = kind()
     known = {*names, *learned}
     with np.load(file, allow_pickle=False) as parts:

@@ -140,7 +140,7 @@ class CompletedRows(IterativeEstimator):
         name = f"{type(self).__name__}.score"
         check_is_fitted(self)
         self._check_parameters(name)
-        rows = self._observed(name, X, reset=False)
+        rows = self._observed(name, X, reset=False).as_type(name, self.components_.dtype)
         if not rows.entries:
             return 0.0
         V, errors = self._bordered(self.components_.T, None), 0.0
@@ -176,6 +176,7 @@ class CompletedRows(IterativeEstimator):
 
     def _held_out(self, name: str, validation: Any, rows: Rows) -> Rows:
         """Entries to validate with, as CSR rows of the shape and type of those that are fitted."""
+        validation = as_scipy(name, validation, "validation")
         if sp.issparse(validation):
             held_out = as_csr_rows(name, validation, rows.dtype, "validation")
             held_out.core.norm2(call(name))

@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from latom._base.backend import call
 from latom._base.checks import check_flag, check_integer, shown
+from latom._base.csr import checked_csr
+from latom._base.sparse_tensor import as_scipy, is_sparse_tensor
 from latom.factorize.observed import as_csr_rows
 from latom.factorize.packed_search import Best, as_ids, positions
 
@@ -111,14 +113,13 @@ class FactorRecommender:
         check_integer(name, "N", N)
         check_flag(name, "filter_already_liked_items", filter_already_liked_items)
         users, scalar = as_ids(name, "userid", userid, None if recalculate_user else len(self.user_factors))
+        chosen = self._chosen(name, "item", items, filter_items, len(self.item_factors))
         have = None
         if not len(users):
-            N = min(N, len(self.item_factors))
-            return np.empty((0, N), np.int32), np.empty((0, N), self.item_factors.dtype)
+            return self._search(name, "dot", self.item_factors, self.item_factors[:0], N, chosen, None, False)
         if filter_already_liked_items or check_flag(name, "recalculate_user", recalculate_user):
             have = self._rows_of(name, "user_items", user_items, len(users), len(self.item_factors))
         queries = self.recalculate_user(users, user_items) if recalculate_user else self.user_factors[users]
-        chosen = self._chosen(name, "item", items, filter_items, len(self.item_factors))
         if not filter_already_liked_items:
             have = None
         return self._search(name, "dot", self.item_factors, queries, N, chosen, have, scalar)
@@ -236,6 +237,8 @@ class FactorRecommender:
 
     def _rows_of(self, name: str, argument: str, X: Any, n: int, d: int) -> sp.csr_array:
         """A CSR matrix with a row for each id."""
+        if is_sparse_tensor(X):
+            X = checked_csr(name, as_scipy(name, X, argument), argument)
         if not sp.issparse(X) or X.format != "csr" or X.ndim != 2:
             got, remedy = shown(X), f"Convert it, for example with scipy.sparse.csr_array({argument})."
             if X is None:

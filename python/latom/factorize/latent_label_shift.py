@@ -314,7 +314,7 @@ class LatentLabelShift(BaseEstimator):
             check_integer(name, "n_cells", self.n_cells, max(n, k), k)
             if self.cluster is not None:
                 raise ValueError(
-                    f"{name}: n_cells must be 'auto' with a cluster of yours; got {self.n_cells}. Give that "
+                    f"{name}: n_cells must be 'auto' when cluster is given; got {self.n_cells}. Give that "
                     "number to cluster."
                 )
         check_integer(name, "n_init", self.n_init)

@@ -40,7 +40,7 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
     solver : {"auto", "cholesky", "cg", "sketch"}, default "auto"
         As in :class:`MatrixCompletion`.
     fit_bias : bool, default True
-        Fit a bias per row, and what columns are off their means.
+        Fit a bias per row, and an offset from the mean per column.
     max_iter : int, default 50
         Most iterations.
     tol : float, default 1e-4
@@ -120,6 +120,11 @@ class LowRankImputer(OneToOneFeatureMixin, Estimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter is out of range, or X is sparse or holds infinity.
         """
         name = f"{type(self).__name__}.fit"
         self._learn(name, self._table(name, X, reset=True))

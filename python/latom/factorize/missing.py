@@ -9,6 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
+from latom._base.csr import checked_csr
+from latom._base.sparse_tensor import as_scipy
 
 
 class Listed(NamedTuple):
@@ -51,6 +53,7 @@ def without_missing(function: str, X: Matrix, mask: Any) -> tuple[Matrix, Missin
 
 def _as_mask(function: str, mask: Any, shape: tuple[int, int]) -> Any:
     """A boolean array, or CSR of its True entries."""
+    mask = as_scipy(function, mask, "mask")
     if not sp.issparse(mask):
         try:
             mask = np.asarray(mask)
@@ -60,7 +63,7 @@ def _as_mask(function: str, mask: Any, shape: tuple[int, int]) -> Any:
         _refuse(function, shape, f"{mask.dtype} {mask.shape}")
     if not sp.issparse(mask):
         return mask
-    mask = sp.csr_array(mask, copy=True)
+    mask = sp.csr_array(checked_csr(function, mask, "mask"), copy=True)
     mask.sum_duplicates()
     mask.eliminate_zeros()
     return mask

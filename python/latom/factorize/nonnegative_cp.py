@@ -207,9 +207,8 @@ class NonNegativeCP(Decomposition):
         return tensor
 
     def _most(self, X: Array) -> int:
-        return int(
-            X.size // max(X.shape)
-        )  # outer products with the unit vectors of all modes but the longest
+        # Outer products with the unit vectors of all modes but the longest give any tensor.
+        return int(X.size // max(X.shape))
 
     def _norm2(self, X: Array) -> float:
         return float(np.square(X, dtype=np.float64).sum())

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from latom._base.arrays import Matrix
 from latom._base.backend import backend
-from latom._base.csr import csr_of_parts
+from latom._base.csr import check_sparse, csr_of_parts
 from latom._base.rows import Rows
 from latom._base.sparse_tensor import as_scipy
 
@@ -26,6 +26,7 @@ def as_csr_rows(function: str, X: Matrix, dtype: Any, name: str = "X") -> Rows:
     if not sp.issparse(X):
         X = sp.csr_array(np.asarray(X))
     elif X.format != "csr":
+        check_sparse(function, X, name)  # scipy believes what the parts say
         X = X.tocsr()
     return Rows(function, X, name, dtype)
 

@@ -200,8 +200,8 @@ class RESCAL(Decomposition):
         Returns
         -------
         R : array of shape (slices, n_components, n_components)
-            Not negative with ``nonnegative=True``. Of the slices of the fit it leaves at most the loss of
-            ``R_``, which the last steps of a fit have not wholly fitted to the last A.
+            Not negative with ``nonnegative=True``. For the slices of the fit, its loss is at most that of
+            ``R_``, since the last step of a fit moves A after R.
         """
         name = f"{type(self).__name__}.transform"
         check_is_fitted(self)

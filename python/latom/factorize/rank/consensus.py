@@ -233,16 +233,17 @@ class ConsensusNMF(BaseEstimator):
         for part in parts:
             for k, own in part.items():
                 self._found.setdefault(k, {}).update(own)
-        self.spectra_ = {
+        spectra = {
             k: unit_rows(np.concatenate([own[r] for r in sorted(own)]))
             for k, own in sorted(self._found.items())
             if own
         }
-        if not self.spectra_:
+        if not spectra:
             raise ValueError(
                 f"{name}: parts must hold a factorization where this model has made none; got none. Call "
                 "factorize first, or pass what it has returned elsewhere."
             )
+        self.spectra_ = spectra
         return self
 
     def consensus(self, n_components: int, density_threshold: float | None = None) -> ConsensusNMF:
