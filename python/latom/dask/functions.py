@@ -182,7 +182,7 @@ def encode(X: Any, atoms: Any, k: int, *, client: Any = None, **options: Any) ->
 def distances(name: str, X: Any, centers: Any, metric: str, n_threads: int | None, client: Any) -> Any:
     """Distance of each row to each center, on each chunk: what ``transform`` of k-means gives."""
     X = row_chunks(name, X)
-    options = {"name": name, "metric": metric, "n_threads": n_threads}
+    options: dict[str, Any] = {"name": name, "metric": metric, "n_threads": n_threads}
     parts = _each(_distances_here, X, centers, options, client)
     probe = _distances_here(np.ones((1, X.shape[1]), X.dtype), centers, **options)
     return _column(parts, None, list(X.chunks[0]), probe.dtype, probe.shape[1])

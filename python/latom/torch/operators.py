@@ -148,7 +148,7 @@ def sparse_linear(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor 
 def _check_tensors(name: str, **given: Any) -> None:
     """Refuse what is no tensor; a bias may be None."""
     for argument, value in given.items():
-        if not isinstance(value, Tensor) and not (argument == "bias" and value is None):
+        if not torch.is_tensor(value) and not (argument == "bias" and value is None):
             raise TypeError(
                 f"{name}: {argument} must be a torch.Tensor; got {type(value).__name__}. "
                 f"Use torch.as_tensor({argument})."

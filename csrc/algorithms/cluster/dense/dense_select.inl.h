@@ -35,8 +35,8 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     short_.drop_atoms();
     few_ = switches_.screen && switches_.few && few_columns_.pack(ctx, atoms, decision_);
     if (few_) return;
-    few_atoms_ = switches_.screen && switches_.few && m <= kFewCenters && rows_.d() > ColumnScreen<View>::kMostColumns &&
-                 few_centers_.pack(ctx, atoms, decision_, drift_);
+    few_atoms_ = switches_.screen && switches_.few && m <= kFewCenters &&
+                 rows_.d() > ColumnScreen<View>::kMostColumns && few_centers_.pack(ctx, atoms, decision_, drift_);
     if (few_atoms_) return;
     if (!switches_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool pays = switches_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
