@@ -13,10 +13,10 @@ comparison of all documents with all centers (Knittel, Koch & Ertl, "Efficient s
 document clustering", 2021). Rejection draws starts as good as those of k-means++ without a pass over the data
 for each (Shah, Agrawal & Jaiswal, "A new rejection sampling approach to k-means++ with improved trade-offs",
 2025).
-Seen (300 clusters, two cores): rejection draws a start in a hundredth of a second, where knowing all distances
-takes some thirty times as long; their potentials, and the mean cosines that k-means reaches from them, are the
-same to the second digit (1.76 and .29), and so are those from random rows: on this text seeding decides
-little. An iteration of scikit-learn's takes some forty-five times as long.
+Seen (300 clusters, two cores): rejection draws a start in a hundredth of a second, where knowing all
+distances takes some thirty times as long; their potentials, and the mean cosines that k-means reaches from
+them, are the same to the second digit (1.76 and .29), and so are those from random rows: on this text seeding
+decides little. An iteration of scikit-learn's takes some forty-five times as long.
 """
 
 from __future__ import annotations
