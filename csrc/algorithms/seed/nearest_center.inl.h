@@ -224,7 +224,8 @@ void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t cou
         [&](int64_t q) { answer[q] = best_of(s, query[q], size(), all); });
 }
 
-// The score of the screen is less the same for all centers of a row; its best bounds what any of them reaches.
+// The screen shifts all scores of a row alike (column_screen.h), so that D^2 comes from |x - o|^2. No center scores
+// above the best.
 template <class View>
 void NearestCenter<View>::find_by_columns(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
     const ColumnScreen<View>& screen = *columns_;

@@ -55,7 +55,7 @@ public:
     void forget_labels() { labels_hold_ = false; }
 
 private:
-    static constexpr double kTooMany = 1.0 / 16;  // share of the rows in float64 from which bounds are better
+    static constexpr double kTooMany = 1.0 / 16;                     // share of near ties from which bounds are better
     static constexpr int64_t kBlockRows = 2048, kBlockAtoms = 2048;  // fewer rows, or more atoms, are not put in blocks
     static constexpr int64_t kChunk = 1024;                          // rows
     // Costs in multiply-adds, by measurement: per score, to tell whether it is among the best two; per number, to read
