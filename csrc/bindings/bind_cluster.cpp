@@ -230,8 +230,8 @@ private:
     std::variant<std::unique_ptr<MiniBatch<float>>, std::unique_ptr<MiniBatch<double>>> run_;
 };
 
-LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, int shorten, int blocks, int group,
-                            int drop) {
+LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, int shorten, int blocks, bool keep,
+                            int group, int drop) {
     if (group != 0 && group != 1 && group != 8) throw py::value_error("Lloyd: group must be 0, 1 or 8");
     if (shorten < 0 || shorten > 2) throw py::value_error("Lloyd: shorten must be 0, 1 or 2");
     if (blocks < 0 || blocks > 2) throw py::value_error("Lloyd: blocks must be 0, 1 or 2");
@@ -242,7 +242,8 @@ LloydSwitches make_switches(bool screen, bool drift, bool residual, bool few, in
             .group = group,
             .drop = drop,
             .shorten = shorten,
-            .blocks = blocks};
+            .blocks = blocks,
+            .keep = keep};
 }
 
 double py_mean_variance(const Call& call, const PyRows& X) {
@@ -257,15 +258,15 @@ double py_mean_variance(const Call& call, const PyRows& X) {
 void register_cluster(py::module_& module) {
     py::class_<PyLloyd>(module, "Lloyd")
         .def(py::init([](const Call& call, const PyRows& X, const OptionalWeights& weights, const std::string& metric,
-                         bool screen, bool drift, bool residual, bool few, int shorten, int blocks, int group,
-                         int drop) {
+                         bool screen, bool drift, bool residual, bool few, int shorten, int blocks, bool keep,
+                         int group, int drop) {
                  return std::make_unique<PyLloyd>(
                      call, X, weights, metric,
-                     make_switches(screen, drift, residual, few, shorten, blocks, group, drop));
+                     make_switches(screen, drift, residual, few, shorten, blocks, keep, group, drop));
              }),
              "context"_a, "X"_a, "weights"_a.noconvert(), "metric"_a, py::kw_only(), "screen"_a = true,
-             "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "blocks"_a = 1, "group"_a = 0,
-             "drop"_a = 0, py::keep_alive<1, 3>())
+             "drift"_a = true, "residual"_a = true, "few"_a = true, "shorten"_a = 1, "blocks"_a = 1, "keep"_a = true,
+             "group"_a = 0, "drop"_a = 0, py::keep_alive<1, 3>())
         .def("set_centers", &PyLloyd::set_centers, "centers"_a, "normalize"_a)
         .def("assign", &PyLloyd::assign, "objective"_a = true)
         .def("plan", &PyLloyd::plan)

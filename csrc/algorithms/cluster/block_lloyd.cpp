@@ -33,6 +33,7 @@ public:
         if constexpr (!kIsSparse<View>) {
             all_.second.assign(count, -1);
             all_.near.assign(count, -1.0f);
+            all_.pass.assign(count, 0);
             norm2_.resize(count);
         }
     }
@@ -67,6 +68,7 @@ public:
         if (!select_) {
             LloydSwitches switches;
             switches.blocks = 0;
+            switches.keep = false;
             if (X.n() < n_) switches.shorten = 0;
             select_.emplace(*rows_, metric_, switches);
         }
@@ -85,7 +87,7 @@ public:
             if (known_ && !select_->scores_all()) score_own(ctx);
             products = select_->run(ctx, by_label_, known_, block_);
         } else {
-            products = select_->run(ctx, known_, block_);
+            products = select_->run(ctx, known_, true, block_);
         }
         if (select_->leaves_scores()) select_->add_scores(ctx, block_);
         each_known(
@@ -130,6 +132,7 @@ private:
         if constexpr (!kIsSparse<View>) {
             f(all_.second, block_.second);
             f(all_.near, block_.near);
+            f(all_.pass, block_.pass);
         }
     }
 

@@ -83,7 +83,7 @@ public:
             const std::vector<int32_t> before =
                 assigned_ ? state_.label : std::vector<int32_t>(state_.label.size(), -1);
             if constexpr (Rows<View>::sparse) stats.products = select_.run(ctx, by_label_, assigned_, state_);
-            else stats.products = select_.run(ctx, assigned_, state_);
+            else stats.products = select_.run(ctx, assigned_, objective && !by_sums_, state_);
             stats.changed = count_changed(ctx, n(), before.data(), state_.label.data());
             scored_ = !select_.leaves_scores();
             if (assigned_ && followed && 2 * stats.changed < n()) follow_moves(ctx, before);
@@ -188,7 +188,7 @@ private:
             if (!select_.few()) return false;
             const bool followed = moving_.known();
             moving_.forget();  // an interrupt leaves labels that the sums are not of
-            stats.products = select_.run(ctx, assigned_, state_);
+            stats.products = select_.run(ctx, assigned_, false, state_);
             scored_ = false;
             stats.changed = n();
             if (assigned_) {
@@ -219,7 +219,7 @@ private:
         if (!by_sums_) return inertia(ctx);
         follow_labels(ctx);
         if (squares_ < 0) squares_ = block_sum(ctx, n(), [&](int64_t i) { return weight(i) * rows_.norm2(i); });
-        const double sum = moving_.objective(atoms_, squares_);
+        const double sum = moving_.objective(ctx, atoms_, squares_);
         return sum < 0 ? inertia(ctx) : sum;
     }
     void relabel(int64_t i, int32_t label) {

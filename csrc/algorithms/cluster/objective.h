@@ -11,15 +11,13 @@
 #include <vector>
 
 #include "algorithms/cluster/cluster_sum.h"
-#include "engines/product_select/column_screen.h"
 #include "rows/atom.h"
 
 namespace latom {
 
-/// Of dense rows of d columns in m clusters; elsewhere rows are added up one by one. Where columns or clusters are few.
-inline bool objective_by_sums(int64_t d, int64_t m) {
-    return d <= 64 ? few_numbers(m, d) : m <= 64 && m * d <= (1 << 16);
-}
+/// Of dense rows of d columns in m clusters; elsewhere, where sums take more than some 50 MB, rows are added up one by
+/// one.
+inline bool objective_by_sums(int64_t d, int64_t m) { return m * d <= (1 << 21); }
 
 class SumsObjective {
 public:
@@ -29,21 +27,29 @@ public:
     SumsObjective(Metric metric, const BinGrid& grid, const BinGrid& weight_grid, double squares)
         : metric_(metric), grid_(grid), weight_grid_(weight_grid), first_(metric == Metric::kCosine ? 0.0 : squares) {}
 
-    /// A cluster's center, its sum [levels, d] and weight [levels] in the units of their grids.
+    struct Term {
+        double first, less;
+    };
+    /// That of a cluster: its center, its sum [levels, d] and weight [levels] in the units of their grids.
     template <class T>
-    void add(const KernelTable* kernels, const Atom<T>& center, const std::int64_t* sum, const std::int64_t* weight) {
+    Term term(const KernelTable* kernels, const Atom<T>& center, const std::int64_t* sum,
+              const std::int64_t* weight) const {
+        constexpr int64_t kRun = 128;
         const auto d = static_cast<int64_t>(center.value.size());
-        sum_.resize(static_cast<std::size_t>(d));
-        kernels->binned_values(sum, d, d, grid_.unit(), grid_.levels(), sum_.data());
-        double dot = 0;
-        for (int64_t t = 0; t < d; ++t) dot += static_cast<double>(center.value[t]) * sum_[t];
-        const double total = weight_grid_.value(weight);
-        if (metric_ == Metric::kCosine) {
-            first_ += total;
-            if (center.norm2 > 0) less_ += dot / std::sqrt(center.norm2);
-        } else {
-            less_ += 2 * dot - total * center.norm2;
+        double dot = 0, value[kRun];
+        for (int64_t from = 0; from < d; from += kRun) {
+            const int64_t count = std::min(kRun, d - from);
+            kernels->binned_values(sum + from, count, d, grid_.unit(), grid_.levels(), value);
+            for (int64_t t = 0; t < count; ++t) dot += static_cast<double>(center.value[from + t]) * value[t];
         }
+        const double total = weight_grid_.value(weight);
+        if (metric_ == Metric::kCosine) return {total, center.norm2 > 0 ? dot / std::sqrt(center.norm2) : 0.0};
+        return {0.0, 2 * dot - total * center.norm2};
+    }
+    /// Terms are added by rising cluster.
+    void add(const Term& term) {
+        first_ += term.first;
+        less_ += term.less;
     }
     /// Negative where rows must be added up.
     double value() const {
@@ -55,7 +61,6 @@ private:
     Metric metric_;
     BinGrid grid_, weight_grid_;
     double first_, less_ = 0;
-    std::vector<double> sum_;
 };
 
 }  // namespace latom

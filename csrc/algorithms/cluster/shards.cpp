@@ -227,8 +227,8 @@ double sums_objective(const Rows<View>& centers, const PartsView& parts, Metric 
         for (int64_t j = 0; j < centers.n(); ++j) {
             const auto* value = centers.values(j);
             Atom<typename View::value_type> atom{{}, {value, value + d}, centers.norm2(j)};
-            sum.add(centers.kernels(), atom, parts.sum + j * grid.levels() * d,
-                    parts.weight + j * BinGrid::kMostLevels);
+            sum.add(sum.term(centers.kernels(), atom, parts.sum + j * grid.levels() * d,
+                             parts.weight + j * BinGrid::kMostLevels));
         }
         return sum.value();
     }

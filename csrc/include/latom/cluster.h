@@ -34,6 +34,7 @@ struct LloydSwitches {
     int shorten = 1;  // dense rows in few numbers first: 0 never, 1 where it pays, 2 wherever few directions hold them
     int blocks =
         1;  // dense rows of few columns in blocks of neighbors: 0 never, 1 where it pays, 2 from the second pass
+    bool keep = true;  // dense rows as the screen takes them, from pass to pass
 };
 
 struct AssignStats {

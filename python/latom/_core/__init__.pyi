@@ -51,7 +51,7 @@ class Lloyd:
     def __init__(
         self, context: Context, X: Rows, weights: _Float64 | None, metric: str, *, screen: bool = True,
         drift: bool = True, residual: bool = True, few: bool = True, shorten: int = 1, blocks: int = 1,
-        group: int = 0, drop: int = 0,
+        keep: bool = True, group: int = 0, drop: int = 0,
     ) -> None: ...  # fmt: skip
     @property
     def zero_rows(self) -> int: ...

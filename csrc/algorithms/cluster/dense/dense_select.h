@@ -1,10 +1,12 @@
 // dense_select.h: the best atom of each dense row, and a bound on all others.
 //
-// As for sparse rows (sparse_select.h) a row carries `far`, a lower bound on its distance to every atom but its own;
-// atoms stand in order of falling drift, and the row looks at the prefix that moved enough to matter, or at none. The
-// prefix goes through the low-precision screen (engines/product_select/row_block.h) for its two best atoms: the best is
-// decided in float64, the bound on the second is the next `far`. The scores with its own atom and with last time's
-// runner-up are a threshold from the start: few others ever reach float64. Rows with like prefixes share a tile.
+// A row carries `near`, an upper bound on its distance to its own atom, and `far`, a lower bound on that to every other
+// when it last looked at all (algorithms/cluster/anchor.h): while the two keep its label it is not looked at. Else, if
+// its own atom has moved, that is scored, which may do; and if not, the row looks at the atoms that have gone far enough
+// to matter, which stand first. They go through the low-precision screen (engines/product_select/row_block.h), which
+// leaves those that may beat its own, and most often none; float64 decides. Where a row looks at all, the screen leaves its two best atoms: the bound on the second
+// is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from the start: few
+// others ever reach float64. Rows that look at like numbers of atoms share a tile.
 //
 // The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has
 // 8 bits, which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few
@@ -18,12 +20,14 @@
 #include <functional>
 #include <memory>
 
+#include "algorithms/cluster/anchor.h"
 #include "algorithms/cluster/dense/few_centers.h"
 #include "algorithms/cluster/dense/few_columns.h"
 #include "algorithms/cluster/dense/short_rows.h"
 #include "algorithms/cluster/drift.h"
 #include "core/buffer.h"
 #include "engines/product_select/decide.h"
+#include "engines/product_select/rounded_rows.h"
 #include "latom/cluster.h"
 #include "rows/atom.h"
 
@@ -47,15 +51,13 @@ public:
     void prepare(const Context& ctx, const std::vector<Atom<T>>& atoms, const std::vector<double>& drift);
 
     /// Labels, scores and bounds of all rows, in their order, in which memory is fastest. `known` if the state's labels
-    /// hold (its scores may be those of earlier atoms). Returns the multiply-adds spent.
-    double run(const Context& ctx, bool known, RowState& state);
+    /// hold (its scores may be those of earlier atoms), `scores` if those of all rows are wanted. Returns the
+    /// multiply-adds spent.
+    double run(const Context& ctx, bool known, bool scores, RowState& state);
 
-    /// Whether this pass leaves no scores, and those of all rows with the atoms of their labels in their place.
-    bool leaves_scores() const { return few_ || few_atoms_; }
-    void add_scores(const Context& ctx, RowState& state) const {
-        if (few_) few_columns_.score_own(ctx, state);
-        else few_centers_.score_own(ctx, state);
-    }
+    /// Whether the last pass left out scores, and those of all rows with the atoms of their labels in their place.
+    bool leaves_scores() const { return left_out_; }
+    void add_scores(const Context& ctx, RowState& state) const;
     /// Whether rows of few columns go their own way in this pass: then it says what it changed.
     bool few() const { return few_; }
     FewColumns<View>& few_columns() { return few_columns_; }
@@ -70,13 +72,16 @@ private:
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
     static constexpr int64_t kCoarseAtoms = 128;                     // below, 8 bits are not tried
     static constexpr int64_t kScore = 24;  // a float64 score costs what they save on so many atoms
+    static constexpr double kQueued = 200;  // atoms looked at in the time that a row costs besides
     static constexpr double kCandidate =
         16;  // atoms that the long screen takes in the time of a candidate of the short one
 
     struct Queued {
         int64_t i, width;
-        double unseen;
-        double second = -HUGE_VAL;  // score of last time's runner-up
+        bool all;                   // it looks at all, for a new `far`
+        bool scored;                // its own atom has been
+        double bar = -HUGE_VAL;     // it does not do without atoms that score more
+        double second = -HUGE_VAL;  // score of last time's runner-up, if it looks at all
     };
     struct Pair {
         int64_t i;
@@ -97,26 +102,34 @@ private:
         std::vector<std::pair<double, int32_t>> hopeful;  // bound of the score, atom
         int64_t short_looked = 0, candidates = 0, overflowed = 0;
         int64_t coarse_looked = 0, coarse_left = 0;
-        int64_t looked = 0, scored = 0;
+        int64_t queued = 0, looked = 0, scored = 0;
+        int64_t dbg_q = 0, dbg_all = 0;
+        int64_t paired = 0;  // scores with atoms that rows knew
     };
 
     double near(int64_t i, double score) const { return distance(i, score, -1); }
     double far(int64_t i, double score) const { return distance(i, score, 1); }
     double distance(int64_t i, double score, int sign) const;
-    void score_own(Worker& w, int64_t from, int64_t to, RowState& state) const;
+    double rounding() const { return static_cast<double>(rows_.d() + 16) * 2.3e-16; }
+    bool stays(int64_t i, RowState& state) const;
+    Queued unscored(int64_t i, const RowState& state) const;
+    void score_late(Worker& w, int64_t i, RowState& state) const;
+    double anchored(double far, int32_t own) const { return anchor_.anew() ? far : far - anchor_.others(own); }
+    void settle(const Queued& row, int32_t label, double score, double others, RowState& state) const;
+    void sort_out(Worker& w, int64_t from, int64_t to, bool known, bool scores, RowState& state) const;
     void score_pairs(Worker& w) const;
-    void enqueue(Worker& w, int64_t i, bool known, RowState& state) const;
+    void enqueue(Worker& w, int64_t i, RowState& state) const;
     template <class U>
-    int64_t scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block, const RowState& state) const;
-    void screen(Worker& w, bool known, RowState& state) const;
-    void screen_coarse(Worker& w, bool known, RowState& state) const;
+    int64_t scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block) const;
+    void screen(Worker& w, bool known, RowState& state);
+    void screen_coarse(Worker& w, bool known, RowState& state);
     bool too_coarse(double scored, double left, double looked) const { return 2 * (left + scored * kScore) > looked; }
-    bool try_coarse(RowState& state) const;
-    void load(Worker& w, const AtomPanels<T>& panels) const;
+    bool try_coarse(RowState& state);
+    void load(Worker& w, const AtomPanels<T>& panels);
     void screen_short(Worker& w, RowState& state) const;
     bool decide_short(Worker& w, int64_t r, RowState& state) const;
     void decide(Worker& w, int64_t r, bool known, RowState& state) const;
-    void score_all(Worker& w, int64_t i, RowState& state) const;
+    void score_all(Worker& w, const Queued& row, RowState& state) const;
     double score(int64_t i, int32_t j) const { return decision_(rows_.dot(i, (*atoms_)[j].value.data()), j); }
     auto table() const {
         const auto row = [this](int64_t j) { return (*atoms_)[j].value.data(); };
@@ -130,12 +143,15 @@ private:
     const KernelTable* kernels_ = nullptr;
     const std::vector<Atom<T>>* atoms_ = nullptr;
     ScoreRule decision_;
-    DriftOrder drift_;
+    DriftOrder drift_;  // of the last step
+    Anchor anchor_;
     std::vector<double> norm2_;
     std::unique_ptr<AtomPanels<T>> panels_, coarse_;
+    RoundedRows<T> rounded_;  // for the screen that comes first
     FewColumns<View> few_columns_;
     FewCenters<View> few_centers_;
     bool few_ = false, few_atoms_ = false;  // they answer this pass
+    bool left_out_ = false;                 // scores
     ShortRows<View> short_;
     bool shorten_ = true, try_coarse_ = true;  // they have not been found to be no use
     double largest_norm2_ = 0;

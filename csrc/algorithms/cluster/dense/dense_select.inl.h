@@ -6,9 +6,51 @@ namespace latom {
 // Distance to an atom of this score, widened by the rounding of float64: down for the others, up for its own.
 template <class View>
 double DenseSelect<View>::distance(int64_t i, double score, int sign) const {
-    const double norm2 = rows_.norm2(i), rounding = sign * 2.3e-16 * static_cast<double>(rows_.d() + 16);
-    if (metric_ == Metric::kCosine) return std::acos(std::clamp(score / std::sqrt(norm2) + rounding, -1.0, 1.0));
-    return std::sqrt(std::max(0.0, norm2 - 2 * (score + rounding * (norm2 + largest_norm2_))));
+    const double norm2 = rows_.norm2(i), error = sign * rounding();
+    if (metric_ == Metric::kCosine) return std::acos(std::clamp(score / std::sqrt(norm2) + error, -1.0, 1.0));
+    return std::sqrt(std::max(0.0, norm2 - 2 * (score + error * (norm2 + largest_norm2_))));
+}
+
+// Moves the bounds of row i along with the atoms; whether they keep its label. They are of true distances: between
+// `near` and `far` must be what float64 scores may be wrong by (few_centers.h).
+template <class View>
+bool DenseSelect<View>::stays(int64_t i, RowState& state) const {
+    if (!(state.far[i] >= 0) || !(state.near[i] >= 0) || !anchor_.knows(state.pass[i])) return false;
+    const int32_t mine = state.label[i];
+    const double near = static_cast<double>(state.near[i]) + anchor_.step(mine), far = state.far[i],
+                 now = far - anchor_.others(mine), gap = now - near;
+    if (!(gap > 0)) return false;
+    if (metric_ == Metric::kCosine) {
+        if (!(gap * gap > 4 * rounding())) return false;
+    } else if (!(gap * (now + near) > 4 * rounding() * (rows_.norm2(i) + largest_norm2_))) {
+        return false;
+    }
+    if (anchor_.anew()) {
+        if (2 * gap < far - near) return false;  // it looks at all again
+        state.far[i] = round_down(now);
+        state.pass[i] = anchor_.pass();
+    }
+    state.near[i] = round_up(near);
+    return true;
+}
+
+// A row whose own atom stands where it stood: that scores at least what `near` says.
+template <class View>
+typename DenseSelect<View>::Queued DenseSelect<View>::unscored(int64_t i, const RowState& state) const {
+    const double norm2 = rows_.norm2(i), near = state.near[i], error = rounding() * (norm2 + largest_norm2_);
+    const bool cosine = metric_ == Metric::kCosine;
+    const double widened = cosine ? near + 2 * std::sqrt(rounding()) : std::sqrt(near * near + 4 * error);
+    const int64_t width = anchor_.width(state.far[i] - widened, state.label[i]);
+    const double least = cosine ? std::sqrt(norm2) * (std::cos(std::min(near, 3.15)) - 2 * rounding())
+                                : 0.5 * (norm2 - near * near) - error;
+    return {i, width, false, false, least};
+}
+
+// The score that it did without.
+template <class View>
+void DenseSelect<View>::score_late(Worker& w, int64_t i, RowState& state) const {
+    state.own[i] = score(i, state.label[i]);
+    ++w.paired;
 }
 
 template <class View>
@@ -19,7 +61,6 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     decision_.clear();
     for (const auto& atom : atoms) decision_.add(metric_, atom.norm2);
     const auto m = static_cast<int64_t>(atoms.size());
-    drift_.build(atoms.size(), drift);
     norm2_.clear();
     norm2_.reserve(atoms.size());
     std::vector<const T*> rows;
@@ -35,36 +76,44 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     short_.drop_atoms();
     few_ = switches_.screen && switches_.few && few_columns_.pack(ctx, atoms, decision_);
     if (few_) return;
+    drift_.build(atoms.size(), drift);
     few_atoms_ = switches_.screen && switches_.few && m <= kFewCenters &&
                  rows_.d() > ColumnScreen<View>::kMostColumns && few_centers_.pack(ctx, atoms, decision_, drift_);
     if (few_atoms_) return;
+    anchor_.step(atoms.size(), drift);
+    const std::vector<int32_t>& order = anchor_.order().order;
     if (!switches_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
     const bool pays = switches_.shorten > 1 || (m >= kShortAtoms && rows_.n() >= kShortRows);
     if (try_coarse_ && m >= kCoarseAtoms && rows_.d() >= kLowColumns && has_coarse_screen(kernels_, rows_.d())) {
         coarse_ = std::make_unique<AtomPanels<T>>(ctx, rows, rows_.d(), norm2_, decision_.factor, decision_.bias,
-                                                  drift_.order, Screen::kInt8);
+                                                  order, Screen::kInt8);
         coarse_->keep(ctx);
     }
     if (switches_.shorten && shorten_ && pays && !drift.empty() && (switches_.shorten > 1 || !coarse_)) {
         if (!short_.built()) shorten_ = short_.build(ctx, !decision_.bias.empty());
-        if (shorten_) short_.pack(ctx, rows, norm2_, decision_.factor, decision_.bias, drift_.order);
+        if (shorten_) short_.pack(ctx, rows, norm2_, decision_.factor, decision_.bias, order);
     }
     panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(rows), rows_.d(), norm2_, decision_.factor, decision_.bias,
-                                              drift_.order, float32_ ? Screen::kFloat32 : Screen::kAuto);
+                                              order, float32_ ? Screen::kFloat32 : Screen::kAuto);
     panels_->keep(ctx);  // beside the coarse ones too: a row that these leave needs all atoms
+    const Screen first = coarse_ ? Screen::kInt8 : panels_->screen();
+    if (first == Screen::kFloat32 || !switches_.keep) rounded_.clear();
+    else if (!drift.empty()) rounded_.reserve(kernels_, first, rows_.n(), rows_.d(), panels_->biased());
 }
 
 template <class View>
-double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
+double DenseSelect<View>::run(const Context& ctx, bool known, bool scores, RowState& state) {
+    left_out_ = few_ || few_atoms_ || (known && !scores);
     if (few_) {
         std::vector<float>().swap(state.far);
         return few_columns_.run(ctx, known, state);
     }
     if (few_atoms_) return few_centers_.run(ctx, known, switches_.drift, state);
-    std::fill(state.near.begin(), state.near.end(), -1.0f);
     const auto n = rows_.n(), m = static_cast<int64_t>(atoms_->size());
     state.own.resize(static_cast<std::size_t>(n), 0.0);
     state.far.resize(static_cast<std::size_t>(n), -1.0f);
+    state.near.resize(static_cast<std::size_t>(n), -1.0f);
+    state.pass.resize(static_cast<std::size_t>(n), 0);
     if (state.second.empty()) state.second.assign(static_cast<std::size_t>(n), -1);
     // A chunk ends within some 0.2 s even where every atom goes through float64.
     const int64_t rows = std::clamp<int64_t>(std::min<int64_t>(n / 16, (1 << 28) / (rows_.d() * m)), 16, kBlockRows);
@@ -72,25 +121,28 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
     const auto count = static_cast<std::size_t>(workers(ctx, chunks));
     if (scratch_.size() < count) scratch_.resize(count);
     for (Worker& w : scratch_)
-        w.looked = w.scored = w.short_looked = w.candidates = w.overflowed = w.coarse_looked = w.coarse_left = 0;
+        w.queued = w.looked = w.scored = w.paired = w.short_looked = w.candidates = w.overflowed = w.coarse_looked =
+            w.coarse_left = 0;
     if (coarse_ && !known) {
         try_coarse_ = try_coarse(state);
         if (!try_coarse_) coarse_.reset();
     }
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
-        w.queue.clear();
-        const int64_t from = c * rows, to = std::min(n, from + rows);
-        if (known) score_own(w, from, to, state);
-        for (int64_t i = from; i < to; ++i) enqueue(w, i, known, state);
+        sort_out(w, c * rows, std::min(n, (c + 1) * rows), known, scores, state);
+        w.queued += static_cast<int64_t>(w.queue.size());
+        for (auto& r : w.queue) w.dbg_q++, w.dbg_all += r.all;
         if (panels_) {
             screen(w, known, state);
         } else {
-            for (const Queued& row : w.queue) score_all(w, row.i, state);
+            for (const Queued& row : w.queue) score_all(w, row, state);
         }
     });
-    double looked = 0, scored = 0, short_looked = 0, candidates = 0, overflowed = 0, coarse_looked = 0, coarse_left = 0;
+    double queued = 0, looked = 0, scored = 0, paired = 0, short_looked = 0, candidates = 0, overflowed = 0, coarse_looked = 0,
+           coarse_left = 0;
     for (const Worker& w : scratch_) {
+        queued += static_cast<double>(w.queued);
+        paired += static_cast<double>(w.paired);
         looked += static_cast<double>(w.looked);
         scored += static_cast<double>(w.scored);
         short_looked += static_cast<double>(w.short_looked);
@@ -99,27 +151,52 @@ double DenseSelect<View>::run(const Context& ctx, bool known, RowState& state) {
         coarse_looked += static_cast<double>(w.coarse_looked);
         coarse_left += static_cast<double>(w.coarse_left);
     }
-    const double own = known ? 2.0 * static_cast<double>(n) : 0.0;  // scored whatever the screen
-    if (coarse_) try_coarse_ = !too_coarse(std::max(0.0, scored - own), coarse_left, coarse_looked);
-    else if (scored > kTooMany * (looked + short_looked) + 4.0 * static_cast<double>(n)) float32_ = true;
     const double d = static_cast<double>(rows_.d());
     const double width = short_.panels() ? static_cast<double>(short_.width()) : 0.0;
+    if (getenv("DBG")) {
+        int64_t all = 0, q = 0;
+        for (const Worker& w : scratch_) all += w.dbg_all, q += w.dbg_q;
+        for (Worker& w : scratch_) w.dbg_all = w.dbg_q = 0;
+        fprintf(stderr, "anew %d queued %ld all %ld looked %.3f coarse %.3f scored %.3f paired %.3f (per row) most gone %g\n",
+                anchor_.anew(), q, all, looked / n, coarse_looked / n, scored / n, paired / n, anchor_.order().drift[0]);
+    }
+    anchor_.spend(looked + coarse_looked + short_looked * width / d + kQueued * queued, n * (static_cast<double>(m) + kQueued));
+    if (coarse_) {
+        if (anchor_.anew()) try_coarse_ = !too_coarse(scored, coarse_left, coarse_looked);
+    } else if (scored > kTooMany * (looked + short_looked) + 2.0 * static_cast<double>(n)) float32_ = true;
     // What short rows cost beside what they spared the long screen.
     const double spared = (short_looked - overflowed) * d - short_looked * width;
     if (switches_.shorten == 1 && short_.panels() && kCandidate * candidates * d > spared) {
         shorten_ = false;
         short_.clear();
     }
-    return (looked + coarse_looked + scored + candidates) * d + short_looked * width;
+    return (looked + coarse_looked + scored + paired + candidates) * d + short_looked * width;
 }
 
-// Scores of rows with their own atoms, as they are now.
+// Queues those of the rows [from, to) whose label is not known to stay.
 template <class View>
-void DenseSelect<View>::score_own(Worker& w, int64_t from, int64_t to, RowState& state) const {
+void DenseSelect<View>::sort_out(Worker& w, int64_t from, int64_t to, bool known, bool scores, RowState& state) const {
+    w.queue.clear();
     w.pairs.clear();
-    for (int64_t i = from; i < to; ++i) w.pairs.push_back({i, state.label[i], 0});
+    for (int64_t i = from; i < to; ++i) {
+        if (!(rows_.norm2(i) > 0)) {
+            state.label[i] = decision_.zero_label();
+            state.own[i] = decision_(0.0, state.label[i]);
+        } else if (!known) {
+            w.queue.push_back({i, static_cast<int64_t>(atoms_->size()), true, false});
+        } else if (scores || !switches_.drift) {
+            w.pairs.push_back({i, state.label[i], 0});
+        } else if (!stays(i, state)) {
+            const bool known = state.far[i] >= 0 && state.near[i] >= 0 && state.pass[i] == anchor_.pass();
+            if (known && anchor_.step(state.label[i]) == 0) w.queue.push_back(unscored(i, state));
+            else w.pairs.push_back({i, state.label[i], 0});
+        }
+    }
     score_pairs(w);
-    for (const Pair& pair : w.pairs) state.own[pair.i] = pair.score;
+    for (const Pair& pair : w.pairs) {
+        state.own[pair.i] = pair.score;
+        enqueue(w, pair.i, state);
+    }
 }
 
 template <class View>
@@ -127,55 +204,82 @@ void DenseSelect<View>::score_pairs(Worker& w) const {
     table().pairs(
         w.pairs.size(), [&](std::size_t p) { return std::pair(rows_.values(w.pairs[p].i), w.pairs[p].atom); },
         [&](std::size_t p, double score, double) { w.pairs[p].score = score; });
-    w.scored += static_cast<int64_t>(w.pairs.size());
+    w.paired += static_cast<int64_t>(w.pairs.size());
 }
 
-// Queues the row unless its own atom is known to stay the best.
+// Queues a row, whose own atom has been scored, unless that is known to stay the best.
 template <class View>
-void DenseSelect<View>::enqueue(Worker& w, int64_t i, bool known, RowState& state) const {
-    if (!(rows_.norm2(i) > 0)) {
-        state.label[i] = decision_.zero_label();
-        state.own[i] = decision_(0.0, state.label[i]);
-        return;
-    }
-    Queued row{i, static_cast<int64_t>(atoms_->size()), HUGE_VAL};
-    if (known && switches_.drift && state.far[i] >= 0) {
-        const auto span = drift_.span(state.far[i], near(i, state.own[i]), drift_.position[state.label[i]]);
-        row.width = span.width;
-        row.unseen = span.unseen;
-        if (span.width == 0) {
-            state.far[i] = round_down(span.unseen);
+void DenseSelect<View>::enqueue(Worker& w, int64_t i, RowState& state) const {
+    const bool known = switches_.drift && state.far[i] >= 0 && anchor_.knows(state.pass[i]);
+    Queued row{i, static_cast<int64_t>(atoms_->size()), anchor_.anew() || !known, true};
+    if (!row.all) row.bar = state.own[i];
+    if (known) {
+        const int32_t mine = state.label[i];
+        const double own = near(i, state.own[i]), far = state.far[i], others = anchor_.others(mine);
+        const int64_t width = anchor_.width(far - own, mine);
+        if (!row.all) row.width = width;
+        if (width == 0 && (!row.all || 2 * others <= far - own)) {
+            state.near[i] = round_up(own);
+            if (row.all) state.far[i] = round_down(far - others);
+            state.pass[i] = anchor_.pass();
             return;
         }
     }
     w.queue.push_back(row);
 }
 
+// Row i has been decided: its atom, the score of it, and what no other scores more than, of those it looked at.
 template <class View>
-void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) const {
-    // Rows with like prefixes share a tile.
-    std::stable_sort(w.queue.begin(), w.queue.end(),
-                     [](const Queued& a, const Queued& b) { return a.width > b.width; });
+void DenseSelect<View>::settle(const Queued& row, int32_t label, double score, double others, RowState& state) const {
+    const int64_t i = row.i;
+    const int32_t before = state.label[i];
+    if (row.all) state.far[i] = round_down(anchored(far(i, others), label));
+    else if (label != before)
+        state.far[i] = std::min(state.far[i], round_down(far(i, state.own[i]) - anchor_.gone(before)));
+    state.near[i] = round_up(near(i, score));
+    state.pass[i] = anchor_.pass();
+    state.label[i] = label;
+    state.own[i] = score;
+}
+
+template <class View>
+void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) {
+    // Rows that look at like numbers of atoms share a tile.
+    const auto wide = [&](const Queued& row) { return row.width > kernels_->panel_atoms; };
+    if (std::any_of(w.queue.begin(), w.queue.end(), wide))
+        std::stable_sort(w.queue.begin(), w.queue.end(),
+                         [](const Queued& a, const Queued& b) { return a.width > b.width; });
     if (known) {
         w.pairs.clear();
         for (std::size_t r = 0; r < w.queue.size(); ++r) {
             const int64_t i = w.queue[r].i;
-            if (state.second[i] < 0 || state.second[i] == state.label[i]) continue;
+            if (!w.queue[r].all || state.second[i] < 0 || state.second[i] == state.label[i]) continue;
             w.pairs.push_back({i, state.second[i], 0, static_cast<int32_t>(r)});
         }
         score_pairs(w);
-        for (const Pair& pair : w.pairs) w.queue[pair.row].second = pair.score;
+        for (const Pair& pair : w.pairs) {
+            Queued& row = w.queue[pair.row];
+            row.second = pair.score;
+            row.bar = std::min(state.own[row.i], pair.score);
+        }
         if (short_.panels()) screen_short(w, state);
     }
     if (coarse_) screen_coarse(w, known, state);
     load(w, *panels_);
-    w.looked += scan(w, *panels_, w.block, state);
+    w.looked += scan(w, *panels_, w.block);
     settle_rows(
-        w.block, [&](int64_t r) { decide(w, r, known, state); }, [&](int64_t r) { score_all(w, w.queue[r].i, state); });
+        w.block, [&](int64_t r) { decide(w, r, known, state); }, [&](int64_t r) { score_all(w, w.queue[r], state); });
 }
 
 template <class View>
-void DenseSelect<View>::load(Worker& w, const AtomPanels<T>& panels) const {
+void DenseSelect<View>::load(Worker& w, const AtomPanels<T>& panels) {
+    if (rounded_.keeps(panels.screen())) {
+        w.block.load(panels, static_cast<int64_t>(w.queue.size()), {.k = 2}, [&](int64_t r, std::uint32_t* cells) {
+            const int64_t i = w.queue[r].i;
+            return rounded_.row(i, rows_.values(i), rows_.norm2(i), cells);
+        });
+        return;
+    }
     w.rows.clear();
     w.norm2.clear();
     for (const Queued& row : w.queue) {
@@ -187,9 +291,9 @@ void DenseSelect<View>::load(Worker& w, const AtomPanels<T>& panels) const {
 
 // Decides the rows of which 8 bits leave few candidates; the others stay in the queue.
 template <class View>
-void DenseSelect<View>::screen_coarse(Worker& w, bool known, RowState& state) const {
+void DenseSelect<View>::screen_coarse(Worker& w, bool known, RowState& state) {
     load(w, *coarse_);
-    w.coarse_looked += scan(w, *coarse_, w.block, state);
+    w.coarse_looked += scan(w, *coarse_, w.block);
     std::size_t left = 0;
     settle_rows(
         w.block, [&](int64_t r) { decide(w, r, known, state); },
@@ -202,10 +306,12 @@ void DenseSelect<View>::screen_coarse(Worker& w, bool known, RowState& state) co
 
 // Whether they leave little, as some rows tell.
 template <class View>
-bool DenseSelect<View>::try_coarse(RowState& state) const {
+bool DenseSelect<View>::try_coarse(RowState& state) {
     const int64_t n = rows_.n(), count = std::min<int64_t>(n, 4 * kernels_->tile_rows);
     Worker w;
-    for (int64_t k = 0; k < count; ++k) enqueue(w, k * n / count, false, state);
+    for (int64_t k = 0; k < count; ++k)
+        if (const int64_t i = k * n / count; rows_.norm2(i) > 0)
+            w.queue.push_back({i, static_cast<int64_t>(atoms_->size()), true, false});
     screen_coarse(w, false, state);
     return !too_coarse(static_cast<double>(w.scored), static_cast<double>(w.coarse_left),
                        static_cast<double>(w.coarse_looked));
@@ -214,8 +320,7 @@ bool DenseSelect<View>::try_coarse(RowState& state) const {
 // The queue's rows, loaded into the block, look at as many panels as they must. Returns how many scores that were.
 template <class View>
 template <class U>
-int64_t DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block,
-                                const RowState& state) const {
+int64_t DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block) const {
     int64_t looked = 0;
     w.end.assign(static_cast<std::size_t>(block.tiles()), 0);
     for (int64_t r = 0; r < block.count(); ++r) {
@@ -225,8 +330,7 @@ int64_t DenseSelect<View>::scan(Worker& w, const AtomPanels<U>& panels, RowBlock
         end = std::max(end, chunk_count(row.width, panels.panel_atoms()));
     }
     screen_loaded(block, panels, {0, w.end.empty() ? 0 : w.end[0], w.end.data()}, [&](int64_t r) {
-        const Queued& row = w.queue[r];
-        if (row.second > -HUGE_VAL) block.raise(r, std::min(state.own[row.i], row.second));
+        if (w.queue[r].bar > -HUGE_VAL) block.raise(r, w.queue[r].bar);
     });
     return looked;
 }
@@ -236,67 +340,76 @@ template <class View>
 void DenseSelect<View>::screen_short(Worker& w, RowState& state) const {
     w.short_block.load(*short_.panels(), static_cast<int64_t>(w.queue.size()), {.k = 2, .from_above = true},
                        [&](int64_t r, std::uint32_t* cells) { return short_.row(w.queue[r].i, cells); });
-    w.short_looked += scan(w, *short_.panels(), w.short_block, state);
+    w.short_looked += scan(w, *short_.panels(), w.short_block);
     std::size_t left = 0;
     for (std::size_t r = 0; r < w.queue.size(); ++r)
         if (!decide_short(w, static_cast<int64_t>(r), state)) w.queue[left++] = w.queue[r];
     w.queue.resize(left);
 }
 
-// The two best atoms of a row: its own and last time's runner-up are known, and whatever may reach the second of them
-// is scored.
+// The best atom of a row, and of a row that looks at all the second: its own and last time's runner-up are known, and
+// whatever may reach the worse of them is scored.
 template <class View>
 bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) const {
     const Queued& row = w.queue[r];
-    if (row.second == -HUGE_VAL || w.short_block.overflowed(r)) {
+    if ((row.all && row.second == -HUGE_VAL) || w.short_block.overflowed(r)) {
         w.overflowed += row.width;
         return false;
     }
     const int64_t i = row.i;
-    const int32_t mine = state.label[i], before = state.second[i];
-    Pair best{i, mine, state.own[i]}, second{i, before, row.second};
-    const auto beats = [](const Pair& a, const Pair& b) {
-        return a.score > b.score || (a.score == b.score && a.atom < b.atom);
-    };
-    if (beats(second, best)) std::swap(best, second);
+    const int32_t mine = state.label[i], before = row.all ? state.second[i] : mine;
     if (r + 1 < static_cast<int64_t>(w.queue.size())) rows_.prefetch(w.queue[r + 1].i);
     auto& found = w.closer.atom;
     found.resize(static_cast<std::size_t>(w.short_block.candidates(r)));
-    for (std::size_t c = 0; c < found.size(); ++c) found[c] = drift_.order[w.short_block.position(r)[c]];
+    for (std::size_t c = 0; c < found.size(); ++c) found[c] = anchor_.order().order[w.short_block.position(r)[c]];
     w.candidates += static_cast<int64_t>(found.size());
     short_.look_closer(i, w.closer);
     w.hopeful.clear();
     for (std::size_t c = 0; c < found.size(); ++c) {
         const double upper = decision_(w.closer.upper[c], found[c]);
-        if (upper >= second.score && found[c] != mine && found[c] != before) w.hopeful.push_back({upper, found[c]});
+        if (upper >= row.bar && found[c] != mine && found[c] != before) w.hopeful.push_back({upper, found[c]});
     }
+    if (!row.all && !row.scored) {
+        if (w.hopeful.empty()) return true;
+        score_late(w, i, state);
+    }
+    Pair best{i, mine, state.own[i]}, second{i, before, row.second};
+    const auto beats = [](const Pair& a, const Pair& b) {
+        return a.score > b.score || (a.score == b.score && a.atom < b.atom);
+    };
+    if (row.all && beats(second, best)) std::swap(best, second);
+    const auto least = [&] { return row.all ? second.score : best.score; };
     std::sort(w.hopeful.begin(), w.hopeful.end(),
               std::greater<>());  // the likeliest first: they raise what others must reach
     for (const auto& [upper, j] : w.hopeful) {
-        if (upper < second.score) break;
+        if (upper < least()) break;
         Pair next{i, j, score(i, j)};
         ++w.scored;
         if (beats(next, best)) std::swap(next, best);
         if (next.score > second.score) second = next;
     }
-    state.label[i] = best.atom;
-    state.own[i] = best.score;
-    state.second[i] = second.atom;
-    state.far[i] = round_down(std::min(far(i, second.score), row.unseen));
+    if (row.all || best.atom != mine) state.second[i] = second.atom;
+    settle(row, best.atom, best.score, second.score, state);
     return true;
 }
 
 // Float64 scores of the candidates that may beat the row's own atom; a bound on all others.
 template <class View>
 void DenseSelect<View>::decide(Worker& w, int64_t r, bool known, RowState& state) const {
-    const int64_t i = w.queue[r].i;
+    const Queued& row = w.queue[r];
+    const int64_t i = row.i;
     const int32_t mine = known ? state.label[i] : -1;
+    if (!row.all && !row.scored) {
+        const int32_t *from = w.block.position(r), *to = from + w.block.candidates(r);
+        if (std::all_of(from, to, [&](int32_t p) { return anchor_.order().order[p] == mine; })) return;
+        score_late(w, i, state);
+    }
     double best = known ? state.own[i] : -HUGE_VAL;
     int32_t label = mine, second = -1;
     double others = w.block.ceiling(r);  // the highest score that an atom other than the label may have
     double second_score = -HUGE_VAL;
     for (int64_t c = 0; c < w.block.candidates(r); ++c) {
-        const int32_t j = drift_.order[w.block.position(r)[c]];
+        const int32_t j = anchor_.order().order[w.block.position(r)[c]];
         if (j == mine) continue;
         double bound = w.block.score_of(r, w.block.upper(r)[c]);
         if (bound >= best || label < 0) {
@@ -321,22 +434,21 @@ void DenseSelect<View>::decide(Worker& w, int64_t r, bool known, RowState& state
             second = j;
         }
     }
-    state.label[i] = label;
-    state.own[i] = best;
-    if (second >= 0) state.second[i] = second;
-    state.far[i] = round_down(std::min(far(i, others), w.queue[r].unseen));
+    if (second >= 0 && (row.all || label != mine)) state.second[i] = second;
+    settle(row, label, best, others, state);
 }
 
 // The plain way: every atom in float64.
 template <class View>
-void DenseSelect<View>::score_all(Worker& w, int64_t i, RowState& state) const {
+void DenseSelect<View>::score_all(Worker& w, const Queued& row, RowState& state) const {
+    const int64_t i = row.i;
     const auto m = static_cast<int64_t>(atoms_->size());
     w.scores.resize(static_cast<std::size_t>(m));
     if (m <= kFewAtoms) {
-        const T *atoms[kFewAtoms], *row[kFewAtoms];
+        const T *atoms[kFewAtoms], *rows[kFewAtoms];
         for (int64_t j = 0; j < m; ++j) atoms[j] = (*atoms_)[j].value.data();
-        std::fill_n(row, m, rows_.values(i));
-        kernels_->template of<T>().dense_dots(atoms, row, m, rows_.d(), w.scores.data());
+        std::fill_n(rows, m, rows_.values(i));
+        kernels_->template of<T>().dense_dots(atoms, rows, m, rows_.d(), w.scores.data());
         decision_.score(w.scores.data(), m);
     } else {
         table().run(rows_.values(i), 0, m, w.scores.data());
@@ -353,9 +465,30 @@ void DenseSelect<View>::score_all(Worker& w, int64_t i, RowState& state) const {
         }
     }
     w.scored += m;
-    state.label[i] = label;
-    state.own[i] = best;
-    state.far[i] = m > 1 ? round_down(far(i, others)) : 1e30f;
+    if (!row.all) state.own[i] = w.scores[state.label[i]];
+    settle(row, label, best, others, state);
+}
+
+// Scores of all rows with the atoms of their labels.
+template <class View>
+void DenseSelect<View>::add_scores(const Context& ctx, RowState& state) const {
+    if (few_) {
+        few_columns_.score_own(ctx, state);
+        return;
+    }
+    const int64_t n = rows_.n();
+    const auto own = table();
+    state.own.resize(static_cast<std::size_t>(n));
+    parallel_for(ctx, chunk_count(n, kBlockRows), [&](int64_t c, int) {
+        const int64_t from = c * kBlockRows, count = std::min(kBlockRows, n - from);
+        own.pairs(
+            static_cast<std::size_t>(count),
+            [&](std::size_t p) {
+                const int64_t i = from + static_cast<int64_t>(p);
+                return std::pair(rows_.values(i), state.label[i]);
+            },
+            [&](std::size_t p, double score, double) { state.own[from + static_cast<int64_t>(p)] = score; });
+    });
 }
 
 }  // namespace latom

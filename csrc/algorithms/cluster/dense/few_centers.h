@@ -40,8 +40,6 @@ public:
     /// Labels and bounds of all rows; `known` if those of the state are of the pass before, `bounds` if they may be
     /// used. Scores are left out. Returns the multiply-adds spent.
     double run(const Context& ctx, bool known, bool bounds, RowState& state);
-    /// Scores of all rows with the atoms of their labels, as of the last pass.
-    void score_own(const Context& ctx, RowState& state) const;
 
 private:
     static constexpr double kTooMany = 1.0 / 8;  // share of the rows in float64 from which another way is better
@@ -185,24 +183,6 @@ void FewCenters<View>::decide(int64_t i, typename FirstTwo<T>::Lead& lead, Worke
     *best = -HUGE_VAL;
     lead.others = *std::max_element(w.scores.begin(), w.scores.end());
     ++w.near;
-}
-
-template <class View>
-void FewCenters<View>::score_own(const Context& ctx, RowState& state) const {
-    const int64_t n = rows_.n();
-    const auto row = [this](int64_t j) { return (*atoms_)[j].value.data(); };
-    const AtomTable<T, decltype(row)> table(rows_.kernels(), rows_.d(), *rule_, row);
-    state.own.resize(static_cast<std::size_t>(n));
-    parallel_for(ctx, chunk_count(n, kRows), [&](int64_t c, int) {
-        const int64_t from = c * kRows, count = std::min(kRows, n - from);
-        table.pairs(
-            static_cast<std::size_t>(count),
-            [&](std::size_t p) {
-                const int64_t i = from + static_cast<int64_t>(p);
-                return std::pair(rows_.values(i), static_cast<int64_t>(state.label[i]));
-            },
-            [&](std::size_t p, double score, double) { state.own[from + static_cast<int64_t>(p)] = score; });
-    });
 }
 
 }  // namespace latom
