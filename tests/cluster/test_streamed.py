@@ -56,7 +56,7 @@ def test_bounds_that_rows_keep_from_pass_to_pass_change_no_bit(metric, kind):
         latom.Stream(Cuts(X, [64, 400, 650]))
     )
     same(whole, streamed)
-    assert streamed.history_["avoided"][-1] > 0.1  # a pass without bounds looks at all centers
+    assert streamed.history_["avoided"].max() > 0.1  # a pass without bounds looks at all centers
 
 
 def test_costs_add_up_to_the_bits_of_the_core_beyond_one_chunk():

@@ -1,17 +1,25 @@
-// anchor.h: how far centers have gone from where they stood when rows last looked at all of them.
+// anchor.h: how far centers have gone from where they stood when rows last looked at them.
 //
-// In an anchoring pass a row learns `far`, a lower bound on its distance to every center but its own. When center j has
-// gone by g_j since then, the row is at least far - g_j away from it, and at most `near` from its own: it looks at the
-// centers with g_j >= far - near, which are the first in order of falling g_j, and at none if these do not move. So
-// `far` stays as it is while the row looks at the few centers that move, and sinks by no more than the largest g_j.
+// A row knows `far`: at least its distance to every center but its own, where that stood when all rows looked at it. When
+// center j has gone by g_j since then, the row is at least far - g_j away from it, and at most `near` from its own: it
+// looks at the centers with g_j >= far - near, which are the first in order of falling g_j, and at none if there are
+// none. So `far` stays as it is while rows look at what moves. Two kinds of passes set it anew:
 //
-// Passes cost more and more, until those since the last anchoring pass have cost as much as another one would, which
-// comes next: where costs rise evenly, that is when their average is least. In it rows whose room has sunk by less than
-// half take what is left along without a look.
+//   all     Rows look at all centers. It is the turn of one when the pass would cost two thirds of that anyway, and when the
+//           passes since the last have cost as much and do not cost less and less: where costs rise evenly, that is when
+//           their average is least.
+//   first   Rows look at the first `width` centers, those that have gone farthest, and no longer count what these went:
+//           far becomes the least of itself and of the distances to them. That pays when the next pass will have saved
+//           what it costs.
 //
-// Cost      m log m per pass.        Memory  16 bytes per row, `near`, `far`, `pass` and a runner-up (RowState).
+// What a pass would cost is told by what some rows have left.
+//
+// In either, rows whose room far - near has sunk by less than half take what is left along without a look.
+//
+// Cost      m log m per pass.        Memory  16 bytes per row: `near`, `far`, `pass` and a runner-up (RowState).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -21,26 +29,55 @@ namespace latom {
 
 class Anchor {
 public:
+    static constexpr double kLook = 64;      // centers looked at in the time that a row costs besides,
+    static constexpr double kLookAll = 200;  // and one that looks at all
+
     /// The next pass, of m centers: how far each has gone since the pass before, empty where rows know nothing.
     void step(std::size_t m, const std::vector<double>& drift) {
         const bool first = drift.empty() || gone_.size() != m;
-        if (first || anew_) gone_.assign(m, 0.0);
+        if (first) gone_.assign(m, 0.0);
+        for (std::int64_t p = 0; p < width_; ++p) gone_[static_cast<std::size_t>(order_.order[p])] = 0;
+        spent_ = all_ ? 0.0 : spent_ + now_;
+        passes_ = all_ ? 0 : passes_ + 1;
+        now_ = width_ = 0;
         step_ = drift;
         step_.resize(m, 0.0);
         for (std::size_t j = 0; j < m; ++j) gone_[j] += step_[j];
         order_.build(m, gone_);
-        spent_ = anew_ ? 0.0 : spent_ + now_;
-        anew_ = first || (!anew_ && spent_ >= all_);
-        pass_ += anew_;
-        now_ = all_ = 0;
+        all_ = planned_ = false;
+        if (first) look_at(static_cast<std::int64_t>(m));
     }
-    /// Adds to what the pass has cost, and would have if rows had looked at all centers.
-    void spend(double cost, double all) { now_ += cost, all_ += all; }
+    /// What some of the n rows have left, far - near: how many of the first centers all of them look at in this pass
+    /// follows from that. Once per pass.
+    void plan(std::vector<double> room, double n) {
+        if (planned_) return;
+        std::sort(room.begin(), room.end());
+        const auto m = static_cast<std::int64_t>(step_.size());
+        const auto count = static_cast<double>(room.size());
+        const double all = count * (static_cast<double>(m) + kLookAll), now = cost(room, 0);
+        const double spent = spent_ * count / n;  // of these rows
+        if (1.5 * now >= all || (spent >= all && now * static_cast<double>(passes_) >= spent / 2)) return look_at(m);
+        double least = 2 * now;
+        std::int64_t width = 0;
+        for (std::size_t share = 16; share > 1 && !room.empty(); share /= 2) {
+            const std::int64_t w = reach(room[room.size() / share]);
+            if (w < 1 || 2 * w > m) continue;
+            const double both = count * (kLook + static_cast<double>(w)) + cost(room, w);
+            if (both >= least) continue;
+            least = both;
+            width = w;
+        }
+        look_at(width);
+    }
+    /// Adds to what the pass has cost: rows that looked at so many centers in all.
+    void spend(double rows, double looked) { now_ += looked + (all_ ? kLookAll : kLook) * rows; }
 
-    /// Whether this pass is an anchoring one, and its number; rows that know the one before may take `far` along.
-    bool anew() const { return anew_; }
+    /// Whether rows look at all centers in this pass; at how many all rows do, 0 if each as it must; and its number.
+    bool all() const { return all_; }
+    std::int64_t width() const { return width_; }
     std::int32_t pass() const { return pass_; }
-    bool knows(std::int32_t pass) const { return pass == pass_ - anew_; }
+    /// Whether a row of this number knows enough to look at less than all, and of what `far` is.
+    bool knows(std::int32_t pass) const { return pass == pass_ - (width_ > 0); }
 
     /// Positions by falling distance gone.
     const DriftOrder& order() const { return order_; }
@@ -48,24 +85,42 @@ public:
     double gone(std::int32_t j) const { return gone_[static_cast<std::size_t>(j)]; }
     /// The most that a center other than j has gone.
     double others(std::int32_t j) const { return order_.drift[order_.position[static_cast<std::size_t>(j)] == 0]; }
-    /// How many of the first positions a row must look at that has so much room, far less near, and center j.
-    std::int64_t width(double room, std::int32_t j) const {
-        if (!(room > others(j))) {
-            const auto end = order_.drift.end() - 1;
-            return room > 0 ? std::partition_point(order_.drift.begin(), end, [=](double v) { return v >= room; }) -
-                                  order_.drift.begin()
-                            : static_cast<std::int64_t>(order_.order.size());
-        }
-        return 0;
-    }
+    /// How many of the first positions a row must look at that has so much room and center j.
+    std::int64_t must(double room, std::int32_t j) const { return room > others(j) ? 0 : reach(room); }
 
 private:
+    void look_at(std::int64_t width) {
+        planned_ = true;
+        width_ = width;
+        all_ = width == static_cast<std::int64_t>(step_.size());
+        pass_ += width > 0;
+    }
+    // Without a branch to guess.
+    std::int64_t reach(double room) const {
+        const double *const first = order_.drift.data(), *from = first;
+        auto left = static_cast<std::int64_t>(step_.size());
+        if (!(room > 0)) return left;
+        for (; left > 1; left -= left / 2) from += from[left / 2 - 1] >= room ? left / 2 : 0;
+        return from - first + (*from >= room);
+    }
+    // Of a pass in which these rows, by rising room, no longer count what the first w centers went.
+    double cost(const std::vector<double>& room, std::int64_t w) const {
+        double sum = 0;
+        for (const double r : room) {
+            const std::int64_t more = reach(r) - w;
+            if (more <= 0) break;
+            sum += kLook + static_cast<double>(more);
+        }
+        return sum;
+    }
+
     DriftOrder order_;
     std::vector<double> step_, gone_;  // [m]
     std::int32_t pass_ = 0;
-    bool anew_ = false;
-    double now_ = 0, all_ = 0;  // cost of this pass, and if it were an anchoring one
-    double spent_ = 0;          // cost of the passes since the last anchoring one
+    std::int64_t width_ = 0;
+    bool all_ = false, planned_ = false;
+    double now_ = 0, spent_ = 0;  // cost of this pass, and of those since rows last looked at all
+    std::int64_t passes_ = 0;     // how many these are
 };
 
 }  // namespace latom

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/prefetch.h"
 #include "engines/product_select/atom_panels.h"
 
 namespace latom {
@@ -33,6 +34,7 @@ public:
     bool keeps(Screen screen) const { return screen == screen_; }
     void clear() { *this = RoundedRows(); }
 
+    void prefetch(int64_t i) const { latom::prefetch(cell_.data() + i * cells_, cells_); }
     /// Row i of these numbers and squared norm, into `cells`. Threads may ask for different rows.
     RoundedRow row(int64_t i, const T* values, double norm2, std::uint32_t* cells) {
         std::uint32_t* own = cell_.data() + i * cells_;

@@ -19,6 +19,7 @@
 
 #include <functional>
 #include <memory>
+#include <numeric>
 
 #include "algorithms/cluster/anchor.h"
 #include "algorithms/cluster/dense/few_centers.h"
@@ -65,14 +66,13 @@ public:
 
 private:
     static constexpr int64_t kBlockRows = 256;
-    static constexpr int64_t kFewCenters = 128;   // up to these, by measurement, float32 and its bounds are faster
+    static constexpr int64_t kFewCenters = 72;    // up to these, by measurement, float32 and its bounds are faster
     static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
     static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
-    static constexpr int64_t kCoarseAtoms = 128;                     // below, 8 bits are not tried
+    static constexpr int64_t kCoarseAtoms = 24;                     // below, 8 bits are not tried
     static constexpr int64_t kScore = 24;  // a float64 score costs what they save on so many atoms
-    static constexpr double kQueued = 200;  // atoms looked at in the time that a row costs besides
     static constexpr double kCandidate =
         16;  // atoms that the long screen takes in the time of a candidate of the short one
 
@@ -80,7 +80,8 @@ private:
         int64_t i, width;
         bool all;                   // it looks at all, for a new `far`
         bool scored;                // its own atom has been
-        double bar = -HUGE_VAL;     // it does not do without atoms that score more
+        double floor = -HUGE_VAL;   // that scores at least this
+        double bar = -HUGE_VAL;     // atoms that score less are of no interest
         double second = -HUGE_VAL;  // score of last time's runner-up, if it looks at all
     };
     struct Pair {
@@ -90,7 +91,8 @@ private:
         int32_t row = 0;  // of the queue
     };
     struct alignas(kCacheLine) Worker {
-        std::vector<Queued> queue;
+        std::vector<Queued> queue, sorted;
+        std::vector<std::size_t> place;  // where rows of so many panels go
         std::vector<Pair> pairs;
         std::vector<const T*> rows;
         std::vector<double> norm2;
@@ -111,16 +113,18 @@ private:
     double far(int64_t i, double score) const { return distance(i, score, 1); }
     double distance(int64_t i, double score, int sign) const;
     double rounding() const { return static_cast<double>(rows_.d() + 16) * 2.3e-16; }
-    bool stays(int64_t i, RowState& state) const;
-    Queued unscored(int64_t i, const RowState& state) const;
+    bool stays(int64_t i, double near, RowState& state) const;
+    void queue(Worker& w, int64_t i, double near, bool scored, RowState& state) const;
+    void keep(const Queued& row, double others, RowState& state) const;
     void score_late(Worker& w, int64_t i, RowState& state) const;
-    double anchored(double far, int32_t own) const { return anchor_.anew() ? far : far - anchor_.others(own); }
+    double anchored(double far, int32_t own) const { return anchor_.all() ? far : far - anchor_.others(own); }
     void settle(const Queued& row, int32_t label, double score, double others, RowState& state) const;
     void sort_out(Worker& w, int64_t from, int64_t to, bool known, bool scores, RowState& state) const;
     void score_pairs(Worker& w) const;
-    void enqueue(Worker& w, int64_t i, RowState& state) const;
+    void plan(const RowState& state);
     template <class U>
     int64_t scan(Worker& w, const AtomPanels<U>& panels, RowBlock<U>& block) const;
+    void sort_by_width(Worker& w) const;
     void screen(Worker& w, bool known, RowState& state);
     void screen_coarse(Worker& w, bool known, RowState& state);
     bool too_coarse(double scored, double left, double looked) const { return 2 * (left + scored * kScore) > looked; }

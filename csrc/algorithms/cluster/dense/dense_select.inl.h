@@ -1,5 +1,6 @@
 // dense_select.inl.h: the member functions of DenseSelect, in the order in which a pass calls them.
 #pragma once
+#include <chrono>
 
 namespace latom {
 
@@ -11,22 +12,20 @@ double DenseSelect<View>::distance(int64_t i, double score, int sign) const {
     return std::sqrt(std::max(0.0, norm2 - 2 * (score + error * (norm2 + largest_norm2_))));
 }
 
-// Moves the bounds of row i along with the atoms; whether they keep its label. They are of true distances: between
-// `near` and `far` must be what float64 scores may be wrong by (few_centers.h).
+// Whether row i, at most `near` from its own atom, keeps that without a look; its bounds are moved along then. They are
+// of true distances: between `near` and `far` must be what float64 scores may be wrong by (few_centers.h).
 template <class View>
-bool DenseSelect<View>::stays(int64_t i, RowState& state) const {
-    if (!(state.far[i] >= 0) || !(state.near[i] >= 0) || !anchor_.knows(state.pass[i])) return false;
+bool DenseSelect<View>::stays(int64_t i, double near, RowState& state) const {
     const int32_t mine = state.label[i];
-    const double near = static_cast<double>(state.near[i]) + anchor_.step(mine), far = state.far[i],
-                 now = far - anchor_.others(mine), gap = now - near;
+    const double far = state.far[i], now = far - anchor_.others(mine), gap = now - near;
     if (!(gap > 0)) return false;
     if (metric_ == Metric::kCosine) {
         if (!(gap * gap > 4 * rounding())) return false;
     } else if (!(gap * (now + near) > 4 * rounding() * (rows_.norm2(i) + largest_norm2_))) {
         return false;
     }
-    if (anchor_.anew()) {
-        if (2 * gap < far - near) return false;  // it looks at all again
+    if (anchor_.width() > 0) {
+        if (2 * gap < far - near) return false;  // it looks again
         state.far[i] = round_down(now);
         state.pass[i] = anchor_.pass();
     }
@@ -34,16 +33,25 @@ bool DenseSelect<View>::stays(int64_t i, RowState& state) const {
     return true;
 }
 
-// A row whose own atom stands where it stood: that scores at least what `near` says.
+// Queues a row that knows its bounds and is at most `near` from its own atom, as its score tells or did once.
 template <class View>
-typename DenseSelect<View>::Queued DenseSelect<View>::unscored(int64_t i, const RowState& state) const {
-    const double norm2 = rows_.norm2(i), near = state.near[i], error = rounding() * (norm2 + largest_norm2_);
+void DenseSelect<View>::queue(Worker& w, int64_t i, double near, bool scored, RowState& state) const {
+    state.near[i] = round_up(near);
+    const double norm2 = rows_.norm2(i), far = state.far[i], error = rounding() * (norm2 + largest_norm2_);
     const bool cosine = metric_ == Metric::kCosine;
-    const double widened = cosine ? near + 2 * std::sqrt(rounding()) : std::sqrt(near * near + 4 * error);
-    const int64_t width = anchor_.width(state.far[i] - widened, state.label[i]);
-    const double least = cosine ? std::sqrt(norm2) * (std::cos(std::min(near, 3.15)) - 2 * rounding())
-                                : 0.5 * (norm2 - near * near) - error;
-    return {i, width, false, false, least};
+    const auto score = [&](double distance) {  // of an atom that far away
+        return cosine ? std::sqrt(norm2) * std::cos(std::min(distance, 3.141592653589793))
+                      : 0.5 * (norm2 - distance * distance);
+    };
+    const double slack = cosine ? 2 * rounding() * std::sqrt(norm2) : error;
+    Queued row{i, static_cast<int64_t>(atoms_->size()), anchor_.all(), scored};
+    row.floor = scored ? state.own[i] : score(near) - slack;
+    if (!row.all) {
+        const double widened = cosine ? near + 2 * std::sqrt(rounding()) : std::sqrt(near * near + 4 * error);
+        row.width = std::max(anchor_.width(), anchor_.must(far - widened, state.label[i]));
+        row.bar = anchor_.width() > 0 ? std::min(row.floor, score(far) - slack) : row.floor;
+    }
+    w.queue.push_back(row);
 }
 
 // The score that it did without.
@@ -123,14 +131,15 @@ double DenseSelect<View>::run(const Context& ctx, bool known, bool scores, RowSt
     for (Worker& w : scratch_)
         w.queued = w.looked = w.scored = w.paired = w.short_looked = w.candidates = w.overflowed = w.coarse_looked =
             w.coarse_left = 0;
+    if (known) plan(state);
     if (coarse_ && !known) {
         try_coarse_ = try_coarse(state);
         if (!try_coarse_) coarse_.reset();
     }
+    auto t0 = std::chrono::steady_clock::now();
     parallel_for(ctx, chunks, [&](int64_t c, int id) {
         Worker& w = scratch_[id];
         sort_out(w, c * rows, std::min(n, (c + 1) * rows), known, scores, state);
-        w.queued += static_cast<int64_t>(w.queue.size());
         for (auto& r : w.queue) w.dbg_q++, w.dbg_all += r.all;
         if (panels_) {
             screen(w, known, state);
@@ -157,12 +166,16 @@ double DenseSelect<View>::run(const Context& ctx, bool known, bool scores, RowSt
         int64_t all = 0, q = 0;
         for (const Worker& w : scratch_) all += w.dbg_all, q += w.dbg_q;
         for (Worker& w : scratch_) w.dbg_all = w.dbg_q = 0;
-        fprintf(stderr, "anew %d queued %ld all %ld looked %.3f coarse %.3f scored %.3f paired %.3f (per row) most gone %g\n",
-                anchor_.anew(), q, all, looked / n, coarse_looked / n, scored / n, paired / n, anchor_.order().drift[0]);
+        static auto last = std::chrono::steady_clock::now();
+        auto now = std::chrono::steady_clock::now();
+        fprintf(stderr, "loop %.2f since %.2f ", std::chrono::duration<double>(now - t0).count() * 1e3, std::chrono::duration<double>(now - last).count() * 1e3);
+        last = now;
+        fprintf(stderr, "anew %d width %ld queued %ld all %ld looked %.3f coarse %.3f scored %.3f paired %.3f (per row) most gone %g\n",
+                anchor_.all(), anchor_.width(), q, all, looked / n, coarse_looked / n, scored / n, paired / n, anchor_.order().drift[0]);
     }
-    anchor_.spend(looked + coarse_looked + short_looked * width / d + kQueued * queued, n * (static_cast<double>(m) + kQueued));
+    anchor_.spend(queued, looked + coarse_looked + short_looked * width / d);
     if (coarse_) {
-        if (anchor_.anew()) try_coarse_ = !too_coarse(scored, coarse_left, coarse_looked);
+        if (anchor_.all()) try_coarse_ = !too_coarse(scored, coarse_left, coarse_looked);
     } else if (scored > kTooMany * (looked + short_looked) + 2.0 * static_cast<double>(n)) float32_ = true;
     // What short rows cost beside what they spared the long screen.
     const double spared = (short_looked - overflowed) * d - short_looked * width;
@@ -171,6 +184,19 @@ double DenseSelect<View>::run(const Context& ctx, bool known, bool scores, RowSt
         short_.clear();
     }
     return (looked + coarse_looked + scored + paired + candidates) * d + short_looked * width;
+}
+
+// Whether all rows look at the first atoms again, as some of them tell.
+template <class View>
+void DenseSelect<View>::plan(const RowState& state) {
+    constexpr int64_t kSome = 512;
+    std::vector<double> room;
+    for (int64_t k = 0; k < kSome; ++k) {
+        const int64_t i = k * rows_.n() / kSome;
+        if (!(state.far[i] >= 0) || !(state.near[i] >= 0) || !anchor_.knows(state.pass[i])) continue;
+        room.push_back(state.far[i] - state.near[i] - anchor_.step(state.label[i]));
+    }
+    anchor_.plan(std::move(room), static_cast<double>(rows_.n()));
 }
 
 // Queues those of the rows [from, to) whose label is not known to stay.
@@ -184,19 +210,26 @@ void DenseSelect<View>::sort_out(Worker& w, int64_t from, int64_t to, bool known
             state.own[i] = decision_(0.0, state.label[i]);
         } else if (!known) {
             w.queue.push_back({i, static_cast<int64_t>(atoms_->size()), true, false});
-        } else if (scores || !switches_.drift) {
-            w.pairs.push_back({i, state.label[i], 0});
-        } else if (!stays(i, state)) {
-            const bool known = state.far[i] >= 0 && state.near[i] >= 0 && state.pass[i] == anchor_.pass();
-            if (known && anchor_.step(state.label[i]) == 0) w.queue.push_back(unscored(i, state));
-            else w.pairs.push_back({i, state.label[i], 0});
+        } else {
+            const bool bounds = switches_.drift && state.far[i] >= 0 && anchor_.knows(state.pass[i]);
+            const double moved = anchor_.step(state.label[i]), near = state.near[i] + moved;
+            const bool carried = bounds && !scores && state.near[i] >= 0;
+            if (carried && stays(i, near, state)) continue;
+            if (carried && (moved == 0 || anchor_.must(state.far[i] - near, state.label[i]) <= 32) && !anchor_.all()) queue(w, i, near, false, state);
+            else w.pairs.push_back({i, state.label[i], 0, bounds});
         }
     }
     score_pairs(w);
     for (const Pair& pair : w.pairs) {
-        state.own[pair.i] = pair.score;
-        enqueue(w, pair.i, state);
+        const int64_t i = pair.i;
+        state.own[i] = pair.score;
+        if (!pair.row) {
+            w.queue.push_back({i, static_cast<int64_t>(atoms_->size()), true, true, pair.score});
+        } else if (const double own = near(i, pair.score); !stays(i, own, state)) {
+            queue(w, i, own, true, state);
+        }
     }
+    w.queued += static_cast<int64_t>(w.queue.size());
 }
 
 template <class View>
@@ -207,25 +240,12 @@ void DenseSelect<View>::score_pairs(Worker& w) const {
     w.paired += static_cast<int64_t>(w.pairs.size());
 }
 
-// Queues a row, whose own atom has been scored, unless that is known to stay the best.
+// A row that did without its own score keeps its atom; others: what no other scores more than, of those it looked at.
 template <class View>
-void DenseSelect<View>::enqueue(Worker& w, int64_t i, RowState& state) const {
-    const bool known = switches_.drift && state.far[i] >= 0 && anchor_.knows(state.pass[i]);
-    Queued row{i, static_cast<int64_t>(atoms_->size()), anchor_.anew() || !known, true};
-    if (!row.all) row.bar = state.own[i];
-    if (known) {
-        const int32_t mine = state.label[i];
-        const double own = near(i, state.own[i]), far = state.far[i], others = anchor_.others(mine);
-        const int64_t width = anchor_.width(far - own, mine);
-        if (!row.all) row.width = width;
-        if (width == 0 && (!row.all || 2 * others <= far - own)) {
-            state.near[i] = round_up(own);
-            if (row.all) state.far[i] = round_down(far - others);
-            state.pass[i] = anchor_.pass();
-            return;
-        }
-    }
-    w.queue.push_back(row);
+void DenseSelect<View>::keep(const Queued& row, double others, RowState& state) const {
+    const int64_t i = row.i;
+    if (others > row.bar) state.far[i] = std::min(state.far[i], round_down(far(i, others)));
+    state.pass[i] = anchor_.pass();
 }
 
 // Row i has been decided: its atom, the score of it, and what no other scores more than, of those it looked at.
@@ -233,22 +253,37 @@ template <class View>
 void DenseSelect<View>::settle(const Queued& row, int32_t label, double score, double others, RowState& state) const {
     const int64_t i = row.i;
     const int32_t before = state.label[i];
-    if (row.all) state.far[i] = round_down(anchored(far(i, others), label));
-    else if (label != before)
-        state.far[i] = std::min(state.far[i], round_down(far(i, state.own[i]) - anchor_.gone(before)));
+    if (row.all) {
+        state.far[i] = round_down(anchored(far(i, others), label));
+    } else {
+        if (anchor_.width() > 0) state.far[i] = std::min(state.far[i], round_down(far(i, others)));
+        if (label != before)
+            state.far[i] = std::min(state.far[i], round_down(far(i, state.own[i]) - anchor_.gone(before)));
+    }
     state.near[i] = round_up(near(i, score));
     state.pass[i] = anchor_.pass();
     state.label[i] = label;
     state.own[i] = score;
 }
 
+// Rows that look at like numbers of panels share a tile, those that look at most come first.
+template <class View>
+void DenseSelect<View>::sort_by_width(Worker& w) const {
+    const int64_t width = kernels_->panel_atoms, panels = chunk_count(static_cast<int64_t>(atoms_->size()), width);
+    const auto place = [&](const Queued& row) {
+        return static_cast<std::size_t>(panels - chunk_count(row.width, width));
+    };
+    w.place.assign(static_cast<std::size_t>(panels) + 2, 0);
+    for (const Queued& row : w.queue) ++w.place[place(row) + 1];
+    std::partial_sum(w.place.begin(), w.place.end(), w.place.begin());
+    w.sorted.resize(w.queue.size());
+    for (const Queued& row : w.queue) w.sorted[w.place[place(row)]++] = row;
+    w.queue.swap(w.sorted);
+}
+
 template <class View>
 void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) {
-    // Rows that look at like numbers of atoms share a tile.
-    const auto wide = [&](const Queued& row) { return row.width > kernels_->panel_atoms; };
-    if (std::any_of(w.queue.begin(), w.queue.end(), wide))
-        std::stable_sort(w.queue.begin(), w.queue.end(),
-                         [](const Queued& a, const Queued& b) { return a.width > b.width; });
+    sort_by_width(w);
     if (known) {
         w.pairs.clear();
         for (std::size_t r = 0; r < w.queue.size(); ++r) {
@@ -260,7 +295,7 @@ void DenseSelect<View>::screen(Worker& w, bool known, RowState& state) {
         for (const Pair& pair : w.pairs) {
             Queued& row = w.queue[pair.row];
             row.second = pair.score;
-            row.bar = std::min(state.own[row.i], pair.score);
+            row.bar = std::min(row.floor, pair.score);
         }
         if (short_.panels()) screen_short(w, state);
     }
@@ -275,6 +310,9 @@ template <class View>
 void DenseSelect<View>::load(Worker& w, const AtomPanels<T>& panels) {
     if (rounded_.keeps(panels.screen())) {
         w.block.load(panels, static_cast<int64_t>(w.queue.size()), {.k = 2}, [&](int64_t r, std::uint32_t* cells) {
+            constexpr std::size_t kAhead = 8;
+            if (const auto next = static_cast<std::size_t>(r) + kAhead; next < w.queue.size())
+                rounded_.prefetch(w.queue[next].i);
             const int64_t i = w.queue[r].i;
             return rounded_.row(i, rows_.values(i), rows_.norm2(i), cells);
         });
@@ -369,8 +407,13 @@ bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) cons
         const double upper = decision_(w.closer.upper[c], found[c]);
         if (upper >= row.bar && found[c] != mine && found[c] != before) w.hopeful.push_back({upper, found[c]});
     }
+    const auto highest = std::max_element(w.hopeful.begin(), w.hopeful.end());
+    const double others = highest == w.hopeful.end() ? row.bar : std::max(row.bar, highest->first);
     if (!row.all && !row.scored) {
-        if (w.hopeful.empty()) return true;
+        if (others < row.floor) {
+            keep(row, others, state);
+            return true;
+        }
         score_late(w, i, state);
     }
     Pair best{i, mine, state.own[i]}, second{i, before, row.second};
@@ -389,7 +432,7 @@ bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) cons
         if (next.score > second.score) second = next;
     }
     if (row.all || best.atom != mine) state.second[i] = second.atom;
-    settle(row, best.atom, best.score, second.score, state);
+    settle(row, best.atom, best.score, row.all ? second.score : others, state);
     return true;
 }
 
@@ -400,8 +443,14 @@ void DenseSelect<View>::decide(Worker& w, int64_t r, bool known, RowState& state
     const int64_t i = row.i;
     const int32_t mine = known ? state.label[i] : -1;
     if (!row.all && !row.scored) {
-        const int32_t *from = w.block.position(r), *to = from + w.block.candidates(r);
-        if (std::all_of(from, to, [&](int32_t p) { return anchor_.order().order[p] == mine; })) return;
+        float most = -HUGE_VALF;
+        for (int64_t c = 0; c < w.block.candidates(r); ++c)
+            if (anchor_.order().order[w.block.position(r)[c]] != mine) most = std::max(most, w.block.upper(r)[c]);
+        const double others = w.block.score_of(r, most);
+        if (most == -HUGE_VALF || others < row.floor) {
+            keep(row, others, state);
+            return;
+        }
         score_late(w, i, state);
     }
     double best = known ? state.own[i] : -HUGE_VAL;
