@@ -29,8 +29,8 @@ namespace latom {
 
 class Anchor {
 public:
-    static constexpr double kLook = 64;      // centers looked at in the time that a row costs besides,
-    static constexpr double kLookAll = 200;  // and one that looks at all
+    /// d: numbers of a row.
+    explicit Anchor(std::int64_t d) : look_(24 + 16384.0 / static_cast<double>(d)), look_at_all_(3 * look_) {}
 
     /// The next pass, of m centers: how far each has gone since the pass before, empty where rows know nothing.
     void step(std::size_t m, const std::vector<double>& drift) {
@@ -54,7 +54,7 @@ public:
         std::sort(room.begin(), room.end());
         const auto m = static_cast<std::int64_t>(step_.size());
         const auto count = static_cast<double>(room.size());
-        const double all = count * (static_cast<double>(m) + kLookAll), now = cost(room, 0);
+        const double all = count * (static_cast<double>(m) + look_at_all_), now = cost(room, 0);
         const double spent = spent_ * count / n;  // of these rows
         if (1.5 * now >= all || (spent >= all && now * static_cast<double>(passes_) >= spent / 2)) return look_at(m);
         double least = 2 * now;
@@ -62,7 +62,7 @@ public:
         for (std::size_t share = 16; share > 1 && !room.empty(); share /= 2) {
             const std::int64_t w = reach(room[room.size() / share]);
             if (w < 1 || 2 * w > m) continue;
-            const double both = count * (kLook + static_cast<double>(w)) + cost(room, w);
+            const double both = count * (look_ + static_cast<double>(w)) + cost(room, w);
             if (both >= least) continue;
             least = both;
             width = w;
@@ -70,7 +70,7 @@ public:
         look_at(width);
     }
     /// Adds to what the pass has cost: rows that looked at so many centers in all.
-    void spend(double rows, double looked) { now_ += looked + (all_ ? kLookAll : kLook) * rows; }
+    void spend(double rows, double looked) { now_ += looked + (all_ ? look_at_all_ : look_) * rows; }
 
     /// Whether rows look at all centers in this pass; at how many all rows do, 0 if each as it must; and its number.
     bool all() const { return all_; }
@@ -109,14 +109,15 @@ private:
         for (const double r : room) {
             const std::int64_t more = reach(r) - w;
             if (more <= 0) break;
-            sum += kLook + static_cast<double>(more);
+            sum += look_ + static_cast<double>(more);
         }
         return sum;
     }
 
+    double look_, look_at_all_;  // centers looked at in the time that a row costs besides, and one that looks at all
     DriftOrder order_;
     std::vector<double> step_, gone_;  // [m]
-    std::int32_t pass_ = 0;
+    std::int32_t pass_ = 1;            // of which no row knows anything
     std::int64_t width_ = 0;
     bool all_ = false, planned_ = false;
     double now_ = 0, spent_ = 0;  // cost of this pass, and of those since rows last looked at all

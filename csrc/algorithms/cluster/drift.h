@@ -15,8 +15,8 @@ struct RowState {
     std::vector<double> own;     // [n]: decision score with the center of its label
     std::vector<float> far;      // [n]: lower bound on the distance to every other center; negative if nothing is known
     std::vector<int32_t> second;  // [n], dense rows: a center that was close; -1 if none is known
-    std::vector<float> near;    // [n], dense rows: at least the distance to its own center, or negative
-    std::vector<int32_t> pass;  // [n], dense rows: that which `far` is of, 0 if none (anchor.h)
+    std::vector<float> near;      // [n], dense rows: at least the distance to its own center, or negative
+    std::vector<int32_t> pass;    // [n], dense rows: that which `far` is of, 0 if none (anchor.h)
 };
 
 /// Centers in order of falling drift: those that a row must look at are a prefix of the positions.

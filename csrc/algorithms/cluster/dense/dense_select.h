@@ -44,6 +44,7 @@ public:
           metric_(metric),
           switches_(switches),
           float32_(rows.d() < kLowColumns),
+          anchor_(rows.d()),
           few_columns_(rows, switches.blocks),
           few_centers_(rows, metric),
           short_(rows) {}
@@ -66,12 +67,13 @@ public:
 
 private:
     static constexpr int64_t kBlockRows = 256;
-    static constexpr int64_t kFewCenters = 72;    // up to these, by measurement, float32 and its bounds are faster
+    // Up to 72 (36) atoms, where vectors have 16 (8) numbers, float32 and its bounds are faster, by measurement.
+    static bool few_centers(const KernelTable* kernels, int64_t m) { return 4 * m <= 9 * kernels->panel_atoms; }
     static constexpr int64_t kFewAtoms = 16;      // below, scoring all costs less than rounding the row
     static constexpr double kTooMany = 1.0 / 64;  // share of the atoms in float64 from which the screen was too coarse
     static constexpr int64_t kMostColumns = 1 << 20;
     static constexpr int64_t kShortAtoms = 1024, kShortRows = 4096;  // below, short rows are not worth making
-    static constexpr int64_t kCoarseAtoms = 24;                     // below, 8 bits are not tried
+    static constexpr int64_t kCoarseAtoms = 24;                      // below, 8 bits are not tried
     static constexpr int64_t kScore = 24;  // a float64 score costs what they save on so many atoms
     static constexpr double kCandidate =
         16;  // atoms that the long screen takes in the time of a candidate of the short one
@@ -105,7 +107,6 @@ private:
         int64_t short_looked = 0, candidates = 0, overflowed = 0;
         int64_t coarse_looked = 0, coarse_left = 0;
         int64_t queued = 0, looked = 0, scored = 0;
-        int64_t dbg_q = 0, dbg_all = 0;
         int64_t paired = 0;  // scores with atoms that rows knew
     };
 
@@ -113,6 +114,9 @@ private:
     double far(int64_t i, double score) const { return distance(i, score, 1); }
     double distance(int64_t i, double score, int sign) const;
     double rounding() const { return static_cast<double>(rows_.d() + 16) * 2.3e-16; }
+    bool bounded(int64_t i, const RowState& state) const {
+        return switches_.drift && state.far[i] >= 0 && anchor_.knows(state.pass[i]);
+    }
     bool stays(int64_t i, double near, RowState& state) const;
     void queue(Worker& w, int64_t i, double near, bool scored, RowState& state) const;
     void keep(const Queued& row, double others, RowState& state) const;
@@ -164,4 +168,5 @@ private:
 
 }  // namespace latom
 
+#include "algorithms/cluster/dense/dense_decide.inl.h"
 #include "algorithms/cluster/dense/dense_select.inl.h"
