@@ -21,7 +21,8 @@ def run(X, start, metric, n_iter, weights=None, threads=1, **switches):
         *said, products = lloyd.assign()
         spent.append(products)
         found += [said, lloyd.update(), lloyd.labels().tobytes()]
-    return [*found, lloyd.inertia(), lloyd.scores().tobytes(), lloyd.centers().tobytes()], spent
+    found += [lloyd.assign()[1], lloyd.inertia(), lloyd.scores().tobytes(), lloyd.centers().tobytes()]
+    return found, spent
 
 
 def blobs(rng, n, d, dtype=np.float32, groups=60, spread=0.6):
@@ -49,6 +50,24 @@ def test_long_runs_follow_the_plain_path(metric, m, d, isa):
     assert spent[-1] < all_of_it[-1] / 2 or m < 80  # they were used
     assert plain == run(X, start, metric, 25, drift=False)[0]
     assert plain == run(X, start, metric, 25, screen=False)[0]  # bounds alone, and float64
+    check_sums(X, plain, m, metric)
+
+
+def check_sums(X, found, m, metric):
+    """Centers and objectives that follow sums from step to step, against those of the labels."""
+    labels = np.frombuffer(found[-5], np.int32)
+    centers = np.frombuffer(found[-1], X.dtype).reshape(m, -1).astype(np.float64)
+    rows = X.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if metric == "cosine":
+        rows = rows / np.where(lengths > 0, lengths, 1)
+    sizes = np.bincount(labels, minlength=m)
+    assert sizes.min() > 0
+    means = np.array([rows[labels == j].mean(axis=0) for j in range(m)])
+    if metric == "cosine":
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+    assert np.abs(means - centers).max() < (1e-6 if X.dtype == np.float32 else 1e-12)
+    assert abs(found[-4] - found[-3]) < 1e-10 * found[-3]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -63,6 +82,19 @@ def test_threads_and_what_is_kept_change_no_bit(metric, shorten):
     for threads, keep in itertools.product([1, 2, 5], [False, True]):
         found, _ = run(X, start, metric, 25, weights, threads, shorten=shorten, keep=keep)
         assert plain == found, (threads, keep)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("m", [40, 140])
+def test_centers_that_spread_slowly(metric, m):
+    """Along a curve each step moves all a little, and rows change over and back, through many anchoring passes."""
+    rng = np.random.default_rng(m)
+    t = np.sort(rng.random(1500))[:, None]
+    X = np.cos(3 * t * np.arange(1, 25) / 8) + 1e-3 * rng.standard_normal((1500, 24))
+    start = X[: 3 * m : 3].copy()  # at one end of it
+    plain = run(X, start, metric, 150, screen=False, drift=False)[0]
+    assert plain == run(X, start, metric, 150)[0]
+    assert plain == run(X, start, metric, 150, screen=False)[0]
 
 
 @pytest.mark.parametrize("metric", METRICS)

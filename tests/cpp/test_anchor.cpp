@@ -61,10 +61,10 @@ int64_t take_part(const Anchor& anchor, const std::vector<Point>& center, const 
         }
     }
     if (all) {
-        row.far = std::min(others, row.own == before ? HUGE_VAL : own) - (anchor.all() ? 0 : anchor.others(row.own));
+        row.far = std::min(others, row.own == before ? HUGE_VAL : own);
     } else {
         if (anchor.width() > 0) row.far = std::min(row.far, others);
-        if (row.own != before) row.far = std::min(row.far, own - anchor.gone(before));
+        if (row.own != before) row.far = std::min(row.far, own);
     }
     row.near = best;
     row.pass = anchor.pass();

@@ -1,9 +1,9 @@
 // anchor.h: how far centers have gone from where they stood when rows last looked at them.
 //
-// A row knows `far`: at least its distance to every center but its own, where that stood when all rows looked at it. When
-// center j has gone by g_j since then, the row is at least far - g_j away from it, and at most `near` from its own: it
-// looks at the centers with g_j >= far - near, which are the first in order of falling g_j, and at none if there are
-// none. So `far` stays as it is while rows look at what moves. Two kinds of passes set it anew:
+// A row knows `far`: at most its distance to every center but its own, where that stood when all rows looked at it. When
+// the steps of center j since then come to g_j, the row is at least far - g_j away from it, and at most `near` from its
+// own: it looks at the centers with g_j >= far - near, which are the first in order of falling g_j, and at none if there
+// are none. So `far` stays as it is while rows look at what moves. Two kinds of passes set it anew:
 //
 //   all     Rows look at all centers. It is the turn of one when the pass would cost two thirds of that anyway, and when the
 //           passes since the last have cost as much and do not cost less and less: where costs rise evenly, that is when
@@ -82,7 +82,6 @@ public:
     /// Positions by falling distance gone.
     const DriftOrder& order() const { return order_; }
     double step(std::int32_t j) const { return step_[static_cast<std::size_t>(j)]; }
-    double gone(std::int32_t j) const { return gone_[static_cast<std::size_t>(j)]; }
     /// The most that a center other than j has gone.
     double others(std::int32_t j) const { return order_.drift[order_.position[static_cast<std::size_t>(j)] == 0]; }
     /// How many of the first positions a row must look at that has so much room and center j.

@@ -121,7 +121,6 @@ private:
     void queue(Worker& w, int64_t i, double near, bool scored, RowState& state) const;
     void keep(const Queued& row, double others, RowState& state) const;
     void score_late(Worker& w, int64_t i, RowState& state) const;
-    double anchored(double far, int32_t own) const { return anchor_.all() ? far : far - anchor_.others(own); }
     void settle(const Queued& row, int32_t label, double score, double others, RowState& state) const;
     void sort_out(Worker& w, int64_t from, int64_t to, bool known, bool scores, RowState& state) const;
     void score_pairs(Worker& w) const;

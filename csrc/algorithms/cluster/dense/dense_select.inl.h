@@ -241,12 +241,12 @@ template <class View>
 void DenseSelect<View>::settle(const Queued& row, int32_t label, double score, double others, RowState& state) const {
     const int64_t i = row.i;
     const int32_t before = state.label[i];
+    // What atoms have gone is added up, so that a distance of now is a bound with that, too.
     if (row.all) {
-        state.far[i] = round_down(anchored(far(i, others), label));
+        state.far[i] = round_down(far(i, others));
     } else {
         if (anchor_.width() > 0) state.far[i] = std::min(state.far[i], round_down(far(i, others)));
-        if (label != before)
-            state.far[i] = std::min(state.far[i], round_down(far(i, state.own[i]) - anchor_.gone(before)));
+        if (label != before) state.far[i] = std::min(state.far[i], round_down(far(i, state.own[i])));
     }
     state.near[i] = round_up(near(i, score));
     state.pass[i] = anchor_.pass();
