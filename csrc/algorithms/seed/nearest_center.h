@@ -6,7 +6,7 @@
 // Sparse rows are scored in float64 against an inverted index of the centers: term by term of the row, center by
 // center. Dense rows go through a screen of engines/product_select, that of few columns (column_screen.h) or of many
 // (row_block.h), with the limit as their threshold, and what passes is decided in float64; most rows with a low limit
-// never reach it.
+// never reach it. Of many centers and columns 8 bits go first, where they have not been found to leave too much.
 //
 // Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds per center, most in low
 //           precision.
@@ -14,13 +14,17 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <memory>
+#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "algorithms/seed/squared_distance.h"
 #include "core/buffer.h"
 #include "engines/product_select/column_screen.h"
 #include "engines/product_select/decide.h"
+#include "engines/product_select/rounded_rows.h"
 #include "rows/rows.h"
 
 namespace latom {
@@ -43,8 +47,13 @@ public:
         std::vector<const T*> row;
         std::vector<double> norm2;
         RowBlock<T> block;
+        std::vector<std::pair<double, int32_t>> hopeful;  // bound of the score, center
+        std::vector<Query> left;                          // of those that 8 bits leave, and their places
+        std::vector<int64_t> place;
+        int32_t found = -1;  // by the last look at some centers, and its score
+        double score_found = 0;
         typename ColumnScreen<View>::Scratch few;
-        double products = 0;
+        double products = 0, coarse = 0, left_over = 0;  // products of 8 bits, and what these left to others
     };
 
     NearestCenter(const Rows<View>& rows, Metric metric) : rows_(rows), distance_(metric, rows) {}
@@ -61,9 +70,15 @@ public:
     enum class Asks { kNearest, kEarlier };  // find() and find_all(), or find_earlier()
     /// To be called after the last add() and before what it says.
     void prepare(const Context& ctx, Asks asks = Asks::kNearest);
+    /// From now on rows are kept as a screen takes them, for passes over all of them.
+    void keep_rows() { keep_ = true; }
     /// The nearest center of each row (of those that add() was not told of, too); ties to the lowest center.
-    /// Thread-safe.
-    void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
+    /// Thread-safe. once: no other thread asks for these rows now.
+    void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer, bool once = false) const;
+    /// After a pass: whether 8 bits go first again.
+    void judge(const Scratch& scratch) {
+        if (2 * scratch.left_over > scratch.coarse) coarse_pays_ = false;
+    }
     /// What find() gives where another has found the nearest center, and its product with the row.
     Answer found(const Query& query, int32_t center, double dot) const { return within(query, center, dot); }
     /// find() for many rows, in parallel where that pays. Returns the multiply-adds spent.
@@ -78,8 +93,10 @@ public:
     double find_earlier(const Context& ctx, const std::vector<Query>& query, std::vector<Earlier>& earlier);
 
 private:
-    static constexpr int64_t kFewCenters = 16;   // below, scoring all costs less than rounding the row
-    static constexpr int64_t kLeastCenters = 4;  // from which on rows of few columns are screened
+    static constexpr int64_t kFewCenters = 16;     // below, scoring all costs less than rounding the row
+    static constexpr int64_t kLeastCenters = 4;    // from which on rows of few columns are screened
+    static constexpr int64_t kCoarseCenters = 48;  // from which on 8 bits are tried
+    static constexpr double kScore = 24;           // multiply-adds of 8 bits in the time of one in float64
     static constexpr int64_t kMostColumns = 1 << 20;
 
     struct Center {
@@ -100,14 +117,16 @@ private:
     template <class F>
     double in_parallel(const Context& ctx, int64_t count, F f);
     void find_sparse(Scratch& scratch, const Query& query, Answer& answer) const;
-    void find_dense(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
+    void find_dense(Scratch& scratch, const Query* query, int64_t count, Answer* answer, bool once) const;
     void find_by_columns(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
     void find_earlier_sparse(Scratch& scratch, const Query& query, int64_t self, Earlier& earlier) const;
     void find_earlier_dense(Scratch& scratch, const Query* query, int64_t self, int64_t count, Earlier* earlier) const;
     void dots(Scratch& scratch, int64_t i) const;
     template <class F>
     void each_within(Scratch& scratch, const Query& query, int64_t count, F f) const;
-    void screen(Scratch& scratch, const Query* query, int64_t count, int64_t k) const;
+    void screen(Scratch& scratch, const AtomPanels<T>& panels, const Query* query, int64_t count, int64_t k,
+                bool once) const;
+    Answer best_candidate(Scratch& scratch, const Query& query, int64_t q) const;
     template <class Next>
     Answer best_of(Scratch& scratch, const Query& query, int64_t count, Next next) const;
 
@@ -116,7 +135,9 @@ private:
     std::vector<Center> center_;
     std::vector<double> norm2_;
     ScoreRule rule_;
-    std::unique_ptr<AtomPanels<T>> panels_;        // dense
+    std::unique_ptr<AtomPanels<T>> panels_, coarse_;  // dense
+    mutable RoundedRows<T> rounded_;
+    bool keep_ = false, coarse_pays_ = true;
     std::unique_ptr<ColumnScreen<View>> columns_;  // in their place, where columns are few
     struct Posting {
         int32_t center;

@@ -16,6 +16,7 @@ void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
         extend_index();
     } else {
         panels_.reset();
+        coarse_.reset();
         columns_.reset();
         if (asks == Asks::kNearest && rows_.d() <= ColumnScreen<View>::kMostColumns && size() >= kLeastCenters &&
             few_numbers(size(), rows_.d())) {
@@ -28,10 +29,20 @@ void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
         std::vector<const T*> atoms;
         atoms.reserve(center_.size());
         for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
-        panels_ = std::make_unique<AtomPanels<T>>(ctx, std::move(atoms), rows_.d(), norm2_, rule_.factor, rule_.bias,
-                                                  std::vector<int32_t>{},
-                                                  rows_.d() < kLowColumns ? Screen::kFloat32 : Screen::kAuto);
-        panels_->keep(ctx);
+        const auto pack = [&](Screen screen) {
+            auto panels = std::make_unique<AtomPanels<T>>(ctx, atoms, rows_.d(), norm2_, rule_.factor, rule_.bias,
+                                                          std::vector<int32_t>{}, screen);
+            panels->keep(ctx);
+            return panels;
+        };
+        const bool low = rows_.d() < kLowColumns;
+        if (asks == Asks::kNearest && coarse_pays_ && !low && size() >= kCoarseCenters &&
+            has_coarse_screen(ctx.kernels, rows_.d()))
+            coarse_ = pack(Screen::kInt8);
+        panels_ = pack(low ? Screen::kFloat32 : Screen::kAuto);
+        if (keep_ && !low)
+            rounded_.reserve(ctx.kernels, (coarse_ ? coarse_ : panels_)->screen(), rows_.n(), rows_.d(),
+                             panels_->biased());
     }
 }
 
@@ -52,11 +63,12 @@ void NearestCenter<View>::extend_index() {
 }
 
 template <class View>
-void NearestCenter<View>::find(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const {
+void NearestCenter<View>::find(Scratch& scratch, const Query* query, int64_t count, Answer* answer,
+                               [[maybe_unused]] bool once) const {
     if constexpr (kIsSparse<View>) {
         for (int64_t q = 0; q < count; ++q) find_sparse(scratch, query[q], answer[q]);
     } else {
-        find_dense(scratch, query, count, answer);
+        find_dense(scratch, query, count, answer, once);
     }
 }
 
@@ -189,39 +201,96 @@ typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, co
             best = c;
         });
     s.products += static_cast<double>(count * rows_.d());
+    s.found = static_cast<int32_t>(best);
+    s.score_found = most;
     return best < 0 ? Answer{query.limit, -1} : within(query, static_cast<int32_t>(best), its_dot);
 }
 
 // The centers that may be among the k nearest within the limit, as candidates of the block.
 template <class View>
-void NearestCenter<View>::screen(Scratch& s, const Query* query, int64_t count, int64_t k) const {
-    s.row.clear();
-    s.norm2.clear();
-    for (int64_t q = 0; q < count; ++q) {
-        s.row.push_back(rows_.values(query[q].i));
-        s.norm2.push_back(rows_.norm2(query[q].i));
+void NearestCenter<View>::screen(Scratch& s, const AtomPanels<T>& panels, const Query* query, int64_t count, int64_t k,
+                                 bool once) const {
+    if (once && rounded_.keeps(panels.screen())) {
+        s.block.load(panels, count, {.k = k}, [&](int64_t q, std::uint32_t* cells) {
+            const int64_t i = query[q].i;
+            return rounded_.row(i, rows_.values(i), rows_.norm2(i), cells);
+        });
+    } else {
+        s.row.clear();
+        s.norm2.clear();
+        for (int64_t q = 0; q < count; ++q) {
+            s.row.push_back(rows_.values(query[q].i));
+            s.norm2.push_back(rows_.norm2(query[q].i));
+        }
+        s.block.load(panels, s.row.data(), s.norm2.data(), count, {.k = k});
     }
-    screen_rows(s.block, *panels_, s.row, s.norm2, {.k = k}, {0, panels_->panels()}, [&](int64_t q) {
+    screen_loaded(s.block, panels, {0, panels.panels()}, [&](int64_t q) {
         if (query[q].limit < HUGE_VAL) s.block.raise(q, least_score(query[q].i, query[q].limit));
     });
     s.products += static_cast<double>(count * size() * rows_.d());
 }
 
+// The nearest of the candidates of row q of the block: the likeliest are scored first, some at a time.
 template <class View>
-void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
+typename NearestCenter<View>::Answer NearestCenter<View>::best_candidate(Scratch& s, const Query& query,
+                                                                         int64_t q) const {
+    constexpr std::size_t kTogether = 4;
+    s.hopeful.clear();
+    for (int64_t c = 0; c < s.block.candidates(q); ++c)
+        s.hopeful.push_back({s.block.score_of(q, s.block.upper(q)[c]), s.block.position(q)[c]});
+    std::sort(s.hopeful.begin(), s.hopeful.end(), std::greater<>());
+    Answer best{query.limit, -1};
+    double most = -HUGE_VAL;
+    int32_t center = -1;
+    for (std::size_t from = 0; from < s.hopeful.size() && s.hopeful[from].first >= most; from += kTogether) {
+        const auto count = static_cast<int64_t>(std::min(kTogether, s.hopeful.size() - from));
+        const Answer some =
+            best_of(s, query, count, [&](int64_t c) { return s.hopeful[from + static_cast<std::size_t>(c)].second; });
+        s.left_over += kScore * static_cast<double>(count * rows_.d());
+        if (s.score_found > most || (s.score_found == most && s.found < center)) {
+            most = s.score_found;
+            center = s.found;
+            best = some;
+        }
+    }
+    return best;
+}
+
+template <class View>
+void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t count, Answer* answer, bool once) const {
     const auto all = [](int64_t c) { return c; };
     if (columns_) return find_by_columns(s, query, count, answer);
     if (!panels_) {
         for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
         return;
     }
-    screen(s, query, count, 1);
+    s.place.resize(static_cast<std::size_t>(count));
+    std::iota(s.place.begin(), s.place.end(), int64_t{0});
+    if (coarse_) {
+        const double before = s.products;
+        screen(s, *coarse_, query, count, 1, once);
+        s.coarse += s.products - before;
+        s.left.clear();
+        s.place.clear();
+        settle_rows(
+            s.block, [&](int64_t q) { answer[q] = best_candidate(s, query[q], q); },
+            [&](int64_t q) {
+                s.left.push_back(query[q]);
+                s.place.push_back(q);
+            });
+        if (s.left.empty()) return;
+        query = s.left.data();
+        count = static_cast<int64_t>(s.left.size());
+        s.left_over += static_cast<double>(count * size() * rows_.d());
+    }
+    screen(s, *panels_, query, count, 1, once);
     settle_rows(
         s.block,
         [&](int64_t q) {
-            answer[q] = best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
+            answer[s.place[q]] =
+                best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
         },
-        [&](int64_t q) { answer[q] = best_of(s, query[q], size(), all); });
+        [&](int64_t q) { answer[s.place[q]] = best_of(s, query[q], size(), all); });
 }
 
 // The screen shifts all scores of a row alike (column_screen.h), so that D^2 comes from |x - o|^2. No center scores
@@ -270,7 +339,7 @@ void NearestCenter<View>::find_earlier_dense(Scratch& s, const Query* query, int
         earlier[q].many = !panels_;
     }
     if (!panels_) return;
-    screen(s, query, count, kMany);
+    screen(s, *panels_, query, count, kMany, false);
     for (int64_t q = 0; q < count; ++q) {
         earlier[q].many = s.block.overflowed(q) || s.block.candidates(q) >= kMany;
         for (int64_t c = 0; !earlier[q].many && c < s.block.candidates(q); ++c) {

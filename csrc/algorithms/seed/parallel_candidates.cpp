@@ -11,6 +11,7 @@ Candidates parallel_candidates(const Context& ctx, const Rows<View>& rows, const
     Potential<View> potential(ctx, rows, metric, weights);
     potential.ask(nearest);
     NearestCenter<View> pending(rows, metric);
+    pending.keep_rows();
     const Philox first(ctx.seed, Purpose::kFirstCenter), random(ctx.seed, Purpose::kRound);
     Seeding drawn;
     const auto fold = [&](const std::vector<int64_t>& fresh) {

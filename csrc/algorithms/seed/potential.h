@@ -200,7 +200,7 @@ double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, 
             w.answer[q] = pending.found(w.query[q], center[w.query[q].i], dot[w.query[q].i]);
         for (std::size_t q = 0; !asked && q < w.query.size(); q += kAtOnce)
             pending.find(w.scratch, &w.query[q], static_cast<int64_t>(std::min(kAtOnce, w.query.size() - q)),
-                         &w.answer[q]);
+                         &w.answer[q], true);
         for (std::size_t q = 0; q < w.query.size(); ++q) {
             if (w.answer[q].center < 0) continue;
             if (!known_) bound_[w.query[q].i] = HUGE_VAL;
@@ -222,6 +222,7 @@ double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, 
     for (const Worker& w : worker) {
         products += asked ? static_cast<double>(w.looked * pending.size() * rows_.d()) : w.scratch.products;
         looked += w.looked;
+        pending.judge(w.scratch);
     }
     if (skip) looked_ = static_cast<double>(looked) / static_cast<double>(n);
     constexpr double kWorthSkipping = 1.0 / 16;
