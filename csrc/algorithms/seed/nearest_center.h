@@ -6,7 +6,8 @@
 // Sparse rows are scored in float64 against an inverted index of the centers: term by term of the row, center by
 // center. Dense rows go through a screen of engines/product_select, that of few columns (column_screen.h) or of many
 // (row_block.h), with the limit as their threshold, and what passes is decided in float64; most rows with a low limit
-// never reach it. Of many centers and columns 8 bits go first, where they have not been found to leave too much.
+// never reach it. Few centers of many columns go through another (first_two.h); of many 8 bits go first, where they have
+// not been found to leave too much.
 //
 // Cost      sparse: the entries of the centers in the row's terms; dense: d multiply-adds per center, most in low
 //           precision.
@@ -24,6 +25,7 @@
 #include "core/buffer.h"
 #include "engines/product_select/column_screen.h"
 #include "engines/product_select/decide.h"
+#include "engines/product_select/first_two.h"
 #include "engines/product_select/rounded_rows.h"
 #include "rows/rows.h"
 
@@ -52,6 +54,8 @@ public:
         std::vector<int64_t> place;
         int32_t found = -1;  // by the last look at some centers, and its score
         double score_found = 0;
+        typename FirstTwo<T>::Scratch two;
+        std::vector<typename FirstTwo<T>::Lead> lead;
         typename ColumnScreen<View>::Scratch few;
         double products = 0, coarse = 0, left_over = 0;  // products of 8 bits, and what these left to others
     };
@@ -94,8 +98,9 @@ public:
 
 private:
     static constexpr int64_t kFewCenters = 16;     // below, scoring all costs less than rounding the row
+    static constexpr int64_t kFirstTwo = 48;       // below, float32 costs less than that
     static constexpr int64_t kLeastCenters = 4;    // from which on rows of few columns are screened
-    static constexpr int64_t kCoarseCenters = 48;  // from which on 8 bits are tried
+    static constexpr int64_t kCoarseCenters = 72;  // from which on 8 bits are tried
     static constexpr double kScore = 24;           // multiply-adds of 8 bits in the time of one in float64
     static constexpr int64_t kMostColumns = 1 << 20;
 
@@ -118,6 +123,7 @@ private:
     double in_parallel(const Context& ctx, int64_t count, F f);
     void find_sparse(Scratch& scratch, const Query& query, Answer& answer) const;
     void find_dense(Scratch& scratch, const Query* query, int64_t count, Answer* answer, bool once) const;
+    void find_first(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
     void find_by_columns(Scratch& scratch, const Query* query, int64_t count, Answer* answer) const;
     void find_earlier_sparse(Scratch& scratch, const Query& query, int64_t self, Earlier& earlier) const;
     void find_earlier_dense(Scratch& scratch, const Query* query, int64_t self, int64_t count, Earlier* earlier) const;
@@ -138,7 +144,8 @@ private:
     std::unique_ptr<AtomPanels<T>> panels_, coarse_;  // dense
     mutable RoundedRows<T> rounded_;
     bool keep_ = false, coarse_pays_ = true;
-    std::unique_ptr<ColumnScreen<View>> columns_;  // in their place, where columns are few
+    std::unique_ptr<ColumnScreen<View>> columns_;  // in their place, where columns are few,
+    std::unique_ptr<FirstTwo<T>> two_;             // or centers
     struct Posting {
         int32_t center;
         T value;

@@ -18,6 +18,7 @@ void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
         panels_.reset();
         coarse_.reset();
         columns_.reset();
+        two_.reset();
         if (asks == Asks::kNearest && rows_.d() <= ColumnScreen<View>::kMostColumns && size() >= kLeastCenters &&
             few_numbers(size(), rows_.d())) {
             columns_ = std::make_unique<ColumnScreen<View>>(rows_);
@@ -25,10 +26,15 @@ void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
             if (columns_->pack(ctx.kernels, size(), value, [this](int64_t c) { return norm2_[c]; }, rule_)) return;
             columns_.reset();
         }
-        if (size() < kFewCenters || rows_.d() > kMostColumns) return;
         std::vector<const T*> atoms;
         atoms.reserve(center_.size());
         for (const Center& c : center_) atoms.push_back(c.source->values(c.row));
+        if (asks == Asks::kNearest && rows_.d() >= kLowColumns && size() >= kLeastCenters && size() < kFirstTwo) {
+            two_ = std::make_unique<FirstTwo<T>>();
+            if (two_->pack(ctx.kernels, atoms, rows_.d(), norm2_, rule_)) return;
+            two_.reset();
+        }
+        if (size() < kFewCenters || rows_.d() > kMostColumns) return;
         const auto pack = [&](Screen screen) {
             auto panels = std::make_unique<AtomPanels<T>>(ctx, atoms, rows_.d(), norm2_, rule_.factor, rule_.bias,
                                                           std::vector<int32_t>{}, screen);
@@ -260,6 +266,7 @@ template <class View>
 void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t count, Answer* answer, bool once) const {
     const auto all = [](int64_t c) { return c; };
     if (columns_) return find_by_columns(s, query, count, answer);
+    if (two_) return find_first(s, query, count, answer);
     if (!panels_) {
         for (int64_t q = 0; q < count; ++q) answer[q] = best_of(s, query[q], size(), all);
         return;
@@ -291,6 +298,28 @@ void NearestCenter<View>::find_dense(Scratch& s, const Query* query, int64_t cou
                 best_of(s, query[q], s.block.candidates(q), [&](int64_t c) { return s.block.position(q)[c]; });
         },
         [&](int64_t q) { answer[s.place[q]] = best_of(s, query[q], size(), all); });
+}
+
+template <class View>
+void NearestCenter<View>::find_first(Scratch& s, const Query* query, int64_t count, Answer* answer) const {
+    s.row.clear();
+    s.norm2.clear();
+    for (int64_t q = 0; q < count; ++q) {
+        s.row.push_back(rows_.values(query[q].i));
+        s.norm2.push_back(rows_.norm2(query[q].i));
+    }
+    s.lead.resize(static_cast<std::size_t>(count));
+    two_->run(s.row.data(), s.norm2.data(), count, s.two, s.lead.data());
+    s.products += static_cast<double>(count * size() * rows_.d());
+    for (int64_t q = 0; q < count; ++q) {
+        const auto& lead = s.lead[q];
+        const auto [i, limit] = query[q];
+        const double rounding = 1e-12 * (cosine() ? std::sqrt(rows_.norm2(i)) : rows_.norm2(i) + limit);
+        if (limit < HUGE_VAL && lead.most < least_score(i, limit) - rounding && lead.others <= lead.most)
+            answer[q] = {limit, -1};
+        else if (lead.sure) answer[q] = best_of(s, query[q], 1, [&](int64_t) { return lead.atom; });
+        else answer[q] = best_of(s, query[q], size(), [](int64_t c) { return c; });
+    }
 }
 
 // The screen shifts all scores of a row alike (column_screen.h), so that D^2 comes from |x - o|^2. No center scores

@@ -33,9 +33,10 @@ public:
 
     struct Lead {
         int32_t atom;
-        bool sure;      // it is the best, whatever was rounded
-        double least;   // what S of the atom is at least,
-        double others;  // and that of all others at most
+        bool sure;               // it is the best, whatever was rounded
+        double least;            // what S of the atom is at least,
+        double others;           // and that of all others at most
+        double most = HUGE_VAL;  // what S of the atom is at most
     };
     struct Scratch {
         std::vector<const float*> row;
@@ -117,6 +118,8 @@ void FirstTwo<T>::run(const T* const* rows, const double* norm2, int64_t count, 
             to.atom = static_cast<int32_t>(kernels_->lead(
                 s.product.data() + r * padded_, of, std::sqrt(norm2[from + r]), s.upper.data(), &to.least, &to.others));
             to.sure = to.least > to.others;
+            const double error = slope_[to.atom] * std::sqrt(norm2[from + r]) + base_[to.atom];
+            to.most = to.least + 2 * error + 1e-15 * std::abs(to.least);
         }
     }
 }
