@@ -181,12 +181,12 @@ def test_rows_that_share_no_term_with_a_center_count(metric, signed):
 
 @pytest.mark.parametrize("place", [0, 1000])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 33, 64])
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 9, 33, 64, 100])
 def test_candidates_of_a_lattice_stand_for_the_rows_nearest_to_them(d, dtype, place, isa):
     """Whole numbers: distances are exact, and most rows are as far from one candidate as from another."""
     rng = np.random.default_rng(d)
     X = rng.integers(0, 12 if d < 8 else 3, (3000, d)).astype(dtype) + dtype(place)
-    for m in (2, 5, 60):
+    for m in (2, 5, 60, 150):
         drawn, mass, potential = core.parallel_candidates(X, m, 1.0 * m, 3, None, "euclidean", m, 2, "test")
         D = ((X[:, None].astype(float) - X[drawn].astype(float)) ** 2).sum(axis=2)
         assert np.array_equal(mass, np.bincount(D.argmin(axis=1), minlength=len(drawn)))
