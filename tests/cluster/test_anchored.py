@@ -87,7 +87,7 @@ def test_threads_and_what_is_kept_change_no_bit(metric, shorten):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("m", [40, 140])
 def test_centers_that_spread_slowly(metric, m):
-    """Along a curve each step moves all a little, and rows change over and back, through many anchoring passes."""
+    """Along a curve each step moves all a little, and rows change over and back, for many passes."""
     rng = np.random.default_rng(m)
     t = np.sort(rng.random(1500))[:, None]
     X = np.cos(3 * t * np.arange(1, 25) / 8) + 1e-3 * rng.standard_normal((1500, 24))

@@ -1,4 +1,4 @@
-"""k-means‖ on dense rows: each candidate's mass is that of the rows nearest to it, through every screen of its rounds."""
+"""k-means‖ on dense rows: candidates have the masses of the rows nearest to them, through every screen."""
 
 from __future__ import annotations
 

@@ -188,7 +188,9 @@ def test_candidates_of_a_lattice_stand_for_the_rows_nearest_to_them(d, dtype, pl
     X = rng.integers(0, 12 if d < 8 else 3, (3000, d)).astype(dtype) + dtype(place)
     for m in (2, 5, 60, 150):
         drawn, mass, potential = core.parallel_candidates(X, m, 1.0 * m, 3, None, "euclidean", m, 2, "test")
-        D = ((X[:, None].astype(float) - X[drawn].astype(float)) ** 2).sum(axis=2)
+        rows = X.astype(float) - place
+        squares = (rows**2).sum(axis=1)
+        D = squares[:, None] + squares[drawn] - 2 * rows @ rows[drawn].T  # exact, of whole numbers
         assert np.array_equal(mass, np.bincount(D.argmin(axis=1), minlength=len(drawn)))
         assert potential == D.min(axis=1).sum()
 
