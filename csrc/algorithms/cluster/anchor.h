@@ -30,7 +30,7 @@ namespace latom {
 class Anchor {
 public:
     /// d: numbers of a row.
-    explicit Anchor(std::int64_t d) : look_(24 + 16384.0 / static_cast<double>(d)), look_at_all_(3 * look_) {}
+    explicit Anchor(std::int64_t d) : look_(24 + 32768.0 / static_cast<double>(d)), look_at_all_(2 * look_) {}
 
     /// The next pass, of m centers: how far each has gone since the pass before, empty where rows know nothing.
     void step(std::size_t m, const std::vector<double>& drift) {
