@@ -83,8 +83,9 @@ class SphericalKMeans(LloydEstimator):
 
     An iteration costs at most nnz * m multiply-adds; bounds avoid most of them (``history_["avoided"]``).
     Extra memory is some 40 bytes per row, one byte per entry of the denser part of the centers, and
-    20 bytes per column and thread; of dense rows at most a third once more, as float32, or all of
-    them where they have at most 64 columns.
+    20 bytes per column and thread. Dense rows of at most 64 columns stand there once more, as
+    float32; of longer ones some 8 or 16 bits per number, where that is at most 512 MB, and a third
+    as float32 where the processor multiplies no 8 bits and few directions hold most of them.
 
     References
     ----------
