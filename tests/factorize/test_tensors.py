@@ -96,6 +96,39 @@ def test_cp_finds_what_is_planted_and_its_loss_falls(shape, dtype, rng):
         assert min(agreement(F, t) for F, t in zip(model.factors_, truth, strict=True)) > 0.98
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cp_starts_from_factors_that_are_given(dtype, rng):
+    X = rng.random((7, 6, 5)).astype(dtype)
+    whole = latom.NonNegativeCP(3, max_iter=40, tol=0, random_state=0).fit(X)
+    half = latom.NonNegativeCP(3, max_iter=20, tol=0, random_state=0).fit(X)
+    first, *others = half.factors_
+    start = [first * half.weights_, *others]
+    before = [F.copy() for F in start]
+    rest = latom.NonNegativeCP(3, max_iter=20, tol=0, n_init=5, random_state=9).fit(X, factors=start)
+    assert all(np.array_equal(a, b) for a, b in zip(start, before, strict=True))  # they are the user's
+    assert rest.n_iter_ == 20
+    assert rest.loss_ < half.loss_
+    assert np.isclose(rest.loss_, whole.loss_, rtol=1e-2)  # like steps, but for the sizes of columns
+    assert rest.history_["objective"][0] <= half.loss_ * (1 + 1e-6)
+    empty = [F * [1, 1, 0] for F in start]
+    assert latom.NonNegativeCP(3, max_iter=5, tol=0).fit(X, factors=empty).weights_[-1] == 0
+
+
+def test_cp_refuses_factors_that_do_not_fit():
+    X, model = np.ones((4, 3, 2)), latom.NonNegativeCP(2)
+    good = [np.ones((size, 2)) for size in X.shape]
+    with pytest.raises(TypeError, match=r"NonNegativeCP\.fit: factors must be a list of arrays.*; got int"):
+        model.fit(X, factors=3)
+    for factors, words in [
+        (good[:2], r"one array per mode of X, 3; got 2"),
+        ([good[0].T, *good[1:]], r"factors\[0\] must have .* shape \(4, 2\); got \(2, 4\)"),
+        ([*good[:2], -good[2]], r"factors\[2\] must be finite and not negative"),
+        ([*good[:2], good[2] * np.nan], r"factors\[2\] must be finite and not negative"),
+    ]:
+        with pytest.raises(ValueError, match=rf"NonNegativeCP\.fit: .*{words}"):
+            model.fit(X, factors=factors)
+
+
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5), (2, 3, 4, 5), (2, 1, 3, 2, 2)])
 def test_unfolded_products_are_sums(shape, rng):
     X, factors = rng.random(shape), [rng.random((size, 3)) for size in shape]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from latom._base.arrays import as_numpy, as_seed
+from latom._base.arrays import as_dense, as_numpy, as_seed
 from latom._base.backend import backend, call
 from latom._base.callbacks import with_callbacks
 from latom._base.checks import shown
@@ -115,7 +115,7 @@ class NonNegativeCP(Decomposition):
         self.callback = callback
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> NonNegativeCP:
+    def fit(self, X: Any, y: Any = None, factors: Any = None) -> NonNegativeCP:
         """Find the factors of a tensor.
 
         Parameters
@@ -123,6 +123,10 @@ class NonNegativeCP(Decomposition):
         X : array of two modes or more
             float32, float64 or half precision, which is widened; finite and not negative.
         y : ignored
+        factors : sequence of arrays of shape (size of the mode, n_components), optional
+            What to start from, one array per mode, in place of random numbers: those of a fit of like data,
+            say, with its ``weights_`` in the first. Not negative; a component that is zero in two modes stays
+            so.
 
         Returns
         -------
@@ -131,23 +135,24 @@ class NonNegativeCP(Decomposition):
         Raises
         ------
         ValueError
-            If X is negative or not finite, or a parameter is out of range.
+            If X is negative or not finite, factors do not fit it, or a parameter is out of range.
         """
         name = f"{type(self).__name__}.fit"
         self._check_parameters(name)
         given, X = X, self._prepared(name, X)
+        known = None if factors is None else self._given(name, factors, X)
         rng = np.random.default_rng(as_seed(name, self.random_state))
         k, mean = self.n_components, float(X.mean(dtype=np.float64))
         scale = (mean / k) ** (1 / X.ndim) * 2 if mean > 0 else 1.0
         norm2, context = self._norm2(X), call(name, self.n_threads)
 
         def start() -> list[Array]:
-            return [(scale * rng.random((size, k))).astype(X.dtype) for size in X.shape]
+            return known or [(scale * rng.random((size, k))).astype(X.dtype) for size in X.shape]
 
         def descend(factors: list[Array], run: Descent) -> None:
             self._descend(context, X, norm2, factors, run)
 
-        self._fit(name, given, start, descend)
+        self._fit(name, given, start, descend, known is not None)
         return self
 
     def reconstruct(self) -> Array:
@@ -187,6 +192,31 @@ class NonNegativeCP(Decomposition):
             "weights_": weights[order].astype(dtype),
             "factors_": [(F / s)[:, order].astype(dtype) for F, s in zip(factors, sums, strict=True)],
         }
+
+    def _given(self, name: str, factors: Any, X: Array) -> list[Array]:
+        """Copies of factors that a user gave."""
+        if not isinstance(factors, (list, tuple)):
+            raise TypeError(
+                f"{name}: factors must be a list of arrays, one per mode of X; got {type(factors).__name__}. "
+                "Put them in a list."
+            )
+        if len(factors) != X.ndim:
+            raise ValueError(
+                f"{name}: factors must be one array per mode of X, {X.ndim}; got {len(factors)}. Pass those "
+                "of all modes, in their order."
+            )
+        made = []
+        for mode, F in enumerate(factors):
+            what, wanted = f"factors[{mode}]", (X.shape[mode], self.n_components)
+            found: Array = as_dense(name, F, what).astype(X.dtype, order="C")
+            if found.shape != wanted:
+                raise ValueError(
+                    f"{name}: {what} must have a row per index of mode {mode} and a column per component, so "
+                    f"shape {wanted}; got {found.shape}. Transpose components that are rows."
+                )
+            check_finite(name, what, found, "Clip or replace it.", negative=False)
+            made.append(found)
+        return made
 
     def _prepared(self, name: str, X: Any) -> Array:
         X = as_numpy(name, X, "X")
