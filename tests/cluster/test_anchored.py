@@ -119,6 +119,29 @@ def test_ties_within_rounding_are_decided_by_float64(metric):
         assert plain == run(rows, centers, metric, 20)[0]
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_bounds_of_one_way_do_not_mislead_another(metric):
+    """50 centers are few where vectors are long, and many elsewhere: variants take turns in one run."""
+    long, short = core.available_isas()[-1], "avx2"
+    if not {long, short} <= set(core.available_isas()) or long == short:
+        pytest.skip("needs vectors of two lengths")
+    rng = np.random.default_rng(4)
+    X = blobs(rng, 2500, 70)
+    start = crowded(X, 50)
+    plain = run(X, start, metric, 30, screen=False, drift=False)[0]
+    before, found = core.isa(), []
+    lloyd = core.Lloyd(X, None, metric, 2, "test")
+    lloyd.set_centers(start, metric == "cosine")
+    try:
+        for step in range(30):
+            core.set_isa(short if step % 10 < 6 else long)
+            *said, _ = lloyd.assign()
+            found += [said, lloyd.update(), lloyd.labels().tobytes()]
+    finally:
+        core.set_isa(before)
+    assert found == plain[: len(found)]
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no timers that send signals")
 def test_steps_go_on_after_interrupted_passes_as_if_these_had_never_been():
     rng = np.random.default_rng(8)

@@ -41,7 +41,8 @@ def test_bounds_that_rows_keep_from_pass_to_pass_change_no_bit(metric, kind):
     if kind in ("dense", "8-bit"):  # columns and centers from which on bounds are kept, and 8 bits go first
         d, m = (70, 20) if kind == "dense" else (300, 130)
         means = 0.5 * rng.normal(size=(30, d))
-        X = (means[rng.integers(30, size=900)] + rng.normal(size=(900, d))).astype(np.float32)
+        spread = 1.0 if kind == "dense" else 1.2
+        X = (means[rng.integers(30, size=900)] + spread * rng.normal(size=(900, d))).astype(np.float32)
     else:
         X, m = corpus(rng, 900, 90, 9, False, np.float64), 150
         if kind == "signs":  # the first block that has a negative number is not the first

@@ -90,7 +90,7 @@ TEST(rows_keep_the_nearest_center_whatever_they_do_not_look_at) {
                     std::vector<double> room;
                     for (std::size_t i = 0; i < rows.size(); i += 3)
                         if (rows[i].far >= 0) room.push_back(rows[i].far - rows[i].near - anchor.step(rows[i].own));
-                    anchor.plan(room, static_cast<double>(kRows));
+                    anchor.plan(room);
                 }
                 (anchor.all() ? all : anchor.width() > 0 ? first : plain) += 1;
                 double queued = 0, sum = 0;
@@ -106,7 +106,7 @@ TEST(rows_keep_the_nearest_center_whatever_they_do_not_look_at) {
                     CHECK(distance(X[i], center[rows[i].own]) <= least);
                     CHECK(rows[i].near >= distance(X[i], center[rows[i].own]) - 1e-12);
                 }
-                anchor.spend(queued, sum);
+                anchor.spend(queued, sum, static_cast<double>(kRows));
                 if (m == 130 && pace == 0.003) looked += static_cast<int64_t>(sum), ++passes;
                 // A few centers go far, the others hardly move.
                 drift.assign(static_cast<std::size_t>(m), 0.0);

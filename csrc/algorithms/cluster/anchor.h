@@ -1,13 +1,13 @@
 // anchor.h: how far centers have gone from where they stood when rows last looked at them.
 //
-// A row knows `far`: at most its distance to every center but its own, where that stood when all rows looked at it. When
-// the steps of center j since then come to g_j, the row is at least far - g_j away from it, and at most `near` from its
-// own: it looks at the centers with g_j >= far - near, which are the first in order of falling g_j, and at none if there
-// are none. So `far` stays as it is while rows look at what moves. Two kinds of passes set it anew:
+// A row knows `far`: at most its distance to every center but its own, where that stood when all rows looked at it.
+// When the steps of center j since then come to g_j, the row is at least far - g_j away from it, and at most `near`
+// from its own: it looks at the centers with g_j >= far - near, which are the first in order of falling g_j, and at
+// none if there are none. So `far` stays as it is while rows look at what moves. Two kinds of passes set it anew:
 //
-//   all     Rows look at all centers. It is the turn of one when the pass would cost two thirds of that anyway, and when the
-//           passes since the last have cost as much and do not cost less and less: where costs rise evenly, that is when
-//           their average is least.
+//   all     Rows look at all centers. It is the turn of one when the pass would cost two thirds of that anyway, and
+//           when the passes since the last have cost as much and do not cost less and less: where costs rise evenly,
+//           that is when their average is least.
 //   first   Rows look at the first `width` centers, those that have gone farthest, and no longer count what these went:
 //           far becomes the least of itself and of the distances to them. That pays when the next pass will have saved
 //           what it costs.
@@ -45,17 +45,23 @@ public:
         for (std::size_t j = 0; j < m; ++j) gone_[j] += step_[j];
         order_.build(m, gone_);
         all_ = planned_ = false;
-        if (first) look_at(static_cast<std::int64_t>(m));
+        rows_ = seen_;
+        seen_ = 0;
+        if (!first) return;
+        ++pass_;  // no row knows the one before
+        look_at(static_cast<std::int64_t>(m));
     }
-    /// What some of the n rows have left, far - near: how many of the first centers all of them look at in this pass
+    /// Another way answers this pass: rows know nothing afterwards.
+    void forget() { gone_.clear(); }
+    /// What some of the rows have left, far - near: how many of the first centers all of them look at in this pass
     /// follows from that. Once per pass.
-    void plan(std::vector<double> room, double n) {
+    void plan(std::vector<double> room) {
         if (planned_) return;
         std::sort(room.begin(), room.end());
         const auto m = static_cast<std::int64_t>(step_.size());
         const auto count = static_cast<double>(room.size());
         const double all = count * (static_cast<double>(m) + look_at_all_), now = cost(room, 0);
-        const double spent = spent_ * count / n;  // of these rows
+        const double spent = rows_ > 0 ? spent_ * count / rows_ : 0.0;  // of these rows
         if (1.5 * now >= all || (spent >= all && now * static_cast<double>(passes_) >= spent / 2)) return look_at(m);
         double least = 2 * now;
         std::int64_t width = 0;
@@ -69,8 +75,11 @@ public:
         }
         look_at(width);
     }
-    /// Adds to what the pass has cost: rows that looked at so many centers in all.
-    void spend(double rows, double looked) { now_ += looked + (all_ ? look_at_all_ : look_) * rows; }
+    /// Adds to what the pass has cost: of n rows some looked, at so many centers in all.
+    void spend(double rows, double looked, double n) {
+        now_ += looked + (all_ ? look_at_all_ : look_) * rows;
+        seen_ += n;
+    }
 
     /// Whether rows look at all centers in this pass; at how many all rows do, 0 if each as it must; and its number.
     bool all() const { return all_; }
@@ -119,6 +128,7 @@ private:
     std::int32_t pass_ = 1;            // of which no row knows anything
     std::int64_t width_ = 0;
     bool all_ = false, planned_ = false;
+    double seen_ = 0, rows_ = 0;  // rows of this pass, and of the last
     double now_ = 0, spent_ = 0;  // cost of this pass, and of those since rows last looked at all
     std::int64_t passes_ = 0;     // how many these are
 };

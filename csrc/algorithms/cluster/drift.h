@@ -13,7 +13,8 @@ namespace latom {
 struct RowState {
     std::vector<int32_t> label;  // [n]
     std::vector<double> own;     // [n]: decision score with the center of its label
-    std::vector<float> far;      // [n]: lower bound on the distance to every other center; negative if nothing is known
+    std::vector<float> far;  // [n]: lower bound on the distance to every other center, of dense rows of many columns
+                             // and centers as of `pass` (anchor.h); negative if nothing is known
     std::vector<int32_t> second;  // [n], dense rows: a center that was close; -1 if none is known
     std::vector<float> near;      // [n], dense rows: at least the distance to its own center, or negative
     std::vector<int32_t> pass;    // [n], dense rows: that which `far` is of, 0 if none (anchor.h)

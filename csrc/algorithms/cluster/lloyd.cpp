@@ -207,10 +207,15 @@ private:
         scored_ = true;
     }
     void follow_moves(const Context& ctx, const std::vector<int32_t>& before) {
-        std::vector<RowMove> moves;
-        for (int64_t i = 0; i < n(); ++i)
-            if (state_.label[i] != before[i]) moves.push_back({i, before[i], state_.label[i]});
-        moving_.move(ctx, {&moves});
+        constexpr int64_t kRows = 1 << 16;
+        std::vector<std::vector<RowMove>> moves(static_cast<std::size_t>(chunk_count(n(), kRows)));
+        parallel_for(ctx, static_cast<int64_t>(moves.size()), [&](int64_t c, int) {
+            for (int64_t i = c * kRows; i < std::min(n(), (c + 1) * kRows); ++i)
+                if (state_.label[i] != before[i]) moves[c].push_back({i, before[i], state_.label[i]});
+        });
+        std::vector<const std::vector<RowMove>*> some;
+        for (const auto& list : moves) some.push_back(&list);
+        moving_.move(ctx, some);
     }
     void follow_labels(const Context& ctx) {
         if (!moving_.known()) moving_.make(ctx, state_.label);
@@ -305,13 +310,6 @@ private:
     // Rows in order of their label, and within a label of their index; returns where each label begins [m + 1].
     std::vector<int64_t> sort_by_label(const Context& ctx) {
         return group_rows(ctx, n(), m(), state_.label.data(), by_label_);
-    }
-
-    // Others than a pass will change labels: what follows from them is written down, or forgotten.
-    void labels_change(const Context& ctx) {
-        score_rows(ctx);
-        moving_.forget();
-        if constexpr (!Rows<View>::sparse) select_.few_columns().forget_labels();
     }
 
     // size_of(j): the rows of cluster j.

@@ -80,8 +80,8 @@ public:
     /// Thread-safe. once: no other thread asks for these rows now.
     void find(Scratch& scratch, const Query* query, int64_t count, Answer* answer, bool once = false) const;
     /// After a pass: whether 8 bits go first again.
-    void judge(const Scratch& scratch) {
-        if (2 * scratch.left_over > scratch.coarse) coarse_pays_ = false;
+    void judge(double coarse, double left_over) {
+        if (2 * left_over > coarse) coarse_pays_ = false;
     }
     /// What find() gives where another has found the nearest center, and its product with the row.
     Answer found(const Query& query, int32_t center, double dot) const { return within(query, center, dot); }

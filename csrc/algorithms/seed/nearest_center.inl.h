@@ -42,7 +42,8 @@ void NearestCenter<View>::prepare(const Context& ctx, Asks asks) {
             return panels;
         };
         const bool low = rows_.d() < kLowColumns;
-        if (asks == Asks::kNearest && coarse_pays_ && !low && size() >= kCoarseCenters &&
+        const int64_t least = rounded_.keeps(Screen::kInt8) ? kFewCenters : kCoarseCenters;
+        if (asks == Asks::kNearest && coarse_pays_ && !low && size() >= least &&
             has_coarse_screen(ctx.kernels, rows_.d()))
             coarse_ = pack(Screen::kInt8);
         panels_ = pack(low ? Screen::kFloat32 : Screen::kAuto);
@@ -186,7 +187,7 @@ void NearestCenter<View>::find_earlier_sparse(Scratch& s, const Query& query, in
     each_within(s, query, self, [&](int32_t c, double, double) { earlier.center.push_back(c); });
 }
 
-// The nearest of `count` centers, next(c) their numbers in rising order; products in float64, four at a time.
+// The nearest of `count` centers, next(c) their numbers; ties to the lowest; products in float64, four at a time.
 template <class View>
 template <class Next>
 typename NearestCenter<View>::Answer NearestCenter<View>::best_of(Scratch& s, const Query& query, int64_t count,

@@ -217,13 +217,15 @@ double Potential<View>::lower(const Context& ctx, NearestCenter<View>& pending, 
     table_.finish();
     centers_.insert(centers_.end(), rows.begin(), rows.end());
     known_ = true;
-    double products = 0;
+    double products = 0, coarse = 0, left_over = 0;
     int64_t looked = 0;
     for (const Worker& w : worker) {
         products += asked ? static_cast<double>(w.looked * pending.size() * rows_.d()) : w.scratch.products;
         looked += w.looked;
-        pending.judge(w.scratch);
+        coarse += w.scratch.coarse;
+        left_over += w.scratch.left_over;
     }
+    pending.judge(coarse, left_over);
     if (skip) looked_ = static_cast<double>(looked) / static_cast<double>(n);
     constexpr double kWorthSkipping = 1.0 / 16;
     if (skip && looked_ > 1 - kWorthSkipping) skip_from_ = 2 * centers_.size();

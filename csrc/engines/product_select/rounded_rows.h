@@ -22,14 +22,16 @@ public:
     /// many bytes.
     void reserve(const KernelTable* kernels, Screen screen, int64_t n, int64_t d, bool biased) {
         if (screen == screen_) return;
-        cells_ = row_cells(screen, d);
-        if (static_cast<double>(n) * static_cast<double>(cells_) * 4 > kMostBytes) return;
+        clear();
+        const int64_t cells = row_cells(screen, d);
+        if (static_cast<double>(n) * static_cast<double>(cells) * 4 > kMostBytes) return;
         kernels_ = kernels;
-        screen_ = screen;
         d_ = d;
+        cells_ = cells;
         biased_ = biased;
         cell_.resize(static_cast<std::size_t>(n * cells_));
         row_.assign(static_cast<std::size_t>(n), RoundedRow{0, 0, 0});
+        screen_ = screen;
     }
     bool keeps(Screen screen) const { return screen == screen_; }
     void clear() { *this = RoundedRows(); }

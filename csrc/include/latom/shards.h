@@ -4,7 +4,7 @@
 //   add_parts        the same of dense rows, added in place to what others have added
 //   merge_parts      what two parts of CSR rows add together
 //   next_centers     the centers that Lloyd::update makes of the merged sums
-//   sums_objective   the objective that Lloyd::assign has from them, of rows of few columns
+//   sums_objective   the objective that Lloyd::assign has from them, of dense rows
 //   BlockLloyd       Lloyd::assign on rows that come block by block, pass after pass
 //
 // Sums of integers depend on no order, so centers have the bits of a fit on all rows at once, however rows were divided

@@ -147,7 +147,7 @@ bool DenseSelect<View>::decide_short(Worker& w, int64_t r, RowState& state) cons
     const auto highest = std::max_element(w.hopeful.begin(), w.hopeful.end());
     const double others = highest == w.hopeful.end() ? row.bar : std::max(row.bar, highest->first);
     if (!row.all && !row.scored) {
-        if (others < row.floor) {
+        if (highest == w.hopeful.end() || others < row.floor) {
             keep(row, others, state);
             return true;
         }

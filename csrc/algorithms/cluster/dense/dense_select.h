@@ -4,9 +4,10 @@
 // when it last looked at all (algorithms/cluster/anchor.h): while the two keep its label it is not looked at. Else, if
 // its own atom has moved, that is scored, which may do; and if not, the row looks at the atoms that have gone far enough
 // to matter, which stand first. They go through the low-precision screen (engines/product_select/row_block.h), which
-// leaves those that may beat its own, and most often none; float64 decides. Where a row looks at all, the screen leaves its two best atoms: the bound on the second
-// is the next `far`. The scores with its own atom and with last time's runner-up are a threshold from the start: few
-// others ever reach float64. Rows that look at like numbers of atoms share a tile.
+// leaves those that may beat its own, and most often none; float64 decides. Where a row looks at all, the screen leaves
+// its two best atoms: the bound on the second is the next `far`. The scores with its own atom and with last time's
+// runner-up are a threshold from the start: few others ever reach float64. Rows that look at like numbers of atoms share
+// a tile.
 //
 // The screen has 16 bits where d is not small; it gives way to float32 where it left too much. Where the processor has
 // 8 bits, which take half the time, and some rows show that they leave little, they go first. Elsewhere, where few

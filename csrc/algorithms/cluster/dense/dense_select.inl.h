@@ -86,7 +86,10 @@ void DenseSelect<View>::prepare(const Context& ctx, const std::vector<Atom<T>>& 
     drift_.build(atoms.size(), drift);
     few_atoms_ = switches_.screen && switches_.few && few_centers(kernels_, m) &&
                  rows_.d() > ColumnScreen<View>::kMostColumns && few_centers_.pack(ctx, atoms, decision_, drift_);
-    if (few_atoms_) return;
+    if (few_atoms_) {
+        anchor_.forget();
+        return;
+    }
     anchor_.step(atoms.size(), drift);
     const std::vector<int32_t>& order = anchor_.order().order;
     if (!switches_.screen || m < kFewAtoms || rows_.d() > kMostColumns) return;
@@ -159,7 +162,7 @@ double DenseSelect<View>::run(const Context& ctx, bool known, bool scores, RowSt
     }
     const double d = static_cast<double>(rows_.d());
     const double width = short_.panels() ? static_cast<double>(short_.width()) : 0.0;
-    anchor_.spend(queued, looked + coarse_looked + short_looked * width / d);
+    anchor_.spend(queued, looked + coarse_looked + short_looked * width / d, static_cast<double>(n));
     if (coarse_) {
         if (anchor_.all()) try_coarse_ = !too_coarse(scored, coarse_left, coarse_looked);
     } else if (scored > kTooMany * (looked + short_looked) + 2.0 * static_cast<double>(n)) {
@@ -184,7 +187,7 @@ void DenseSelect<View>::plan(const RowState& state) {
         if (!(state.far[i] >= 0) || !(state.near[i] >= 0) || !anchor_.knows(state.pass[i])) continue;
         room.push_back(state.far[i] - state.near[i] - anchor_.step(state.label[i]));
     }
-    anchor_.plan(std::move(room), static_cast<double>(rows_.n()));
+    anchor_.plan(std::move(room));
 }
 
 // Queues those of the rows [from, to) whose label is not known to stay.

@@ -104,6 +104,7 @@ double FewCenters<View>::distance(int64_t i, double score, double sign) const {
 template <class View>
 bool FewCenters<View>::stays(int64_t i, RowState& state) const {
     if (!(state.far[i] >= 0) || !(state.near[i] >= 0)) return false;
+    if (!state.pass.empty() && state.pass[i] != 0) return false;  // its bounds are of another way (anchor.h)
     const int32_t mine = drift_->position[state.label[i]];
     const double near = static_cast<double>(state.near[i]) + drift_->drift[mine];
     const double far = static_cast<double>(state.far[i]) - drift_->drift[mine == 0 ? 1 : 0], gap = far - near;
@@ -168,6 +169,7 @@ void FewCenters<View>::look(Worker& w, RowState& state) const {
         state.label[i] = lead.atom;
         state.near[i] = round_up(distance(i, lead.least, -1));
         state.far[i] = atoms_->size() > 1 ? round_down(distance(i, lead.others, 1)) : 1e30f;
+        if (!state.pass.empty()) state.pass[i] = 0;
     }
 }
 

@@ -4,13 +4,14 @@
 //
 // Sums are integers (cluster_sum.h): the bits follow from the labels alone. Where columns or clusters are few, each
 // thread adds rows in any order to sums of its own, which are then added up; elsewhere the rows of a cluster are added
-// by one thread. So an iteration costs the rows that changed their label, twice each; the objective then needs no row at all,
+// by one thread. So an iteration costs the rows that changed their label, twice each; the objective then needs no row
+// at all,
 //
 //   euclidean   sum_i w_i |x_i|^2 - sum_j (2 <c_j, s_j> - W_j |c_j|^2)          cosine   sum_j W_j - <c_j, s_j> / |c_j|
 //
 // unless it is so small beside what it is the difference of that digits are lost.
 //
-// Memory    16 or 24 bytes per cluster and column; where they are few, and thread.
+// Memory    16 or 24 bytes per cluster and column; where they are few, and thread. 16 bytes per row that is added.
 #pragma once
 
 #include <algorithm>
@@ -53,6 +54,7 @@ public:
         all_.begin(m_, grid_, rows_.d());
         std::fill(all_.touched.begin(), all_.touched.end(), 1);
         add(ctx, rows_.n(), 1, [&](int64_t e) { return Entry{e, label[e], 1}; });
+        std::vector<Entry>().swap(entry_);
         known_ = true;
     }
     /// The sums after these moves, `count` in all, each row at most once.
