@@ -117,6 +117,8 @@ TEST(rows_keep_the_nearest_center_whatever_they_do_not_look_at) {
                     drift[j] = distance(old, center[j]);
                 }
             }
+            anchor.step(static_cast<std::size_t>(m / 2 + 1), {});  // from the start, with fewer centers
+            CHECK(anchor.all() && anchor.width() == m / 2 + 1 && anchor.others(0) == 0);
         }
     }
     NOTE(plain << ", " << first << " and " << all << " passes, " << looked << " looks in " << passes) {

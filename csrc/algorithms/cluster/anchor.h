@@ -12,9 +12,8 @@
 //           far becomes the least of itself and of the distances to them. That pays when the next pass will have saved
 //           what it costs.
 //
-// What a pass would cost is told by what some rows have left.
-//
-// In either, rows whose room far - near has sunk by less than half take what is left along without a look.
+// In either, rows whose room far - near has sunk by less than half take what is left along without a look. What a pass
+// would cost is told by what some rows have left.
 //
 // Cost      m log m per pass.        Memory  16 bytes per row: `near`, `far`, `pass` and a runner-up (RowState).
 #pragma once
@@ -35,6 +34,7 @@ public:
     /// The next pass, of m centers: how far each has gone since the pass before, empty where rows know nothing.
     void step(std::size_t m, const std::vector<double>& drift) {
         const bool first = drift.empty() || gone_.size() != m;
+        if (first) width_ = 0;  // its positions may be of other centers
         if (first) gone_.assign(m, 0.0);
         for (std::int64_t p = 0; p < width_; ++p) gone_[static_cast<std::size_t>(order_.order[p])] = 0;
         spent_ = all_ ? 0.0 : spent_ + now_;
